@@ -1,0 +1,1 @@
+"""Where requests that a tenant asked for may go. Pure: nothing is resolved and nothing is opened here."""

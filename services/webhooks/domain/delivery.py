@@ -1,0 +1,141 @@
+"""A delivery, one event for one receiver, its attempts, and what an attempt does to it."""
+
+from datetime import datetime
+from enum import StrEnum
+from random import Random
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.contracts.events import RunStatusChanged
+from libs.contracts.ids import event_id
+from services.webhooks.domain.payload import webhook_payload
+from services.webhooks.domain.schedule import STANDARD_SCHEDULE, AttemptResult, RetrySchedule, next_delay
+
+MAX_EXCERPT_BYTES = 1024
+MAX_ERROR_CHARS = 300
+
+
+class DeliveryState(StrEnum):
+    """``pending`` goes to one of the others and none of those goes anywhere."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """The schedule is used up."""
+    DISABLED = "disabled"
+    """The receiver answered 410 Gone."""
+
+
+class AttemptOutcome(BaseModel):
+    """What came of one request.
+
+    Attributes:
+        result: what it means for the delivery.
+        at: when the request was begun and which time it was signed with, UTC.
+        duration_ms: until the end of the answer or of our patience.
+        status_code: of the final answer, where there was one.
+        error: why there was none, for the owner of the receiver.
+        retry_after: seconds that the receiver asked us to wait.
+        response_excerpt: start of the answer's text, at most 1,024 bytes of UTF-8.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    result: AttemptResult
+    at: datetime
+    duration_ms: int = Field(ge=0)
+    status_code: int | None = None
+    error: str | None = Field(default=None, max_length=MAX_ERROR_CHARS)
+    retry_after: float | None = None
+    response_excerpt: str = Field(default="", max_length=MAX_EXCERPT_BYTES)
+
+
+class Attempt(AttemptOutcome):
+    """An outcome in its delivery's log; ``number`` is 1-based."""
+
+    number: int = Field(ge=1)
+
+
+class Delivery(BaseModel):
+    """One event for one receiver.
+
+    Attributes:
+        id: derived from event and endpoint, so that a replayed event makes no second delivery. It is
+            the ``webhook-id`` of every attempt, by which the receiver drops repeats.
+        body: the exact bytes to sign and send.
+        next_attempt_at: when it is due; ``None`` unless it is pending.
+        attempts: in order.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tenant_id: str
+    event_id: str
+    endpoint_id: str
+    run_id: str
+    body: bytes
+    state: DeliveryState = DeliveryState.PENDING
+    created_at: datetime
+    next_attempt_at: datetime | None
+    attempts: tuple[Attempt, ...] = ()
+
+
+class DeliveryUpdate(BaseModel):
+    """What to record after an attempt: append ``attempt``, set the rest.
+
+    With ``state`` disabled the endpoint itself is to be disabled as well, and its owner told.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: Attempt
+    state: DeliveryState
+    next_attempt_at: datetime | None
+
+
+def new_delivery(
+    event: RunStatusChanged, endpoint_id: str, now: datetime, schedule: RetrySchedule = STANDARD_SCHEDULE
+) -> Delivery | None:
+    """The delivery that an event makes for an endpoint, or ``None`` where its status makes none."""
+    body = webhook_payload(event)
+    if body is None:
+        return None
+    return Delivery(
+        id=event_id("delivery", event.event_id, endpoint_id),
+        tenant_id=event.tenant_id,
+        event_id=event.event_id,
+        endpoint_id=endpoint_id,
+        run_id=event.run_id,
+        body=body,
+        created_at=now,
+        next_attempt_at=now + schedule.delays[0],
+    )
+
+
+def after_attempt(
+    delivery: Delivery,
+    outcome: AttemptOutcome,
+    now: datetime,
+    random: Random,
+    schedule: RetrySchedule = STANDARD_SCHEDULE,
+) -> DeliveryUpdate:
+    """What an attempt does to its delivery; ``now`` is when the outcome is recorded.
+
+    Raises:
+        ValueError: the delivery is not pending, so nobody should have tried it.
+    """
+    if delivery.state is not DeliveryState.PENDING:
+        raise ValueError(f"delivery {delivery.id} is {delivery.state}, not pending")
+    attempt = Attempt(number=len(delivery.attempts) + 1, **outcome.model_dump())
+    delay = next_delay(attempt.number, outcome.result, outcome.retry_after, random, schedule)
+    if delay is not None:
+        return DeliveryUpdate(attempt=attempt, state=DeliveryState.PENDING, next_attempt_at=now + delay)
+    state = _SETTLED.get(outcome.result, DeliveryState.FAILED)
+    return DeliveryUpdate(attempt=attempt, state=state, next_attempt_at=None)
+
+
+_SETTLED = {
+    AttemptResult.DELIVERED: DeliveryState.DELIVERED,
+    AttemptResult.GONE: DeliveryState.DISABLED,
+}
