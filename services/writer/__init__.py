@@ -1,0 +1,1 @@
+"""Writes validated batches into the target collections, each batch in one transaction."""
