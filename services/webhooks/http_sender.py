@@ -6,6 +6,7 @@ backend is a public parameter. One connection per attempt, so that every attempt
 """
 
 import asyncio
+import base64
 import socket
 import ssl
 import time
@@ -23,6 +24,7 @@ from services.webhooks.domain.schedule import AttemptResult, result_of, retry_af
 
 MAX_RESPONSE_BYTES = 64 * 1024
 MAX_ADDRESSES_TRIED = 3
+MIN_SECRET_BYTES = 24  # Standard Webhooks 1.0.0, "Signature scheme"
 USER_AGENT = "Rowdock-Webhooks/1"
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -140,7 +142,7 @@ class HttpSender:
             body: what is signed and sent.
 
         Raises:
-            ValueError: there is no secret, or one is not base64.
+            ValueError: there is no secret, or one is not the base64 of 24 bytes or more.
         """
         at, started = datetime.now(UTC), time.monotonic()
         result = AttemptResult.FAILED
@@ -198,6 +200,7 @@ def _signed_headers(
     if not secrets:
         raise ValueError("a webhook needs a secret to be signed with")
     text = body.decode()
+    signers = [_signer(secret) for secret in secrets]
     return {
         "host": urlsplit(url).netloc,
         "content-type": "application/json",
@@ -205,8 +208,16 @@ def _signed_headers(
         "accept-encoding": "identity",
         "webhook-id": delivery_id,
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": " ".join(Webhook(secret).sign(delivery_id, at, text) for secret in secrets),
+        "webhook-signature": " ".join(signer.sign(delivery_id, at, text) for signer in signers),
     }
+
+
+def _signer(secret: str) -> Webhook:
+    # The library drops what is not base64 and takes a key of any length.
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    if len(key) < MIN_SECRET_BYTES:
+        raise ValueError(f"a webhook secret needs {MIN_SECRET_BYTES} bytes or more; this one has {len(key)}")
+    return Webhook(key)
 
 
 def _header(answer: httpcore.Response, name: bytes) -> str:
