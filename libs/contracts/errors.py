@@ -1,0 +1,44 @@
+"""Errors named by what to do about them, not by the module they come from."""
+
+from dataclasses import dataclass
+
+
+class RowdockError(Exception):
+    """Root of every error that Rowdock raises on purpose."""
+
+
+class TransientError(RowdockError):
+    """The same call may succeed later: retry with backoff, then hand the message back."""
+
+
+class PermanentError(RowdockError):
+    """Retrying cannot help.
+
+    Attributes:
+        code: stable upper-case identifier, e.g. ``MISSING_COLUMNS``.
+        detail: what is wrong, where, and how to fix it, for a person.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class UndecodableMessageError(PermanentError):
+    """A Kafka message whose headers or body are not an event of its topic."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("UNDECODABLE_MESSAGE", detail)
+
+
+class FileRefusedError(PermanentError):
+    """The file as a whole cannot be imported; the run fails with this code and detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """Why a run failed, as stored on the run and shown to its owner."""
+
+    code: str
+    message: str

@@ -1,0 +1,88 @@
+"""Events: facts in the past tense that carry ids, never rows (at most 2 KB each).
+
+Readers ignore fields they do not know; an event is never changed after it was published.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from libs.contracts.states import RunStatus
+
+
+class Event(BaseModel):
+    """What every event carries."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event_id: str
+    occurred_at: datetime
+    schema_version: Literal[1] = 1
+
+
+class RunSubmitted(Event):
+    run_id: str
+    tenant_id: str
+
+
+class BatchParsed(Event):
+    run_id: str
+    epoch: int
+    seq: int
+
+
+class ExecutionRequested(Event):
+    run_id: str
+    tenant_id: str
+
+
+class BatchReady(Event):
+    run_id: str
+    epoch: int
+    seq: int
+
+
+class RunCounts(BaseModel):
+    """Where the rows of a run ended; ``rows = written + rejected + skipped`` once it is terminal.
+
+    ``written`` is ``created + updated + deleted``; unchanged rows of an upsert are skipped
+    with the reason ``UNCHANGED``. ``warnings`` counts written rows that broke a rule in a
+    template that keeps invalid rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    rows: int = 0
+    written: int = 0
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    skip_reasons: dict[str, int] = {}
+    warnings: int = 0
+
+
+class RunStatusChanged(Event):
+    """One change of a run's status; ``version`` rises by one with each, so that a consumer
+    can drop what arrives late."""
+
+    run_id: str
+    tenant_id: str
+    template_id: str
+    status: RunStatus
+    version: int
+    counts: RunCounts | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class MessageDeadLettered(Event):
+    dead_letter_id: str
+    topic: str
+    partition: int
+    offset: int
+    service: str
+    code: str
+    message: str

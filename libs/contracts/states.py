@@ -1,0 +1,75 @@
+"""States of runs and batches and the only transitions between them (DESIGN section 3)."""
+
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    PENDING = "pending"
+    VALIDATING = "validating"
+    VALIDATED = "validated"
+    EXECUTING = "executing"
+    COMPLETED = "completed"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.PENDING: frozenset({RunStatus.VALIDATING, RunStatus.FAILED, RunStatus.CANCELLED}),
+    RunStatus.VALIDATING: frozenset({RunStatus.VALIDATED, RunStatus.FAILED, RunStatus.CANCELLED}),
+    RunStatus.VALIDATED: frozenset({RunStatus.EXECUTING, RunStatus.FAILED, RunStatus.CANCELLED}),
+    RunStatus.EXECUTING: frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}),
+    RunStatus.COMPLETED: frozenset({RunStatus.REVERTING}),
+    RunStatus.REVERTING: frozenset({RunStatus.REVERTED, RunStatus.COMPLETED}),
+    RunStatus.REVERTED: frozenset(),
+    RunStatus.FAILED: frozenset(),
+    RunStatus.CANCELLED: frozenset(),
+}
+
+TERMINAL_RUN_STATUSES = frozenset(
+    {RunStatus.COMPLETED, RunStatus.REVERTED, RunStatus.FAILED, RunStatus.CANCELLED}
+)
+ACTIVE_RUN_STATUSES = frozenset(RunStatus) - TERMINAL_RUN_STATUSES
+CANCELLABLE_RUN_STATUSES = frozenset(
+    source for source, targets in RUN_TRANSITIONS.items() if RunStatus.CANCELLED in targets
+)
+
+
+class BatchState(StrEnum):
+    """Where the rows of one batch stand.
+
+    ``checked`` exists only in runs whose template asks a question about the whole file:
+    every row passed or failed on its own, and the barrier has not answered yet.
+    """
+
+    PARSED = "parsed"
+    CHECKED = "checked"
+    VALIDATED = "validated"
+    WRITTEN = "written"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+BATCH_TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
+    BatchState.PARSED: frozenset(
+        {BatchState.CHECKED, BatchState.VALIDATED, BatchState.FAILED, BatchState.CANCELLED}
+    ),
+    BatchState.CHECKED: frozenset({BatchState.VALIDATED, BatchState.FAILED, BatchState.CANCELLED}),
+    BatchState.VALIDATED: frozenset({BatchState.WRITTEN, BatchState.FAILED, BatchState.CANCELLED}),
+    BatchState.WRITTEN: frozenset(),
+    BatchState.FAILED: frozenset(),
+    BatchState.CANCELLED: frozenset(),
+}
+
+OPEN_BATCH_STATES = frozenset(state for state, targets in BATCH_TRANSITIONS.items() if targets)
+
+
+def run_may_move(source: RunStatus, target: RunStatus) -> bool:
+    """Whether the table allows a run to go from ``source`` to ``target``."""
+    return target in RUN_TRANSITIONS[source]
+
+
+def batch_may_move(source: BatchState, target: BatchState) -> bool:
+    """Whether the table allows a batch to go from ``source`` to ``target``."""
+    return target in BATCH_TRANSITIONS[source]

@@ -1,0 +1,67 @@
+"""The one table of Kafka topics; provisioning, producers, consumers and AsyncAPI read it.
+
+Names are versioned; a change that an old consumer cannot read gets a new ``.vN``.
+"""
+
+from dataclasses import dataclass
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it is provisioned.
+
+    Attributes:
+        name: full name on the broker.
+        key: what the message key is made of.
+        partitions: the upper bound of consumers that work side by side.
+        retention_ms: how long the broker keeps a message, in milliseconds.
+        public: part of the contract with other systems.
+        description: who tells whom what, for AsyncAPI.
+    """
+
+    name: str
+    key: str
+    partitions: int
+    retention_ms: int
+    public: bool
+    description: str
+
+
+IMPORTS_REQUESTED = Topic(
+    "imports.requested.v1", "tenant", 6, 7 * DAY_MS, True, "An internal producer asks for an import."
+)
+RUN_SUBMITTED = Topic(
+    "imports.run-submitted.v1", "run", 6, 7 * DAY_MS, False, "Gateway to parser: a run waits to be parsed."
+)
+BATCH_PARSED = Topic(
+    "imports.batch-parsed.v1", "run:seq", 12, 7 * DAY_MS, False, "Parser to validator: a batch waits to be checked."
+)
+EXECUTION_REQUESTED = Topic(
+    "imports.execution-requested.v1", "run", 6, 7 * DAY_MS, False, "A validated run may be written."
+)
+BATCH_READY = Topic(
+    "imports.batch-ready.v1", "run:seq", 12, 7 * DAY_MS, False, "Writer to writers: a batch waits to be written."
+)
+RUN_EVENTS = Topic(
+    "imports.run-events.v1", "run", 6, 30 * DAY_MS, True, "Every change of a run's status."
+)
+RECORDS_CHANGED = Topic(
+    "records.changed.v1", "run:seq", 12, 7 * DAY_MS, True, "Records that a batch created or changed."
+)
+DEAD_LETTERS = Topic(
+    "imports.dead-letters.v1", "none", 1, 30 * DAY_MS, True, "A message nobody could handle."
+)
+
+TOPICS: tuple[Topic, ...] = (
+    IMPORTS_REQUESTED,
+    RUN_SUBMITTED,
+    BATCH_PARSED,
+    EXECUTION_REQUESTED,
+    BATCH_READY,
+    RUN_EVENTS,
+    RECORDS_CHANGED,
+    DEAD_LETTERS,
+)

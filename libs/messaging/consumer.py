@@ -1,0 +1,340 @@
+"""Kafka in: decode, one use case, commit of exactly that offset, and the one error policy.
+
+=====================================  =====================================================
+a message whose handling               is
+=====================================  =====================================================
+succeeds                               committed, after its effect
+fails transiently                      tried again with backoff for ``RETRY_SECONDS``, then
+                                       handed back: rewound and read again, never committed
+cannot be decoded, fails permanently   stored as a dead letter, then committed
+fails in a way nobody foresaw          tried again like a transient fault; then a dead letter,
+                                       so that it neither blocks its partition nor gets lost
+=====================================  =====================================================
+
+Commits follow in the background, coalesced: a handler need not wait the round trip, and after a
+crash at most the messages since the last commit come again, which every effect tolerates.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from pydantic import ValidationError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from libs.contracts.errors import PermanentError, UndecodableMessageError
+from libs.contracts.events import Event
+from libs.contracts.topics import Topic
+from libs.messaging.dead_letters import DeadLetters
+from libs.telemetry.failpoints import failpoint
+from libs.telemetry.metrics import Metrics
+
+RETRY_SECONDS = 30.0
+UNFORESEEN_RETRY_SECONDS = 5.0
+HAND_BACK_SECONDS = 2.0
+DRAIN_SECONDS = 10.0
+
+EventT = TypeVar("EventT", bound=Event)
+Record = ConsumerRecord[Any, Any]
+
+logger = structlog.get_logger()
+
+
+def decode(event_type: type[EventT], body: bytes) -> EventT:
+    """The event in a message's body.
+
+    Raises:
+        UndecodableMessageError: not JSON, or not of this type and schema version.
+    """
+    try:
+        return event_type.model_validate_json(body)
+    except ValidationError as error:
+        reasons = error.errors(include_url=False, include_input=False)
+        raise UndecodableMessageError(f"not a {event_type.__name__}: {reasons!r:.500}") from error
+
+
+async def _parse_tolerantly(record: Record, original: Callable[[Record], Awaitable[KafkaMessage]]) -> KafkaMessage:
+    """Drop headers that are not text: they only trace, and one must not make the framework drop the message."""
+    readable: list[tuple[str, bytes]] = []
+    for name, value in record.headers:
+        try:
+            if value is not None and value.decode():
+                readable.append((name, value))
+        except UnicodeDecodeError:
+            continue
+    record.headers = tuple(readable)
+    return await original(record)
+
+
+async def _raw_body(message: KafkaMessage) -> bytes:
+    return bytes(message.body)
+
+
+@dataclass(slots=True)
+class _Commits:
+    """Offsets of one consumer that are done and not yet committed."""
+
+    consumer: AIOKafkaConsumer
+    topic: str
+    done: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+    in_flight: int = 0
+    last_activity: float = field(default_factory=time.monotonic)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, record: Record) -> None:
+        self.done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        self.changed.set()
+
+    async def flush(self) -> None:
+        offsets, self.done = self.done, {}
+        if not offsets:
+            return
+        try:
+            await self.consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            # The partition is somebody else's by now; they redo the message and find its effect.
+            logger.info("commit.superseded", error=str(error))
+        except KafkaError as error:
+            logger.warning("commit.failed", error=str(error))
+            for partition, offset in offsets.items():
+                self.done.setdefault(partition, offset)
+            await asyncio.sleep(1)
+            self.changed.set()
+
+
+class _DrainOnRevoke(ConsumerRebalanceListener):
+    """Before partitions go to another member, finish and commit what is at work, within ``DRAIN_SECONDS``."""
+
+    def __init__(self, consumers: "Consumers", topic: Topic) -> None:
+        self._consumers = consumers
+        self.topic = topic
+        self.joined = False
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        del revoked
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._consumers.drain(self.topic)
+        except TimeoutError:
+            logger.warning("rebalance.not_drained", topic=self.topic.name)
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        del assigned
+        self.joined = True
+
+
+class Consumers:
+    """All consumers of a service, registered on its broker before it starts.
+
+    Args:
+        is_transient: whether an error of the storage may pass.
+    """
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        service: str,
+        metrics: Metrics,
+        dead_letters: DeadLetters,
+        is_transient: Callable[[BaseException], bool],
+        workers: int = 1,
+    ) -> None:
+        self._broker = broker
+        self._service = service
+        self._metrics = metrics
+        self._dead_letters = dead_letters
+        self._is_transient = is_transient
+        self._workers = workers
+        self._commits: dict[AIOKafkaConsumer, _Commits] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._topics: set[str] = set()
+        self._listeners: list[_DrainOnRevoke] = []
+        self._idle = asyncio.Condition()
+        self._not_draining = asyncio.Event()
+        self._not_draining.set()
+
+    def on(
+        self, topic: Topic, event_type: type[EventT]
+    ) -> Callable[[Callable[[EventT], Awaitable[None]]], Callable[[EventT], Awaitable[None]]]:
+        """Decorate the handler of a topic's events: it returns once the effect is durable."""
+
+        def register(handler: Callable[[EventT], Awaitable[None]]) -> Callable[[EventT], Awaitable[None]]:
+            async def consume(message: KafkaMessage) -> None:
+                await self._consume(topic, event_type, handler, message)
+
+            listener = _DrainOnRevoke(self, topic)
+            self._listeners.append(listener)
+            self._topics.add(topic.name)
+            self._broker.subscriber(
+                topic.name,
+                group_id=self.group,
+                ack_policy=AckPolicy.MANUAL,
+                auto_offset_reset="earliest",
+                no_reply=True,
+                max_workers=self._workers,
+                max_poll_interval_ms=1_800_000,
+                session_timeout_ms=30_000,
+                heartbeat_interval_ms=1_000,
+                rebalance_timeout_ms=60_000,
+                max_partition_fetch_bytes=8 * 1024 * 1024,
+                fetch_max_wait_ms=500,
+                isolation_level="read_uncommitted",
+                listener=listener,
+                parser=_parse_tolerantly,
+                decoder=_raw_body,
+                title=f"{topic.name}:{self._service}",
+            )(consume)
+            return handler
+
+        return register
+
+    async def _consume(
+        self,
+        topic: Topic,
+        event_type: type[EventT],
+        handler: Callable[[EventT], Awaitable[None]],
+        message: KafkaMessage,
+    ) -> None:
+        record = cast("Record", message.raw_message)
+        commits = self._commits_of(cast("AIOKafkaConsumer", message.consumer), topic)
+        await self._not_draining.wait()
+        started = time.perf_counter()
+        commits.in_flight += 1
+        outcome = "handed_back"
+        error: BaseException | None = None
+        event: EventT | None = None
+        try:
+            event = decode(event_type, bytes(record.value or b""))
+            await self._attempt(handler, event)
+            outcome = "done"
+        except PermanentError as permanent:
+            error = permanent
+            outcome = await self._bury(record, permanent.code, permanent.detail)
+        except Exception as unforeseen:
+            error = unforeseen
+            if not self._is_transient(unforeseen):
+                logger.exception("message.unforeseen_error", topic=topic.name)
+                outcome = await self._bury(record, "UNFORESEEN_ERROR", f"{type(unforeseen).__name__}: {unforeseen}")
+        finally:
+            commits.in_flight -= 1
+            commits.last_activity = time.monotonic()
+            async with self._idle:
+                self._idle.notify_all()
+        failpoint(f"{self._service}.effect_before_commit")
+        seconds = time.perf_counter() - started
+        self._metrics.messages.labels(topic.name, outcome).inc()
+        self._metrics.message_seconds.labels(topic.name).observe(seconds)
+        logger.info(
+            "message.handled",
+            topic=topic.name,
+            partition=record.partition,
+            offset=record.offset,
+            outcome=outcome,
+            duration_ms=round(seconds * 1000, 1),
+            error=None if error is None else f"{type(error).__name__}: {error}",
+            **({} if event is None else event.model_dump(include={"run_id", "seq", "epoch", "event_id"})),
+        )
+        if outcome == "handed_back":
+            await asyncio.sleep(HAND_BACK_SECONDS)
+            self._rewind(commits.consumer, record)
+        else:
+            commits.add(record)
+
+    async def _attempt(self, handler: Callable[[EventT], Awaitable[None]], event: EventT) -> None:
+        deadline = time.monotonic() + UNFORESEEN_RETRY_SECONDS
+
+        def worth_another_try(error: BaseException) -> bool:
+            if isinstance(error, PermanentError) or not isinstance(error, Exception):
+                return False
+            return self._is_transient(error) or time.monotonic() < deadline
+
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(worth_another_try),
+            wait=wait_random_exponential(multiplier=0.1, max=5),
+            stop=stop_after_delay(RETRY_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                await handler(event)
+
+    async def _bury(self, record: Record, code: str, detail: str) -> str:
+        try:
+            await self._dead_letters.store(record, code, detail)
+        except Exception as error:
+            if not self._is_transient(error):
+                raise
+            return "handed_back"
+        return "dead_lettered"
+
+    def _rewind(self, consumer: AIOKafkaConsumer, record: Record) -> None:
+        try:
+            consumer.seek(TopicPartition(record.topic, record.partition), record.offset)
+        except IllegalStateError:
+            logger.info("rewind.superseded", topic=record.topic, partition=record.partition)
+
+    def _commits_of(self, consumer: AIOKafkaConsumer, topic: Topic) -> _Commits:
+        if (commits := self._commits.get(consumer)) is None:
+            commits = self._commits[consumer] = _Commits(consumer, topic.name)
+            task = asyncio.create_task(self._commit_forever(commits))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return commits
+
+    async def _commit_forever(self, commits: _Commits) -> None:
+        while True:
+            await commits.changed.wait()
+            commits.changed.clear()
+            await commits.flush()
+
+    async def drain(self, topic: Topic) -> None:
+        """Begin nothing new, wait until no handler of ``topic`` is at work, then commit what they finished."""
+        ours = [commits for commits in self._commits.values() if commits.topic == topic.name]
+        self._not_draining.clear()
+        try:
+            async with self._idle:
+                await self._idle.wait_for(lambda: not any(commits.in_flight for commits in ours))
+            for commits in ours:
+                await commits.flush()
+        finally:
+            self._not_draining.set()
+
+    async def stop(self) -> None:
+        """Commit what is done and end the background commits; call before the broker stops."""
+        for commits in self._commits.values():
+            await commits.flush()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def group(self) -> str:
+        """Name of the consumer group that all processes of this service form."""
+        return f"rowdock.{self._service}"
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Names of the topics that have a handler."""
+        return frozenset(self._topics)
+
+    def unassigned(self) -> str | None:
+        """Why not every consumer has joined its group yet, or ``None``."""
+        waiting = [listener.topic.name for listener in self._listeners if not listener.joined]
+        return f"not yet joined: {', '.join(waiting)}" if waiting else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is at work."""
+        return any(commits.in_flight for commits in self._commits.values())
+
+    @property
+    def seconds_idle(self) -> float:
+        """Seconds since the last message was finished; infinite before the first."""
+        latest = max((commits.last_activity for commits in self._commits.values()), default=float("-inf"))
+        return time.monotonic() - latest

@@ -1,0 +1,29 @@
+"""What every service process is told by its environment."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Read from ``ROWDOCK_…``.
+
+    Attributes:
+        kafka: ``host:port`` of one or more brokers, separated by commas.
+        host, port: where the process serves HTTP.
+        instance: name of the process, the same after a restart and unlike that of any other; work
+            that a dead process left under its name is taken over at once by its successor.
+        rescue_after_seconds: how long work may lie still before it is looked after.
+        stall_seconds: a consumer that has lag and receives nothing for this long ends the process.
+        consumers: consumers of each topic in this process.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
+
+    kafka: str
+    host: str = "127.0.0.1"
+    port: int = Field(ge=1, le=65_535)
+    instance: str = Field(min_length=1, max_length=100)
+    log_level: str = "INFO"
+    rescue_after_seconds: float = Field(default=10, gt=0)
+    stall_seconds: float = Field(default=60, gt=0)
+    consumers: int = Field(default=1, ge=1, le=32)

@@ -1,0 +1,81 @@
+"""Ends a process whose consumers have stopped receiving although there is something to receive.
+
+A consumer can fall silent for good after a broker restart while everything else looks alive.
+What the broker holds is asked by a client of its own, not by the one under suspicion.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from libs.messaging.consumer import Consumers
+from libs.messaging.settings import ServiceSettings
+from libs.telemetry.metrics import Metrics
+
+logger = structlog.get_logger()
+
+
+async def group_lag(kafka: str, group: str, topics: frozenset[str]) -> int:
+    """Messages on ``topics`` that ``group`` has not committed.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker cannot tell.
+    """
+    servers = kafka.split(",")
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+    reader = AIOKafkaConsumer(bootstrap_servers=servers, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+        await reader.start()
+        offsets = await admin.list_consumer_group_offsets(group)
+        partitions = [
+            TopicPartition(description["topic"], partition["partition"])
+            for description in await admin.describe_topics(sorted(topics))
+            for partition in description["partitions"]
+        ]
+        committed = {partition: entry.offset for partition, entry in offsets.items()}
+        begin = await reader.beginning_offsets(partitions)
+        end = await reader.end_offsets(partitions)
+        return sum(
+            max(0, end[partition] - max(committed.get(partition, 0), begin[partition])) for partition in partitions
+        )
+    finally:
+        await reader.stop()
+        await admin.close()
+
+
+async def watch_consumers(
+    settings: ServiceSettings,
+    consumers: Consumers,
+    metrics: Metrics,
+    end_process: Callable[[], None],
+) -> None:
+    """Call ``end_process`` once the group has lag and nothing was handled for ``stall_seconds``."""
+    if not consumers.topics:
+        return
+    silent_since: float | None = None
+    while True:
+        await asyncio.sleep(settings.stall_seconds / 4)
+        if consumers.busy or consumers.seconds_idle < settings.stall_seconds / 2:
+            silent_since = None
+            continue
+        try:
+            lag = await group_lag(settings.kafka, consumers.group, consumers.topics)
+        except (KafkaError, OSError) as error:
+            logger.info("watchdog.cannot_tell", error=str(error))
+            silent_since = None
+            continue
+        if not lag or consumers.unassigned() is not None:
+            silent_since = None
+        elif silent_since is None:
+            silent_since = time.monotonic()
+        metrics.stalled.set(silent_since is not None)
+        if silent_since is not None and time.monotonic() - silent_since > settings.stall_seconds / 2:
+            logger.error("watchdog.consumer_stalled", lag=lag)
+            end_process()
+            return

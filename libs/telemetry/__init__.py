@@ -1,0 +1,1 @@
+"""Structured logs and the metrics registry of a service process."""
