@@ -191,9 +191,7 @@ class _Slots:
         if total > _LONGEST_BLOB:
             raise OverflowError(f"{self._rows} records take {total} bytes; a batch must stay below 2 GiB")
         nothing = len(self._slots) * self._rows
-        choice = np.arange(self._rows, dtype=np.int32)[:, None] + np.arange(
-            0, nothing, self._rows, dtype=np.int32
-        )
+        choice = np.arange(self._rows, dtype=np.int32)[:, None] + np.arange(0, nothing, self._rows, dtype=np.int32)
         for index, present in enumerate(self._present):
             if present is not None:
                 choice[~present, index] = nothing

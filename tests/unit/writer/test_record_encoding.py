@@ -28,7 +28,9 @@ cells: dict[str, st.SearchStrategy[Any]] = {
     "name": st.text(),
     "age": st.none() | integers | raws,
     "amount": st.none() | integers | st.floats() | raws,
-    "joined": st.none() | raws | st.datetimes(timezones=st.just(UTC)).map(
+    "joined": st.none()
+    | raws
+    | st.datetimes(timezones=st.just(UTC)).map(
         lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     ),
     "active": st.none() | st.booleans() | raws,
@@ -61,8 +63,7 @@ def documents(encoder: RecordEncoder, table: pa.Table) -> list[bytes]:
     assert encoded.count == table.num_rows
     assert len(encoded.blob) == encoded.offsets[-1]
     return [
-        bytes(encoded.blob[start:end])
-        for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)
+        bytes(encoded.blob[start:end]) for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)
     ]
 
 
