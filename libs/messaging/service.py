@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 import uvicorn
+import uvloop
 from aiokafka.errors import KafkaError
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.asgi.types import Scope
@@ -202,6 +203,11 @@ class Service:
             finally:
                 await broker.stop()
                 await backbone.consumers.stop()
+
+
+def run_service(service: Service) -> None:
+    """Run ``service`` in a new event loop until it is told to stop."""
+    uvloop.run(service.run())
 
 
 def health_app(backbone: Backbone) -> AsgiFastStream:

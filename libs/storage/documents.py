@@ -206,6 +206,7 @@ class BatchDocument(StateDocument):
     attempts: int = 0
     result: BatchResult = BatchResult()
     preview: list[dict[str, Any]] = []
+    skipped_rows: dict[str, bytes] = {}
     updated_at: datetime
 
     class Settings:
@@ -230,12 +231,11 @@ class BatchPayload(StateDocument):
 
 
 class RejectedRecord(StateDocument):
-    """A rejected row. ``cells`` follow ``columns``, so that no user header becomes a key."""
+    """A rejected row. ``cells`` follow the columns of the run's plan, so that no user header becomes a key."""
 
     tenant_id: str
     run_id: str
     row: int
-    columns: list[str]
     cells: list[str | None]
     errors: list[dict[str, Any]]
     state: str = "open"

@@ -23,19 +23,14 @@ class FileTooLargeError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class FileStore:
-    """Files of one installation.
-
-    Attributes:
-        max_bytes: size limit of one file, enforced while it streams in.
-    """
+    """Files of one installation."""
 
     mongo: Mongo
-    max_bytes: int
 
     def _bucket(self) -> AsyncGridFSBucket:
         return AsyncGridFSBucket(self.mongo.state, bucket_name=BUCKET, chunk_size_bytes=CHUNK_BYTES)
 
-    async def save(self, name: str, content: AsyncIterable[bytes], *, tenant_id: str) -> StoredFile:
+    async def save(self, name: str, content: AsyncIterable[bytes], *, tenant_id: str, max_bytes: int) -> StoredFile:
         """Store ``content``; a failure of any kind removes what was stored of it.
 
         Raises:
@@ -48,8 +43,8 @@ class FileStore:
         try:
             async for chunk in content:
                 size += len(chunk)
-                if size > self.max_bytes:
-                    raise FileTooLargeError(self.max_bytes)
+                if size > max_bytes:
+                    raise FileTooLargeError(max_bytes)
                 digest.update(chunk)
                 await stream.write(chunk)
         except BaseException:
@@ -74,14 +69,6 @@ class FileStore:
             raise PermanentError("STORED_FILE_DAMAGED", f"the stored file cannot be read: {error}") from error
         if digest.hexdigest() != file.sha256:
             raise PermanentError("STORED_FILE_DAMAGED", "the stored file differs from the one uploaded")
-
-    async def head(self, file: StoredFile, size: int) -> bytes:
-        """The first ``size`` bytes of the file, or all of a shorter one."""
-        try:
-            stream = await self._bucket().open_download_stream(ObjectId(file.id))
-            return await stream.read(size)
-        except (NoFile, CorruptGridFile) as error:
-            raise PermanentError("STORED_FILE_DAMAGED", f"the stored file cannot be read: {error}") from error
 
     async def delete(self, file_id: str) -> None:
         """Remove a file that no run refers to; one that is gone already is no error."""

@@ -9,7 +9,7 @@ effect of the old epoch can commit; ``finish_stop`` closes the open batches and 
 the terminal status. So a run reported as cancelled makes no further change.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -257,6 +257,8 @@ class Ledger:
 
     async def maybe_advance(self, run_id: str) -> Stage:
         """Move the run on if the ledger proves that its phase is over. Idempotent; anyone may call it."""
+        if await self._still_at_work(run_id):
+            return Stage.WAITING
         run = await self.run(run_id)
         if run is None or run.status in TERMINAL_RUN_STATUSES:
             return Stage.TERMINAL
@@ -332,6 +334,22 @@ class Ledger:
             f"but there are {found}. This is a fault of Rowdock, not of the file",
         )
         return True
+
+    async def _still_at_work(self, run_id: str) -> bool:
+        """Two index look-ups, so that only the last batch of a phase pays for adding up the ledger."""
+        found = await self.runs.find_one({"_id": run_id}, {"status": 1, "stop": 1, "parse.closed": 1})
+        if found is None or found["stop"] is not None:
+            return False
+        match found["status"]:
+            case RunStatus.VALIDATING:
+                waiting = BatchState.PARSED
+            case RunStatus.EXECUTING:
+                waiting = BatchState.VALIDATED
+            case _:
+                return False
+        if not found["parse"]["closed"]:
+            return True
+        return await self.batches.find_one({"run_id": run_id, "state": waiting.value}, {"_id": 1}) is not None
 
     async def totals(self, run_id: str) -> Totals:
         """The batches of a run, added up by the server."""
@@ -563,8 +581,13 @@ class Ledger:
         result: BatchResult,
         *,
         preview: Sequence[Document] = (),
+        skipped: Mapping[str, bytes] | None = None,
     ) -> bool:
         """Compare-and-set of one ledger entry inside the transaction of its effect.
+
+        Args:
+            preview: first rows of the file, for its first batch.
+            skipped: row numbers (uint32, little-endian) by the reason why they are skipped.
 
         ``False``: another worker did it, or the run was stopped; the caller must have no effect.
         """
@@ -578,6 +601,9 @@ class Ledger:
         }
         if preview:
             setting["preview"] = list(preview)
+        for reason, rows in (skipped or {}).items():
+            if rows:
+                setting[f"skipped_rows.{reason}"] = rows
         answer = await self.batches.update_one(
             {"_id": batch.id, "epoch": batch.epoch, "state": batch.state.value},
             {"$set": setting},

@@ -1,0 +1,22 @@
+"""Settings of the parser."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ParserSettings(BaseSettings):
+    """Read from ``ROWDOCK_…``.
+
+    Attributes:
+        batch_rows: most rows of a batch.
+        batch_bytes: most cell bytes of a batch.
+        parse_lease_seconds: a parser silent for this long is believed dead.
+        max_attempts: parses of a file that ended without a result before the run fails.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
+
+    batch_rows: int = Field(default=5_000, ge=1, le=50_000)
+    batch_bytes: int = Field(default=4 * 1024 * 1024, ge=1_024, le=8 * 1024 * 1024)
+    parse_lease_seconds: float = Field(default=15, gt=0)
+    max_attempts: int = Field(default=10, ge=1)

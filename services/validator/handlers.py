@@ -1,0 +1,15 @@
+"""Kafka in."""
+
+from libs.contracts.events import BatchParsed
+from libs.contracts.ids import batch_id
+from libs.contracts.topics import BATCH_PARSED
+from libs.messaging.consumer import Consumers
+from services.validator.use_cases import ValidateBatch
+
+
+def subscribe(consumers: Consumers, validate_batch: ValidateBatch) -> None:
+    """Register the validator's handlers."""
+
+    @consumers.on(BATCH_PARSED, BatchParsed)
+    async def on_batch_parsed(event: BatchParsed) -> None:  # pyright: ignore[reportUnusedFunction]
+        await validate_batch(event.run_id, batch_id(event.run_id, event.epoch, event.seq))

@@ -1,0 +1,20 @@
+"""Settings of the validator."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ValidatorSettings(BaseSettings):
+    """Read from ``ROWDOCK_…``; ``FILE_IMPORT_PREVIEW_ROWS`` keeps its name from the import engine (seeds 002).
+
+    Attributes:
+        preview_rows: rows shown of a validated run.
+        max_attempts: attempts at one batch that ended without a result before its run fails.
+        barrier_lease_seconds: a worker at a run's barrier that is silent for this long is believed dead.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True)
+
+    preview_rows: int = Field(default=10, ge=0, le=100, validation_alias="FILE_IMPORT_PREVIEW_ROWS")
+    max_attempts: int = Field(default=10, ge=1)
+    barrier_lease_seconds: float = Field(default=60, gt=0)

@@ -1,0 +1,337 @@
+"""Check batches one by one; where all are checked, answer the questions about the whole file."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from cachetools import LRUCache
+
+from libs.contracts.errors import PermanentError
+from libs.contracts.events import BatchParsed, Event
+from libs.contracts.ids import event_id, rejected_id
+from libs.contracts.states import BatchState, RunStatus
+from libs.contracts.topics import BATCH_PARSED
+from libs.messaging.publisher import EventPublisher
+from libs.storage.client import Document, Mongo, Session
+from libs.storage.documents import BatchDocument, BatchResult
+from libs.storage.ledger import Ledger, Stage
+from libs.storage.payloads import PayloadKind, decode_table, load_payload, payload_document, payload_issues
+from libs.telemetry.failpoints import failpoint
+from libs.telemetry.metrics import Metrics
+from services.validator.domain.barrier import Verdict, apply_verdict, rejections, settle
+from services.validator.domain.checks import DUPLICATE_UPSERT_KEY
+from services.validator.domain.engine import CompiledTemplate, check_batch, compile_template, preview
+from services.validator.domain.rows import RejectedRow, issue_rejections
+from services.validator.settings import ValidatorSettings
+
+COMPILED_RUNS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What stays the same for all batches of a run."""
+
+    id: str
+    tenant_id: str
+    columns: tuple[str, ...]
+    compiled: CompiledTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What the check of one batch leaves to store."""
+
+    result: BatchResult
+    payloads: tuple[Document, ...]
+    rejected: tuple[Document, ...]
+    preview: tuple[Document, ...]
+
+
+class ValidateBatch:
+    """Checks one batch; whoever checks a run's last batch also moves the run on."""
+
+    def __init__(
+        self,
+        mongo: Mongo,
+        ledger: Ledger,
+        metrics: Metrics,
+        settings: ValidatorSettings,
+        barrier: "Barrier",
+        runs: "RunCache",
+    ) -> None:
+        self._mongo = mongo
+        self._ledger = ledger
+        self._metrics = metrics
+        self._settings = settings
+        self._barrier = barrier
+        self._runs = runs
+
+    async def __call__(self, run_id: str, identifier: str) -> None:
+        """Check the batch unless that is done or its run was stopped."""
+        batch = await self._ledger.claim_batch(identifier, BatchState.PARSED)
+        if batch is not None:
+            try:
+                await self._check(batch)
+            except PermanentError as error:
+                await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
+                return
+        await self._barrier.advance(run_id)
+
+    async def _check(self, batch: BatchDocument) -> None:
+        if batch.attempts > self._settings.max_attempts:
+            raise PermanentError(
+                "BATCH_FAILED",
+                f"checking rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times",
+            )
+        run = await self._runs.get(batch.run_id)
+        if run is None:
+            return
+        parsed = await self._ledger.payloads.find_one({"_id": f"{batch.id}:{PayloadKind.PARSED}"})
+        if parsed is None:
+            return  # Rows go only when their run has ended; the claim would have failed a moment later.
+        outcome = await asyncio.to_thread(self._outcome, run, batch, parsed)
+        target = BatchState.CHECKED if run.compiled.template.whole_file_questions else BatchState.VALIDATED
+        failpoint("validator.checked_before_stored")
+
+        async def body(session: Session) -> bool:
+            moved = await self._ledger.move_batch(session, batch, target, outcome.result, preview=outcome.preview)
+            if moved:
+                await self._ledger.payloads.insert_many(outcome.payloads, session=session)
+                if outcome.rejected:
+                    await self._ledger.rejected.insert_many(outcome.rejected, session=session)
+            return moved
+
+        if await self._mongo.transaction(body):
+            self._metrics.rows.labels("valid").inc(outcome.result.ok)
+            self._metrics.rows.labels("rejected").inc(outcome.result.rejected)
+        failpoint("validator.stored_before_advance")
+
+    def _outcome(self, run: _Run, batch: BatchDocument, parsed: Document) -> _Outcome:
+        checked = check_batch(run.compiled, decode_table(parsed["data"]))
+        unreadable = issue_rejections(payload_issues(parsed), run.columns)
+        rejected = [*checked.rejected, *unreadable]
+        payloads = [payload_document(batch.id, run.id, PayloadKind.VALID, checked.valid)]
+        if checked.keys is not None:
+            payloads.append(payload_document(batch.id, run.id, PayloadKind.KEYS, checked.keys))
+        return _Outcome(
+            BatchResult(ok=checked.valid.num_rows, rejected=len(rejected), warnings=checked.warnings),
+            tuple(payloads),
+            tuple(rejected_documents(run.tenant_id, run.id, rejected)),
+            tuple(preview(checked.valid, self._settings.preview_rows)) if batch.seq == 0 else (),
+        )
+
+
+class RunCache:
+    """Compiled templates of the runs at work; a run's template and plan never change."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._runs: LRUCache[str, _Run] = LRUCache(COMPILED_RUNS)
+
+    async def get(self, run_id: str) -> _Run | None:
+        """The run, or ``None`` where it does not exist or has no plan.
+
+        Raises:
+            PermanentError: its template cannot be compiled.
+        """
+        if (known := self._runs.get(run_id)) is not None:
+            return known
+        run = await self._ledger.run(run_id)
+        if run is None or run.plan is None:
+            return None
+        compiled = await asyncio.to_thread(compile_template, run.template, run.plan.mapping, run.plan.columns)
+        found = _Run(run.id, run.tenant_id, run.plan.columns, compiled)
+        self._runs[run_id] = found
+        return found
+
+
+def rejected_documents(tenant_id: str, run_id: str, rows: Sequence[RejectedRow]) -> Iterator[Document]:
+    """Documents of ``rejected_records``, each under the id of its row."""
+    now = datetime.now(UTC)
+    for row in rows:
+        yield {
+            "_id": rejected_id(run_id, row.row),
+            "tenant_id": tenant_id,
+            "run_id": run_id,
+            "row": row.row,
+            "cells": row.cells,
+            "errors": [
+                {
+                    "field": error.field,
+                    "column": error.column,
+                    "code": error.code,
+                    "message": error.message,
+                    "value": error.value,
+                }
+                for error in row.errors
+            ],
+            "state": "open",
+            "created_at": now,
+        }
+
+
+class Barrier:
+    """Between checking and writing: uniqueness and repeated upsert keys over the whole file.
+
+    A run has one worker here at a time (a lease). Its answer depends on the checked batches alone,
+    so that a second worker after a crash goes on where the first one ended.
+    """
+
+    def __init__(
+        self, mongo: Mongo, ledger: Ledger, metrics: Metrics, settings: ValidatorSettings, runs: RunCache, owner: str
+    ) -> None:
+        self._mongo = mongo
+        self._ledger = ledger
+        self._metrics = metrics
+        self._settings = settings
+        self._runs = runs
+        self._owner = owner
+
+    async def advance(self, run_id: str) -> None:
+        """Move the run on, through the barrier where it stands before it."""
+        if await self._ledger.maybe_advance(run_id) is not Stage.BARRIER:
+            return
+        try:
+            await self._pass(run_id)
+        except PermanentError as error:
+            await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
+        await self._ledger.maybe_advance(run_id)
+
+    async def _pass(self, run_id: str) -> None:
+        lease = self._settings.barrier_lease_seconds
+        if not await self._ledger.take_barrier(run_id, self._owner, lease):
+            return
+        run = await self._runs.get(run_id)
+        if run is None:
+            return
+        async with self._kept(run_id, lease):
+            totals = await self._ledger.totals(run_id)
+            verdicts = await self._verdicts(run, totals.rows)
+            failpoint("validator.barrier_settled")
+            async for batch in self._ledger.batches.find(
+                {"run_id": run_id, "state": BatchState.CHECKED.value}, sort=[("seq", 1)]
+            ):
+                await self._apply(run, BatchDocument.model_validate(batch), verdicts.get(batch["seq"]))
+                failpoint("validator.verdict_applied")
+
+    @asynccontextmanager
+    async def _kept(self, run_id: str, lease: float) -> AsyncGenerator[None]:
+        async def extend() -> None:
+            while True:
+                await asyncio.sleep(lease / 3)
+                await self._ledger.take_barrier(run_id, self._owner, lease)
+
+        task = asyncio.create_task(extend())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._ledger.leave_barrier(run_id, self._owner)
+
+    async def _verdicts(self, run: _Run, rows: int) -> dict[int, Verdict]:
+        # Batches that a crashed predecessor settled take part again: the question is about all of them.
+        states = [BatchState.CHECKED.value, BatchState.VALIDATED.value]
+        found = self._ledger.batches.find({"run_id": run.id, "state": {"$in": states}}, {"seq": 1}).sort("seq")
+        batches = [(batch["seq"], batch["_id"]) async for batch in found]
+        loop = asyncio.get_running_loop()
+
+        def keys() -> Iterator[tuple[int, pa.Table]]:
+            for seq, identifier in batches:
+                load = load_payload(self._ledger.payloads, identifier, PayloadKind.KEYS)
+                document = asyncio.run_coroutine_threadsafe(load, loop).result()
+                yield seq, decode_table(document["data"])
+
+        return await asyncio.to_thread(settle, run.compiled, keys, rows)
+
+    async def _apply(self, run: _Run, batch: BatchDocument, verdict: Verdict | None) -> None:
+        result, payload, rejected, skipped = batch.result, None, list[Document](), b""
+        if verdict is not None:
+            tables = [
+                decode_table((await load_payload(self._ledger.payloads, batch.id, kind))["data"])
+                for kind in (PayloadKind.VALID, PayloadKind.PARSED, PayloadKind.KEYS)
+            ]
+            result, payload, rejected, skipped = await asyncio.to_thread(self._settled, run, batch, verdict, *tables)
+
+        async def body(session: Session) -> bool:
+            moved = await self._ledger.move_batch(
+                session, batch, BatchState.VALIDATED, result, skipped={DUPLICATE_UPSERT_KEY: skipped}
+            )
+            if moved and payload is not None:
+                await self._ledger.payloads.update_one(
+                    {"_id": payload["_id"]}, {"$set": {"data": payload["data"]}}, session=session
+                )
+                if rejected:
+                    await self._ledger.rejected.insert_many(rejected, session=session)
+            return moved
+
+        if await self._mongo.transaction(body):
+            self._metrics.rows.labels("rejected").inc(result.rejected - batch.result.rejected)
+            self._metrics.rows.labels("skipped").inc(result.duplicate_keys)
+
+    def _settled(
+        self,
+        run: _Run,
+        batch: BatchDocument,
+        verdict: Verdict,
+        valid: pa.Table,
+        parsed: pa.Table,
+        keys: pa.Table,
+    ) -> tuple[BatchResult, Document, list[Document], bytes]:
+        remaining = apply_verdict(valid, verdict)
+        rejected = rejections(verdict, parsed, keys)
+        warnings = 0
+        if "_warnings" in remaining.column_names:
+            warnings = remaining.num_rows - remaining["_warnings"].null_count
+        result = BatchResult(
+            ok=remaining.num_rows,
+            rejected=batch.result.rejected + len(rejected),
+            warnings=warnings,
+            duplicate_keys=len(verdict.superseded),
+        )
+        payload: dict[str, Any] = payload_document(batch.id, run.id, PayloadKind.VALID, remaining)
+        documents = list(rejected_documents(run.tenant_id, run.id, rejected))
+        return result, payload, documents, verdict.superseded.astype("<u4").tobytes()
+
+
+class RescueInbox:
+    """Finds batches that wait for a validator although no message says so any more."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        publisher: EventPublisher,
+        metrics: Metrics,
+        barrier: Barrier,
+        quiet_seconds: float,
+    ) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._metrics = metrics
+        self._barrier = barrier
+        self._quiet_seconds = quiet_seconds
+
+    async def __call__(self) -> None:
+        """Announce again every batch of a silent run, and move on a run that has none left."""
+        statuses = [RunStatus.VALIDATING, RunStatus.VALIDATED]
+        async for run in self._ledger.silent_runs(statuses, self._quiet_seconds):
+            waiting = await self._ledger.sequence_numbers(run.id, BatchState.PARSED)
+            self._metrics.rescues.labels("batch_parsed").inc(len(waiting))
+            await self._publisher.publish_all(BATCH_PARSED, (_parsed(run.id, epoch, seq) for epoch, seq in waiting))
+            if not waiting:
+                await self._barrier.advance(run.id)
+
+
+def _parsed(run_id: str, epoch: int, seq: int) -> tuple[str, Event]:
+    event = BatchParsed(
+        event_id=event_id("parsed", run_id, epoch, seq),
+        occurred_at=datetime.now(UTC),
+        run_id=run_id,
+        epoch=epoch,
+        seq=seq,
+    )
+    return f"{run_id}:{seq}", event
