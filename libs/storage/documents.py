@@ -124,11 +124,14 @@ class Rescue(BaseModel):
 
 
 class StatusChange(BaseModel):
-    """One entry of a run's history, from which any of its events can be made again."""
+    """One entry of a run's history, from which its event can be made again."""
 
     version: int
     status: RunStatus
     at: datetime
+    counts: RunCounts | None = None
+    error_code: str | None = None
+    error_message: str | None = None
 
 
 class RunDocument(StateDocument):
@@ -296,20 +299,18 @@ class WebhookEndpoint(StateDocument):
 
 
 class WebhookDelivery(StateDocument):
-    """One event for one receiver, with every attempt."""
+    """One event for one receiver, with every attempt; see ``services.webhooks.domain.delivery``."""
 
     tenant_id: str
     endpoint_id: str
     run_id: str
     event_id: str
-    event_type: str
     body: bytes
     state: str = "pending"
     attempts: list[dict[str, Any]] = []
     next_attempt_at: datetime | None = None
-    lease_until: datetime | None = None
+    lease: Lease | None = None
     created_at: datetime
-    updated_at: datetime
 
     class Settings:
         name = "webhook_deliveries"
@@ -317,6 +318,7 @@ class WebhookDelivery(StateDocument):
             IndexModel([("state", ASCENDING), ("next_attempt_at", ASCENDING)], name="due"),
             IndexModel([("tenant_id", ASCENDING), ("run_id", ASCENDING)], name="tenant_run"),
             IndexModel([("endpoint_id", ASCENDING), ("state", ASCENDING)], name="endpoint"),
+            IndexModel([("created_at", ASCENDING)], name="expiry", expireAfterSeconds=90 * DAY_SECONDS),
         ]
 
 

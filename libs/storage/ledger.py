@@ -40,6 +40,7 @@ from libs.storage.documents import (
     OutboxEntry,
     RejectedRecord,
     RunDocument,
+    StatusChange,
 )
 from libs.telemetry.failpoints import failpoint
 
@@ -101,6 +102,22 @@ class Totals:
             skip_reasons=reasons,
             warnings=result.warnings,
         )
+
+
+def run_event(run_id: str, tenant_id: str, template_id: str, change: StatusChange) -> RunStatusChanged:
+    """The event of one change of a run's status, the same whenever it is made."""
+    return RunStatusChanged(
+        event_id=event_id("run", run_id, change.version),
+        occurred_at=change.at,
+        run_id=run_id,
+        tenant_id=tenant_id,
+        template_id=template_id,
+        status=change.status,
+        version=change.version,
+        counts=change.counts,
+        error_code=change.error_code,
+        error_message=change.error_message,
+    )
 
 
 def _now() -> datetime:
@@ -198,18 +215,15 @@ class Ledger:
             setting["counts"] = counts.model_dump()
         if target in TERMINAL_RUN_STATUSES:
             setting["finished_at"] = now
-        changed = RunStatusChanged(
-            event_id=event_id("run", run.id, version),
-            occurred_at=now,
-            run_id=run.id,
-            tenant_id=run.tenant_id,
-            template_id=run.template_id,
-            status=target,
+        change = StatusChange(
             version=version,
+            status=target,
+            at=now,
             counts=counts,
             error_code=run.stop.code if stopping and run.stop else None,
             error_message=run.stop.message if stopping and run.stop else None,
         )
+        changed = run_event(run.id, run.tenant_id, run.template_id, change)
 
         async def body(session: Session) -> Document | None:
             found = await self.runs.find_one_and_update(
@@ -222,7 +236,7 @@ class Ledger:
                 {
                     "$set": setting,
                     "$unset": {"rescue": ""},
-                    "$push": {"history": {"version": version, "status": target.value, "at": now}},
+                    "$push": {"history": {**change.model_dump(), "status": target.value}},
                 },
                 return_document=ReturnDocument.AFTER,
                 session=session,
