@@ -4,14 +4,20 @@ Every write belongs to the transaction that also moves the batch's entry of the 
 nothing here is retried or undone: the transaction is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from bson.codec_options import DatetimeConversion
 from bson.raw_bson import RawBSONDocument
+from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from libs.storage.client import Collection, Session
+from libs.contracts.errors import TransientError
+from libs.storage.client import Collection, Document, Session
+from services.writer.domain.batch_plan import RecordUpdate
 from services.writer.domain.record_encoding import EncodedRecords
 
 _COMMAND_BYTES = 16 * 1024 * 1024
@@ -57,7 +63,7 @@ async def insert_encoded(collection: Collection, encoded: EncodedRecords, sessio
     if not session.in_transaction:
         raise ValueError("insert_encoded needs an open transaction")
     for first, last in _commands(encoded.offsets):
-        start, second, end = map(int, encoded.offsets[[first, first + 1, last]])
+        start, second, end = (encoded.offsets.item(index) for index in (first, first + 1, last))
         answer = await collection.database.command(
             "insert",
             collection.name,
@@ -81,7 +87,97 @@ def _commands(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """First and one past the last document of each command, as large as the limits allow."""
     first, count = 0, len(offsets) - 1
     while first < count:
-        fitting = int(np.searchsorted(offsets, offsets[first] + _COMMAND_BYTES, side="right")) - 1
+        fitting = offsets.searchsorted(offsets.item(first) + _COMMAND_BYTES, side="right").item() - 1
         last = min(max(fitting, first + 1), first + _COMMAND_DOCUMENTS, count)
         yield first, last
         first = last
+
+
+async def find_by_keys(
+    collection: Collection,
+    tenant_id: str,
+    key: str,
+    values: Sequence[Any],
+    fields: Iterable[str],
+    session: Session | None,
+) -> dict[Any, Document]:
+    """The tenant's live records whose ``key`` is one of ``values``, by their key.
+
+    Each holds ``_id``, ``_import``, ``updated_at``, ``key`` and ``fields``; dates are naive UTC, or
+    ``DatetimeMS`` where Python has no such year.
+    """
+    options = collection.codec_options.with_options(
+        tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    )
+    records = collection.with_options(codec_options=options).find(
+        {"tenant_id": tenant_id, "is_deleted": False, key: {"$in": values}},
+        projection=["_import", "updated_at", key, *fields],
+        # One answer instead of a first of 101 records.
+        batch_size=len(values) + 1,
+        session=session,
+    )
+    # A list matches when one of its elements does; as a key it is equal to none of the values.
+    return {
+        record.get(key): record for record in await records.to_list() if not isinstance(record.get(key), list)
+    }
+
+
+async def apply_updates(
+    collection: Collection, tenant_id: str, updates: Sequence[RecordUpdate], session: Session
+) -> int:
+    """Write the planned changes and return how many they are.
+
+    Args:
+        session: in the transaction in which the records were looked up.
+
+    Raises:
+        TransientError: a record is gone; the transaction must be aborted and the batch planned anew.
+        BulkWriteError: the server refused a change, e.g. for a unique index.
+    """
+    if not updates:
+        return 0
+    result = await collection.bulk_write(
+        [
+            UpdateOne({"_id": update.record_id, "tenant_id": tenant_id}, {"$set": update.changes})
+            for update in updates
+        ],
+        session=session,
+    )
+    if result.matched_count != len(updates):
+        raise TransientError(
+            f"{len(updates) - result.matched_count} of {len(updates)} records to update are gone from {collection.name}"
+        )
+    return len(updates)
+
+
+async def save_before_images(
+    undo: Collection,
+    run_id: str,
+    collection: Collection,
+    updates: Sequence[RecordUpdate],
+    saved_at: datetime,
+    session: Session,
+) -> int:
+    """Save what undoes ``updates`` of ``collection``, and return how many images are new.
+
+    Where a run changes a record twice, the first image stays: it is the state before the run.
+    A duplicate would abort the transaction, so the ones that exist are asked for first.
+    """
+    images = {
+        f"{run_id}:{update.record_id}": {
+            "_id": f"{run_id}:{update.record_id}",
+            "run_id": run_id,
+            "resource": collection.name,
+            "record_id": update.record_id,
+            "restore": update.before.restore,
+            "remove": update.before.remove,
+            "created_at": saved_at,
+        }
+        for update in updates
+        if update.before is not None
+    }
+    async for image in undo.find({"_id": {"$in": list(images)}}, projection=["_id"], session=session):
+        del images[image["_id"]]
+    if images:
+        await undo.insert_many(images.values(), session=session)
+    return len(images)

@@ -1,0 +1,157 @@
+"""Look-up, update and before-images of records, on a real server."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson.datetime_ms import DatetimeMS
+
+from libs.contracts.errors import TransientError
+from libs.storage.client import Mongo, Session
+from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
+from services.writer.domain.record_encoding import RecordEncoder
+from services.writer.record_store import apply_updates, find_by_keys, insert_encoded, save_before_images
+from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, checked_batch
+
+pytestmark = pytest.mark.servers
+FIELDS = [field.name for field in CONTACTS.fields]
+DEFAULTS = list(CONTACTS.default_values)
+FIRST_RUN, SECOND_RUN = RUN_ID, RUN_ID[:-1] + "9"
+MONDAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+TUESDAY = datetime(2026, 3, 3, 9, 0, tzinfo=UTC)
+ROWS: list[dict[str, Any]] = [
+    {"_row": 1, "email": "ana@example.com", "age": 30, "amount": 1.5, "joined": MONDAY, "active": True},
+    {"_row": 2, "email": "bo@example.com", "name": "Bo", "age": 2**62, "amount": 10},
+    {"_row": 3, "email": "cy@example.com", "note": ""},
+]
+
+
+async def upsert(mongo: Mongo, run_id: str, rows: Iterable[Mapping[str, Any]], at: datetime) -> BatchPlan:
+    """One batch, as the writer does it."""
+    contacts = mongo.target["contacts"]
+    table = checked_batch(CONTACTS, [dict(row) for row in rows])
+
+    async def body(session: Session) -> BatchPlan:
+        keys = upsert_keys(table, CONTACTS)
+        existing = await find_by_keys(contacts, TENANT_ID, "email", keys, [*FIELDS, *DEFAULTS], session)
+        plan = plan_batch(table, existing, CONTACTS, FIELDS, run_id, at)
+        encoded = RecordEncoder(CONTACTS, run_id, TENANT_ID, at).encode(plan.create)
+        await insert_encoded(contacts, encoded, session)
+        await apply_updates(contacts, TENANT_ID, plan.updates, session)
+        await save_before_images(mongo.state["undo"], run_id, contacts, plan.updates, at, session)
+        return plan
+
+    return await mongo.transaction(body)
+
+
+async def records(mongo: Mongo) -> list[dict[str, Any]]:
+    return await mongo.target["contacts"].find(sort=[("_id", 1)]).to_list()
+
+
+async def test_the_same_file_twice_changes_nothing(mongo: Mongo) -> None:
+    await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
+    before = await records(mongo)
+    plan = await upsert(mongo, SECOND_RUN, ROWS, TUESDAY)
+    assert (plan.create.num_rows, plan.updates, plan.skipped) == (0, [], {"UNCHANGED": [1, 2, 3]})
+    assert await records(mongo) == before
+
+
+async def test_only_what_differs_is_written_and_can_be_undone(mongo: Mongo) -> None:
+    await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
+    before = await records(mongo)
+    changed = [{**ROWS[0], "amount": 2, "name": "Ana"}, ROWS[1], {"_row": 3, "email": "new@example.com"}]
+    plan = await upsert(mongo, SECOND_RUN, changed, TUESDAY)
+    assert plan.create.num_rows == 1
+    assert plan.skipped == {"UNCHANGED": [2]}
+
+    after = {record["email"]: record for record in await records(mongo)}
+    assert after["ana@example.com"] == {
+        **before[0],
+        "amount": 2,
+        "name": "Ana",
+        "updated_at": TUESDAY,
+        "_import": {"run_id": SECOND_RUN, "row": 1, "version": 2},
+    }
+    image = await mongo.state["undo"].find_one({"run_id": SECOND_RUN})
+    assert image is not None
+    assert image["_id"] == f"{SECOND_RUN}:{before[0]['_id']}"
+    await mongo.target[image["resource"]].update_one({"_id": image["record_id"]}, {"$set": image["restore"]})
+    await mongo.target["contacts"].delete_one({"email": "new@example.com"})
+    assert await records(mongo) == before
+
+
+async def test_the_first_before_image_of_a_run_stays(mongo: Mongo) -> None:
+    await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
+    await upsert(mongo, SECOND_RUN, [{**ROWS[0], "age": 31}], TUESDAY)
+    await upsert(mongo, SECOND_RUN, [{**ROWS[0], "age": 32}, {**ROWS[1], "age": 1}], TUESDAY)
+    images = await mongo.state["undo"].find(sort=[("_id", 1)]).to_list()
+    assert [image["restore"]["age"] for image in images] == [30, 2**62]
+
+
+async def test_a_record_of_the_same_run_needs_no_before_image(mongo: Mongo) -> None:
+    await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
+    plan = await upsert(mongo, FIRST_RUN, [{**ROWS[0], "_row": 4, "age": 31}], MONDAY)
+    assert len(plan.updates) == 1
+    assert await mongo.state["undo"].count_documents({}) == 0
+
+
+async def test_only_live_records_of_the_tenant_are_found(mongo: Mongo) -> None:
+    key = "ana@example.com"
+    contacts = mongo.target["contacts"]
+    await contacts.insert_many(
+        [
+            {"tenant_id": "another", "is_deleted": False, "email": key},
+            {"tenant_id": TENANT_ID, "is_deleted": True, "email": key},
+            {"tenant_id": TENANT_ID, "is_deleted": False, "email": [key]},
+        ]
+    )
+    assert await find_by_keys(contacts, TENANT_ID, "email", [key], FIELDS, None) == {}
+
+
+async def test_a_record_of_another_application_is_taken_as_it_is(mongo: Mongo) -> None:
+    """No ``_import``, an ``_id`` of its own kind, fields that are missing, a date beyond Python's years."""
+    contacts = mongo.target["contacts"]
+    far = DatetimeMS(10**15)
+    foreign = {
+        "_id": "A-1",
+        "tenant_id": TENANT_ID,
+        "is_deleted": False,
+        "email": "ana@example.com",
+        "joined": far,
+    }
+    await contacts.insert_one(foreign)
+    plan = await upsert(mongo, SECOND_RUN, ROWS[:1], TUESDAY)
+    (update,) = plan.updates
+    assert update.before is not None
+    assert update.before.restore == {"joined": far}
+    stored = await contacts.find_one({"_id": "A-1"}, projection=["joined", "age", "_import"])
+    assert stored == {
+        "_id": "A-1",
+        "joined": MONDAY,
+        "age": 30,
+        "_import": {"run_id": SECOND_RUN, "row": 1, "version": 1},
+    }
+    assert await mongo.state["undo"].count_documents({"_id": f"{SECOND_RUN}:A-1"}) == 1
+
+
+async def test_an_update_of_a_record_that_is_gone_is_transient(mongo: Mongo) -> None:
+    await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
+    contacts = mongo.target["contacts"]
+    keys = [row["email"] for row in ROWS]
+    existing = await find_by_keys(contacts, TENANT_ID, "email", keys, [*FIELDS, *DEFAULTS], None)
+    rows = [{**row, "age": 1} for row in ROWS]
+    plan = plan_batch(checked_batch(CONTACTS, rows), existing, CONTACTS, FIELDS, SECOND_RUN, TUESDAY)
+    await contacts.delete_one({"email": "bo@example.com"})
+
+    async def body(session: Session) -> int:
+        return await apply_updates(contacts, TENANT_ID, plan.updates, session)
+
+    with pytest.raises(TransientError, match="1 of 3"):
+        await mongo.transaction(body)
+    assert await contacts.count_documents({"age": 1}) == 0
+
+
+async def test_nothing_to_update(mongo: Mongo) -> None:
+    async with mongo.client.start_session() as session, await session.start_transaction():
+        assert await apply_updates(mongo.target["contacts"], TENANT_ID, [], session) == 0
