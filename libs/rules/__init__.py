@@ -1,0 +1,1 @@
+"""What gateway and validator must agree on about the rules of a template."""

@@ -1,0 +1,82 @@
+"""Rows that leave the way: what is stored about them, and parser issues in the same form."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from libs.contracts.plan import RowIssue
+
+ROW: Final = "_row"
+MAX_SHOWN_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """One reason against a row.
+
+    Attributes:
+        field: field of the template; ``None`` where the row as such is wrong.
+        column: header of the source column, as far as one is to blame.
+        code: stable upper-case identifier.
+        message: what is wrong and how to fix it.
+        value: the text that was checked, after the transforms, cut to 200 characters.
+    """
+
+    field: str | None
+    column: str | None
+    code: str
+    message: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that is not written.
+
+    Attributes:
+        row: 1-based number over the data rows.
+        cells: the cells as they stand in the file, in its order; ``None`` for a missing cell.
+        errors: every reason, in the order of the template.
+    """
+
+    row: int
+    cells: list[str | None]
+    errors: tuple[RowError, ...]
+
+
+def issue_rejections(issues: Iterable[RowIssue], columns: Sequence[str]) -> list[RejectedRow]:
+    """Rows that the parser could not read, as rejected rows.
+
+    Args:
+        issues: what the parser found.
+        columns: headers of the file, in its order (``ParsePlan.columns``).
+    """
+    return [_issue_rejection(issue, columns) for issue in issues]
+
+
+def _issue_rejection(issue: RowIssue, columns: Sequence[str]) -> RejectedRow:
+    at = issue.column
+    column = columns[at] if at is not None and at < len(columns) else None
+    value = issue.cells[at] if at is not None and at < len(issue.cells) else ""
+    error = RowError(None, column, issue.code, issue.message, shown(value))
+    return RejectedRow(issue.row, list(issue.cells), (error,))
+
+
+def shown(text: str | None) -> str:
+    """A text as it appears in an error; ``""`` for none."""
+    return (text or "")[:MAX_SHOWN_CHARS]
+
+
+def original_cells(parsed: pa.Table, rows: Sequence[int]) -> dict[int, list[str | None]]:
+    """Row number to the cells as they stand in the file, ascending.
+
+    Args:
+        parsed: a parsed batch.
+        rows: some of its row numbers, ascending.
+    """
+    found = parsed.take(np.searchsorted(parsed[ROW].to_numpy(), rows))
+    columns: list[list[str | None]] = [found[f"c{at}"].to_pylist() for at in range(found.num_columns - 1)]
+    return {row: [column[at] for column in columns] for at, row in enumerate(rows)}
