@@ -1,0 +1,26 @@
+"""Composition root of the webhooks service."""
+
+from collections.abc import Sequence
+
+from libs.messaging.service import Backbone, Background, Service, repeat
+from libs.messaging.settings import ServiceSettings
+from libs.storage.settings import MongoSettings
+from services.webhooks.delivery_store import DeliveryStore
+from services.webhooks.handlers import subscribe
+from services.webhooks.http_sender import HttpSender
+from services.webhooks.settings import WebhookSettings
+from services.webhooks.use_cases import QueueDeliveries, SendDeliveries
+
+
+def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, webhooks: WebhookSettings) -> Service:
+    """The webhooks service, not yet running."""
+
+    async def assemble(backbone: Backbone) -> Sequence[Background]:
+        store = DeliveryStore(backbone.mongo)
+        sender = HttpSender(webhooks.webhook_allowed_networks, total_seconds=webhooks.webhook_timeout_seconds)
+        send = SendDeliveries(store, sender, webhooks, settings.instance)
+        queue = QueueDeliveries(store, backbone.metrics, webhooks.schedule, send.wake, settings.rescue_after_seconds)
+        subscribe(backbone.consumers, queue)
+        return [send.run, lambda: repeat(settings.rescue_after_seconds, queue.rescue, "rescue")]
+
+    return Service("webhooks", settings, mongo_settings, assemble)

@@ -1,0 +1,157 @@
+"""Deliveries and their receivers in MongoDB.
+
+A delivery moves by compare-and-set on its state and the number of its attempts, so that of two
+processes that tried it at the same time one records what came of it. Leases run by the server's clock.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from libs.contracts.events import RunStatusChanged
+from libs.storage.client import Document, Mongo
+from libs.storage.documents import RunDocument, StatusChange, WebhookDelivery, WebhookEndpoint
+from libs.storage.ledger import run_event
+from services.webhooks.domain.delivery import Delivery, DeliveryState, DeliveryUpdate
+
+_PENDING: Document = {"state": DeliveryState.PENDING.value}
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where a delivery goes; ``encrypted_secret`` is a Fernet token."""
+
+    url: str
+    encrypted_secret: str
+
+
+class DeliveryStore:
+    """The collections ``webhook_deliveries`` and ``webhook_endpoints``, and what ``runs`` say about webhooks."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._deliveries = mongo.state[WebhookDelivery.Settings.name]
+        self._endpoints = mongo.state[WebhookEndpoint.Settings.name]
+        self._runs = mongo.state[RunDocument.Settings.name]
+
+    async def endpoint_of(self, run_id: str) -> str | None:
+        """Id of the endpoint that hears of a run, or ``None``."""
+        run = await self._runs.find_one({"_id": run_id, "template.webhook_enabled": True}, {"webhook_endpoint_id": 1})
+        return None if run is None else run["webhook_endpoint_id"]
+
+    async def events(self, since: datetime, until: datetime) -> AsyncIterator[tuple[str, RunStatusChanged]]:
+        """Endpoint and event of every change up to ``until``, in runs changed after ``since``."""
+        cursor = self._runs.find(
+            {
+                "webhook_endpoint_id": {"$type": "string"},
+                "updated_at": {"$gte": since},
+                "template.webhook_enabled": True,
+            },
+            {"tenant_id": 1, "template_id": 1, "webhook_endpoint_id": 1, "history": 1},
+        )
+        async for run in cursor:
+            for change in map(StatusChange.model_validate, run["history"]):
+                if change.at <= until:
+                    yield (
+                        run["webhook_endpoint_id"],
+                        run_event(run["_id"], run["tenant_id"], run["template_id"], change),
+                    )
+
+    async def add(self, delivery: Delivery) -> bool:
+        """Store a new delivery; ``False`` where it is stored already."""
+        document: Document = {
+            "_id": delivery.id,
+            **delivery.model_dump(exclude={"id", "attempts"}),
+            "state": delivery.state.value,
+            "attempts": [],
+            "lease": None,
+        }
+        try:
+            await self._deliveries.insert_one(document)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def missing(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Those that are not stored."""
+        cursor = self._deliveries.find({"_id": {"$in": [delivery.id for delivery in deliveries]}}, {"_id": 1})
+        stored = {delivery["_id"] async for delivery in cursor}
+        return [delivery for delivery in deliveries if delivery.id not in stored]
+
+    async def claim(self, owner: str, lease_seconds: float, busy: Collection[str] = ()) -> Delivery | None:
+        """Take the delivery that is due longest, for ``lease_seconds``, or ``None``.
+
+        Args:
+            busy: endpoints that get no more now.
+        """
+        found = await self._deliveries.find_one_and_update(
+            {
+                **_PENDING,
+                "endpoint_id": {"$nin": list(busy)},
+                "$expr": {
+                    "$and": [
+                        {"$lte": ["$next_attempt_at", "$$NOW"]},
+                        {"$lt": [{"$ifNull": ["$lease.until", _LONG_AGO]}, "$$NOW"]},
+                    ]
+                },
+            },
+            [
+                {
+                    "$set": {
+                        "lease": {
+                            "owner": {"$literal": owner},
+                            "until": {
+                                "$dateAdd": {
+                                    "startDate": "$$NOW",
+                                    "unit": "millisecond",
+                                    "amount": int(lease_seconds * 1000),
+                                }
+                            },
+                        }
+                    }
+                }
+            ],
+            sort=[("next_attempt_at", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return None if found is None else Delivery.model_validate({**found, "id": found["_id"]})
+
+    async def release(self, owner: str) -> int:
+        """Give back what a dead process of this name had taken; how many deliveries."""
+        answer = await self._deliveries.update_many({**_PENDING, "lease.owner": owner}, {"$set": {"lease": None}})
+        return answer.modified_count
+
+    async def receiver(self, endpoint_id: str) -> Receiver | None:
+        """Where an endpoint is now, or ``None`` where it is disabled or gone."""
+        found = await self._endpoints.find_one({"_id": endpoint_id, "enabled": True})
+        return None if found is None else Receiver(found["url"], found["encrypted_secret"])
+
+    async def record(self, delivery: Delivery, update: DeliveryUpdate) -> bool:
+        """Append an attempt and give the delivery back; ``False`` where it has moved since it was claimed."""
+        answer = await self._deliveries.update_one(
+            {"_id": delivery.id, **_PENDING, "attempts": {"$size": len(delivery.attempts)}},
+            {
+                "$push": {"attempts": {**update.attempt.model_dump(), "result": update.attempt.result.value}},
+                "$set": {"state": update.state.value, "next_attempt_at": update.next_attempt_at, "lease": None},
+            },
+        )
+        return answer.modified_count == 1
+
+    async def disable_endpoint(self, endpoint_id: str, url: str, reason: str) -> bool:
+        """Send nothing more to ``url``; ``False`` where its owner has changed or disabled it meanwhile."""
+        answer = await self._endpoints.update_one(
+            {"_id": endpoint_id, "url": url, "enabled": True},
+            {"$set": {"enabled": False, "disabled_reason": reason}},
+        )
+        return answer.modified_count == 1
+
+    async def disable_deliveries(self, endpoint_id: str) -> int:
+        """Settle all that is pending for an endpoint that wants no more; how many deliveries."""
+        answer = await self._deliveries.update_many(
+            {"endpoint_id": endpoint_id, **_PENDING},
+            {"$set": {"state": DeliveryState.DISABLED.value, "next_attempt_at": None, "lease": None}},
+        )
+        return answer.modified_count

@@ -1,0 +1,236 @@
+"""What a run's events make of webhooks: durable deliveries, and their attempts."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import SystemRandom
+
+import structlog
+from cryptography.fernet import Fernet, InvalidToken
+from pymongo.errors import PyMongoError
+
+from libs.contracts.errors import TransientError
+from libs.contracts.events import RunStatusChanged
+from libs.telemetry.failpoints import failpoint
+from libs.telemetry.metrics import Metrics
+from services.webhooks.delivery_store import DeliveryStore, Receiver
+from services.webhooks.domain.delivery import (
+    MAX_ERROR_CHARS,
+    AttemptOutcome,
+    Delivery,
+    DeliveryState,
+    DeliveryUpdate,
+    after_attempt,
+    new_delivery,
+)
+from services.webhooks.domain.payload import WEBHOOK_EVENT_TYPES
+from services.webhooks.domain.schedule import AttemptResult, RetrySchedule
+from services.webhooks.http_sender import HttpSender
+from services.webhooks.settings import WebhookSettings
+
+RESCUE_HOURS = 24
+RESCUE_OVERLAP = timedelta(minutes=5)
+"""How much later than its time a change may become visible: clocks differ, transactions take time."""
+RESCUE_CHUNK = 500
+DRAIN_SECONDS = 5.0
+
+logger = structlog.get_logger()
+
+
+class QueueDeliveries:
+    """Makes the deliveries of run events, each once, however often it is told.
+
+    Args:
+        wake: called after a delivery was stored.
+        rescue_after_seconds: age of a change whose event should have arrived by now.
+    """
+
+    def __init__(
+        self,
+        store: DeliveryStore,
+        metrics: Metrics,
+        schedule: RetrySchedule,
+        wake: Callable[[], None],
+        rescue_after_seconds: float,
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._schedule = schedule
+        self._wake = wake
+        self._rescue_after = timedelta(seconds=rescue_after_seconds)
+        self._checked_until: datetime | None = None
+
+    async def __call__(self, event: RunStatusChanged) -> None:
+        """Store the delivery that an event makes, if it makes one."""
+        if event.status not in WEBHOOK_EVENT_TYPES:
+            return
+        endpoint_id = await self._store.endpoint_of(event.run_id)
+        if endpoint_id is None:
+            return
+        if delivery := self._delivery(event, endpoint_id):
+            await self._store.add(delivery)
+            failpoint("webhooks.delivery_stored_before_commit")
+            self._wake()
+
+    async def rescue(self) -> None:
+        """Make the deliveries of events that never arrived, of runs changed within ``RESCUE_HOURS``.
+
+        What one pass has seen the next ones leave out, but for an overlap.
+        """
+        now = datetime.now(UTC)
+        since = self._checked_until or now - timedelta(hours=RESCUE_HOURS)
+        until = now - self._rescue_after
+        deliveries: list[Delivery] = []
+        async for endpoint_id, event in self._store.events(since, until):
+            if delivery := self._delivery(event, endpoint_id):
+                deliveries.append(delivery)
+            if len(deliveries) == RESCUE_CHUNK:
+                await self._add_missing(deliveries)
+                deliveries.clear()
+        await self._add_missing(deliveries)
+        self._checked_until = until - RESCUE_OVERLAP
+
+    def _delivery(self, event: RunStatusChanged, endpoint_id: str) -> Delivery | None:
+        return new_delivery(event, endpoint_id, datetime.now(UTC), self._schedule)
+
+    async def _add_missing(self, deliveries: list[Delivery]) -> None:
+        for delivery in await self._store.missing(deliveries):
+            if await self._store.add(delivery):
+                self._metrics.rescues.labels("webhook").inc()
+                logger.warning("webhook.rescued", run_id=delivery.run_id, delivery_id=delivery.id)
+                self._wake()
+
+
+class SendDeliveries:
+    """Sends what is due, several at a time, few of them to the same receiver.
+
+    Args:
+        instance: name of this process, the same after a restart.
+    """
+
+    def __init__(self, store: DeliveryStore, sender: HttpSender, settings: WebhookSettings, instance: str) -> None:
+        self._store = store
+        self._sender = sender
+        self._settings = settings
+        self._schedule = settings.schedule
+        self._secrets = Fernet(settings.secret_key.get_secret_value())
+        self._instance = instance
+        self._random = SystemRandom()
+        self._woken = asyncio.Event()
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._at_work: Counter[str] = Counter()
+
+    def wake(self) -> None:
+        """There may be something to send, or room for it."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Send until cancelled; faults of MongoDB are outlived."""
+        await self._store.release(self._instance)
+        try:
+            while True:
+                self._woken.clear()
+                try:
+                    await self._begin_due()
+                except (TransientError, PyMongoError) as error:
+                    logger.warning("webhooks.waiting", error=f"{type(error).__name__}: {error}")
+                    await asyncio.sleep(self._settings.webhook_poll_seconds)
+                await self._wait()
+        finally:
+            await self._finish()
+
+    async def claim(self) -> Delivery | None:
+        """Take a due delivery whose receiver has room for it."""
+        most = self._settings.webhook_concurrency_per_endpoint
+        busy = [endpoint_id for endpoint_id, count in self._at_work.items() if count >= most]
+        return await self._store.claim(self._instance, self._settings.webhook_lease_seconds, busy)
+
+    async def attempt(self, delivery: Delivery) -> None:
+        """Try a claimed delivery once and record what came of it."""
+        receiver = await self._store.receiver(delivery.endpoint_id)
+        if receiver is None:
+            settled = await self._store.disable_deliveries(delivery.endpoint_id)
+            logger.info("webhook.endpoint_disabled", endpoint_id=delivery.endpoint_id, settled=settled)
+            return
+        outcome = await self._send(receiver, delivery)
+        if outcome.result is AttemptResult.DELIVERED:
+            failpoint("webhooks.sent_before_recorded")
+        update = after_attempt(delivery, outcome, datetime.now(UTC), self._random, self._schedule)
+        recorded = await self._store.record(delivery, update)
+        _log(delivery, update, recorded=recorded)
+        if update.state is DeliveryState.DISABLED:
+            await self._disable(delivery.endpoint_id, receiver)
+
+    async def _send(self, receiver: Receiver, delivery: Delivery) -> AttemptOutcome:
+        at = datetime.now(UTC)
+        try:
+            secret = self._secrets.decrypt(receiver.encrypted_secret).decode()
+            return await self._sender.send(receiver.url, [secret], delivery.id, delivery.body)
+        except InvalidToken:
+            error = "the signing secret cannot be decrypted with ROWDOCK_SECRET_KEY"
+        except ValueError as unusable:
+            error = f"the request cannot be signed: {unusable}"
+        # An attempt like any other, so that it shows where its owner looks and is tried again once repaired.
+        return AttemptOutcome(result=AttemptResult.FAILED, at=at, duration_ms=0, error=error[:MAX_ERROR_CHARS])
+
+    async def _disable(self, endpoint_id: str, receiver: Receiver) -> None:
+        # A crash on the way is made good: the next attempt is answered 410 again, or finds no receiver.
+        if await self._store.disable_endpoint(endpoint_id, receiver.url, "the receiver answered 410 Gone"):
+            settled = await self._store.disable_deliveries(endpoint_id)
+            logger.warning("webhook.endpoint_disabled", endpoint_id=endpoint_id, settled=settled)
+
+    async def _begin_due(self) -> None:
+        while len(self._attempts) < self._settings.webhook_concurrency and (delivery := await self.claim()):
+            self._begin(delivery)
+
+    def _begin(self, delivery: Delivery) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._attempts.discard(task)
+            self._at_work -= Counter([delivery.endpoint_id])
+            self.wake()
+
+        self._at_work[delivery.endpoint_id] += 1
+        task = asyncio.create_task(self._outlive(delivery))
+        self._attempts.add(task)
+        task.add_done_callback(ended)
+
+    async def _outlive(self, delivery: Delivery) -> None:
+        """One attempt; whatever breaks it, the delivery is tried again when its lease is over."""
+        try:
+            await self.attempt(delivery)
+        except (TransientError, PyMongoError) as error:
+            logger.warning("webhook.not_recorded", delivery_id=delivery.id, error=f"{type(error).__name__}: {error}")
+        except Exception:
+            logger.exception("webhook.unforeseen_error", delivery_id=delivery.id)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.webhook_poll_seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _finish(self) -> None:
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=DRAIN_SECONDS)
+        for task in self._attempts:
+            task.cancel()
+        await asyncio.gather(*self._attempts, return_exceptions=True)
+
+
+def _log(delivery: Delivery, update: DeliveryUpdate, *, recorded: bool) -> None:
+    logger.info(
+        "webhook.attempted",
+        run_id=delivery.run_id,
+        delivery_id=delivery.id,
+        endpoint_id=delivery.endpoint_id,
+        attempt=update.attempt.number,
+        outcome=update.attempt.result.value,
+        status_code=update.attempt.status_code,
+        error=update.attempt.error,
+        duration_ms=update.attempt.duration_ms,
+        state=update.state.value,
+        next_attempt_at=update.next_attempt_at and update.next_attempt_at.isoformat(),
+        recorded=recorded,
+    )
