@@ -1,0 +1,409 @@
+"""Push-style CSV reader: bytes in, batches of string columns out, in bounded memory.
+
+The result depends on the file's bytes and the plan alone, not on the pieces in which the bytes come.
+The text, as UTF-8, is parsed in blocks that end with a line. A block without anything special goes
+through Arrow's reader; any other, and any that Arrow refuses, through the standard library's. Both
+give the same cells; the second also knows what is wrong with a row.
+
+What is a row:
+
+- Only ``\\n``, ``\\r\\n`` and ``\\r`` outside quotes end a record.
+- A blank line is no row, whatever the number of columns. A line of delimiters only, ``,,,``, is a
+  row of empty cells, and so is ``""``: somebody wrote them.
+- A short row lacks its last cells (null). Extra cells are dropped if they are blank, else the row
+  becomes an issue.
+"""
+
+from __future__ import annotations  # the stubs' pa.Array is generic, the class is not
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from itertools import count, islice
+from typing import IO, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from libs.contracts.errors import FileRefusedError
+from libs.contracts.plan import ParsePlan, RowIssue
+from services.parser.domain.batches import (
+    BatchCutter,
+    ParsedBatch,
+    Rows,
+    Sizes,
+    cell_bytes,
+    issue_bytes,
+    largest_cell,
+    table_schema,
+)
+from services.parser.domain.encoding import MARKS, open_decoder, show_marks
+from services.parser.domain.limits import ReaderLimits
+from services.parser.domain.records import RecordScanner, count_line_ends
+
+_ROWS_AT_ONCE = 1_024
+_PREVIEW_BYTES = 64 * 1024
+_QUOTE, _LINE_FEED, _CARRIAGE_RETURN = b'"\n\r'
+
+
+class CsvReader:
+    """Reads one file.
+
+    Not to be used again after an error: the file is refused as a whole.
+
+    Args:
+        plan: how to read it; from ``detect_plan``.
+        limits: bounds; the same for a repeated parse, or its batches differ.
+    """
+
+    def __init__(self, plan: ParsePlan, limits: ReaderLimits) -> None:
+        # The module's own limit is global to the process; the reader bounds records itself.
+        csv.field_size_limit(2**31 - 1)
+        self._limits = limits
+        self._columns = plan.columns
+        self._width = len(plan.columns)
+        self._encoding = plan.encoding
+        self._delimiter = plan.delimiter
+        self._schema = table_schema(plan)
+        self._cutter = BatchCutter(plan)
+        self._bom_left = plan.bom_bytes
+        self._skip_left = plan.skip_rows
+        self._header_left = plan.has_header
+        self._decoder = None if codecs.lookup(plan.encoding).name == "utf-8" else open_decoder(plan.encoding)
+        # Marks of transcoded text are encoded surrogates; in a UTF-8 file they are the bad bytes themselves.
+        self._marks = "surrogateescape" if self._decoder is None else "surrogatepass"
+        # Less than a record may have, so that only the first record of a block can exceed that limit.
+        self._block_bytes = max(1, min(limits.block_bytes, limits.max_record_bytes // 2))
+        # Less than what makes a record oversized, so that it does not depend on where blocks are cut.
+        self._preview_bytes = min(_PREVIEW_BYTES, limits.max_record_bytes)
+        self._carry = b""
+        self._pieces: list[bytes] = []
+        self._missing = self._block_bytes
+        self._line = 1
+        self._rows = 0
+        self._scanner: RecordScanner | None = None
+        self._prefix = b""
+        self._batches: list[ParsedBatch] = []
+        names = self._schema.names[1:]
+        self._read_options = arrow_csv.ReadOptions(
+            use_threads=False, column_names=names, block_size=limits.max_record_bytes + 1
+        )
+        self._parse_options = arrow_csv.ParseOptions(
+            delimiter=plan.delimiter, escape_char=False, newlines_in_values=True, ignore_empty_lines=True
+        )
+        self._convert_options = arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        )
+
+    def feed(self, data: bytes) -> list[ParsedBatch]:
+        """Take the file's next bytes; answer the batches that are complete.
+
+        Raises:
+            FileRefusedError: ``MALFORMED_QUOTE``, ``TOO_MANY_ROWS``.
+        """
+        if self._bom_left:
+            dropped = min(self._bom_left, len(data))
+            self._bom_left -= dropped
+            data = data[dropped:]
+        for start in range(0, len(data), self._block_bytes):
+            piece = data[start : start + self._block_bytes]
+            self._take_text(piece if self._decoder is None else self._transcode(piece, final=False))
+        return self._handed_over()
+
+    def close(self) -> list[ParsedBatch]:
+        """The file ends here; answer the remaining batches.
+
+        Raises:
+            FileRefusedError: ``UNTERMINATED_QUOTE``, ``MALFORMED_QUOTE``, ``TOO_MANY_ROWS``.
+        """
+        if self._decoder is not None:
+            self._take_text(self._transcode(b"", final=True))
+        self._parse(final=True)
+        self._batches += self._cutter.close()
+        return self._handed_over()
+
+    def _handed_over(self) -> list[ParsedBatch]:
+        batches, self._batches = self._batches, []
+        return batches
+
+    def _transcode(self, data: bytes, *, final: bool) -> bytes:
+        assert self._decoder is not None
+        return self._decoder.decode(data, final).encode("utf-8", "surrogatepass")
+
+    def _take_text(self, data: bytes) -> None:
+        start = 0
+        while len(data) - start >= self._missing:
+            self._pieces.append(data[start : start + self._missing])
+            start += self._missing
+            self._parse(final=False)
+        if start < len(data):
+            self._pieces.append(data[start:])
+            self._missing -= len(data) - start
+
+    def _parse(self, *, final: bool) -> None:
+        """Parse all complete records of what has come and carry the rest."""
+        data = b"".join([self._carry, *self._pieces])
+        self._pieces.clear()
+        self._missing = self._block_bytes
+        if self._scanner is not None:
+            data = self._follow(self._scanner, data, final=final)
+        if self._scanner is None:
+            # A last "\r" may be half of a line end.
+            cut = len(data) if final else max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
+            data = self._parse_block(data[:cut], final=final) + data[cut:]
+            if len(data) - data.endswith(b"\r") > self._limits.max_record_bytes:
+                self._scanner = RecordScanner(self._delimiter.encode(), self._line)
+                self._prefix = data[: self._preview_bytes]
+        self._carry = data
+
+    def _follow(self, scanner: RecordScanner, data: bytes, *, final: bool) -> bytes:
+        """Let go of an oversized record; answer what follows it."""
+        held = b"\r" if not final and data.endswith(b"\r") else b""
+        end = scanner.feed(data[: len(data) - len(held)])
+        if end is None and not final:
+            return held
+        if scanner.quote_is_open:
+            raise scanner.unterminated()
+        self._add_oversized(self._prefix, scanner.size, self._line)
+        self._line = scanner.line
+        self._scanner = None
+        return b"" if end is None else data[end:]
+
+    def _parse_block(self, block: bytes, *, final: bool) -> bytes:
+        """Parse the block's records; answer the incomplete one that it may end with."""
+        if not block:
+            return b""
+        end = self._fast_end(block)
+        if not end or not self._parse_fast(block[:end]):
+            return self._parse_any(block, final=final)
+        self._line += count_line_ends(block, 0, end)
+        rest = block[end:]
+        return self._parse_any(rest, final=final) if rest and final else rest
+
+    def _fast_end(self, block: bytes) -> int:
+        """How much of the block, up to the end of a record, is free of what Arrow reads in another way."""
+        if (
+            self._skip_left
+            or self._header_left
+            or len(block) > self._limits.max_record_bytes
+            or b"\0" in block
+            or block.startswith(codecs.BOM_UTF8)  # Arrow would drop it: here it is data
+        ):
+            return 0
+        return _regular_end(block, ord(self._delimiter)) if b'"' in block else len(block)
+
+    def _parse_fast(self, block: bytes) -> bool:
+        """Whether Arrow could read the block; a row of another width or a bad byte is enough to stop it."""
+        try:
+            table = arrow_csv.read_csv(
+                cast("IO[bytes]", pa.BufferReader(block)),
+                self._read_options,
+                self._parse_options,
+                self._convert_options,
+            )
+        except pa.ArrowInvalid:
+            return False
+        rows = table.num_rows
+        if not rows:
+            return True
+        columns = [column.chunks[0] for column in table.columns]  # one chunk: block_size exceeds the block
+        if len(block) > self._limits.max_cell_bytes < largest_cell(columns):
+            return False
+        self._check_row_limit(rows)
+        numbers = np.arange(self._rows + 1, self._rows + 1 + rows, dtype=np.uint32)
+        self._add_rows(columns, numbers, (), cell_bytes(columns, rows))
+        return True
+
+    def _parse_any(self, block: bytes, *, final: bool) -> bytes:
+        try:
+            text, suspect = block.decode("utf-8"), False
+        except UnicodeDecodeError:
+            text, suspect = block.decode("utf-8", self._marks), True
+        suspect = suspect or "\0" in text or len(block) > self._limits.max_cell_bytes
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter, strict=True)
+        first_line = self._line
+        lines = 0
+        complete = True
+        starts: list[int] = []
+        records: list[list[str]] = []
+        try:
+            for cells in reader:
+                if not lines and self._take_oversized(text, reader.line_num, len(block)):
+                    lines = reader.line_num
+                    continue
+                starts.append(first_line + lines)
+                records.append(cells)
+                lines = reader.line_num
+                if len(records) == _ROWS_AT_ONCE:
+                    self._add_records(starts, records, suspect=suspect)
+                    starts.clear()
+                    records.clear()
+        except csv.Error:
+            complete = False
+        self._add_records(starts, records, suspect=suspect)
+        self._line = first_line + lines
+        if complete:
+            return b""
+        rest = "".join(islice(io.StringIO(text, newline=""), lines, None)).encode("utf-8", self._marks)
+        scanner = RecordScanner(self._delimiter.encode(), self._line)
+        scanner.feed(rest)  # says what is wrong, unless the record just goes on in the next block
+        if final:
+            raise scanner.unterminated()
+        return rest
+
+    def _take_oversized(self, text: str, lines: int, block_bytes: int) -> bool:
+        """Whether the block's first record, of so many lines, was over the limit and has become an issue."""
+        if block_bytes <= self._limits.max_record_bytes:
+            return False
+        raw = "".join(islice(io.StringIO(text, newline=""), lines)).encode("utf-8", self._marks)
+        size = len(raw) - (2 if raw.endswith(b"\r\n") else raw.endswith((b"\r", b"\n")))
+        if size <= self._limits.max_record_bytes:
+            return False
+        self._add_oversized(raw[: self._preview_bytes], size, self._line)
+        return True
+
+    def _is_preamble(self, *, blank: bool) -> bool:
+        """Count a record against the ones to skip and the header."""
+        if self._skip_left:
+            self._skip_left -= 1
+            return True
+        if self._header_left and not blank:
+            self._header_left = False
+            return True
+        return False
+
+    def _add_oversized(self, prefix: bytes, size: int, line: int) -> None:
+        if self._is_preamble(blank=False):
+            return
+        self._check_row_limit(1)
+        text = prefix.decode("utf-8", "surrogateescape")
+        cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
+        issue = self._issue(
+            self._rows + 1,
+            "ROW_TOO_LARGE",
+            f"line {line}: the row has {size:,} bytes and at most {self._limits.max_record_bytes:,} can be read; "
+            "shorten it, or look for a missing line end or closing quote",
+            cells,
+        )
+        self._add_cells((), [], [issue])
+
+    def _add_records(self, starts: list[int], records: list[list[str]], *, suspect: bool) -> None:
+        """Add records that start on the given physical lines."""
+        if self._skip_left or self._header_left or [] in records:
+            kept = [
+                (start, cells)
+                for start, cells in zip(starts, records, strict=True)
+                if not self._is_preamble(blank=not cells) and cells
+            ]
+            starts, records = [start for start, _ in kept], [cells for _, cells in kept]
+        if not records:
+            return
+        self._check_row_limit(len(records))
+        first = self._rows + 1
+        if not suspect and set(map(len, records)) == {self._width}:
+            self._add_cells(zip(*records, strict=True), range(first, first + len(records)), [])
+            return
+        good: list[Sequence[str | None]] = []
+        numbers: list[int] = []
+        issues: list[RowIssue] = []
+        for number, line, cells in zip(count(first), starts, records, strict=False):
+            issue = self._check(number, line, cells, suspect=suspect)
+            if issue is not None:
+                issues.append(issue)
+                continue
+            numbers.append(number)
+            missing = self._width - len(cells)
+            good.append([*cells, *[None] * missing] if missing > 0 else cells[: self._width] if missing else cells)
+        self._add_cells(zip(*good, strict=True), numbers, issues)
+
+    def _check(self, row: int, line: int, cells: list[str], *, suspect: bool) -> RowIssue | None:
+        """What keeps a row from becoming cells; only the first reason is named."""
+        for column, cell in enumerate(cells if suspect else ()):
+            problem = self._cell_problem(cell)
+            if problem is not None:
+                code, what = problem
+                return self._issue(row, code, f"line {line}, {self._column_name(column)}: {what}", cells, column)
+        if len(cells) > self._width and any(cell.strip() for cell in cells[self._width :]):
+            message = (
+                f"line {line}: the row has {len(cells)} cells and the file has {self._width} columns; "
+                f"quote cells that contain {self._delimiter!r}, or remove the extra cells"
+            )
+            return self._issue(row, "EXTRA_CELLS", message, cells, self._width)
+        return None
+
+    def _cell_problem(self, cell: str) -> tuple[str, str] | None:
+        if "\0" in cell:
+            return "NUL_CHARACTER", "the cell holds a NUL character; remove it"
+        bad = None if cell.isascii() else MARKS.search(cell)
+        if bad is not None:
+            return "UNDECODABLE_BYTES", (
+                f"byte 0x{ord(bad[0]) & 0xFF:02X} is not {self._encoding}; "
+                "save the file in one encoding, or name the right one in the template"
+            )
+        limit = self._limits.max_cell_bytes
+        # A character has at most four bytes: few cells have to be encoded to know.
+        if len(cell) * 4 > limit and (size := len(cell.encode())) > limit:
+            return "CELL_TOO_LARGE", f"the cell has {size:,} bytes and at most {limit:,} can be read; shorten it"
+        return None
+
+    def _column_name(self, column: int) -> str:
+        return f"column {self._columns[column]!r}" if column < self._width else f"cell {column + 1}"
+
+    def _issue(self, row: int, code: str, message: str, cells: list[str], column: int | None = None) -> RowIssue:
+        chars = self._limits.issue_cell_chars
+        kept = tuple(show_marks(cell[:chars])[:chars] for cell in cells[: self._limits.issue_cells])
+        return RowIssue(row=row, code=code, message=message, cells=kept, column=column)
+
+    def _check_row_limit(self, more: int) -> None:
+        if self._rows + more > self._limits.max_rows:
+            raise FileRefusedError(
+                "TOO_MANY_ROWS",
+                f"the file has more than {self._limits.max_rows:,} rows; split it into several files",
+            )
+
+    def _add_cells(
+        self, columns: Iterable[Sequence[str | None]], numbers: Sequence[int], issues: list[RowIssue]
+    ) -> None:
+        arrays: list[pa.Array[Any]] = [pa.array(column, pa.string()) for column in columns]
+        if not numbers:
+            arrays = [pa.array([], pa.string())] * self._width
+        rows = np.array(numbers, dtype=np.uint32)
+        sizes = np.zeros(len(numbers) + len(issues), dtype=np.int64)
+        sizes[rows.astype(np.int64) - (self._rows + 1)] = cell_bytes(arrays, len(numbers))
+        for issue in issues:
+            sizes[issue.row - (self._rows + 1)] = issue_bytes(issue)
+        self._add_rows(arrays, rows, tuple(issues), sizes)
+
+    def _add_rows(
+        self, columns: list[pa.Array[Any]], numbers: npt.NDArray[np.uint32], issues: tuple[RowIssue, ...], sizes: Sizes
+    ) -> None:
+        table = pa.Table.from_arrays([pa.array(numbers), *columns], schema=self._schema)
+        self._batches += self._cutter.add(Rows(self._rows + 1, table, issues, sizes))
+        self._rows += len(sizes)
+
+
+def _regular_end(block: bytes, delimiter: int) -> int:
+    """Where the last complete record of a block with quotes ends; 0 where its quotes are not all regular.
+
+    Quotes alternate between opening and closing (``""`` closes and opens again). They are regular if each
+    opening one follows a delimiter, a line end or a quote, and each closing one is followed by one: then
+    every grammar of CSV reads them alike. The byte before the block counts as a line end.
+    """
+    data = np.frombuffer(block, dtype=np.uint8)
+    quotes = np.flatnonzero(data == _QUOTE)
+    before = data[quotes[0::2] - 1]
+    if not quotes[0]:
+        before[0] = _LINE_FEED
+    after = data[np.minimum(quotes[1::2] + 1, len(data) - 1)]
+    for near in (before, after):
+        regular = (near == delimiter) | (near == _QUOTE) | (near == _LINE_FEED) | (near == _CARRIAGE_RETURN)
+        if not regular.all():
+            return 0
+    if len(quotes) % 2 == 0:
+        return len(block)
+    ends = np.flatnonzero((data == _LINE_FEED) | (data == _CARRIAGE_RETURN))
+    outside = ends[np.searchsorted(quotes, ends) % 2 == 0]
+    return int(outside[-1]) + 1 if len(outside) else 0

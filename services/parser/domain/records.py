@@ -1,0 +1,117 @@
+"""Where a CSV record ends, for records that are too large to keep or too broken to parse.
+
+The grammar is that of the standard library's ``csv`` module with ``strict=True``: a quote opens
+a quoted cell only at the cell's start, ``""`` inside it is one quote, and after the closing quote
+only a delimiter or a line end may follow. Only ``\\n``, ``\\r\\n`` and ``\\r`` end a record.
+"""
+
+import re
+from enum import Enum
+
+from libs.contracts.errors import FileRefusedError
+
+_QUOTE = ord('"')
+_LINE_ENDS = frozenset(b"\r\n")
+
+
+def count_line_ends(data: bytes, start: int = 0, end: int | None = None) -> int:
+    """Number of physical line ends (``\\n``, ``\\r\\n``, ``\\r``) in ``data[start:end]``."""
+    carriage_returns = data.count(b"\r", start, end)
+    line_feeds = data.count(b"\n", start, end)
+    return line_feeds + carriage_returns - (data.count(b"\r\n", start, end) if carriage_returns else 0)
+
+
+class _State(Enum):
+    CELL_START = 1
+    PLAIN = 2
+    QUOTED = 3
+    QUOTE_IN_QUOTED = 4
+
+
+class RecordScanner:
+    """Follows one record over any number of pieces and keeps nothing of it.
+
+    No piece but the last may end in ``\\r``: whether ``\\n`` follows decides where the record ends.
+
+    Args:
+        delimiter: one ASCII byte.
+        line: 1-based physical line on which the record starts.
+
+    Attributes:
+        size: bytes of the record seen so far, without its line end.
+        line: physical line that the scanner has reached.
+    """
+
+    def __init__(self, delimiter: bytes, line: int) -> None:
+        self.size = 0
+        self.line = line
+        self._delimiter = delimiter[0]
+        self._state = _State.CELL_START
+        self._opened_on = line
+        self._cell_end = re.compile(rb"[\r\n" + re.escape(delimiter) + rb"]")
+
+    @property
+    def quote_is_open(self) -> bool:
+        return self._state is _State.QUOTED
+
+    def feed(self, data: bytes) -> int | None:
+        """Index just behind the record's line end, or ``None`` where the record goes on.
+
+        Raises:
+            FileRefusedError: ``MALFORMED_QUOTE``.
+        """
+        position = self._decisive(data, 0)
+        while position < len(data):
+            byte = data[position]
+            if self._state is _State.QUOTED:
+                self._state = _State.QUOTE_IN_QUOTED
+            elif byte in _LINE_ENDS:
+                self.size += position
+                self.line += 1
+                return position + (2 if data[position : position + 2] == b"\r\n" else 1)
+            elif byte == self._delimiter:
+                self._state = _State.CELL_START
+            else:
+                self._state = self._state_within_cell(byte)
+            position = self._decisive(data, position + 1)
+        self.size += len(data)
+        return None
+
+    def _decisive(self, data: bytes, start: int) -> int:
+        """Index of the next byte that can change the state; ``len(data)`` where there is none."""
+        if self._state is _State.QUOTED:
+            quote = data.find(b'"', start)
+            end = len(data) if quote < 0 else quote
+            self.line += count_line_ends(data, start, end)
+            return end
+        if self._state is _State.PLAIN:
+            found = self._cell_end.search(data, start)
+            return found.start() if found else len(data)
+        return start
+
+    def _state_within_cell(self, byte: int) -> _State:
+        if self._state is _State.QUOTE_IN_QUOTED:
+            if byte != _QUOTE:
+                raise self._malformed()
+            return _State.QUOTED
+        if byte != _QUOTE:
+            return _State.PLAIN
+        self._opened_on = self.line
+        return _State.QUOTED
+
+    def unterminated(self) -> FileRefusedError:
+        """The refusal of a file that ends inside a quoted cell."""
+        return FileRefusedError(
+            "UNTERMINATED_QUOTE",
+            f"the quote that opens a cell on line {self._opened_on} is never closed, so everything behind it "
+            'would become one cell; close it, or write a quote that belongs to the text as ""',
+        )
+
+    def _malformed(self) -> FileRefusedError:
+        opened = "" if self._opened_on == self.line else f" (it opened on line {self._opened_on})"
+        return FileRefusedError(
+            "MALFORMED_QUOTE",
+            f"line {self.line}: text follows the closing quote of a cell{opened}, so where the row ends cannot be "
+            'known; write a quote inside a quoted cell as "" and put nothing between the closing quote and the '
+            "delimiter",
+        )
