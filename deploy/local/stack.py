@@ -15,8 +15,8 @@ from cryptography.fernet import Fernet
 
 from deploy.local.ports import choose_ports
 from deploy.local.progress import Progress
-from deploy.local.servers import CHECKOUT, SERVICE_PRIORITY, Servers, start_servers
-from deploy.local.supervision import Program, Supervisor
+from deploy.local.servers import SERVICE_PRIORITY, Servers, start_servers
+from deploy.local.supervision import CHECKOUT, Program, Supervisor
 from deploy.local.waiting import LocalStackError, wait_until
 
 SERVICES = ("gateway", "parser", "validator", "writer", "webhooks")
@@ -267,7 +267,7 @@ def restart(stack: Stack, name: str, environment: Mapping[str, str]) -> None:
     supervisor = stack.supervisor
     program = supervisor.program(name)
     changed = {**program.environment, **environment}
-    supervisor.put([Program(name, program.command, program.priority, changed, program.stop_seconds)])
+    supervisor.put([replace(program, environment=changed)])
     supervisor.start([name])
     stack.wait_ready([name])
 
@@ -288,7 +288,7 @@ def _counted(service: str, names: Sequence[str]) -> str:
 
 def _service(name: str, command: Sequence[str], port: int, environment: Mapping[str, str]) -> Program:
     own = {"ROWDOCK_HOST": "127.0.0.1", "ROWDOCK_PORT": str(port), "ROWDOCK_INSTANCE": name}
-    return Program(name, command, SERVICE_PRIORITY, {**environment, **own})
+    return Program(name, command, SERVICE_PRIORITY, environment={**environment, **own})
 
 
 def _with_api_key(stack: Stack, commands: Commands, environment: Mapping[str, str]) -> Stack:

@@ -25,6 +25,7 @@ import psutil
 
 from deploy.local.waiting import LocalStackError, wait_until
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 # Every process of a stack inherits this variable, so that orphans of a killed supervisord are recognised beyond doubt.
 MARKER = "ROWDOCK_SUPERVISED"
 # sun_path holds 108 bytes on Linux and 104 on macOS, and supervisord appends its pid while it binds.
@@ -44,6 +45,7 @@ class Program:
         name: unique; names its log file too.
         command: program and arguments.
         priority: programs of higher priority are stopped first.
+        directory: its working directory.
         environment: added to the environment that supervisord was started with.
         stop_seconds: how long it may take to end after SIGTERM before it is killed.
     """
@@ -51,6 +53,7 @@ class Program:
     name: str
     command: Sequence[str]
     priority: int
+    directory: str = str(CHECKOUT)
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     stop_seconds: int = 15
 
@@ -99,7 +102,7 @@ class Supervisor:
             digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:12]
             self.socket = Path(tempfile.gettempdir()) / f"rowdock-{os.getuid()}-{digest}" / "supervisor.sock"
 
-    def launch(self, programs: Sequence[Program], *, working_directory: Path) -> None:
+    def launch(self, programs: Sequence[Program]) -> None:
         """Start supervisord as a daemon that knows ``programs``; none of them is started yet.
 
         Raises:
@@ -112,13 +115,11 @@ class Supervisor:
         self._programs.mkdir(mode=0o700)
         for program in programs:
             self._write(program)
-        # supervisord expands %(…)s, so a percent sign of a path is doubled.
-        paths = {**self._paths(), "working_directory": working_directory}
-        escaped = {name: str(path).replace("%", "%%") for name, path in paths.items()}
-        self._config.write_text(_SUPERVISORD.format(**escaped))
+        self._config.write_text(_SUPERVISORD.format(socket=_escaped(self.socket)))
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
         started = subprocess.run(
             command,
+            cwd=self.directory,
             env={**os.environ, MARKER: str(self.directory)},
             capture_output=True,
             text=True,
@@ -244,9 +245,6 @@ class Supervisor:
         with xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport) as server:
             return getattr(server.supervisor, method)(*arguments)
 
-    def _paths(self) -> dict[str, Path]:
-        return {"socket": self.socket, "directory": self.directory, "logs": self.logs}
-
     def _prepare_socket_directory(self) -> None:
         parent = self.socket.parent
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -256,11 +254,11 @@ class Supervisor:
     def _write(self, program: Program) -> None:
         text = _PROGRAM.format(
             name=program.name,
-            command=shlex.join(program.command).replace("%", "%%"),
+            command=_escaped(shlex.join(program.command)),
+            directory=_escaped(program.directory),
             priority=program.priority,
             environment=",".join(_pair(key, value) for key, value in program.environment.items()),
             stop_seconds=program.stop_seconds,
-            log=str(self.logs / f"{program.name}.log").replace("%", "%%"),
         )
         for suffix, content in ((".ini", text), (".json", json.dumps(asdict(program)))):
             file = self._programs / f"{program.name}{suffix}"
@@ -292,15 +290,15 @@ class StartWatch:
 _ENDED = frozenset({"STOPPED", "FATAL", "UNKNOWN"})
 _STOPPABLE = frozenset({"RUNNING", "STARTING", "BACKOFF"})
 
+# supervisord runs in the directory of the stack, and these paths are relative to that.
 _SUPERVISORD = """\
 [supervisord]
 identifier = rowdock
-directory = {working_directory}
-logfile = {logs}/supervisord.log
+logfile = logs/supervisord.log
 logfile_maxbytes = 1MB
 logfile_backups = 1
-pidfile = {directory}/supervisord.pid
-childlogdir = {logs}
+pidfile = supervisord.pid
+childlogdir = logs
 nocleanup = true
 
 [unix_http_server]
@@ -319,6 +317,7 @@ files = programs/*.ini
 _PROGRAM = """\
 [program:{name}]
 command = {command}
+directory = {directory}
 priority = {priority}
 environment = {environment}
 autostart = false
@@ -328,10 +327,15 @@ stopwaitsecs = {stop_seconds}
 stopasgroup = true
 killasgroup = true
 redirect_stderr = true
-stdout_logfile = {log}
+stdout_logfile = logs/{name}.log
 stdout_logfile_maxbytes = 10MB
 stdout_logfile_backups = 2
 """
+
+
+def _escaped(value: str | Path) -> str:
+    """Keep supervisord from expanding ``%(…)s`` in a value."""
+    return str(value).replace("%", "%%")
 
 
 def _pair(key: str, value: str) -> str:
@@ -341,7 +345,7 @@ def _pair(key: str, value: str) -> str:
         raise LocalStackError(
             f"The value of {key} cannot be passed on: it mixes quotes, or holds a line break or ' ;'."
         )
-    return f"{key}={quote}{value.replace('%', '%%')}{quote}"
+    return f"{key}={quote}{_escaped(value)}{quote}"
 
 
 class _tolerating:  # noqa: N801 - reads as `suppress` does

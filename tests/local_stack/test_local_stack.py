@@ -5,9 +5,12 @@ import signal
 import socket
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import HTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler
 
 import httpx
 import psutil
@@ -115,8 +118,12 @@ class TestUp:
         psutil.Process(supervisord).kill()
         psutil.Process(mongod).kill()
         wait_until(lambda: is_free(ports["mongod"]), "mongod is gone", seconds=10)
-        with socket.create_server(("127.0.0.1", ports["mongod"])):
-            again = start(stack.directory)
+        with HTTPServer(("127.0.0.1", ports["mongod"]), BaseRequestHandler) as other:
+            threading.Thread(target=other.serve_forever).start()
+            try:
+                again = start(stack.directory)
+            finally:
+                other.shutdown()
         assert not any(psutil.pid_exists(pid) for pid in orphans)
         assert again.mongodb != stack.mongodb
         assert (again.gateway, again.kafka) == (stack.gateway, stack.kafka)
@@ -207,7 +214,7 @@ class TestParts:
         assert len(os.fsencode(supervisor.socket)) <= LONGEST_SOCKET_PATH
         directory.mkdir()
         try:
-            supervisor.launch([], working_directory=tmp_path)
+            supervisor.launch([])
             assert supervisor.is_running()
         finally:
             assert supervisor.shut_down()
@@ -219,7 +226,7 @@ class TestParts:
         try:
             file = directory / "a b.py"
             file.write_text("print('printed', flush=True); import signal; signal.pause()")
-            supervisor.launch([Program("one", [sys.executable, str(file)], 1)], working_directory=directory)
+            supervisor.launch([Program("one", [sys.executable, str(file)], 1, directory=str(directory))])
             supervisor.start(["one"])
             assert wait_until(lambda: supervisor.log_tail("one"), "log", seconds=10) == "printed"
         finally:
@@ -228,7 +235,7 @@ class TestParts:
     def test_values_that_cannot_be_passed_on(self, tmp_path: Path) -> None:
         supervisor = Supervisor(tmp_path)
         with pytest.raises(LocalStackError, match="KEY"):
-            supervisor.launch([Program("one", ["x"], 1, {"KEY": "a\nb"})], working_directory=tmp_path)
+            supervisor.launch([Program("one", ["x"], 1, environment={"KEY": "a\nb"})])
 
     @pytest.mark.parametrize("text", ["writer", "writer=", "writer=0", "writer=x"])
     def test_scale_that_is_not_understood(self, text: str) -> None:
