@@ -144,14 +144,12 @@ class Consumers:
         metrics: Metrics,
         dead_letters: DeadLetters,
         is_transient: Callable[[BaseException], bool],
-        workers: int = 1,
     ) -> None:
         self._broker = broker
         self._service = service
         self._metrics = metrics
         self._dead_letters = dead_letters
         self._is_transient = is_transient
-        self._workers = workers
         self._commits: dict[AIOKafkaConsumer, _Commits] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._topics: set[str] = set()
@@ -161,9 +159,13 @@ class Consumers:
         self._not_draining.set()
 
     def on(
-        self, topic: Topic, event_type: type[EventT]
+        self, topic: Topic, event_type: type[EventT], *, workers: int = 1
     ) -> Callable[[Callable[[EventT], Awaitable[None]]], Callable[[EventT], Awaitable[None]]]:
-        """Decorate the handler of a topic's events: it returns once the effect is durable."""
+        """Decorate the handler of a topic's events: it returns once the effect is durable.
+
+        Args:
+            workers: consumers side by side in this process, each with partitions of its own.
+        """
 
         def register(handler: Callable[[EventT], Awaitable[None]]) -> Callable[[EventT], Awaitable[None]]:
             async def consume(message: KafkaMessage) -> None:
@@ -174,11 +176,11 @@ class Consumers:
             self._topics.add(topic.name)
             self._broker.subscriber(
                 topic.name,
-                group_id=self.group,
+                group_id=self.group(topic.name),
                 ack_policy=AckPolicy.MANUAL,
                 auto_offset_reset="earliest",
                 no_reply=True,
-                max_workers=self._workers,
+                max_workers=workers,
                 max_poll_interval_ms=1_800_000,
                 session_timeout_ms=30_000,
                 heartbeat_interval_ms=1_000,
@@ -313,10 +315,9 @@ class Consumers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    @property
-    def group(self) -> str:
-        """Name of the consumer group that all processes of this service form."""
-        return f"rowdock.{self._service}"
+    def group(self, topic: str) -> str:
+        """Name of the consumer group that all processes of this service form for a topic."""
+        return f"rowdock.{self._service}.{topic}"
 
     @property
     def topics(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 import uvloop
 from aiokafka.errors import KafkaError
+from beanie import init_beanie
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.asgi.types import Scope
 from faststream.kafka import KafkaBroker
@@ -25,6 +26,7 @@ from libs.messaging.publisher import EventPublisher
 from libs.messaging.settings import ServiceSettings
 from libs.messaging.watchdog import watch_consumers
 from libs.storage.client import Mongo, connect
+from libs.storage.documents import DOCUMENTS
 from libs.storage.ledger import Ledger
 from libs.storage.mongo_errors import is_transient
 from libs.storage.settings import MongoSettings
@@ -79,6 +81,7 @@ async def open_backbone(
     """Connect to MongoDB and build the machinery; the caller starts and stops ``broker``."""
     mongo = await connect(mongo_settings)
     try:
+        await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
         publisher = EventPublisher(broker, metrics)
         relay = OutboxRelay(mongo, service, metrics)
         consumers = Consumers(
@@ -87,7 +90,6 @@ async def open_backbone(
             metrics,
             DeadLetters(mongo, service, publisher),
             is_transient,
-            workers=settings.consumers,
         )
         ledger = Ledger(mongo, service, relay.wake)
         yield Backbone(service, settings, mongo, broker, publisher, relay, ledger, consumers, metrics)

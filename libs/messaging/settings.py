@@ -14,7 +14,6 @@ class ServiceSettings(BaseSettings):
             that a dead process left under its name is taken over at once by its successor.
         rescue_after_seconds: how long work may lie still before it is looked after.
         stall_seconds: a consumer that has lag and receives nothing for this long ends the process.
-        consumers: consumers of each topic in this process.
     """
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
@@ -26,4 +25,3 @@ class ServiceSettings(BaseSettings):
     log_level: str = "INFO"
     rescue_after_seconds: float = Field(default=10, gt=0)
     stall_seconds: float = Field(default=60, gt=0)
-    consumers: int = Field(default=1, ge=1, le=32)

@@ -6,7 +6,7 @@ What the broker holds is asked by a client of its own, not by the one under susp
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,8 +20,11 @@ from libs.telemetry.metrics import Metrics
 logger = structlog.get_logger()
 
 
-async def group_lag(kafka: str, group: str, topics: frozenset[str]) -> int:
-    """Messages on ``topics`` that ``group`` has not committed.
+async def group_lag(kafka: str, groups: Mapping[str, str]) -> int:
+    """Messages that consumer groups have not committed.
+
+    Args:
+        groups: group name by the topic that it reads.
 
     Raises:
         aiokafka.errors.KafkaError: the broker cannot tell.
@@ -32,13 +35,17 @@ async def group_lag(kafka: str, group: str, topics: frozenset[str]) -> int:
     try:
         await admin.start()
         await reader.start()
-        offsets = await admin.list_consumer_group_offsets(group)
         partitions = [
             TopicPartition(description["topic"], partition["partition"])
-            for description in await admin.describe_topics(sorted(topics))
+            for description in await admin.describe_topics(sorted(groups))
             for partition in description["partitions"]
         ]
-        committed = {partition: entry.offset for partition, entry in offsets.items()}
+        committed = {
+            partition: entry.offset
+            for topic, group in groups.items()
+            for partition, entry in (await admin.list_consumer_group_offsets(group)).items()
+            if partition.topic == topic
+        }
         begin = await reader.beginning_offsets(partitions)
         end = await reader.end_offsets(partitions)
         return sum(
@@ -65,7 +72,7 @@ async def watch_consumers(
             silent_since = None
             continue
         try:
-            lag = await group_lag(settings.kafka, consumers.group, consumers.topics)
+            lag = await group_lag(settings.kafka, {topic: consumers.group(topic) for topic in consumers.topics})
         except (KafkaError, OSError) as error:
             logger.info("watchdog.cannot_tell", error=str(error))
             silent_since = None

@@ -1,1 +1,1 @@
-"""Writes validated batches into the target collections, each batch in one transaction."""
+"""Writer: validated batches in, records of the target collection out, each batch in one transaction."""

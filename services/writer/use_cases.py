@@ -1,0 +1,302 @@
+"""Write validated batches: the ledger, the records and their before-images in one transaction a batch."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from cachetools import LRUCache
+from pymongo.errors import BulkWriteError
+
+from libs.contracts.errors import PermanentError, TransientError
+from libs.contracts.events import BatchReady, Event
+from libs.contracts.ids import event_id, rejected_id
+from libs.contracts.states import BatchState, RunStatus
+from libs.contracts.templates import ImportMode, Template
+from libs.contracts.topics import BATCH_READY
+from libs.messaging.publisher import EventPublisher
+from libs.storage.client import Collection, Document, Mongo, Session
+from libs.storage.documents import BatchDocument, BatchResult, UndoEntry
+from libs.storage.ledger import Ledger
+from libs.storage.mongo_errors import DUPLICATE_KEY
+from libs.storage.payloads import PayloadKind, decode_table, load_payload
+from libs.telemetry.failpoints import failpoint
+from libs.telemetry.metrics import Metrics
+from services.writer.domain.batch_plan import (
+    BatchPlan,
+    Rejection,
+    SkipReason,
+    field_values,
+    plan_batch,
+    split_conflicts,
+    upsert_keys,
+)
+from services.writer.domain.record_encoding import EncodedRecords, RecordEncoder
+from services.writer.record_store import apply_updates, find_by_keys, insert_encoded, save_before_images
+from services.writer.settings import WriterSettings
+
+RUNS_AT_WORK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What stays the same for all batches of a run."""
+
+    id: str
+    tenant_id: str
+    template: Template
+    file_fields: frozenset[str]
+    columns: dict[str, str]
+    sources: dict[str, int]
+    target: Collection
+
+    @property
+    def compared(self) -> list[str]:
+        """The fields of a record that the run may change."""
+        return [*self.file_fields, *self.template.default_values]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The rows of one batch that are to be written, and those that turned out not to be writable."""
+
+    run: _Run
+    batch: BatchDocument
+    table: pa.Table
+    rejections: tuple[Rejection, ...] = ()
+
+
+class AnnounceBatches:
+    """Fans an execution out: one message for each batch of the run, to all writers."""
+
+    def __init__(self, ledger: Ledger, publisher: EventPublisher) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+
+    async def __call__(self, run_id: str) -> int:
+        """Announce what the run still has to write; the number of batches."""
+        run = await self._ledger.run(run_id)
+        if run is None or run.status is not RunStatus.EXECUTING or run.stop is not None:
+            return 0
+        waiting = await self._ledger.sequence_numbers(run_id, BatchState.VALIDATED)
+        await self._publisher.publish_all(BATCH_READY, (_ready(run_id, epoch, seq) for epoch, seq in waiting))
+        failpoint("writer.announced_before_commit")
+        if not waiting:
+            await self._ledger.maybe_advance(run_id)
+        return len(waiting)
+
+
+def _ready(run_id: str, epoch: int, seq: int) -> tuple[str, Event]:
+    event = BatchReady(
+        event_id=event_id("ready", run_id, epoch, seq),
+        occurred_at=datetime.now(UTC),
+        run_id=run_id,
+        epoch=epoch,
+        seq=seq,
+    )
+    return f"{run_id}:{seq}", event
+
+
+class WriteBatch:
+    """Writes one batch; whoever writes a run's last batch also completes the run."""
+
+    def __init__(self, mongo: Mongo, ledger: Ledger, metrics: Metrics, settings: WriterSettings) -> None:
+        self._mongo = mongo
+        self._ledger = ledger
+        self._metrics = metrics
+        self._settings = settings
+        self._undo = mongo.state[UndoEntry.Settings.name]
+        self._runs: LRUCache[str, _Run] = LRUCache(RUNS_AT_WORK)
+
+    async def __call__(self, run_id: str, identifier: str) -> None:
+        """Write the batch unless that is done or its run was stopped."""
+        run = await self._executing(run_id)
+        batch = None if run is None else await self._ledger.claim_batch(identifier, BatchState.VALIDATED)
+        if run is not None and batch is not None:
+            try:
+                await self._write(run, batch)
+            except PermanentError as error:
+                await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
+                return
+        await self._ledger.maybe_advance(run_id)
+
+    async def _executing(self, run_id: str) -> _Run | None:
+        """The run once it executes; nothing is written to a target before the whole file is checked."""
+        if (known := self._runs.get(run_id)) is not None:
+            return known
+        run = await self._ledger.run(run_id)
+        if run is None or run.plan is None or run.status is not RunStatus.EXECUTING:
+            return None
+        sources = {name: at for name, at in run.plan.mapping.items() if at is not None}
+        found = _Run(
+            run.id,
+            run.tenant_id,
+            run.template,
+            frozenset(sources),
+            {name: run.plan.columns[at] for name, at in sources.items()},
+            sources,
+            self._mongo.target[run.template.target_resource],
+        )
+        self._runs[run_id] = found
+        return found
+
+    async def _write(self, run: _Run, batch: BatchDocument) -> None:
+        if batch.attempts > self._settings.max_attempts:
+            raise PermanentError(
+                "BATCH_FAILED",
+                f"writing rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times",
+            )
+        payload = await self._ledger.payloads.find_one({"_id": f"{batch.id}:{PayloadKind.VALID}"})
+        if payload is None:
+            return  # Rows go only when their run has ended; the claim would have failed a moment later.
+        work = _Work(run, batch, await asyncio.to_thread(decode_table, payload["data"]))
+        while True:
+            failpoint("writer.read_before_written")
+            try:
+                result = await self._apply(work)
+            except BulkWriteError as error:
+                work = await self._without_conflicts(work, error)
+                continue
+            break
+        failpoint("writer.written_before_advance")
+        if result is not None:
+            self._metrics.rows.labels("created").inc(result.created)
+            self._metrics.rows.labels("updated").inc(result.updated)
+            self._metrics.rows.labels("unchanged").inc(result.unchanged)
+
+    async def _apply(self, work: _Work) -> BatchResult | None:
+        """One attempt at the batch's transaction; ``None`` where another writer did it or the run stopped."""
+        run, batch = work.run, work.batch
+        written_at = datetime.now(UTC)
+        encoder = RecordEncoder(run.template, run.id, run.tenant_id, written_at)
+        appended = None
+        if run.template.mode is ImportMode.APPEND:
+            appended = await asyncio.to_thread(encoder.encode, work.table)
+        rejected = await self._rejected_documents(work)
+
+        async def body(session: Session) -> BatchResult | None:
+            plan: BatchPlan | None = None
+            encoded: EncodedRecords
+            if appended is None:
+                plan = await self._plan(work, written_at, session)
+                encoded = await asyncio.to_thread(encoder.encode, plan.create)
+            else:
+                encoded = appended
+            result = _result(batch.result, encoded.count, plan, len(work.rejections))
+            skipped = {} if plan is None else {str(reason): _packed(rows) for reason, rows in plan.skipped.items()}
+            if not await self._ledger.move_batch(session, batch, BatchState.WRITTEN, result, skipped=skipped):
+                return None
+            if plan is not None and plan.updates:
+                await save_before_images(self._undo, run.id, run.target, plan.updates, written_at, session)
+                await apply_updates(run.target, run.tenant_id, plan.updates, session)
+            if encoded.count:
+                await insert_encoded(run.target, encoded, session)
+            if rejected:
+                await self._ledger.rejected.insert_many(rejected, session=session)
+            return result
+
+        return await self._mongo.transaction(body)
+
+    async def _plan(self, work: _Work, written_at: datetime, session: Session) -> BatchPlan:
+        run = work.run
+        assert run.template.upsert_key is not None
+        keys = await asyncio.to_thread(upsert_keys, work.table, run.template)
+        existing = await find_by_keys(
+            run.target, run.tenant_id, run.template.upsert_key, keys, run.compared, session
+        )
+        return await asyncio.to_thread(
+            plan_batch, work.table, existing, run.template, run.file_fields, run.id, written_at
+        )
+
+    async def _without_conflicts(self, work: _Work, error: BulkWriteError) -> _Work:
+        """The batch without rows that a unique index of the target refuses; they are rejected.
+
+        Raises:
+            TransientError: the record that was in the way has gone or is one to update: try again.
+            BulkWriteError: refused for another reason.
+        """
+        first: Document = error.details["writeErrors"][0]
+        if first.get("code") != DUPLICATE_KEY:
+            raise error
+        run = work.run
+        names = {field.name for field in run.template.fields}
+        field = next((name for name in first.get("keyPattern", {}) if name in names), None)
+        if field is None or field == run.template.upsert_key:
+            raise TransientError(f"a record was created meanwhile: {first.get('errmsg')}") from error
+        values = field_values(work.table, run.template, field)
+        taken = await find_by_keys(run.target, run.tenant_id, field, values, (), None)
+        free, found = split_conflicts(work.table, run.template, field, taken)
+        if not found:
+            raise TransientError(f"a record came and went: {first.get('errmsg')}") from error
+        return replace(work, table=free, rejections=(*work.rejections, *found))
+
+    async def _rejected_documents(self, work: _Work) -> list[Document]:
+        if not work.rejections:
+            return []
+        payload = await load_payload(self._ledger.payloads, work.batch.id, PayloadKind.PARSED)
+        parsed = await asyncio.to_thread(decode_table, payload["data"])
+        return list(_rejected_documents(work.run, parsed, work.rejections))
+
+
+def _result(checked: BatchResult, created: int, plan: BatchPlan | None, rejected: int) -> BatchResult:
+    skipped = {} if plan is None else plan.skipped
+    return checked.model_copy(
+        update={
+            "ok": checked.ok - rejected,
+            "rejected": checked.rejected + rejected,
+            "created": created,
+            "updated": 0 if plan is None else len(plan.updates),
+            "unchanged": len(skipped.get(SkipReason.UNCHANGED, [])),
+            "duplicate_keys": checked.duplicate_keys + len(skipped.get(SkipReason.DUPLICATE_UPSERT_KEY, [])),
+        }
+    )
+
+
+def _packed(rows: Sequence[int]) -> bytes:
+    return b"".join(row.to_bytes(4, "little") for row in rows)
+
+
+def _rejected_documents(run: _Run, parsed: pa.Table, rejections: Iterable[Rejection]) -> Iterable[Document]:
+    now = datetime.now(UTC)
+    position = {row: at for at, row in enumerate(parsed["_row"].to_pylist())}
+    names = parsed.column_names[1:]
+    for rejection in rejections:
+        cells: dict[str, Any] = parsed.slice(position[rejection.row], 1).to_pylist()[0]
+        source = run.sources.get(rejection.field)
+        yield {
+            "_id": rejected_id(run.id, rejection.row),
+            "tenant_id": run.tenant_id,
+            "run_id": run.id,
+            "row": rejection.row,
+            "cells": [cells[name] for name in names],
+            "errors": [
+                {
+                    "field": rejection.field,
+                    "column": run.columns.get(rejection.field),
+                    "code": rejection.code,
+                    "message": rejection.message,
+                    "value": None if source is None else cells[f"c{source}"],
+                }
+            ],
+            "state": "open",
+            "created_at": now,
+        }
+
+
+class RescueInbox:
+    """Finds runs and batches that wait for a writer although no message says so any more."""
+
+    def __init__(self, ledger: Ledger, publisher: EventPublisher, metrics: Metrics, quiet_seconds: float) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._metrics = metrics
+        self._quiet_seconds = quiet_seconds
+        self._announce = AnnounceBatches(ledger, publisher)
+
+    async def __call__(self) -> None:
+        """Announce again what a silent run still has to write."""
+        async for run in self._ledger.silent_runs([RunStatus.EXECUTING], self._quiet_seconds):
+            announced = await self._announce(run.id)
+            self._metrics.rescues.labels("batch_ready").inc(announced)
