@@ -1,0 +1,78 @@
+# Everything a person does with Rowdock. Needed beforehand: make and Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.stamp
+FAULTS ?= tests/faults -m faults
+TESTS  ?=
+
+# Variables given on make's command line reach the programs as environment: BROKER, SCALE and ROWS need nothing here.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status demo test test-unit faults bench lint format docs lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo 'Variables: SCALE="validator=2 writer=2"  BROKER=kafka|tansu  ROWS=500000  TESTS="tests/unit -k csv"'
+
+setup: $(STAMP) ## Create .venv with everything Rowdock needs
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; $(PYTHON) is not. Say which: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || { echo "Creating $(VENV) …"; $(PYTHON) -m venv $(VENV); } \
+	  || { rm -rf $(VENV); echo "The venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing $$(grep -c '^[a-zA-Z]' requirements.lock) packages (a minute or two, this once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+up: $(STAMP) ## Start servers and services, leave them running, write .local/stack.json
+	@$(BIN)/python -m deploy.local up
+
+down: $(STAMP) ## Stop what `make up` started; the data stays
+	@$(BIN)/python -m deploy.local down
+
+status: $(STAMP) ## Show what runs, and where
+	@$(BIN)/python -m deploy.local status
+
+demo: $(STAMP) ## Start everything, import a real file, show what happens, stop
+	@$(BIN)/python -m deploy.local.demo
+
+test: $(STAMP) ## Run all tests, on real servers, with a few of the faults
+	$(BIN)/python -m pytest $(TESTS)
+
+test-unit: $(STAMP) ## Run the tests that need no servers
+	$(BIN)/python -m pytest tests/unit
+
+faults: $(STAMP) ## Kill and starve everything, everywhere
+	$(BIN)/python -m pytest $(FAULTS)
+
+bench: $(STAMP) ## Measure against the limit of the database and a pandas script
+	@$(BIN)/python -m bench
+
+lint: $(STAMP) ## Check style, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	@! grep -rn --include='*.py' '\.save(' libs services \
+	  || { echo 'State changes by compare-and-set only: no .save( in libs and services.'; exit 1; }
+
+format: $(STAMP) ## Format the code and sort its imports
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+docs: $(STAMP) ## Generate docs/asyncapi.yaml and docs/openapi.json from the code
+	@$(BIN)/python -m deploy.documents
+
+lock: $(STAMP) ## Choose the newest allowed versions and write requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+	  --custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
+
+clean: ## Stop the stack and delete its data, .venv and every generated file
+	@test ! -x $(BIN)/python || $(BIN)/python -m deploy.local down || true
+	rm -rf $(VENV) .local .pytest_cache .ruff_cache .hypothesis .coverage build dist bench/out bench/data *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
