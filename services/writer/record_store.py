@@ -24,6 +24,12 @@ _COMMAND_BYTES = 16 * 1024 * 1024
 """PyMongo refuses a command beyond the server's limit for one document and 16 KiB for the rest."""
 _COMMAND_DOCUMENTS = 100_000
 """The server's ``maxWriteBatchSize``."""
+KEY_TYPES = ["string", "number", "date", "bool"]
+"""BSON types of a key, as the partial unique index names them.
+
+With ``partialFilterExpression = {"is_deleted": False, key: {"$type": KEY_TYPES}}`` records without
+the key do not collide; a look-up uses that index only if it asks for the same types.
+"""
 
 
 class _Documents(RawBSONDocument):
@@ -103,23 +109,22 @@ async def find_by_keys(
 ) -> dict[Any, Document]:
     """The tenant's live records whose ``key`` is one of ``values``, by their key.
 
-    Each holds ``_id``, ``_import``, ``updated_at``, ``key`` and ``fields``; dates are naive UTC, or
-    ``DatetimeMS`` where Python has no such year.
+    Null is no key: it finds nothing. Each record holds ``_id``, ``_import``, ``updated_at``, ``key``
+    and ``fields``; dates are naive UTC, or ``DatetimeMS`` where Python has no such year.
     """
     options = collection.codec_options.with_options(
         tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO
     )
+    wanted = [value for value in values if value is not None]
     records = collection.with_options(codec_options=options).find(
-        {"tenant_id": tenant_id, "is_deleted": False, key: {"$in": values}},
+        {"tenant_id": tenant_id, "is_deleted": False, key: {"$in": wanted, "$type": KEY_TYPES}},
         projection=["_import", "updated_at", key, *fields],
         # One answer instead of a first of 101 records.
-        batch_size=len(values) + 1,
+        batch_size=len(wanted) + 1,
         session=session,
     )
     # A list matches when one of its elements does; as a key it is equal to none of the values.
-    return {
-        record.get(key): record for record in await records.to_list() if not isinstance(record.get(key), list)
-    }
+    return {record[key]: record for record in await records.to_list() if not isinstance(record[key], list)}
 
 
 async def apply_updates(
@@ -137,10 +142,7 @@ async def apply_updates(
     if not updates:
         return 0
     result = await collection.bulk_write(
-        [
-            UpdateOne({"_id": update.record_id, "tenant_id": tenant_id}, {"$set": update.changes})
-            for update in updates
-        ],
+        [UpdateOne({"_id": update.record_id, "tenant_id": tenant_id}, {"$set": update.changes}) for update in updates],
         session=session,
     )
     if result.matched_count != len(updates):

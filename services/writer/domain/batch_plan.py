@@ -147,43 +147,44 @@ def plan_batch(
             origin["warnings"] = json.loads(warnings)
         changes |= {"updated_at": written_at, "_import": origin}
         own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(prefix)
-        updates.append(
-            RecordUpdate(rows[index], record["_id"], changes, None if own else _before(record, changes))
-        )
+        updates.append(RecordUpdate(rows[index], record["_id"], changes, None if own else _before(record, changes)))
     return BatchPlan(create=_take(table, created), updates=updates, skipped=skipped)
 
 
 def split_conflicts(
-    table: pa.Table, template: Template, field: str, taken: Container[Any]
+    table: pa.Table, template: Template, field: str, taken: Mapping[Any, Record]
 ) -> tuple[pa.Table, list[Rejection]]:
     """Part the rows whose value of a unique field is free from those that must be rejected.
 
-    Of several rows with one value the first keeps it. Null is a value like any other, as in a
-    unique index of MongoDB.
+    A value is free when no other record has it: in mode ``upsert`` the row's own record may. Of
+    several rows with one value the first keeps it. Null is always free.
 
     Args:
         table: a checked batch of ``template``.
         field: the field of the template that the unique index is on.
-        taken: values of ``field`` that live records hold.
+        taken: the live record of each value of ``field`` that one holds.
 
     Returns:
-        The insertable rows, a checked batch again, and the rest with code ``DUPLICATE_KEY``.
+        The writable rows, a checked batch again, and the rest with code ``DUPLICATE_KEY``.
     """
     rows = _row_numbers(table)
-    insertable: list[int] = []
+    values = field_values(table, template, field)
+    keys = upsert_keys(table, template) if template.mode is ImportMode.UPSERT else None
+    writable: list[int] = []
     rejected: list[Rejection] = []
     holders: dict[Any, int] = {}
-    for index, value in enumerate(field_values(table, template, field)):
-        if value in taken:
+    for index, value in enumerate(values):
+        record = taken.get(value)
+        if record is not None and not (keys and record.get(template.upsert_key or "") == keys[index]):
             message = f"a record with {field} {value!r} exists already"
-        elif value in holders:
+        elif value is not None and value in holders:
             message = f"row {holders[value]} has {field} {value!r} already"
         else:
             holders[value] = rows[index]
-            insertable.append(index)
+            writable.append(index)
             continue
         rejected.append(Rejection(rows[index], field, "DUPLICATE_KEY", message))
-    return _take(table, insertable), rejected
+    return _take(table, writable), rejected
 
 
 def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:
@@ -223,7 +224,7 @@ class _Differences:
         try:
             # Nearly every row of a repeated import ends here: one comparison in C.
             held = self._held(record)
-            unchanged = held == row and not any([_differs(held[place], row[place]) for place in self._not_text])
+            unchanged = held == row and not any(_differs(held[place], row[place]) for place in self._not_text)
         except KeyError:
             unchanged = False
         if unchanged:

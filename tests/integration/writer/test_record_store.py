@@ -11,12 +11,12 @@ from libs.contracts.errors import TransientError
 from libs.storage.client import Mongo, Session
 from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
 from services.writer.domain.record_encoding import RecordEncoder
-from services.writer.record_store import apply_updates, find_by_keys, insert_encoded, save_before_images
+from services.writer.record_store import KEY_TYPES, apply_updates, find_by_keys, insert_encoded, save_before_images
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, checked_batch
 
 pytestmark = pytest.mark.servers
 FIELDS = [field.name for field in CONTACTS.fields]
-DEFAULTS = list(CONTACTS.default_values)
+COMPARED = [*FIELDS, *CONTACTS.default_values]
 FIRST_RUN, SECOND_RUN = RUN_ID, RUN_ID[:-1] + "9"
 MONDAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TUESDAY = datetime(2026, 3, 3, 9, 0, tzinfo=UTC)
@@ -34,7 +34,7 @@ async def upsert(mongo: Mongo, run_id: str, rows: Iterable[Mapping[str, Any]], a
 
     async def body(session: Session) -> BatchPlan:
         keys = upsert_keys(table, CONTACTS)
-        existing = await find_by_keys(contacts, TENANT_ID, "email", keys, [*FIELDS, *DEFAULTS], session)
+        existing = await find_by_keys(contacts, TENANT_ID, "email", keys, COMPARED, session)
         plan = plan_batch(table, existing, CONTACTS, FIELDS, run_id, at)
         encoded = RecordEncoder(CONTACTS, run_id, TENANT_ID, at).encode(plan.create)
         await insert_encoded(contacts, encoded, session)
@@ -106,7 +106,7 @@ async def test_only_live_records_of_the_tenant_are_found(mongo: Mongo) -> None:
             {"tenant_id": TENANT_ID, "is_deleted": False, "email": [key]},
         ]
     )
-    assert await find_by_keys(contacts, TENANT_ID, "email", [key], FIELDS, None) == {}
+    assert await find_by_keys(contacts, TENANT_ID, "email", [key, None], (), None) == {}
 
 
 async def test_a_record_of_another_application_is_taken_as_it_is(mongo: Mongo) -> None:
@@ -139,7 +139,7 @@ async def test_an_update_of_a_record_that_is_gone_is_transient(mongo: Mongo) -> 
     await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
     contacts = mongo.target["contacts"]
     keys = [row["email"] for row in ROWS]
-    existing = await find_by_keys(contacts, TENANT_ID, "email", keys, [*FIELDS, *DEFAULTS], None)
+    existing = await find_by_keys(contacts, TENANT_ID, "email", keys, COMPARED, None)
     rows = [{**row, "age": 1} for row in ROWS]
     plan = plan_batch(checked_batch(CONTACTS, rows), existing, CONTACTS, FIELDS, SECOND_RUN, TUESDAY)
     await contacts.delete_one({"email": "bo@example.com"})
@@ -155,3 +155,19 @@ async def test_an_update_of_a_record_that_is_gone_is_transient(mongo: Mongo) -> 
 async def test_nothing_to_update(mongo: Mongo) -> None:
     async with mongo.client.start_session() as session, await session.start_transaction():
         assert await apply_updates(mongo.target["contacts"], TENANT_ID, [], session) == 0
+
+
+async def test_the_look_up_uses_the_unique_index(mongo: Mongo) -> None:
+    contacts = mongo.target["contacts"]
+    live = {"is_deleted": False, "email": {"$type": KEY_TYPES}}
+    await contacts.create_index([("tenant_id", 1), ("email", 1)], unique=True, partialFilterExpression=live)
+    await contacts.insert_many([{"tenant_id": TENANT_ID, "is_deleted": False, "email": None} for _ in range(9)])
+    await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
+    await mongo.target.command("profile", 2)
+    found = await find_by_keys(contacts, TENANT_ID, "email", [row["email"] for row in ROWS], (), None)
+    await mongo.target.command("profile", 0)
+    assert len(found) == 3
+    profile = await mongo.target["system.profile"].find_one({"op": "query"})
+    assert profile is not None
+    assert profile["planSummary"] == "IXSCAN { tenant_id: 1, email: 1 }"
+    assert profile["docsExamined"] == 3
