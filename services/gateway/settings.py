@@ -1,0 +1,50 @@
+"""What the gateway is told by its environment, beyond what every service is told."""
+
+from ipaddress import ip_network
+from typing import Annotated
+
+from cryptography.fernet import Fernet
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from libs.egress.rules import IPNetwork
+
+GIB = 1024**3
+
+
+class GatewaySettings(BaseSettings):
+    """Read from ``ROWDOCK_…``.
+
+    Attributes:
+        secret_key: Fernet key that encrypts webhook secrets at rest; the same for gateway and webhooks.
+        max_upload_bytes: size limit of one file, in bytes.
+        wait_seconds: how long upload, execute and cancel wait for a finished result before they answer 202.
+        max_concurrent_uploads: files that stream in at the same time; further ones wait for their turn.
+        upload_queue_seconds: how long an upload waits for its turn before it is refused with 503.
+        upload_idle_seconds: an upload that sends nothing for this long is given up.
+        webhook_allowed_networks: networks, separated by commas, that webhooks may reach although they are
+            not public, also over plain http.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
+
+    secret_key: SecretStr
+    max_upload_bytes: int = Field(default=2 * GIB, ge=1)
+    wait_seconds: float = Field(default=20, ge=0, le=300)
+    max_concurrent_uploads: int = Field(default=8, ge=1, le=1_000)
+    upload_queue_seconds: float = Field(default=30, gt=0)
+    upload_idle_seconds: float = Field(default=60, gt=0)
+    webhook_allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_fernet_key(cls, value: SecretStr) -> SecretStr:
+        Fernet(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_allowed_networks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
