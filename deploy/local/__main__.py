@@ -37,7 +37,8 @@ def main() -> int:
         if error.log:
             progress.console.print(escape(error.log), style="dim")
         progress.console.print(f"[red]{escape(str(error))}[/]")
-        progress.console.print(f"Logs: {local_directory() / 'logs'}")
+        if error.log:
+            progress.console.print(f"Logs: {local_directory() / 'logs'}")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -158,7 +158,8 @@ def up(
 ) -> Stack:
     """Start everything and return when every service is ready; stop first what ran in ``directory``.
 
-    Blocks; call it outside of an event loop. The services inherit the caller's environment.
+    Blocks; call it outside of an event loop. The services inherit the caller's environment,
+    ``FAILPOINT`` and ``ROWDOCK_*`` included.
 
     Args:
         directory: by default ``local_directory()``.
@@ -178,18 +179,17 @@ def up(
     (directory / "stack.json").unlink(missing_ok=True)
     servers = start_servers(directory, broker, progress)
     supervisor = servers.supervisor
-    database = os.environ.get("ROWDOCK_DATABASE", "rowdock")
-    target_database = os.environ.get("ROWDOCK_TARGET_DATABASE", "rowdock_data")
-    shared = {
-        **servers.environment(),
-        "ROWDOCK_DATABASE": database,
-        "ROWDOCK_TARGET_DATABASE": target_database,
+    defaults = {
+        "ROWDOCK_DATABASE": "rowdock",
+        "ROWDOCK_TARGET_DATABASE": "rowdock_data",
         "ROWDOCK_SECRET_KEY": _secret_key(directory),
         # Receivers of webhooks on this machine are welcome here; elsewhere private addresses are refused.
         "ROWDOCK_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         # Several services share the processors: each with a thread pool of its own only makes them wait.
         "POLARS_MAX_THREADS": "1",
     }
+    chosen = {name: os.environ.get(name, default) for name, default in defaults.items()}
+    shared = {**chosen, **servers.environment()}
     try:
         with progress.step("Provisioning topics and indexes"):
             _run(commands.provision, shared, directory)
@@ -219,8 +219,8 @@ def up(
                 api_key="",
                 kafka=servers.kafka,
                 mongodb=servers.mongodb,
-                database=database,
-                target_database=target_database,
+                database=shared["ROWDOCK_DATABASE"],
+                target_database=shared["ROWDOCK_TARGET_DATABASE"],
                 broker=servers.broker,
                 services=services,
             )

@@ -229,6 +229,8 @@ class Supervisor:
                     terminate(process)
             psutil.wait_procs(leftovers, timeout=5)
         self.socket.unlink(missing_ok=True)
+        if self.socket.parent != self.directory and self.socket.parent.exists():
+            self.socket.parent.rmdir()
         return running
 
     def leftovers(self) -> list[psutil.Process]:

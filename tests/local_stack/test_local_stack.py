@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -218,6 +219,7 @@ class TestParts:
             assert supervisor.is_running()
         finally:
             assert supervisor.shut_down()
+        assert not supervisor.socket.parent.exists()
 
     def test_directory_with_awkward_characters(self, tmp_path: Path) -> None:
         directory = tmp_path / "100% mine, it's so"
@@ -249,3 +251,35 @@ class TestParts:
     def test_scale_of_an_unknown_service(self, tmp_path: Path) -> None:
         with pytest.raises(LocalStackError, match="there are gateway, writer"):
             up(tmp_path, scale={"reader": 2}, commands=COMMANDS)
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["status"], "start one with `make up`"),
+            (["up", "--broker", "rabbit"], "use kafka or tansu"),
+            (["up", "--scale", "writer=many"], "write it like"),
+        ],
+    )
+    def test_mistakes_are_explained(self, tmp_path: Path, arguments: list[str], says: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.local", *arguments],
+            env={**os.environ, "ROWDOCK_LOCAL_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert says in done.stdout
+        assert not done.stderr
+
+    def test_down_where_nothing_runs(self, tmp_path: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.local", "down"],
+            env={**os.environ, "ROWDOCK_LOCAL_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "nothing ran" in done.stdout
