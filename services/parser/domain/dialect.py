@@ -145,19 +145,24 @@ def _detect_start(text: str, template: Template) -> _Start:
     """The candidate under which the file fits the template best and is most regular."""
     wanted = {_normalised(field.source) for field in template.fields}
 
-    def fitness(start: _Start) -> tuple[float, ...]:
+    def fitness(start: _Start) -> tuple[float, float, float]:
         if not start.cells:
             return (-1.0, 0.0, 0.0)
         width = len(start.cells)
         if template.source.has_header:
             fitting = len(wanted & {_normalised(_clean_name(cell)) for cell in start.cells})
         else:
-            fitting = int(width == len(template.fields))
+            fitting = int(width == len(template.fields) > 1)
         seen = len(start.records) + (start.broken_at is not None)
         regular = sum(len(record) == width for record in start.records) / seen
         return (float(fitting), regular, float(width))
 
-    return max((_read_start(text, delimiter, template.source.skip_rows) for delimiter in _DELIMITERS), key=fitness)
+    starts = [_read_start(text, delimiter, template.source.skip_rows) for delimiter in _DELIMITERS]
+    best = max(starts, key=fitness)
+    if len(best.cells) == 1 and not fitness(best)[0]:
+        # That every line is one cell may only hide a broken quote: then say what is broken.
+        return next((start for start in starts if start.broken_at is not None and not start.cells), best)
+    return best
 
 
 def _checked_delimiter(delimiter: str) -> str:
