@@ -194,7 +194,7 @@ class _Slots:
         choice = np.arange(self._rows, dtype=np.int32)[:, None] + np.arange(0, nothing, self._rows, dtype=np.int32)
         for index, present in enumerate(self._present):
             if present is not None:
-                choice[~present, index] = nothing
+                np.copyto(choice[:, index], nothing, where=~present)
         arrays = [slot.array(self._rows) if isinstance(slot, _FixedSlot) else slot for slot in self._slots]
         pool = pa.concat_arrays([*arrays, pa.array([b""], pa.binary())])
         documents = pc.take(pool, pa.array(choice.ravel(), pa.int32()), boundscheck=False)
@@ -268,8 +268,11 @@ def _add_element(slots: _Slots, key: bytes, alternatives: list[tuple[int, Column
 
 
 def _column(table: pa.Table, name: str, arrow_type: pa.DataType) -> Column:
-    """A column in one piece; a cast of a column that has the type already costs nothing."""
-    return table.column(name).cast(arrow_type).combine_chunks()
+    """A column in one piece, without a copy where it is one piece of that type already."""
+    column = table.column(name)
+    if column.type != arrow_type:
+        column = column.cast(arrow_type)
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
 def _numbers(array: Column) -> Numbers:
