@@ -26,7 +26,7 @@ import polars as pl
 import pyarrow as pa
 
 from libs.contracts.templates import ImportMode, InvalidRows, Unique
-from services.validator.domain.checks import DUPLICATE_UPSERT_KEY, DUPLICATE_VALUE
+from services.validator.domain.checks import DUPLICATE_VALUE
 from services.validator.domain.engine import WARNINGS, CompiledTemplate, warnings_json, with_warnings
 from services.validator.domain.rows import ROW, RejectedRow, RowError, original_cells, shown
 
@@ -40,14 +40,6 @@ _Rows = npt.NDArray[np.uint32]
 _Hashes = npt.NDArray[np.uint64]
 _SEEDS = (0x524F57, 0x444F434B)
 _NO_ROWS: _Rows = np.empty(0, np.uint32)
-
-
-class SkippedRow(NamedTuple):
-    """A row that is not written, though nothing is wrong with it."""
-
-    row: int
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +67,7 @@ class Verdict:
 
     Attributes:
         duplicates: repeated values, per unique field that has any in this batch.
-        superseded: rows whose upsert key a later row holds, ascending.
+        superseded: rows skipped as ``DUPLICATE_UPSERT_KEY``, because a later row holds their key; ascending.
         keep: whether duplicates become warnings instead of rejections.
     """
 
@@ -298,12 +290,6 @@ def _values(keys: pa.Table | None, found: Duplicates) -> list[str | None]:
     at = np.searchsorted(keys[ROW].to_numpy(), found.rows)
     values: list[str | None] = keys[found.field].take(at).to_pylist()
     return values
-
-
-def skips(verdict: Verdict) -> list[SkippedRow]:
-    """The rows of a batch that a later row with the same upsert key replaces."""
-    message = "A later row holds the same key; of rows with the same key, the last one of the file is written."
-    return [SkippedRow(row, DUPLICATE_UPSERT_KEY, message) for row in verdict.superseded.tolist()]
 
 
 def _union(rows: list[_Rows]) -> _Rows:

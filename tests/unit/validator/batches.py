@@ -1,0 +1,41 @@
+"""Parsed batches and small templates for the tests of the validator's engine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from libs.contracts.templates import Template, TemplateField
+from services.validator.domain.engine import CheckedBatch, CompiledTemplate, check_batch, compile_template
+
+
+def parsed_batch(*columns: Sequence[str | None], first_row: int = 1) -> pa.Table:
+    """A parsed batch with one list of cells per column."""
+    rows = range(first_row, first_row + len(columns[0]))
+    cells = {f"c{at}": pa.array(column, pa.string()) for at, column in enumerate(columns)}
+    return pa.table({"_row": pa.array(rows, pa.uint32()), **cells})
+
+
+def template(*fields: TemplateField, **more: Any) -> Template:
+    return Template(name="test", target_resource="things", fields=fields, **more)
+
+
+def compiled(*fields: TemplateField, **more: Any) -> CompiledTemplate:
+    """A template whose fields are the file's columns, in order."""
+    mapping: dict[str, int | None] = {field.name: at for at, field in enumerate(fields)}
+    return compile_template(template(*fields, **more), mapping)
+
+
+def check(field: TemplateField, *cells: str | None, **more: Any) -> CheckedBatch:
+    """A batch of one column, checked."""
+    return check_batch(compiled(field, **more), parsed_batch(cells))
+
+
+def outcome(field: TemplateField, cell: str | None) -> Any:
+    """The value of a cell, or the list of its error codes."""
+    batch = check(field, cell)
+    if batch.rejected:
+        return [error.code for error in batch.rejected[0].errors]
+    row = batch.valid.to_pylist()[0]
+    whole = row.get(f"_int_{field.name}")
+    return row[field.name] if whole is None else whole

@@ -1,0 +1,230 @@
+"""Questions about the whole file, against a plain answer in Python."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libs.contracts.templates import FieldType, ImportMode, InvalidRows, TemplateField, Unique
+from services.validator.domain.barrier import Verdict, apply_verdict, rejections, settle
+from services.validator.domain.engine import CheckedBatch, check_batch
+from tests.unit.validator.batches import compiled, parsed_batch
+
+UNIQUE = (Unique(),)
+VALUES = st.sampled_from(["", "a", "b", "c", "d", "\u00e5", "a" * 40])
+
+
+class File:
+    """Batches of a file with two columns, checked."""
+
+    def __init__(self, batches: list[list[tuple[str, str]]], **template: Any) -> None:
+        a = TemplateField(name="a", column="A", rules=template.pop("a", ()))
+        b = TemplateField(name="b", rules=template.pop("b", ()))
+        self.template = compiled(a, b, **template)
+        self.parsed: list[pa.Table] = []
+        self.checked: list[CheckedBatch] = []
+        row = 1
+        for batch in batches:
+            self.parsed.append(parsed_batch([a for a, _ in batch], [b for _, b in batch], first_row=row))
+            self.checked.append(check_batch(self.template, self.parsed[-1]))
+            row += len(batch)
+        self.rows = row - 1
+
+    def keys(self) -> Iterator[tuple[int, pa.Table]]:
+        for seq, checked in enumerate(self.checked):
+            assert checked.keys is not None
+            yield seq, checked.keys
+
+    def verdicts(self, rows_per_pass: int = 1_000) -> dict[int, Verdict]:
+        return settle(self.template, self.keys, self.rows, rows_per_pass)
+
+    def written(self, verdicts: dict[int, Verdict]) -> list[int]:
+        rows: list[int] = []
+        for seq, checked in enumerate(self.checked):
+            verdict = verdicts.get(seq)
+            rows += (apply_verdict(checked.valid, verdict) if verdict else checked.valid)["_row"].to_pylist()
+        return rows
+
+
+def one_column(*batches: list[str], **template: Any) -> File:
+    return File([[(value, "") for value in batch] for batch in batches], **template)
+
+
+def told(verdicts: dict[int, Verdict]) -> dict[int, tuple[list[int], list[int]]]:
+    return {seq: (each.rejected_rows.tolist(), each.superseded.tolist()) for seq, each in verdicts.items()}
+
+
+@pytest.mark.parametrize(
+    ("batches", "rejected"),
+    [
+        ([], {}),
+        ([[]], {}),
+        ([["x"]], {}),
+        ([["x", "y"], ["z"]], {}),
+        ([["x", "x"]], {0: [2]}),
+        ([["x"], ["x"]], {1: [2]}),
+        ([["x", "y"], [], ["y", "x"], ["x"]], {2: [3, 4], 3: [5]}),
+        ([["x", "x", "x"]], {0: [2, 3]}),
+        ([["", ""], [""]], {}),
+        ([["", "x", ""], ["x"]], {1: [4]}),
+        ([["X", "x", " x"]], {}),
+    ],
+)
+def test_the_first_row_keeps_a_unique_value(batches: list[list[str]], rejected: dict[int, list[int]]) -> None:
+    file = one_column(*batches, a=UNIQUE)
+    assert told(file.verdicts()) == {seq: (rows, []) for seq, rows in rejected.items()}
+
+
+@pytest.mark.parametrize(
+    ("batches", "superseded"),
+    [
+        ([["x"]], {}),
+        ([["x", "y"], ["z"]], {}),
+        ([["x", "x"]], {0: [1]}),
+        ([["x"], ["x"]], {0: [1]}),
+        ([["x", "y"], [], ["y", "x"], ["x"]], {0: [1, 2], 2: [4]}),
+        ([["x", "x", "x"]], {0: [1, 2]}),
+        ([["", "x", ""], ["x"]], {0: [2]}),
+    ],
+)
+def test_the_last_row_keeps_an_upsert_key(batches: list[list[str]], superseded: dict[int, list[int]]) -> None:
+    file = one_column(*batches, mode=ImportMode.UPSERT, upsert_key="a")
+    assert told(file.verdicts()) == {seq: ([], rows) for seq, rows in superseded.items()}
+
+
+def test_a_rejected_duplicate_comes_in_the_form_of_all_rejected_rows() -> None:
+    long = "x" * 300
+    file = File([[(long, "1"), ("y", "2")], [("z", "1"), (long, "1")]], a=(Unique(message="Once!"),), b=UNIQUE)
+    verdicts = file.verdicts()
+    assert list(verdicts) == [1]
+    keys = file.checked[1].keys
+    assert keys is not None
+    first, second = rejections(verdicts[1], file.parsed[1], keys)
+    assert (first.row, first.cells) == (3, ["z", "1"])
+    assert (second.row, second.cells) == (4, [long, "1"])
+    assert [(e.field, e.column, e.code, e.message, e.value) for e in second.errors] == [
+        ("a", "A", "DUPLICATE_VALUE", "Once!", "x" * 200),
+        (
+            "b",
+            "b",
+            "DUPLICATE_VALUE",
+            "Row 1 already holds this value, and no two rows may. Change or remove one of the two.",
+            "1",
+        ),
+    ]
+    assert file.written(verdicts) == [1, 2]
+
+
+def test_rows_rejected_before_take_no_part() -> None:
+    number = TemplateField(name="n", type=FieldType.NUMBER, rules=UNIQUE)
+    checked = check_batch(compiled(number), parsed_batch(["x", "x", "1", "1.0"]))
+    assert checked.keys is not None
+    keys = checked.keys
+    verdicts = settle(compiled(number), lambda: [(0, keys)], 4)
+    assert told(verdicts) == {0: ([4], [])}
+
+
+def test_a_row_rejected_as_duplicate_does_not_compete_for_the_key() -> None:
+    file = File([[("k", "1"), ("k", "2"), ("k", "1")]], b=UNIQUE, mode=ImportMode.UPSERT, upsert_key="a")
+    verdicts = file.verdicts()
+    assert told(verdicts) == {0: ([3], [1])}
+    assert file.written(verdicts) == [2]
+
+
+def test_a_row_rejected_for_one_field_still_holds_its_values_in_the_others() -> None:
+    file = File([[("1", "1"), ("1", "2"), ("3", "2")]], a=UNIQUE, b=UNIQUE)
+    assert told(file.verdicts()) == {0: ([2, 3], [])}
+
+
+def test_a_unique_key_rejects_instead_of_skipping() -> None:
+    file = one_column(["x", "y"], ["x"], a=UNIQUE, mode=ImportMode.UPSERT, upsert_key="a")
+    assert told(file.verdicts()) == {1: ([3], [])}
+
+
+def test_keep_warns_about_duplicates_and_goes_on() -> None:
+    batches = [[("x", "p"), ("y", "q")], [("x", "r"), ("z", "q"), ("x", "")]]
+    file = File(batches, a=UNIQUE, b=UNIQUE, invalid_rows=InvalidRows.KEEP)
+    verdicts = file.verdicts()
+    assert told(verdicts) == {1: ([], [])}
+    keys = file.checked[1].keys
+    assert keys is not None
+    assert rejections(verdicts[1], file.parsed[1], keys) == []
+    after = apply_verdict(file.checked[1].valid, verdicts[1])
+    assert after.schema == file.checked[1].valid.schema
+    warnings = [json.loads(each) for each in after["_warnings"].to_pylist()]
+    assert [[(w["field"], w["code"]) for w in each] for each in warnings] == [
+        [("a", "DUPLICATE_VALUE")],
+        [("b", "DUPLICATE_VALUE")],
+        [("a", "DUPLICATE_VALUE")],
+    ]
+    assert "Row 1 " in warnings[0][0]["message"]
+
+
+def test_keep_adds_to_the_warnings_of_a_row_and_still_skips_superseded_keys() -> None:
+    number = TemplateField(name="n", type=FieldType.NUMBER)
+    key, mail = TemplateField(name="k"), TemplateField(name="m", rules=UNIQUE)
+    keep = {"invalid_rows": InvalidRows.KEEP, "mode": ImportMode.UPSERT, "upsert_key": "k"}
+    engine = compiled(number, key, mail, **keep)
+    checked = check_batch(engine, parsed_batch(["1", "x", "3"], ["k", "l", "k"], ["m", "m", "m"]))
+    assert checked.keys is not None
+    keys = checked.keys
+    verdict = settle(engine, lambda: [(0, keys)], 3)[0]
+    after = apply_verdict(checked.valid, verdict)
+    assert after["_row"].to_pylist() == [2, 3]
+    codes = [[each["code"] for each in json.loads(text)] for text in after["_warnings"].to_pylist()]
+    assert codes == [["NOT_A_NUMBER", "DUPLICATE_VALUE"], ["DUPLICATE_VALUE"]]
+
+
+def test_keep_without_duplicates_leaves_the_warnings_alone() -> None:
+    file = one_column(["x", "x"], invalid_rows=InvalidRows.KEEP, mode=ImportMode.UPSERT, upsert_key="a")
+    after = apply_verdict(file.checked[0].valid, file.verdicts()[0])
+    assert after.to_pylist() == [{"_row": 2, "a": "x", "b": None, "_warnings": None}]
+
+
+def test_values_that_repeat_without_end_do_not_pile_up() -> None:
+    file = one_column(*[["x"] * 10] * 50, a=UNIQUE)
+    verdicts = file.verdicts(rows_per_pass=20)
+    assert sum(len(each.rejected_rows) for each in verdicts.values()) == 499
+    assert {int(first) for each in verdicts.values() for first in each.duplicates[0].first} == {1}
+    last = one_column(*[["x"] * 10] * 50, mode=ImportMode.UPSERT, upsert_key="a")
+    assert last.written(last.verdicts(rows_per_pass=20)) == [500]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(VALUES, VALUES), max_size=8), max_size=5),
+    st.sampled_from(["unique", "key", "both", "unique key"]),
+    st.booleans(),
+    st.integers(1, 50),
+)
+def test_the_answer_is_that_of_a_plain_loop_in_any_number_of_passes(
+    batches: list[list[tuple[str, str]]], questions: str, keep: bool, rows_per_pass: int
+) -> None:
+    upsert = {"mode": ImportMode.UPSERT, "upsert_key": "a"} if "key" in questions or questions == "both" else {}
+    policy = InvalidRows.KEEP if keep else InvalidRows.SKIP
+    on = "a" if questions == "unique key" else "b"
+    rules: dict[str, Any] = {} if questions == "key" else {on: UNIQUE}
+    file = File(batches, invalid_rows=policy, **rules, **upsert)
+
+    rows = [pair for batch in batches for pair in batch]
+    present = [row for row, (a, _) in enumerate(rows, 1) if a or not upsert]
+    duplicates: set[int] = set()
+    if rules:
+        seen: set[str] = set()
+        for row in present:
+            value = rows[row - 1]["ab".index(on)]
+            if value and value in seen:
+                duplicates.add(row)
+            seen.add(value)
+    competing = [row for row in present if keep or row not in duplicates]
+    last = {rows[row - 1][0]: row for row in competing}
+    written = [row for row in competing if not upsert or last[rows[row - 1][0]] == row]
+
+    verdicts = file.verdicts(rows_per_pass)
+    assert file.written(verdicts) == written
+    assert {int(r) for each in verdicts.values() for found in each.duplicates for r in found.rows} == duplicates
+    assert told(file.verdicts()) == told(verdicts)
