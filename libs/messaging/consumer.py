@@ -40,6 +40,7 @@ RETRY_SECONDS = 30.0
 UNFORESEEN_RETRY_SECONDS = 5.0
 HAND_BACK_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
+SESSION_MS = 10_000
 
 EventT = TypeVar("EventT", bound=Event)
 Record = ConsumerRecord[Any, Any]
@@ -134,6 +135,7 @@ class Consumers:
     """All consumers of a service, registered on its broker before it starts.
 
     Args:
+        instance: name of the process, unlike that of any other that is alive.
         is_transient: whether an error of the storage may pass.
     """
 
@@ -141,12 +143,14 @@ class Consumers:
         self,
         broker: KafkaBroker,
         service: str,
+        instance: str,
         metrics: Metrics,
         dead_letters: DeadLetters,
         is_transient: Callable[[BaseException], bool],
     ) -> None:
         self._broker = broker
         self._service = service
+        self._instance = instance
         self._metrics = metrics
         self._dead_letters = dead_letters
         self._is_transient = is_transient
@@ -171,28 +175,30 @@ class Consumers:
             async def consume(message: KafkaMessage) -> None:
                 await self._consume(topic, event_type, handler, message)
 
-            listener = _DrainOnRevoke(self, topic)
-            self._listeners.append(listener)
             self._topics.add(topic.name)
-            self._broker.subscriber(
-                topic.name,
-                group_id=self.group(topic.name),
-                ack_policy=AckPolicy.MANUAL,
-                auto_offset_reset="earliest",
-                no_reply=True,
-                max_workers=workers,
-                max_poll_interval_ms=1_800_000,
-                session_timeout_ms=30_000,
-                heartbeat_interval_ms=1_000,
-                rebalance_timeout_ms=60_000,
-                max_partition_fetch_bytes=8 * 1024 * 1024,
-                fetch_max_wait_ms=500,
-                isolation_level="read_uncommitted",
-                listener=listener,
-                parser=_parse_tolerantly,
-                decoder=_raw_body,
-                title=f"{topic.name}:{self._service}",
-            )(consume)
+            for worker in range(workers):
+                listener = _DrainOnRevoke(self, topic)
+                self._listeners.append(listener)
+                self._broker.subscriber(
+                    topic.name,
+                    group_id=self.group(topic.name),
+                    # A static member that comes back within its session gets its partitions at once.
+                    group_instance_id=f"{self._instance}.{topic.name}.{worker}",
+                    ack_policy=AckPolicy.MANUAL,
+                    auto_offset_reset="earliest",
+                    no_reply=True,
+                    max_poll_interval_ms=1_800_000,
+                    session_timeout_ms=SESSION_MS,
+                    heartbeat_interval_ms=1_000,
+                    rebalance_timeout_ms=30_000,
+                    max_partition_fetch_bytes=8 * 1024 * 1024,
+                    fetch_max_wait_ms=500,
+                    isolation_level="read_uncommitted",
+                    listener=listener,
+                    parser=_parse_tolerantly,
+                    decoder=_raw_body,
+                    title=f"{topic.name}:{self._service}:{worker}",
+                )(consume)
             return handler
 
         return register

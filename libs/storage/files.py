@@ -30,7 +30,7 @@ class FileStore:
     def _bucket(self) -> AsyncGridFSBucket:
         return AsyncGridFSBucket(self.mongo.state, bucket_name=BUCKET, chunk_size_bytes=CHUNK_BYTES)
 
-    async def save(self, name: str, content: AsyncIterable[bytes], *, tenant_id: str, max_bytes: int) -> StoredFile:
+    async def store(self, name: str, content: AsyncIterable[bytes], *, tenant_id: str, max_bytes: int) -> StoredFile:
         """Store ``content``; a failure of any kind removes what was stored of it.
 
         Raises:

@@ -195,6 +195,7 @@ class WriteBatch:
                 await insert_encoded(run.target, encoded, session)
             if rejected:
                 await self._ledger.rejected.insert_many(rejected, session=session)
+            failpoint("writer.inserted_before_commit")
             return result
 
         return await self._mongo.transaction(body)

@@ -1,0 +1,162 @@
+"""A client of the gateway, as a product team would write one, and files whose every row is known."""
+
+import csv
+import io
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+POLL_SECONDS = 0.05
+
+
+def eventually(check: Callable[[], object], what: str, seconds: float = 60) -> Any:  # noqa: ANN401
+    """The first truthy answer of ``check`` within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := check():
+            return answer
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(POLL_SECONDS)
+
+
+class GatewayClient:
+    """The engine vocabulary of the gateway."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        self.http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=120, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def create_template(self, template: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self.http.post("/imports/templates", json=template)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def upload(self, template_id: str, content: bytes, name: str = "rows.csv", **headers: str) -> dict[str, Any]:
+        answer = self.http.post(
+            "/imports/upload", data={"template_id": template_id}, files={"file": (name, content)}, headers=headers
+        )
+        assert answer.status_code in {200, 201, 202}, answer.text
+        return answer.json()
+
+    def upload_outliving_faults(self, template_id: str, content: bytes, key: str) -> dict[str, Any]:
+        """Upload, again with the same ``Idempotency-Key`` when the gateway dies meanwhile."""
+
+        def attempt() -> dict[str, Any] | None:
+            try:
+                return self.upload(template_id, content, **{"Idempotency-Key": key})
+            except httpx.TransportError:
+                return None
+
+        return eventually(attempt, "upload accepted", 60)
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        answer = self.http.get(f"/imports/runs/{run_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def run_outliving_faults(self, run_id: str) -> dict[str, Any] | None:
+        try:
+            answer = self.http.get(f"/imports/runs/{run_id}", timeout=10)
+        except httpx.TransportError:
+            return None
+        return answer.json() if answer.status_code == 200 else None
+
+    def wait(self, run_id: str, *statuses: str, seconds: float = 120) -> dict[str, Any]:
+        """The run once it is in one of ``statuses``, or in any terminal one."""
+        wanted = TERMINAL | set(statuses)
+
+        def reached() -> dict[str, Any] | None:
+            run = self.run_outliving_faults(run_id)
+            return run if run is not None and run["status"] in wanted else None
+
+        return eventually(reached, f"run {run_id} is {' or '.join(sorted(wanted))}", seconds)
+
+    def execute(self, run_id: str) -> httpx.Response:
+        return self.http.post(f"/imports/runs/{run_id}/execute")
+
+    def cancel(self, run_id: str) -> httpx.Response:
+        return self.http.post(f"/imports/runs/{run_id}/cancel")
+
+    def rejected(self, run_id: str) -> list[dict[str, Any]]:
+        answer = self.http.get("/imports/rejected", params={"run_id": run_id})
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        return body["data"] if isinstance(body, dict) else body
+
+
+@dataclass(frozen=True)
+class PlantedFile:
+    """A file and what has to become of each of its rows (1-based).
+
+    Attributes:
+        valid: the key of every row that is to be written, by row.
+        rejected: rows that are to be rejected.
+        skipped: rows that are to be skipped (an upsert key that a later row repeats).
+    """
+
+    content: bytes
+    valid: dict[int, str]
+    rejected: frozenset[int]
+    skipped: frozenset[int] = frozenset()
+
+    @property
+    def rows(self) -> int:
+        return len(self.valid) + len(self.rejected) + len(self.skipped)
+
+
+def planted_file(rows: int, *, bad_share: float = 0.01, repeated_share: float = 0.0, seed: int = 1) -> PlantedFile:
+    """``rows`` rows ``sku,name,email,amount,day`` with a share of bad ones and of repeated keys."""
+    chance = random.Random(seed)
+    out = io.StringIO()
+    write = csv.writer(out).writerow
+    write(["sku", "name", "email", "amount", "day"])
+    valid: dict[int, str] = {}
+    rejected: set[int] = set()
+    skipped: set[int] = set()
+    holders: dict[str, int] = {}
+    for row in range(1, rows + 1):
+        sku = f"S{row:08d}"
+        if holders and chance.random() < repeated_share:
+            sku = chance.choice(list(holders)) if len(holders) < 100 else f"S{chance.randrange(1, row):08d}"
+        bad = chance.random() < bad_share
+        email = "nobody at example" if bad else f"user{row}@example.com"
+        write([sku, f"Name {row}", email, f"{row % 1000}.50", "2024-02-29"])
+        if bad:
+            rejected.add(row)
+            continue
+        if sku in holders:
+            skipped.add(holders[sku])
+            del valid[holders[sku]]
+        holders[sku] = row
+        valid[row] = sku
+    return PlantedFile(out.getvalue().encode(), valid, frozenset(rejected), frozenset(skipped))
+
+
+def planted_template(resource: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The template of ``planted_file``."""
+    return {
+        "name": f"planted {resource}",
+        "file_type": "csv",
+        "target_resource": resource,
+        "import_mode": "append",
+        "field_mapping": [
+            {"source": "sku", "target": "sku", "required": True, "transform": "trim"},
+            {"source": "name", "target": "name", "required": True},
+            {"source": "email", "target": "email", "type": "email", "required": True},
+            {"source": "amount", "target": "amount", "type": "number"},
+            {"source": "day", "target": "day", "type": "date"},
+        ],
+        **changes,
+    }

@@ -1,0 +1,58 @@
+"""Real servers and a whole stack, started once for all tests that ask for them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.servers import Servers, start_servers
+from deploy.local.stack import Stack, running
+from tests.client import GatewayClient
+from tests.oracle import Oracle
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """MongoDB and a broker; what lives in them is the test's own business."""
+    with start_servers(tmp_path_factory.mktemp("servers")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Every service, two writers and two validators, impatient enough for tests."""
+    directory = tmp_path_factory.mktemp("stack")
+    patience = {"ROWDOCK_RESCUE_AFTER_SECONDS": "4", "ROWDOCK_PARSE_LEASE_SECONDS": "6", "ROWDOCK_STALL_SECONDS": "20"}
+    services = ("gateway", "parser", "validator", "writer", "webhooks")
+    failpoints = _folder(directory / "failpoints")
+    environment = {name: {**patience, "FAILPOINT_DIRECTORY": str(failpoints)} for name in services}
+    with running(directory, scale={"validator": 2, "writer": 2}, environment=environment) as started:
+        yield started
+
+
+@pytest.fixture
+def gateway(stack: Stack) -> Iterator[GatewayClient]:
+    """A client with the stack's API key."""
+    with GatewayClient(stack.gateway, stack.api_key) as client:
+        yield client
+
+
+@pytest.fixture
+def oracle(stack: Stack) -> Iterator[Oracle]:
+    """Looks past the services at what is in the databases."""
+    judge = Oracle(stack)
+    yield judge
+    judge.close()
+
+
+@pytest.fixture
+def resource(request: pytest.FixtureRequest) -> str:
+    """A target collection of the test's own."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name.lower())
+    return f"{name[:48].strip('_')}_{os.urandom(4).hex()}"
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path

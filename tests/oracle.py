@@ -1,0 +1,132 @@
+"""The one oracle of every end-to-end and fault test: the promise, proved from the data alone.
+
+After a run has settled, every row of its file is in exactly one place — written, rejected or skipped —
+exactly once; exactly one terminal event tells of it; nothing is left behind.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from deploy.local.stack import Stack
+from libs.contracts.topics import RUN_EVENTS
+from tests.client import TERMINAL, PlantedFile, eventually
+
+Document = dict[str, Any]
+
+
+class Oracle:
+    """Reads a stack's databases and topics directly, past every service."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._client: MongoClient[Document] = MongoClient(stack.mongodb, tz_aware=True)
+        self.state = self._client[stack.database]
+        self.target = self._client[stack.target_database]
+
+    def close(self) -> None:
+        self._client.close()
+
+    def settled(self, run_id: str, seconds: float = 120) -> Document:
+        """The run once it is terminal and nothing of it is under way any more."""
+
+        def check() -> Document | None:
+            try:
+                run = self.state["runs"].find_one({"_id": run_id})
+                waiting = self.state["outbox"].count_documents({"value": {"$regex": run_id}})
+                kept = self.state["batch_payloads"].count_documents({"run_id": run_id})
+            except PyMongoError:
+                return None
+            return run if run is not None and run["status"] in TERMINAL and not waiting and not kept else None
+
+        return eventually(check, f"run {run_id} settles: {self.describe(run_id)}", seconds)
+
+    def describe(self, run_id: str) -> str:
+        """Where a run stands, for the message of a failed wait."""
+        run = self.state["runs"].find_one({"_id": run_id}, {"status": 1, "stop": 1, "parse": 1, "failure": 1})
+        states = Counter(batch["state"] for batch in self.state["batches"].find({"run_id": run_id}, {"state": 1}))
+        return f"{run} {dict(states)}"
+
+    def assert_exactly_once(self, run_id: str, planted: PlantedFile, resource: str) -> Document:
+        """The promise for a completed run; answers the run."""
+        run = self.settled(run_id)
+        assert run["status"] == "completed", run.get("failure")
+        records = list(self.target[resource].find({"_import.run_id": run_id}, {"sku": 1, "_import.row": 1}))
+        written = {record["_import"]["row"]: record["sku"] for record in records}
+        rejected = [record["row"] for record in self.state["rejected_records"].find({"run_id": run_id}, {"row": 1})]
+        skipped = self.skipped_rows(run_id)
+        assert len(records) == len(written), "a row was written twice"
+        assert len(rejected) == len(set(rejected)), "a row was rejected twice"
+        assert written == planted.valid
+        assert set(rejected) == planted.rejected
+        assert skipped == planted.skipped
+        counts = run["counts"]
+        assert counts["rows"] == planted.rows
+        assert counts["written"] == len(planted.valid)
+        assert counts["rejected"] == len(planted.rejected)
+        assert counts["skipped"] == len(planted.skipped)
+        self.assert_nothing_left(run)
+        return run
+
+    def assert_nothing_left(self, run: Mapping[str, Any]) -> None:
+        """No lease, no unfinished batch, no undelivered event, no orphan; one terminal event."""
+        run_id = run["_id"]
+        batches = list(self.state["batches"].find({"run_id": run_id}))
+        ended = {"written"} if run["status"] == "completed" else {"written", "failed", "cancelled"}
+        assert {batch["state"] for batch in batches} <= ended
+        assert run["parse"]["lease_until"] is None or run["status"] != "completed"
+        assert not run.get("barrier")
+        assert self.state["outbox"].count_documents({"value": {"$regex": run_id}}) == 0
+        files = {str(file["_id"]) for file in self.state["files.files"].find({}, {"_id": 1})}
+        chunks = {str(file_id) for file_id in self.state["files.chunks"].distinct("files_id")}
+        assert chunks <= files, "chunks of a file that does not exist"
+        terminal = [entry for entry in run["history"] if entry["status"] in TERMINAL]
+        assert len(terminal) == 1, run["history"]
+
+    def skipped_rows(self, run_id: str) -> set[int]:
+        """Rows that the ledger says were skipped."""
+        rows: set[int] = set()
+        for batch in self.state["batches"].find({"run_id": run_id}, {"skipped_rows": 1}):
+            for packed in batch.get("skipped_rows", {}).values():
+                numbers = [int.from_bytes(packed[at : at + 4], "little") for at in range(0, len(packed), 4)]
+                assert not rows & set(numbers), "a row was skipped twice"
+                rows.update(numbers)
+        return rows
+
+    def terminal_events(self, run_id: str) -> set[tuple[str, str]]:
+        """``(event_id, status)`` of the terminal events of a run on the broker; repetitions count once."""
+        events = asyncio.run(_read_all(self._stack.kafka, RUN_EVENTS.name))
+        return {
+            (event["event_id"], event["status"])
+            for event in events
+            if event["run_id"] == run_id and event["status"] in TERMINAL
+        }
+
+
+async def _read_all(kafka: str, topic: str) -> list[dict[str, Any]]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", enable_auto_commit=False)
+    await admin.start()
+    await consumer.start()
+    try:
+        description = (await admin.describe_topics([topic]))[0]
+        partitions = [TopicPartition(topic, partition["partition"]) for partition in description["partitions"]]
+        ends = await consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        events: list[dict[str, Any]] = []
+        for partition in partitions:
+            while await consumer.position(partition) < ends[partition]:
+                for records in (await consumer.getmany(partition, timeout_ms=1_000)).values():
+                    events += [json.loads(record.value) for record in records]
+        return events
+    finally:
+        await consumer.stop()
+        await admin.close()
