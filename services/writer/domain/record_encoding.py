@@ -269,10 +269,8 @@ def _add_element(slots: _Slots, key: bytes, alternatives: list[tuple[int, Column
 
 def _column(table: pa.Table, name: str, arrow_type: pa.DataType) -> Column:
     """A column in one piece, without a copy where it is one piece of that type already."""
-    column = table.column(name)
-    if column.type != arrow_type:
-        column = column.cast(arrow_type)
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    pieces = [piece if piece.type == arrow_type else piece.cast(arrow_type) for piece in table.column(name).chunks]
+    return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
 
 def _numbers(array: Column) -> Numbers:
