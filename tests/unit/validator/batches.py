@@ -1,7 +1,6 @@
 """Parsed batches and small templates for the tests of the validator's engine."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 
@@ -16,22 +15,22 @@ def parsed_batch(*columns: Sequence[str | None], first_row: int = 1) -> pa.Table
     return pa.table({"_row": pa.array(rows, pa.uint32()), **cells})
 
 
-def template(*fields: TemplateField, **more: Any) -> Template:
+def template(*fields: TemplateField, **more: object) -> Template:
     return Template(name="test", target_resource="things", fields=fields, **more)
 
 
-def compiled(*fields: TemplateField, **more: Any) -> CompiledTemplate:
+def compiled(*fields: TemplateField, **more: object) -> CompiledTemplate:
     """A template whose fields are the file's columns, in order."""
     mapping: dict[str, int | None] = {field.name: at for at, field in enumerate(fields)}
     return compile_template(template(*fields, **more), mapping)
 
 
-def check(field: TemplateField, *cells: str | None, **more: Any) -> CheckedBatch:
+def check(field: TemplateField, *cells: str | None, **more: object) -> CheckedBatch:
     """A batch of one column, checked."""
     return check_batch(compiled(field, **more), parsed_batch(cells))
 
 
-def outcome(field: TemplateField, cell: str | None) -> Any:
+def outcome(field: TemplateField, cell: str | None) -> object:
     """The value of a cell, or the list of its error codes."""
     batch = check(field, cell)
     if batch.rejected:

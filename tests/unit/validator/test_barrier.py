@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,17 +13,17 @@ from services.validator.domain.barrier import Verdict, apply_verdict, rejections
 from services.validator.domain.engine import CheckedBatch, check_batch
 from tests.unit.validator.batches import compiled, parsed_batch
 
-UNIQUE = (Unique(),)
+Rules = tuple[Unique, ...]
+UNIQUE: Rules = (Unique(),)
 VALUES = st.sampled_from(["", "a", "b", "c", "d", "\u00e5", "a" * 40])
 
 
 class File:
     """Batches of a file with two columns, checked."""
 
-    def __init__(self, batches: list[list[tuple[str, str]]], **template: Any) -> None:
-        a = TemplateField(name="a", column="A", rules=template.pop("a", ()))
-        b = TemplateField(name="b", rules=template.pop("b", ()))
-        self.template = compiled(a, b, **template)
+    def __init__(self, batches: list[list[tuple[str, str]]], a: Rules = (), b: Rules = (), **template: object) -> None:
+        fields = TemplateField(name="a", column="A", rules=a), TemplateField(name="b", rules=b)
+        self.template = compiled(*fields, **template)
         self.parsed: list[pa.Table] = []
         self.checked: list[CheckedBatch] = []
         row = 1
@@ -50,8 +49,8 @@ class File:
         return rows
 
 
-def one_column(*batches: list[str], **template: Any) -> File:
-    return File([[(value, "") for value in batch] for batch in batches], **template)
+def one_column(*batches: list[str], a: Rules = (), **template: object) -> File:
+    return File([[(value, "") for value in batch] for batch in batches], a=a, **template)
 
 
 def told(verdicts: dict[int, Verdict]) -> dict[int, tuple[list[int], list[int]]]:
@@ -207,7 +206,7 @@ def test_the_answer_is_that_of_a_plain_loop_in_any_number_of_passes(
     upsert = {"mode": ImportMode.UPSERT, "upsert_key": "a"} if "key" in questions or questions == "both" else {}
     policy = InvalidRows.KEEP if keep else InvalidRows.SKIP
     on = "a" if questions == "unique key" else "b"
-    rules: dict[str, Any] = {} if questions == "key" else {on: UNIQUE}
+    rules: dict[str, Rules] = {} if questions == "key" else {on: UNIQUE}
     file = File(batches, invalid_rows=policy, **rules, **upsert)
 
     rows = [pair for batch in batches for pair in batch]

@@ -2,7 +2,6 @@
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -83,7 +82,7 @@ def test_blanks_are_empty_where_the_type_is_not_text(field: TemplateField, cell:
         ("1,5", BAD_NUMBER),
         ("1 000", BAD_NUMBER),
         ("1\u00a0000", BAD_NUMBER),
-        ("１２", BAD_NUMBER),
+        ("\uff11\uff12", BAD_NUMBER),
         ("٣", BAD_NUMBER),
         ("NaN", BAD_NUMBER),
         ("nan", BAD_NUMBER),
@@ -104,7 +103,7 @@ def test_blanks_are_empty_where_the_type_is_not_text(field: TemplateField, cell:
         ("true", BAD_NUMBER),
     ],
 )
-def test_numbers(cell: str, value: Any) -> None:
+def test_numbers(cell: str, value: object) -> None:
     found = outcome(NUMBER, cell)
     assert found == value
     assert type(found) is type(value)
@@ -127,7 +126,7 @@ def test_numbers(cell: str, value: Any) -> None:
         ("", None),
     ],
 )
-def test_integers(cell: str, value: Any) -> None:
+def test_integers(cell: str, value: object) -> None:
     assert outcome(INTEGER, cell) == value
 
 
@@ -140,6 +139,7 @@ def test_every_int64_survives(number: int) -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_double_survives_in_its_shortest_text(number: float) -> None:
     found = outcome(NUMBER, repr(number))
+    assert isinstance(found, float)
     assert found == number
     assert math.copysign(1, found) == math.copysign(1, number)
 
@@ -238,7 +238,7 @@ def utc(
         ("24-01-02", BAD_DATE),
         ("+2024-01-02", BAD_DATE),
         ("-024-01-02", BAD_DATE),
-        ("２０２４-01-02", BAD_DATE),
+        ("\uff12\uff10\uff12\uff14-01-02", BAD_DATE),
         ("2024-01-02T03:04", utc(2024, 1, 2, 3, 4)),
         ("2024-01-02 03:04", utc(2024, 1, 2, 3, 4)),
         ("2024-01-02T03:04:05", utc(2024, 1, 2, 3, 4, 5)),
@@ -271,7 +271,7 @@ def utc(
         ("", None),
     ],
 )
-def test_iso_dates(cell: str, value: Any) -> None:
+def test_iso_dates(cell: str, value: object) -> None:
     assert outcome(DATE, cell) == value
 
 
@@ -305,18 +305,20 @@ def test_iso_dates(cell: str, value: Any) -> None:
         ("YYYY-MM-DD", "", None),
     ],
 )
-def test_dates_in_a_given_format(date_format: str, cell: str, value: Any) -> None:
+def test_dates_in_a_given_format(date_format: str, cell: str, value: object) -> None:
     assert outcome(TemplateField(name="f", type=FieldType.DATE, date_format=date_format), cell) == value
 
 
 @given(
-    st.datetimes(datetime.min + timedelta(days=1), datetime.max - timedelta(days=1)),  # an offset stays in range
+    # An offset must not lead out of the years 1 to 9999.
+    st.datetimes(timezones=st.just(UTC)).filter(lambda each: 1 < each.year < 9999),
     st.integers(-1439, 1439),
 )
-def test_every_instant_survives_to_the_millisecond(naive: datetime, offset: int) -> None:
+def test_every_instant_survives_to_the_millisecond(local: datetime, offset: int) -> None:
     sign, (hours, minutes) = "-" if offset < 0 else "+", divmod(abs(offset), 60)
-    text = f"{naive.isoformat(timespec='microseconds')}{sign}{hours:02}:{minutes:02}"
-    exact = naive.replace(tzinfo=UTC, microsecond=naive.microsecond // 1000 * 1000)
+    clock = local.replace(tzinfo=None).isoformat(timespec="microseconds")
+    text = f"{clock}{sign}{hours:02}:{minutes:02}"
+    exact = local.replace(microsecond=local.microsecond // 1000 * 1000)
     assert outcome(DATE, text) == exact - timedelta(minutes=offset)
 
 
@@ -332,9 +334,12 @@ def test_the_message_about_a_date_shows_how_it_is_written() -> None:
     [
         *((word, True) for word in ("true", "True", "TRUE", "1", "yes", "YES", "on", "ja", "Ja", "sant", " sant ")),
         *((word, False) for word in ("false", "FALSE", "0", "no", "No", "off", "nej", "NEJ", "falskt", "\tno")),
-        *((word, BAD_BOOLEAN) for word in ("2", "t", "y", "n", "truee", "tr ue", "-1", "01", "x", "１", "none", "1.0")),
+        *(
+            (word, BAD_BOOLEAN)
+            for word in ("2", "t", "y", "n", "truee", "tr ue", "-1", "01", "x", "\uff11", "none", "1.0")
+        ),
         ("", None),
     ],
 )
-def test_booleans(cell: str, value: Any) -> None:
+def test_booleans(cell: str, value: object) -> None:
     assert outcome(BOOLEAN, cell) == value

@@ -1,7 +1,5 @@
 """Each rule on the values that pass, break or escape it."""
 
-from typing import Any
-
 import pytest
 
 from libs.contracts.templates import (
@@ -213,7 +211,7 @@ def test_every_broken_rule_is_reported_emptiness_and_type_first() -> None:
 
 
 @pytest.mark.parametrize("rule", [*RULES, Min(value=5), Max(value=5)], ids=lambda rule: rule.type)
-def test_the_templates_own_message_wins(rule: Any) -> None:
+def test_the_templates_own_message_wins(rule: Rule) -> None:
     numeric = isinstance(rule, Min | Max)
     field_type = FieldType.NUMBER if numeric else FieldType.TEXT
     cells = ["4", "6"] if numeric else ["", "z", "zzz"]
