@@ -246,6 +246,11 @@ def template_problems(template: Template) -> list[str]:
         for name in template.default_values
         if name in names
     ]
+    problems += [
+        f"default_values.{name} is a number beyond 64 bits, which no record can hold"
+        for name, value in template.default_values.items()
+        if isinstance(value, int) and not -(2**63) <= value < 2**63
+    ]
     if template.mode is ImportMode.UPSERT:
         if template.upsert_key is None:
             problems.append("mode 'upsert' needs an upsert_key")

@@ -227,7 +227,7 @@ class WriteBatch:
         if field is None or field == run.template.upsert_key:
             raise TransientError(f"a record was created meanwhile: {first.get('errmsg')}") from error
         values = field_values(work.table, run.template, field)
-        taken = await find_by_keys(run.target, run.tenant_id, field, values, (), None)
+        taken = await find_by_keys(run.target, run.tenant_id, field, values, run.compared, None)
         free, found = split_conflicts(work.table, run.template, field, taken)
         if not found:
             raise TransientError(f"a record came and went: {first.get('errmsg')}") from error
