@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.templates import FieldType, ImportMode, InvalidRows, TemplateField, Unique
-from services.validator.domain.barrier import Verdict, apply_verdict, rejections, settle
+from services.validator.domain.barrier import Verdict, _contest, _Hashed, apply_verdict, rejections, settle
 from services.validator.domain.engine import CheckedBatch, check_batch
 from tests.unit.validator.batches import compiled, parsed_batch
 
@@ -182,6 +183,17 @@ def test_keep_without_duplicates_leaves_the_warnings_alone() -> None:
     file = one_column(["x", "x"], invalid_rows=InvalidRows.KEEP, mode=ImportMode.UPSERT, upsert_key="a")
     after = apply_verdict(file.checked[0].valid, file.verdicts()[0])
     assert after.to_pylist() == [{"_row": 2, "a": "x", "b": None, "_warnings": None}]
+
+
+@pytest.mark.parametrize(("last_wins", "losers", "holders"), [(False, [3, 5], [1, 1]), (True, [1, 3], [5, 5])])
+def test_values_are_the_same_only_if_both_halves_of_their_hash_are(
+    last_wins: bool, losers: list[int], holders: list[int]
+) -> None:
+    low, high = np.array([7, 7, 7, 8, 7], np.uint64), np.array([1, 2, 1, 1, 1], np.uint64)
+    hashed = _Hashed(low, high, np.arange(1, 6, dtype=np.uint32))
+    kept, lost, holder = _contest([hashed], last_wins=last_wins)
+    assert sorted(zip(lost.tolist(), holder.tolist(), strict=True)) == list(zip(losers, holders, strict=True))
+    assert sorted([*kept.rows.tolist(), *losers]) == [1, 2, 3, 4, 5]
 
 
 def test_values_that_repeat_without_end_do_not_pile_up() -> None:

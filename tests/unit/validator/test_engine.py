@@ -215,6 +215,7 @@ def test_a_row_without_its_upsert_key_is_always_rejected(policy: InvalidRows, ru
     batch = check(field, "1", "", "x", invalid_rows=policy, mode=ImportMode.UPSERT, upsert_key="number")
     assert batch.valid["_row"].to_pylist() == [1]
     assert [[error.code for error in row.errors] for row in batch.rejected] == [["REQUIRED"], ["NOT_A_NUMBER"]]
+    assert batch.warnings == 0
 
 
 def test_keys_are_equal_exactly_where_values_are() -> None:
