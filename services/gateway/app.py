@@ -1,0 +1,206 @@
+"""The gateway's composition root."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+from cryptography.fernet import Fernet
+from faststream.kafka import KafkaBroker
+from litestar import Litestar, Request, Response, get
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+from pydantic import SecretStr
+from pymongo.errors import PyMongoError
+
+from libs.contracts.errors import TransientError
+from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.service import Backbone, Background, open_backbone, repeat, running, standard_loops
+from libs.messaging.settings import ServiceSettings
+from libs.storage.files import FileStore
+from libs.storage.settings import MongoSettings
+from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
+from services.gateway.authentication import ApiKeys, Authentication
+from services.gateway.http_errors import EXCEPTION_HANDLERS
+from services.gateway.http_imports import ImportController, TemplateController
+from services.gateway.openapi import completed_document, openapi_config
+from services.gateway.orphans import SWEEP_SECONDS, sweep_orphans
+from services.gateway.request_trace import HttpMetrics
+from services.gateway.runs import Runs
+from services.gateway.settings import GatewaySettings
+from services.gateway.template_catalog import TemplateCatalog
+from services.gateway.tenant_store import TenantStore
+from services.gateway.uploads import Uploads
+
+SERVICE = "gateway"
+MAX_JSON_BYTES = 1024 * 1024
+KAFKA_RETRY_SECONDS = 2.0
+HEALTH_TIMEOUT_SECONDS = 3.0
+
+logger = structlog.get_logger()
+
+AnyRequest = Request[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    """What a started gateway works with."""
+
+    backbone: Backbone
+    kafka: "_KafkaLink"
+    catalog: TemplateCatalog
+    uploads: Uploads
+    runs: Runs
+
+
+class _KafkaLink:
+    """Connects in the background: without Kafka the gateway works, and the outbox holds the events."""
+
+    def __init__(self, kafka: str, broker: KafkaBroker) -> None:
+        self._kafka = kafka
+        self._broker = broker
+        self._connected = False
+
+    async def run(self, loops: Sequence[Background]) -> None:
+        """Connect, as often as it takes; then run what needs the connection."""
+        while not self._connected:
+            try:
+                await ensure_topics(self._kafka)
+                await self._broker.start()
+                self._connected = True
+            except (TransientError, KafkaError, OSError) as error:
+                logger.warning("kafka.waiting", error=str(error))
+                await asyncio.sleep(KAFKA_RETRY_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            for loop in loops:
+                group.create_task(loop())
+
+    async def state(self) -> str:
+        """``up`` or ``degraded``."""
+        answers = self._connected and await self._broker.ping(timeout=HEALTH_TIMEOUT_SECONDS)
+        return "up" if answers else "degraded"
+
+
+def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewaySettings) -> Litestar:
+    """Build the application; its connections are opened when its lifespan begins."""
+    metrics = Metrics(SERVICE)
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        broker = create_broker(service.kafka, f"rowdock-{service.instance}")
+        async with open_backbone(SERVICE, service, mongo, broker, metrics) as backbone:
+            files = FileStore(backbone.mongo)
+            cipher = Fernet(gateway.secret_key.get_secret_value())
+            link = _KafkaLink(service.kafka, broker)
+            app.state.api_keys = ApiKeys(backbone.mongo)
+            app.state.gateway = _Gateway(
+                backbone,
+                link,
+                TemplateCatalog(backbone.mongo, cipher, gateway.webhook_allowed_networks),
+                Uploads(files, backbone.ledger, gateway),
+                Runs(backbone.ledger, gateway.wait_seconds),
+            )
+
+            async def finish_stops() -> None:
+                for run_id in await backbone.ledger.unfinished_stops():
+                    metrics.rescues.labels("stop").inc()
+                    await backbone.ledger.finish_stop(run_id)
+
+            async def sweep() -> None:
+                await sweep_orphans(backbone.mongo, files)
+
+            loops: list[Background] = [
+                lambda: link.run(standard_loops(backbone)),
+                lambda: repeat(service.rescue_after_seconds, finish_stops, "stops"),
+                lambda: repeat(SWEEP_SECONDS, sweep, "orphans"),
+            ]
+            try:
+                async with running(loops):
+                    yield
+            finally:
+                await broker.stop()
+
+    return Litestar(
+        route_handlers=[TemplateController, ImportController, _live, _ready, _metrics],
+        dependencies={
+            "store": Provide(_store, sync_to_thread=False),
+            "catalog": Provide(_catalog, sync_to_thread=False),
+            "uploads": Provide(_uploads, sync_to_thread=False),
+            "runs": Provide(_runs, sync_to_thread=False),
+        },
+        middleware=[DefineMiddleware(Authentication, exclude=["^/health/", "^/metrics$", "^/schema"])],
+        lifespan=[lifespan],
+        exception_handlers=EXCEPTION_HANDLERS,
+        before_send=[HttpMetrics(metrics.registry).on_send],
+        openapi_config=openapi_config(_version()),
+        request_max_body_size=MAX_JSON_BYTES,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document, without any server."""
+    app = create_app(
+        ServiceSettings(kafka="localhost:9092", port=1, instance="openapi"),
+        MongoSettings(mongodb=SecretStr("mongodb://localhost")),
+        GatewaySettings(secret_key=SecretStr(Fernet.generate_key().decode())),
+    )
+    return completed_document(app)
+
+
+def _version() -> str:
+    try:
+        return version("rowdock")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+def _gateway(request: AnyRequest) -> _Gateway:
+    return request.app.state.gateway
+
+
+def _store(request: AnyRequest) -> TenantStore:
+    return TenantStore(_gateway(request).backbone.mongo, request.auth)
+
+
+def _catalog(request: AnyRequest) -> TemplateCatalog:
+    return _gateway(request).catalog
+
+
+def _uploads(request: AnyRequest) -> Uploads:
+    return _gateway(request).uploads
+
+
+def _runs(request: AnyRequest) -> Runs:
+    return _gateway(request).runs
+
+
+@get("/health/live", include_in_schema=False)
+async def _live() -> dict[str, str]:
+    return {"status": "live"}
+
+
+@get("/health/ready", include_in_schema=False)
+async def _ready(request: AnyRequest) -> Response[dict[str, str]]:
+    """MongoDB must answer; without Kafka uploads are accepted all the same, only nothing moves on."""
+    gateway = _gateway(request)
+    kafka = await gateway.kafka.state()
+    try:
+        async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
+            await gateway.backbone.mongo.ping()
+    except (PyMongoError, TimeoutError):
+        return Response(
+            {"status": "not ready", "mongodb": "down", "kafka": kafka}, status_code=HTTPStatus.SERVICE_UNAVAILABLE
+        )
+    return Response({"status": "ready", "mongodb": "up", "kafka": kafka})
+
+
+@get("/metrics", include_in_schema=False)
+async def _metrics(request: AnyRequest) -> Response[bytes]:
+    return Response(_gateway(request).backbone.metrics.exposition(), media_type=METRICS_CONTENT_TYPE)

@@ -1,0 +1,49 @@
+"""Create an organization and its first API key: ``python -m services.gateway.bootstrap --organization NAME``.
+
+Needs MongoDB only. Prints one JSON line: ``{"organization_id": …, "api_key": …}``.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+
+from libs.storage.client import connect
+from libs.storage.settings import MongoSettings
+from services.gateway.authentication import KEY_PREFIX, MAX_KEY_CHARS, ApiKeys, new_key
+
+MIN_KEY_CHARS = len(KEY_PREFIX) + 24
+
+
+def _known_key(text: str) -> str:
+    if not text.startswith(KEY_PREFIX) or not MIN_KEY_CHARS <= len(text) <= MAX_KEY_CHARS:
+        raise argparse.ArgumentTypeError(
+            f"a key starts with {KEY_PREFIX} and has {MIN_KEY_CHARS} to {MAX_KEY_CHARS} characters"
+        )
+    return text
+
+
+async def bootstrap(settings: MongoSettings, organization: str, key_name: str, key: str) -> dict[str, str]:
+    """Create an organization with ``key``; where the key is registered already, its organization stays."""
+    mongo = await connect(settings)
+    try:
+        organization_id = await ApiKeys(mongo).create(organization, key_name, key)
+    finally:
+        await mongo.client.close()
+    return {"organization_id": organization_id, "api_key": key}
+
+
+def main() -> None:
+    """Read the command line, do it, print the line."""
+    parser = argparse.ArgumentParser(prog="python -m services.gateway.bootstrap", description=__doc__)
+    parser.add_argument("--organization", required=True, metavar="NAME")
+    parser.add_argument("--key-name", default="bootstrap", metavar="NAME")
+    parser.add_argument("--api-key", type=_known_key, metavar="KEY", help="register this key instead of a new one")
+    arguments = parser.parse_args()
+    settings = MongoSettings.model_validate({})
+    made = asyncio.run(bootstrap(settings, arguments.organization, arguments.key_name, arguments.api_key or new_key()))
+    sys.stdout.write(json.dumps(made) + "\n")
+
+
+if __name__ == "__main__":
+    main()
