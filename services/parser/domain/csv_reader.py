@@ -45,6 +45,8 @@ from services.parser.domain.limits import ReaderLimits
 from services.parser.domain.records import RecordScanner, count_line_ends
 
 _ROWS_AT_ONCE = 1_024
+_ROWS_OF_A_BLOCK = 16_384
+_FIRST_BLOCK_BYTES = 64 * 1024
 _PREVIEW_BYTES = 64 * 1024
 _QUOTE, _LINE_FEED, _CARRIAGE_RETURN = b'"\n\r'
 
@@ -76,12 +78,12 @@ class CsvReader:
         # Marks of transcoded text are encoded surrogates; in a UTF-8 file they are the bad bytes themselves.
         self._marks = "surrogateescape" if self._decoder is None else "surrogatepass"
         # Less than a record may have, so that only the first record of a block can exceed that limit.
-        self._block_bytes = max(1, min(limits.block_bytes, limits.max_record_bytes // 2))
+        self._max_block_bytes = max(1, min(limits.block_bytes, limits.max_record_bytes // 2))
         # Less than what makes a record oversized, so that it does not depend on where blocks are cut.
         self._preview_bytes = min(_PREVIEW_BYTES, limits.max_record_bytes)
         self._carry = b""
         self._pieces: list[bytes] = []
-        self._missing = self._block_bytes
+        self._missing = min(_FIRST_BLOCK_BYTES, self._max_block_bytes)
         self._line = 1
         self._rows = 0
         self._scanner: RecordScanner | None = None
@@ -108,8 +110,8 @@ class CsvReader:
             dropped = min(self._bom_left, len(data))
             self._bom_left -= dropped
             data = data[dropped:]
-        for start in range(0, len(data), self._block_bytes):
-            piece = data[start : start + self._block_bytes]
+        for start in range(0, len(data), self._max_block_bytes):
+            piece = data[start : start + self._max_block_bytes]
             self._take_text(piece if self._decoder is None else self._transcode(piece, final=False))
         return self._handed_over()
 
@@ -147,7 +149,7 @@ class CsvReader:
         """Parse all complete records of what has come and carry the rest."""
         data = b"".join([self._carry, *self._pieces])
         self._pieces.clear()
-        self._missing = self._block_bytes
+        rows_before, size = self._rows, len(data)
         if self._scanner is not None:
             data = self._follow(self._scanner, data, final=final)
         if self._scanner is None:
@@ -158,6 +160,9 @@ class CsvReader:
                 self._scanner = RecordScanner(self._delimiter.encode(), self._line)
                 self._prefix = data[: self._preview_bytes]
         self._carry = data
+        # Rows are far larger as Python objects than in the file: take less at once where they are short.
+        fitting = size * _ROWS_OF_A_BLOCK // max(1, self._rows - rows_before)
+        self._missing = min(self._max_block_bytes, max(fitting, _FIRST_BLOCK_BYTES))
 
     def _follow(self, scanner: RecordScanner, data: bytes, *, final: bool) -> bytes:
         """Let go of an oversized record; answer what follows it."""

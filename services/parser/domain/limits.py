@@ -16,7 +16,7 @@ class ReaderLimits:
         max_record_bytes: a larger record (with its quotes and delimiters) makes its row an issue;
             also the most that is kept of a record that is not complete yet.
         max_rows: most data rows of a file (``_row`` is a uint32); beyond it the file is refused.
-        block_bytes: how much of the file is parsed at once.
+        block_bytes: most of the file that is parsed at once; no result depends on it.
         issue_cells: most cells kept in a row issue.
         issue_cell_chars: most characters kept of each of them.
     """

@@ -48,7 +48,8 @@ class RecordScanner:
         self._delimiter = delimiter[0]
         self._state = _State.CELL_START
         self._opened_on = line
-        self._cell_end = re.compile(rb"[\r\n" + re.escape(delimiter) + rb"]")
+        # Between plain cells only a quote behind a delimiter matters; at the end it may be in the next piece.
+        self._plain_end = re.compile(rb"[\r\n]|" + re.escape(delimiter) + rb"(?=\"|\Z)")
 
     @property
     def quote_is_open(self) -> bool:
@@ -71,8 +72,12 @@ class RecordScanner:
                 return position + (2 if data[position : position + 2] == b"\r\n" else 1)
             elif byte == self._delimiter:
                 self._state = _State.CELL_START
+            elif byte != _QUOTE:
+                raise self._malformed()
             else:
-                self._state = self._state_within_cell(byte)
+                if self._state is _State.CELL_START:
+                    self._opened_on = self.line
+                self._state = _State.QUOTED
             position = self._decisive(data, position + 1)
         self.size += len(data)
         return None
@@ -84,20 +89,12 @@ class RecordScanner:
             end = len(data) if quote < 0 else quote
             self.line += count_line_ends(data, start, end)
             return end
+        if self._state is _State.CELL_START and data[start : start + 1] not in (b'"', b""):
+            self._state = _State.PLAIN
         if self._state is _State.PLAIN:
-            found = self._cell_end.search(data, start)
+            found = self._plain_end.search(data, start)
             return found.start() if found else len(data)
         return start
-
-    def _state_within_cell(self, byte: int) -> _State:
-        if self._state is _State.QUOTE_IN_QUOTED:
-            if byte != _QUOTE:
-                raise self._malformed()
-            return _State.QUOTED
-        if byte != _QUOTE:
-            return _State.PLAIN
-        self._opened_on = self.line
-        return _State.QUOTED
 
     def unterminated(self) -> FileRefusedError:
         """The refusal of a file that ends inside a quoted cell."""

@@ -378,10 +378,11 @@ def test_a_batch_keeps_at_most_a_few_blocks_in_memory() -> None:
     assert max(batch.table.get_total_buffer_size() for batch in batches) <= 5 * MIB
 
 
-def test_quotes_in_every_row_cost_linear_time() -> None:
+@pytest.mark.parametrize("block_bytes", [1_000, LIMITS.block_bytes])
+def test_irregular_quotes_in_every_row(block_bytes: int) -> None:
     """Irregular quotes and records over several lines send every block the slow way, with a carry."""
     row = b'a"b,"c\nd\n",5" x\n'
     data = row * 20_000
-    limits = replace(LIMITS, block_bytes=1_000)
+    limits = replace(LIMITS, block_bytes=block_bytes)
     rows = rows_of(read(data, plan_of(3), limits))
     assert rows == [('a"b', "c\nd\n", '5" x')] * 20_000

@@ -49,6 +49,7 @@ NO_HEADER = template_of("name", has_header=False)
         (b"name\tcity\na\tb\n", "\t"),
         (b"name|city\na|b\n", "|"),
         (b"name\na\nb\n", ","),
+        (b"name;city\n" + b"a,x;b,y\n" * 500, ";"),
         (b"name\nSmith, John\nDoe, Jane\n", ";"),
         (b'"name","city"\n"a;b;c","d"\n"e;f;g","h"\n', ","),
         (b'"name";"city"\n"a,b";"c"\n', ";"),
