@@ -1,0 +1,312 @@
+"""A real import from upload to webhook, on the real servers, in a directory of its own: ``python -m deploy.local.demo``.
+
+The demo leaves a developer's own stack and data alone: it lives in ``demo`` within the directory of the local stack
+and begins with it empty, so with an organization of its own, and nothing of an earlier demo can matter.
+"""
+
+import csv
+import json
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+from bson import json_util
+from pymongo import MongoClient
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from deploy.local.progress import Progress
+from deploy.local.stack import Stack, down, local_directory, running
+from deploy.local.supervision import CHECKOUT
+from deploy.local.waiting import LocalStackError, wait_until
+
+EXAMPLES = CHECKOUT / "examples"
+FILES = ("airports.csv", "airports-faulty.csv")
+RUN_SECONDS = 60
+WEBHOOK_SECONDS = 30
+SHOWN_ROWS = 2
+
+Document = dict[str, Any]
+
+
+class DemoError(Exception):
+    """Something did not happen as it has to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Where rows ended."""
+
+    rows: int = 0
+    written: int = 0
+    rejected: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.rows + other.rows,
+            self.written + other.written,
+            self.rejected + other.rejected,
+            self.skipped + other.skipped,
+        )
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any]) -> "Counts":
+        """The counts of a run as the gateway shows it."""
+        return cls(run["total_rows"], run["written_count"], run["rejected_count"], run["skipped_count"])
+
+
+class Receiver:
+    """A product's own webhook endpoint: takes what it can verify, refuses the rest."""
+
+    def __init__(self) -> None:
+        received: queue.Queue[Document] = queue.Queue()
+        self.refused: list[str] = []
+        self._verifier: Webhook | None = None
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", "0")))
+                self.send_response(receiver.take(body, dict(self.headers.items())))
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class
+                del format, args
+
+        self._received = received
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/imports"
+
+    @contextmanager
+    def listening(self) -> Iterator["Receiver"]:
+        """Receive for the length of a block."""
+        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+    def trust(self, secret: str) -> None:
+        """Verify with the secret that the gateway showed when the template was made."""
+        self._verifier = Webhook(secret)
+
+    def take(self, body: bytes, headers: Mapping[str, str]) -> int:
+        """Verify and keep one request; the HTTP status to answer with."""
+        if self._verifier is None:
+            return 503
+        try:
+            self._verifier.verify(body, {name.lower(): value for name, value in headers.items()})
+        except WebhookVerificationError as error:
+            self.refused.append(str(error))
+            return 400
+        self._received.put(json.loads(body))
+        return 204
+
+    def wait_for(self, event_type: str, run_id: str) -> Document:
+        """The verified webhook of one event of one run.
+
+        Raises:
+            DemoError: it does not come in time.
+        """
+        deadline = time.monotonic() + WEBHOOK_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                body = self._received.get(timeout=left)
+            except queue.Empty:
+                break
+            if body["type"] == event_type and body["data"]["run_id"] == run_id:
+                return body
+        raise DemoError(f"no webhook {event_type} within {WEBHOOK_SECONDS} s; refused: {self.refused or 'none'}")
+
+
+class Demo:
+    """The story: template, two files, rejected rows, a record, a webhook."""
+
+    def __init__(self, stack: Stack, receiver: Receiver, progress: Progress) -> None:
+        self._stack = stack
+        self._receiver = receiver
+        self._progress = progress
+        self._console = progress.console
+        self._http = httpx.Client(
+            base_url=stack.gateway,
+            headers={"Authorization": f"Bearer {stack.api_key}"},
+            timeout=RUN_SECONDS,
+            trust_env=False,
+        )
+
+    def play(self) -> Counts:
+        """Everything in order; the counts of both files added up.
+
+        Raises:
+            DemoError: a step went wrong or the rows do not add up.
+        """
+        template = self._create_template()
+        total = Counts()
+        run: Document = {}
+        for name in FILES:
+            run = self._import(EXAMPLES / name, template["id"])
+            total += _checked(EXAMPLES / name, run)
+        self._show_rejected(run["id"])
+        self._show_record(run["id"], template["target_resource"])
+        with self._progress.step("Waiting for the webhook") as step:
+            webhook = self._receiver.wait_for("import.completed", run["id"])
+            step.result = "arrived, signature verified"
+        self._show(webhook)
+        return total
+
+    def _create_template(self) -> Document:
+        with self._progress.step("Creating the template examples/airports-template.json") as step:
+            blueprint = json.loads((EXAMPLES / "airports-template.json").read_text())
+            template = self._call("POST", "/imports/templates", json={**blueprint, "webhook_url": self._receiver.url})
+            self._receiver.trust(template["webhook_secret"])
+            step.result = f"{len(template['field_mapping'])} fields, upsert by {template['upsert_key']}"
+        return template
+
+    def _import(self, file: Path, template_id: str) -> Document:
+        with self._progress.step(f"Uploading and checking {file.name}") as step, file.open("rb") as content:
+            run = self._call(
+                "POST", "/imports/upload", data={"template_id": template_id}, files={"file": (file.name, content)}
+            )
+            run = self._follow(run["id"], "validated")
+            step.result = f"{run['valid_rows']} of {run['total_rows']} rows are valid"
+        with self._progress.step(f"Writing {file.name}") as step:
+            self._call("POST", f"/imports/runs/{run['id']}/execute")
+            run = self._follow(run["id"], "completed")
+            step.result = f"{run['created_count']} created, {run['updated_count']} updated"
+        table = Table("rows", "written", "created", "updated", "rejected", "skipped", "why skipped", title=file.name)
+        table.add_row(
+            *(
+                str(run[name])
+                for name in (
+                    "total_rows",
+                    "written_count",
+                    "created_count",
+                    "updated_count",
+                    "rejected_count",
+                    "skipped_count",
+                )
+            ),
+            ", ".join(f"{reason}: {count}" for reason, count in run["skipped"].items()) or "-",
+        )
+        self._console.print(table)
+        return run
+
+    def _follow(self, run_id: str, status: str) -> Document:
+        """Show the progress of a run until it is in ``status``."""
+        shown = ""
+
+        def reached() -> Document | None:
+            nonlocal shown
+            run = self._call("GET", f"/imports/runs/{run_id}")
+            if (line := _progress_line(run)) != shown:
+                self._console.print(f"  [dim]{line}[/]")
+                shown = line
+            if run["status"] in {"failed", "cancelled"}:
+                raise DemoError(f"the run is {run['status']}: {run['error']}")
+            return run if run["status"] == status else None
+
+        return wait_until(reached, f"run {run_id} {status}", seconds=RUN_SECONDS)
+
+    def _show_rejected(self, run_id: str) -> None:
+        answer = self._call("GET", "/imports/rejected", params={"run_id": run_id, "limit": SHOWN_ROWS})
+        if len(answer["items"]) < SHOWN_ROWS:
+            raise DemoError(f"expected {SHOWN_ROWS} rejected rows, found {answer['items']}")
+        table = Table("row", "original data", "field", "code", "reason", title="Rejected rows (the first two)")
+        for rejected in answer["items"]:
+            error = rejected["errors"][0]
+            cells = ",".join(cell or "" for cell in rejected["cells"])
+            table.add_row(str(rejected["row"]), cells, error["field"], error["code"], error["message"])
+        self._console.print(table)
+
+    def _show_record(self, run_id: str, resource: str) -> None:
+        """Read a record as the target collection's own application would: from MongoDB."""
+        with MongoClient[Document](self._stack.mongodb, tz_aware=True) as client:
+            record = client[self._stack.target_database][resource].find_one({"_import.run_id": run_id})
+        if record is None:
+            raise DemoError(f"no record of run {run_id} in {self._stack.target_database}.{resource}")
+        self._console.print(f"A record in {self._stack.target_database}.{resource}:")
+        self._show(json.loads(json_util.dumps(record, json_options=json_util.RELAXED_JSON_OPTIONS)))
+
+    def _show(self, document: Document) -> None:
+        self._console.print_json(data=document)
+
+    def _call(self, method: str, path: str, **request: Any) -> Document:  # noqa: ANN401 - those of httpx
+        answer = self._http.request(method, path, **request)
+        if not answer.is_success:
+            raise DemoError(f"{method} {path} answered {answer.status_code}: {answer.text}")
+        return answer.json()
+
+
+def count_rows(file: Path) -> int:
+    """Data rows of a CSV file with a header, by the standard library; blank lines are none."""
+    with file.open(newline="", encoding="utf-8") as text:
+        return sum(1 for row in csv.reader(text) if row) - 1
+
+
+def _checked(file: Path, run: Mapping[str, Any]) -> Counts:
+    counts = Counts.of(run)
+    if counts.rows != counts.written + counts.rejected + counts.skipped:
+        raise DemoError(f"{file.name}: the rows do not add up: {counts}")
+    if counts.rows != count_rows(file):
+        raise DemoError(f"{file.name} has {count_rows(file)} rows, but the run counted {counts.rows}")
+    return counts
+
+
+def _progress_line(run: Mapping[str, Any]) -> str:
+    progress = run["progress"]
+    if progress is None:
+        return str(run["status"])
+    return (
+        f"{run['status']}: {progress['rows_parsed']} rows parsed, {progress['rows_validated']} validated, "
+        f"{progress['rows_written']} written"
+    )
+
+
+def main() -> int:
+    """Play the demo; the exit code is 0 if everything happened as it has to."""
+    started = time.monotonic()
+    progress = Progress(Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+    directory = local_directory() / "demo"
+    try:
+        down(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+        broker = os.environ.get("BROKER") or None
+        with (
+            Receiver().listening() as receiver,
+            running(directory, broker=broker, progress=progress) as stack,
+        ):
+            total = Demo(stack, receiver, progress).play()
+    except (LocalStackError, DemoError, httpx.HTTPError) as error:
+        if isinstance(error, LocalStackError) and error.log:
+            progress.console.print(escape(error.log), style="dim")
+        progress.console.print(f"[red]The demo failed: {escape(f'{type(error).__name__}: {error}')}[/]")
+        progress.console.print(f"Logs: {directory / 'logs'}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(
+        f"DEMO OK rows={total.rows} written={total.written} rejected={total.rejected} skipped={total.skipped} "
+        f"seconds={time.monotonic() - started:.1f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
