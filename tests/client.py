@@ -92,8 +92,7 @@ class GatewayClient:
     def rejected(self, run_id: str) -> list[dict[str, Any]]:
         answer = self.http.get("/imports/rejected", params={"run_id": run_id})
         assert answer.status_code == 200, answer.text
-        body = answer.json()
-        return body["data"] if isinstance(body, dict) else body
+        return answer.json()["items"]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Every service, two writers and two validators, impatient enough for tests."""
+    """Every service, two writers and two validators, impatient enough for tests.
+
+    ``ROWDOCK_TEST_STACK`` names the directory of a running stack to use instead.
+    """
+    if running_already := os.environ.get("ROWDOCK_TEST_STACK"):
+        yield Stack.load(Path(running_already))
+        return
     directory = tmp_path_factory.mktemp("stack")
     patience = {"ROWDOCK_RESCUE_AFTER_SECONDS": "4", "ROWDOCK_PARSE_LEASE_SECONDS": "6", "ROWDOCK_STALL_SECONDS": "20"}
     services = ("gateway", "parser", "validator", "writer", "webhooks")

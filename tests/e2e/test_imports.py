@@ -1,0 +1,213 @@
+"""Files of every shape through all five services, judged by the oracle."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from deploy.local.stack import Stack
+from tests.client import GatewayClient, PlantedFile, eventually, planted_file, planted_template
+from tests.oracle import Oracle
+
+pytestmark = pytest.mark.servers
+
+
+def imported(gateway: GatewayClient, content: bytes, template: dict[str, Any]) -> dict[str, Any]:
+    """The terminal run of ``content``, executed where it validates."""
+    template_id = gateway.create_template(template)["id"]
+    run = gateway.wait(gateway.upload(template_id, content)["id"], "validated")
+    if run["status"] == "validated":
+        gateway.execute(run["id"])
+        run = gateway.wait(run["id"])
+    return run
+
+
+def test_every_row_ends_in_exactly_one_place(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
+    planted = planted_file(23_456)
+    run = imported(gateway, planted.content, planted_template(resource))
+    oracle.assert_exactly_once(run["id"], planted, resource)
+    assert run["total_rows"] == planted.rows
+    assert run["written_count"] == len(planted.valid)
+    assert run["rejected_count"] == len(planted.rejected)
+    assert {status for _, status in oracle.terminal_events(run["id"])} == {"completed"}
+    reasons = gateway.rejected(run["id"])
+    assert all(record["errors"][0]["code"] == "INVALID_EMAIL" for record in reasons)
+    assert all(record["data"]["email"] == "nobody at example" for record in reasons)
+
+
+def test_the_records_are_typed(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
+    run = imported(gateway, planted_file(1, bad_share=0).content, planted_template(resource))
+    record = oracle.target[resource].find_one({"_import.run_id": run["id"]})
+    assert record is not None
+    assert (record["sku"], record["amount"], record["day"].isoformat()) == ("S00000001", 1.5, "2024-02-29T00:00:00+00:00")
+    assert record["is_deleted"] is False
+    assert record["_import"]["row"] == 1
+
+
+def test_an_upsert_takes_the_last_row_of_a_key_and_then_changes_nothing(
+    gateway: GatewayClient, oracle: Oracle, resource: str
+) -> None:
+    planted = planted_file(12_000, repeated_share=0.05)
+    template = planted_template(resource, import_mode="upsert", upsert_key="sku")
+    assert planted.skipped
+    first = imported(gateway, planted.content, template)
+    oracle.assert_exactly_once(first["id"], planted, resource)
+    second = imported(gateway, planted.content, template)
+    assert second["status"] == "completed"
+    assert second["skipped"] == {"DUPLICATE_UPSERT_KEY": len(planted.skipped), "UNCHANGED": len(planted.valid)}
+    assert second["written_count"] == 0
+    changed = planted.content.replace(b",Name ", b",Renamed ")
+    third = imported(gateway, changed, template)
+    assert third["updated_count"] == len(planted.valid)
+    assert oracle.state["undo"].count_documents({"run_id": third["id"]}) == len(planted.valid)
+    assert oracle.target[resource].count_documents({}) == len(planted.valid)
+    row, sku = next(iter(planted.valid.items()))
+    record = oracle.target[resource].find_one({"sku": sku})
+    assert record is not None
+    assert record["name"] == f"Renamed {row}"
+
+
+def test_unique_holds_across_the_batches_of_a_file(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
+    lines = [f"S{number % 11_000},Name,a@example.com,1,2024-01-01" for number in range(12_000)]
+    content = "\n".join(["sku,name,email,amount,day", *lines]).encode()
+    template = planted_template(resource)
+    template["field_mapping"][0]["validators"] = [{"type": "unique"}]
+    run = imported(gateway, content, template)
+    planted = PlantedFile(
+        content, {row: f"S{row - 1}" for row in range(1, 11_001)}, frozenset(range(11_001, 12_001))
+    )
+    oracle.assert_exactly_once(run["id"], planted, resource)
+
+
+def test_block_writes_nothing_when_a_row_is_invalid(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
+    planted = planted_file(7_000)
+    run = imported(gateway, planted.content, planted_template(resource, invalid_rows="block"))
+    assert run["status"] == "failed"
+    assert run["error"]["code"] == "INVALID_ROWS"
+    assert oracle.target[resource].count_documents({}) == 0
+    settled = oracle.settled(run["id"])
+    counts = settled["counts"]
+    assert counts["rows"] == counts["written"] + counts["rejected"] + counts["skipped"] == planted.rows
+    oracle.assert_nothing_left(settled)
+
+
+def test_keep_writes_invalid_rows_with_warnings(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
+    planted = planted_file(7_000)
+    run = imported(gateway, planted.content, planted_template(resource, invalid_rows="keep"))
+    assert run["status"] == "completed"
+    assert run["written_count"] == planted.rows
+    assert run["warning_count"] == len(planted.rejected)
+    warned = {record["_import"]["row"] for record in oracle.target[resource].find({"_import.warnings": {"$ne": None}})}
+    assert warned == planted.rejected
+
+
+HEADER = b"sku,name,email,amount,day\n"
+ROW = b"S1,Anna,anna@example.com,1.5,2024-01-01\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code", "rows"),
+    [
+        pytest.param(b"", "failed", "EMPTY_FILE", 0, id="empty"),
+        pytest.param(b"\xef\xbb\xbf", "failed", "EMPTY_FILE", 0, id="byte order mark only"),
+        pytest.param(b"\n\n\r\n", "failed", "EMPTY_FILE", 0, id="blank lines only"),
+        pytest.param(HEADER, "completed", None, 0, id="header only"),
+        pytest.param(HEADER + ROW, "completed", None, 1, id="one row"),
+        pytest.param(b"sku\nS1\n", "failed", "MISSING_COLUMNS", 0, id="one column"),
+        pytest.param(b"PK\x03\x04" + bytes(100), "failed", "NOT_TEXT", 0, id="a zip"),
+        pytest.param(HEADER + b'S1,"Anna\n', "failed", "UNTERMINATED_QUOTE", 0, id="unterminated quote"),
+        pytest.param(
+            HEADER.strip() + b"," + b",".join(b"x%d" % n for n in range(5_000)) + b"\n" + ROW.strip() + b",1" * 5_000,
+            "completed",
+            None,
+            1,
+            id="5,000 columns",
+        ),
+        pytest.param(
+            HEADER + ROW + b'S2,"' + b"x" * 20_000_000 + b'",b@example.com,1,2024-01-01\n' + ROW.replace(b"S1", b"S3"),
+            "completed",
+            None,
+            3,
+            id="20 MB cell",
+        ),
+    ],
+)
+def test_odd_files_end_with_a_clear_reason(
+    gateway: GatewayClient, oracle: Oracle, resource: str, content: bytes, status: str, code: str | None, rows: int
+) -> None:
+    run = imported(gateway, content, planted_template(resource))
+    assert run["status"] == status, run["error"]
+    assert (run["error"] or {}).get("code") == code
+    assert run["total_rows"] == rows
+    assert run["written_count"] + run["rejected_count"] + run["skipped_count"] == rows
+    oracle.assert_nothing_left(oracle.settled(run["id"]))
+
+
+def test_a_key_that_another_template_made_unique_is_rejected_row_by_row(
+    gateway: GatewayClient, oracle: Oracle, resource: str
+) -> None:
+    first = planted_file(100, bad_share=0)
+    imported(gateway, first.content, planted_template(resource, import_mode="upsert", upsert_key="sku"))
+    again = planted_file(6_000, bad_share=0)
+    run = imported(gateway, again.content, planted_template(resource))
+    planted = PlantedFile(
+        again.content,
+        {row: sku for row, sku in again.valid.items() if row > 100},
+        frozenset(range(1, 101)),
+    )
+    oracle.assert_exactly_once(run["id"], planted, resource)
+    assert gateway.rejected(run["id"])[0]["errors"][0]["code"] == "DUPLICATE_KEY"
+
+
+def test_work_is_shared_among_replicas(stack: Stack, gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
+    planted = planted_file(60_000)
+    run = imported(gateway, planted.content, planted_template(resource))
+    oracle.assert_exactly_once(run["id"], planted, resource)
+    for service in ("validator", "writer"):
+        shares = [gateway.http.get(f"{replica.url}/metrics").text for replica in stack.services[service]]
+        assert len(shares) == 2
+        assert all('outcome="done"' in share for share in shares), service
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        server: Any = self.server
+        server.received.append((dict(self.headers), body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Any]:
+    server: Any = HTTPServer(("127.0.0.1", 0), _Receiver)
+    server.received = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_receiver_gets_signed_webhooks(gateway: GatewayClient, receiver: Any, resource: str) -> None:  # noqa: ANN401
+    url = f"http://127.0.0.1:{receiver.server_port}/hook"
+    template = gateway.create_template(planted_template(resource, webhook_url=url))
+    run = gateway.wait(gateway.upload(template["id"], planted_file(10).content)["id"], "validated")
+    gateway.execute(run["id"])
+    expected = {"import.started", "import.validated", "import.completed"}
+
+    def verified() -> set[str]:
+        webhook = Webhook(template["webhook_secret"])
+        return {
+            webhook.verify(body, {name.lower(): value for name, value in headers.items()})["type"]
+            for headers, body in list(receiver.received)
+        }
+
+    eventually(lambda: verified() == expected, "three webhooks")
