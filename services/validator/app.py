@@ -1,19 +1,36 @@
 """Composition root of the validator."""
 
+import asyncio
 from collections.abc import Sequence
 
+import pyarrow as pa
+
+from libs.contracts.templates import FieldType, Template, TemplateField
 from libs.messaging.service import Backbone, Background, Service, repeat
 from libs.messaging.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
+from services.validator.domain.engine import check_batch, compile_template, preview
 from services.validator.handlers import subscribe
 from services.validator.settings import ValidatorSettings
 from services.validator.use_cases import Barrier, RescueInbox, RunCache, ValidateBatch
+
+
+def warm_up() -> None:
+    """Check one row once, so that the first real batch does not wait for libraries to load."""
+    template = Template(
+        name="warm-up",
+        target_resource="warm_up",
+        fields=tuple(TemplateField(name=kind.value, type=kind) for kind in FieldType),
+    )
+    compiled = compile_template(template, {field.name: 0 for field in template.fields})
+    preview(check_batch(compiled, pa.table({"_row": pa.array([1], pa.uint32()), "c0": pa.array(["1"])})).valid, 1)
 
 
 def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, validator: ValidatorSettings) -> Service:
     """The validator service, not yet running."""
 
     async def assemble(backbone: Backbone) -> Sequence[Background]:
+        await asyncio.to_thread(warm_up)
         ledger, metrics = backbone.ledger, backbone.metrics
         runs = RunCache(ledger)
         barrier = Barrier(backbone.mongo, ledger, metrics, validator, runs, settings.instance)

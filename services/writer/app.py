@@ -1,19 +1,34 @@
 """Composition root of the writer."""
 
+import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
+import pyarrow as pa
+
+from libs.contracts.templates import Template, TemplateField
 from libs.messaging.service import Backbone, Background, Service, repeat
 from libs.messaging.settings import ServiceSettings
+from libs.storage.payloads import decode_table, encode_table
 from libs.storage.settings import MongoSettings
+from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.handlers import subscribe
 from services.writer.settings import WriterSettings
 from services.writer.use_cases import AnnounceBatches, RescueInbox, WriteBatch
+
+
+def warm_up() -> None:
+    """Encode one record once, so that the first real batch does not wait for libraries to load."""
+    template = Template(name="warm-up", target_resource="warm_up", fields=(TemplateField(name="text"),))
+    table = pa.table({"_row": pa.array([1], pa.uint32()), "text": pa.array(["a"])})
+    RecordEncoder(template, "warm-up", "warm-up", datetime.now(UTC)).encode(decode_table(encode_table(table)))
 
 
 def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, writer: WriterSettings) -> Service:
     """The writer service, not yet running."""
 
     async def assemble(backbone: Backbone) -> Sequence[Background]:
+        await asyncio.to_thread(warm_up)
         ledger, publisher = backbone.ledger, backbone.publisher
         subscribe(
             backbone.consumers,
