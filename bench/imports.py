@@ -1,0 +1,130 @@
+"""Imports through the gateway: how long they took and where, and whether every row is accounted for."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+
+from bench.datasets import Dataset
+from bench.gateway import Gateway
+from deploy.local.stack import Stack
+
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+PATIENCE_SECONDS = 3_600
+SHORTEST_PAUSE, LONGEST_PAUSE, PAUSE_SHARE = 0.01, 0.2, 0.02
+"""Between two looks at a run: seconds, and as a share of the time that it has taken so far."""
+
+
+class RowsLostError(Exception):
+    """A run whose rows are not all in exactly one place, or not in the right one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A finished import.
+
+    Attributes:
+        seconds: from the start of the upload until the gateway reported the end.
+        phases: its parts in seconds, in their order: ``upload`` until the run exists, ``parse`` until the
+            last batch is stored, ``validate`` what it takes after that (both work side by side), ``start``
+            until the writing begins, ``write``, and ``report`` until the client knows.
+        processor_seconds: user and system time of the client.
+        run: the run as the gateway shows it.
+    """
+
+    seconds: float
+    phases: dict[str, float]
+    processor_seconds: float
+    run: dict[str, Any]
+
+
+def import_file(stack: Stack, gateway: Gateway, template_id: str, file: Path) -> Import:
+    """Upload a file for a template that executes by itself and wait for the end."""
+    with MongoClient[dict[str, Any]](stack.mongodb, tz_aware=True) as client, ThreadPoolExecutor(1) as pool:
+        runs = client[stack.database]["runs"]
+        began, clock = datetime.now(UTC), time.monotonic()
+        processor = time.process_time()
+        uploaded = pool.submit(gateway.upload, template_id, file)
+
+        # No timestamp of the run tells when its parse ended, and the upload is answered later than that.
+        closed = {"template_id": template_id, "parse.closed": True, "created_at": {"$gte": began}}
+        parsed_at: datetime | None = None
+        while not uploaded.done():
+            _pause(clock)
+            if parsed_at is None and runs.find_one(closed, {"_id": 1}):
+                parsed_at = datetime.now(UTC)
+        run = uploaded.result()
+        while run["status"] not in TERMINAL:
+            _pause(clock)
+            run = gateway.run(run["id"])
+            if parsed_at is None and (not run["progress"] or run["progress"]["parsing_finished"]):
+                parsed_at = datetime.now(UTC)
+        ended, seconds = datetime.now(UTC), time.monotonic() - clock
+        processor = time.process_time() - processor
+    return Import(seconds, _phases(run, began, parsed_at, ended), processor, run)
+
+
+def _pause(clock: float) -> None:
+    """Wait before the next look: short at first, then long enough not to cost what is measured."""
+    elapsed = time.monotonic() - clock
+    if elapsed > PATIENCE_SECONDS:
+        raise TimeoutError(f"the import takes longer than {PATIENCE_SECONDS} s")
+    time.sleep(min(max(elapsed * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE))
+
+
+def _phases(
+    run: dict[str, Any], began: datetime, parsed_at: datetime | None, ended: datetime
+) -> dict[str, float]:
+    if run["status"] != "completed":
+        return {}
+    created, validated, executing, finished = (
+        datetime.fromisoformat(run[name])
+        for name in ("created_at", "validated_at", "executing_at", "finished_at")
+    )
+    # A small file is parsed and validated between two looks.
+    parsed = min(parsed_at or validated, validated)
+    moments = (began, created, parsed, validated, executing, finished, ended)
+    names = ("upload", "parse", "validate", "start", "write", "report")
+    spans = zip(names, pairwise(moments), strict=True)
+    return {name: round((later - earlier).total_seconds(), 3) for name, (earlier, later) in spans}
+
+
+def check_conservation(stack: Stack, run: dict[str, Any], expected: Dataset) -> None:
+    """Compare a run's counts with the file and with what is in the databases.
+
+    Raises:
+        RowsLostError: they differ, or the run did not complete.
+    """
+    with MongoClient[dict[str, Any]](stack.mongodb) as client:
+        records = client[stack.target_database][run["target_resource"]].count_documents(
+            {"_import.run_id": run["id"]}
+        )
+        rejections = client[stack.database]["rejected_records"].count_documents({"run_id": run["id"]})
+    found = {
+        "status": run["status"],
+        "rows": run["total_rows"],
+        "written": run["written_count"],
+        "rejected": run["rejected_count"],
+        "skipped": run["skipped_count"],
+        "records": records,
+        "rejected records": rejections,
+    }
+    wanted = {
+        "status": "completed",
+        "rows": expected.rows,
+        "written": expected.rows - expected.rejected,
+        "rejected": expected.rejected,
+        "skipped": 0,
+        "records": expected.rows - expected.rejected,
+        "rejected records": expected.rejected,
+    }
+    if found != wanted:
+        wrong = ", ".join(
+            f"{key} {found[key]}, not {wanted[key]}" for key in wanted if found[key] != wanted[key]
+        )
+        raise RowsLostError(f"run {run['id']} of {expected.file.name}: {wrong}; error: {run['error']}")

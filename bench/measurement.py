@@ -1,0 +1,157 @@
+"""Rounds of the limit, the script and Rowdock, one after the other on the same servers; medians."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pymongo import MongoClient
+
+from bench.baselines import BLOCK_ROWS, Target, measure_limit, measure_script, save_records
+from bench.datasets import Dataset, dataset
+from bench.gateway import Gateway
+from bench.imports import check_conservation, import_file
+from bench.processes import peak_mb, processor_seconds, reset_peaks
+from deploy.local.progress import Progress
+from deploy.local.stack import Stack
+
+SMALL_ROWS, SMALL_IMPORTS = 10, 20
+CLIENTS = "clients"
+"""Name of what is not part of the stack: processes of the limit and of the script, who uploads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where everything is.
+
+    Attributes:
+        data: folder of generated files.
+        out: folder of results.
+    """
+
+    stack: Stack
+    gateway: Gateway
+    data: Path
+    out: Path
+    progress: Progress
+
+    def measure_small(self) -> list[float]:
+        """Seconds from upload to completed of imports of ten rows, on an idle stack."""
+        small = dataset("contacts", self.data, SMALL_ROWS)
+        with (
+            self._target("small") as target,
+            self.progress.step(f"{SMALL_IMPORTS} imports of {SMALL_ROWS} rows"),
+        ):
+            template = self._template(small, target)
+            imports = [
+                import_file(self.stack, self.gateway, template, small.file) for _ in range(SMALL_IMPORTS + 2)
+            ]
+            for one in imports:
+                check_conservation(self.stack, one.run, small)
+            return [one.seconds for one in imports[2:]]
+
+    def measure(self, name: str, rows: int, rounds: int) -> dict[str, Any]:
+        """The figures of one dataset."""
+        with self.progress.step(f"Making {name}"):
+            data = dataset(name, self.data, rows)
+        records = self.out / f"{name}.bson"
+        with self._target(name) as target, self.progress.step("Warming up with one import") as step:
+            warm_up = dataset(name, self.data, min(rows, BLOCK_ROWS))
+            done = import_file(self.stack, self.gateway, self._template(warm_up, target), warm_up.file)
+            check_conservation(self.stack, done.run, warm_up)
+            save_records(target, records)
+            step.result = f"{warm_up.rows / done.seconds:,.0f} rows/s"
+        reset_peaks(self.stack)
+        measured = [self._round(data, records, number, rounds) for number in range(1, rounds + 1)]
+        records.unlink()
+        return _summary(data, measured, peak_mb(self.stack))
+
+    def _round(self, data: Dataset, records: Path, number: int, rounds: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        with self.progress.step(f"Round {number} of {rounds}: {data.name}") as step:
+            with self._target("limit") as target, self._processor(data.rows) as used:
+                effort = measure_limit(target, records, data.rows)
+                used[CLIENTS] = effort.processor_seconds
+            found["limit_rows_s"] = data.rows / effort.seconds
+            found["limit_cpu_us_per_row"] = _of_database(used)
+            with self._target("script") as target, self._processor(data.rows) as used:
+                effort = measure_script(target, data.file)
+                used[CLIENTS] = effort.processor_seconds
+            found["script_rows_s"] = data.rows / effort.seconds
+            found["script_cpu_us_per_row"] = _of_database(used)
+            with self._target(data.name) as target:
+                template = self._template(data, target)
+                with self._processor(data.rows) as used:
+                    done = import_file(self.stack, self.gateway, template, data.file)
+                    used[CLIENTS] = done.processor_seconds
+                check_conservation(self.stack, done.run, data)
+            found["rowdock_rows_s"] = data.rows / done.seconds
+            found["cpu_us_per_row"] = used
+            found["phases"] = done.phases
+            found["ratio"] = found["rowdock_rows_s"] / found["limit_rows_s"]
+            rates = (("limit", "limit_rows_s"), ("script", "script_rows_s"), ("Rowdock", "rowdock_rows_s"))
+            step.result = ", ".join(f"{who} {found[rate]:,.0f}" for who, rate in rates)
+        return found
+
+    def _template(self, data: Dataset, target: Target) -> str:
+        return self.gateway.create_template({**data.template, "target_resource": target.collection})
+
+    @contextmanager
+    def _target(self, name: str) -> Iterator[Target]:
+        """An empty collection, gone afterwards; nothing of before is still to be written to disk."""
+        target = Target(self.stack.mongodb, self.stack.target_database, name)
+        with MongoClient[dict[str, Any]](target.uri) as client:
+            database = client[target.database]
+            database.create_collection(name)
+            client.admin.command("fsync")
+            try:
+                yield target
+            finally:
+                database.drop_collection(name)
+
+    @contextmanager
+    def _processor(self, rows: int) -> Iterator[dict[str, float]]:
+        """Processor time by process meanwhile, in microseconds a row; that of others is added in seconds.
+
+        It includes writing everything to disk, so that none of it falls into somebody else's time.
+        """
+        used: dict[str, float] = {}
+        before = processor_seconds(self.stack)
+        yield used
+        with MongoClient[dict[str, Any]](self.stack.mongodb) as client:
+            client.admin.command("fsync")
+        used |= {name: after - before[name] for name, after in processor_seconds(self.stack).items()}
+        used |= {name: round(seconds / rows * 1e6, 2) for name, seconds in used.items()}
+
+
+def _of_database(used: dict[str, float]) -> dict[str, float]:
+    """Without the processes that only happened to run meanwhile."""
+    return {name: used[name] for name in ("mongod", CLIENTS)}
+
+
+def _summary(data: Dataset, rounds: list[dict[str, Any]], peaks: dict[str, float]) -> dict[str, Any]:
+    def middle(of: Callable[[dict[str, Any]], float], digits: int) -> float:
+        return round(median(of(one) for one in rounds), digits)
+
+    def middles(key: str, digits: int) -> dict[str, float]:
+        return {name: middle(lambda one, n=name: one[key][n], digits) for name in rounds[0][key]}
+
+    return {
+        "dataset": data.name,
+        "rows": data.rows,
+        **{
+            name: round(middle(lambda one, n=name: one[n], 0))
+            for name in ("limit_rows_s", "script_rows_s", "rowdock_rows_s")
+        },
+        "ratio": middle(lambda one: one["ratio"], 3),
+        "phases": middles("phases", 3),
+        "cpu_us_per_row": middles("cpu_us_per_row", 2),
+        "limit_cpu_us_per_row": middles("limit_cpu_us_per_row", 2),
+        "script_cpu_us_per_row": middles("script_cpu_us_per_row", 2),
+        "rss_mb": peaks,
+        "written": data.rows - data.rejected,
+        "rejected": data.rejected,
+        "rounds": rounds,
+    }

@@ -1,0 +1,73 @@
+"""The results as a table for people."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.measurement import CLIENTS
+
+RATIO_GOAL = 1.0
+RATIO_WANTED = 0.5
+MEMORY_WANTED_MB = 400
+SMALL_WANTED_SECONDS = 1.0
+SERVICES = frozenset({"gateway", "parser", "validator", "writer", "webhooks"})
+
+
+def show_dataset(console: Console, result: dict[str, Any]) -> None:
+    """Print the figures of one dataset."""
+    speed = Table(title=f"{result['dataset']}: {result['rows']:,} rows, rows a second", title_justify="left")
+    speed.add_column("round")
+    for column in ("limit", "script", "Rowdock", "Rowdock / limit"):
+        speed.add_column(column, justify="right")
+    for number, one in enumerate(result["rounds"], 1):
+        speed.add_row(str(number), *_speeds(one), end_section=number == len(result["rounds"]))
+    speed.add_row("median", *_speeds(result), style="bold")
+    console.print(speed)
+    console.print(
+        "limit: two processes, insert_many of the same records in transactions, nothing else; "
+        "script: pandas.read_csv + insert_many, validates nothing",
+        style="dim",
+    )
+    phases = "  ".join(f"{name} {seconds:.2f}" for name, seconds in result["phases"].items())
+    console.print(f"Rowdock's seconds: {phases}")
+
+    cost = Table(title="Processor time in µs a row, peak memory in MiB", title_justify="left")
+    cost.add_column("process")
+    for column in ("Rowdock", "limit", "script", "peak"):
+        cost.add_column(column, justify="right")
+    kinds = [result["cpu_us_per_row"], result["limit_cpu_us_per_row"], result["script_cpu_us_per_row"]]
+    for name in sorted({*kinds[0], CLIENTS}):
+        peak = result["rss_mb"].get(name.rpartition("-")[0] or name)
+        cost.add_row(
+            name, *(f"{kind.get(name, 0):.2f}" for kind in kinds), "" if peak is None else f"{peak:.0f}"
+        )
+    cost.add_section()
+    cost.add_row("all", *(f"{sum(kind.values()):.2f}" for kind in kinds), "", style="bold")
+    console.print(cost)
+    largest = max(peak for name, peak in result["rss_mb"].items() if name in SERVICES)
+    ratio = result["ratio"]
+    _verdict(
+        console, f"ratio {ratio:.2f}: at least {RATIO_WANTED}, goal {RATIO_GOAL}", holds=ratio >= RATIO_WANTED
+    )
+    memory = f"largest service {largest:.0f} MiB: at most {MEMORY_WANTED_MB}"
+    _verdict(console, memory, holds=largest <= MEMORY_WANTED_MB)
+    counts = f"{result['written']:,} written, {result['rejected']:,} rejected"
+    _verdict(console, f"every row of every run accounted for: {counts}", holds=True)
+
+
+def show_small(console: Console, seconds: float, broker: str) -> None:
+    """Print how long an import of a few rows takes."""
+    text = (
+        f"10 rows on an idle stack, upload to completed: {seconds:.2f} s on {broker}, median of 20: under 1 s"
+    )
+    _verdict(console, text, holds=seconds < SMALL_WANTED_SECONDS)
+
+
+def _speeds(one: dict[str, Any]) -> list[str]:
+    rates = [f"{one[name]:,.0f}" for name in ("limit_rows_s", "script_rows_s", "rowdock_rows_s")]
+    return [*rates, f"{one['ratio']:.2f}"]
+
+
+def _verdict(console: Console, text: str, *, holds: bool) -> None:
+    console.print(f"{'[green]✓[/]' if holds else '[red]✗[/]'} {text}")
