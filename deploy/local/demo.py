@@ -37,6 +37,17 @@ FILES = ("airports.csv", "airports-faulty.csv")
 RUN_SECONDS = 60
 WEBHOOK_SECONDS = 30
 SHOWN_ROWS = 2
+COUNTS = {
+    "rows": "total_rows",
+    "written": "written_count",
+    "rejected": "rejected_count",
+    "skipped": "skipped_count",
+    "created": "created_count",
+    "updated": "updated_count",
+}
+
+# The gateway would wait for the result and answer once; here somebody wants to watch.
+IMPATIENT = {"gateway": {"ROWDOCK_WAIT_SECONDS": "0"}}
 
 Document = dict[str, Any]
 
@@ -190,22 +201,11 @@ class Demo:
             self._call("POST", f"/imports/runs/{run['id']}/execute")
             run = self._follow(run["id"], "completed")
             step.result = f"{run['created_count']} created, {run['updated_count']} updated"
-        table = Table("rows", "written", "created", "updated", "rejected", "skipped", "why skipped", title=file.name)
-        table.add_row(
-            *(
-                str(run[name])
-                for name in (
-                    "total_rows",
-                    "written_count",
-                    "created_count",
-                    "updated_count",
-                    "rejected_count",
-                    "skipped_count",
-                )
-            ),
-            ", ".join(f"{reason}: {count}" for reason, count in run["skipped"].items()) or "-",
-        )
+        table = Table(*COUNTS, title=file.name, title_justify="left")
+        table.add_row(*(str(run[field]) for field in COUNTS.values()))
         self._console.print(table)
+        for reason, count in run["skipped"].items():
+            self._console.print(f"  skipped because {reason}: {count}")
         return run
 
     def _follow(self, run_id: str, status: str) -> Document:
@@ -226,14 +226,13 @@ class Demo:
 
     def _show_rejected(self, run_id: str) -> None:
         answer = self._call("GET", "/imports/rejected", params={"run_id": run_id, "limit": SHOWN_ROWS})
-        if len(answer["items"]) < SHOWN_ROWS:
+        if len(answer["data"]) < SHOWN_ROWS:
             raise DemoError(f"expected {SHOWN_ROWS} rejected rows, found {answer['items']}")
-        table = Table("row", "original data", "field", "code", "reason", title="Rejected rows (the first two)")
-        for rejected in answer["items"]:
-            error = rejected["errors"][0]
-            cells = ",".join(cell or "" for cell in rejected["cells"])
-            table.add_row(str(rejected["row"]), cells, error["field"], error["code"], error["message"])
-        self._console.print(table)
+        self._console.print(f"The first {SHOWN_ROWS} rejected rows:")
+        for rejected in answer["data"]:
+            self._console.print(f"  row {rejected['row']}: {escape(','.join(cell or '' for cell in rejected['cells']))}")
+            for error in rejected["errors"]:
+                self._console.print(f"    [red]{error['field']} {error['code']}[/]: {escape(error['message'])}")
 
     def _show_record(self, run_id: str, resource: str) -> None:
         """Read a record as the target collection's own application would: from MongoDB."""
@@ -290,7 +289,7 @@ def main() -> int:
         broker = os.environ.get("BROKER") or None
         with (
             Receiver().listening() as receiver,
-            running(directory, broker=broker, progress=progress) as stack,
+            running(directory, broker=broker, environment=IMPATIENT, progress=progress) as stack,
         ):
             total = Demo(stack, receiver, progress).play()
     except (LocalStackError, DemoError, httpx.HTTPError) as error:
