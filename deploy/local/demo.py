@@ -1,4 +1,4 @@
-"""A real import from upload to webhook, on the real servers, in a directory of its own: ``python -m deploy.local.demo``.
+"""A real import from upload to webhook, on the real servers: ``python -m deploy.local.demo``.
 
 The demo leaves a developer's own stack and data alone: it lives in ``demo`` within the directory of the local stack
 and begins with it empty, so with an organization of its own, and nothing of an earlier demo can matter.
@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 from bson import json_util
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -230,7 +231,8 @@ class Demo:
             raise DemoError(f"expected {SHOWN_ROWS} rejected rows, found {answer['items']}")
         self._console.print(f"The first {SHOWN_ROWS} rejected rows:")
         for rejected in answer["data"]:
-            self._console.print(f"  row {rejected['row']}: {escape(','.join(cell or '' for cell in rejected['cells']))}")
+            cells = ",".join(cell or "" for cell in rejected["cells"])
+            self._console.print(f"  row {rejected['row']}: {escape(cells)}")
             for error in rejected["errors"]:
                 self._console.print(f"    [red]{error['field']} {error['code']}[/]: {escape(error['message'])}")
 
@@ -292,7 +294,7 @@ def main() -> int:
             running(directory, broker=broker, environment=IMPATIENT, progress=progress) as stack,
         ):
             total = Demo(stack, receiver, progress).play()
-    except (LocalStackError, DemoError, httpx.HTTPError) as error:
+    except (LocalStackError, DemoError, httpx.HTTPError, PyMongoError, KeyError) as error:
         if isinstance(error, LocalStackError) and error.log:
             progress.console.print(escape(error.log), style="dim")
         progress.console.print(f"[red]The demo failed: {escape(f'{type(error).__name__}: {error}')}[/]")
