@@ -11,7 +11,7 @@ import structlog
 import uvicorn
 import uvloop
 from aiokafka.errors import KafkaError
-from beanie import init_beanie
+from beanie import init_beanie  # pyright: ignore[reportUnknownVariableType] - its database is not fully typed
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.asgi.types import Scope
 from faststream.kafka import KafkaBroker
