@@ -27,9 +27,7 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.CANCELLED: frozenset(),
 }
 
-TERMINAL_RUN_STATUSES = frozenset(
-    {RunStatus.COMPLETED, RunStatus.REVERTED, RunStatus.FAILED, RunStatus.CANCELLED}
-)
+TERMINAL_RUN_STATUSES = frozenset({RunStatus.COMPLETED, RunStatus.REVERTED, RunStatus.FAILED, RunStatus.CANCELLED})
 ACTIVE_RUN_STATUSES = frozenset(RunStatus) - TERMINAL_RUN_STATUSES
 CANCELLABLE_RUN_STATUSES = frozenset(
     source for source, targets in RUN_TRANSITIONS.items() if RunStatus.CANCELLED in targets
@@ -52,9 +50,7 @@ class BatchState(StrEnum):
 
 
 BATCH_TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
-    BatchState.PARSED: frozenset(
-        {BatchState.CHECKED, BatchState.VALIDATED, BatchState.FAILED, BatchState.CANCELLED}
-    ),
+    BatchState.PARSED: frozenset({BatchState.CHECKED, BatchState.VALIDATED, BatchState.FAILED, BatchState.CANCELLED}),
     BatchState.CHECKED: frozenset({BatchState.VALIDATED, BatchState.FAILED, BatchState.CANCELLED}),
     BatchState.VALIDATED: frozenset({BatchState.WRITTEN, BatchState.FAILED, BatchState.CANCELLED}),
     BatchState.WRITTEN: frozenset(),

@@ -104,9 +104,7 @@ class Unique(_Frozen):
     message: Text | None = None
 
 
-Rule = Annotated[
-    Required | MinLength | MaxLength | Min | Max | Regex | OneOf | Unique, Field(discriminator="type")
-]
+Rule = Annotated[Required | MinLength | MaxLength | Min | Max | Regex | OneOf | Unique, Field(discriminator="type")]
 
 
 class Trim(_Frozen):

@@ -18,42 +18,34 @@ class Topic:
         key: what the message key is made of.
         partitions: the upper bound of consumers that work side by side.
         retention_ms: how long the broker keeps a message, in milliseconds.
-        public: part of the contract with other systems.
         description: who tells whom what, for AsyncAPI.
+        public: part of the contract with other systems.
     """
 
     name: str
     key: str
     partitions: int
     retention_ms: int
-    public: bool
     description: str
+    public: bool = False
 
 
 IMPORTS_REQUESTED = Topic(
-    "imports.requested.v1", "tenant", 6, 7 * DAY_MS, True, "An internal producer asks for an import."
+    "imports.requested.v1", "tenant", 6, 7 * DAY_MS, "An internal producer asks for an import.", public=True
 )
-RUN_SUBMITTED = Topic(
-    "imports.run-submitted.v1", "run", 6, 7 * DAY_MS, False, "Gateway to parser: a run waits to be parsed."
-)
+RUN_SUBMITTED = Topic("imports.run-submitted.v1", "run", 6, 7 * DAY_MS, "Gateway to parser: a run waits to be parsed.")
 BATCH_PARSED = Topic(
-    "imports.batch-parsed.v1", "run:seq", 12, 7 * DAY_MS, False, "Parser to validator: a batch waits to be checked."
+    "imports.batch-parsed.v1", "run:seq", 12, 7 * DAY_MS, "Parser to validator: a batch waits to be checked."
 )
-EXECUTION_REQUESTED = Topic(
-    "imports.execution-requested.v1", "run", 6, 7 * DAY_MS, False, "A validated run may be written."
-)
+EXECUTION_REQUESTED = Topic("imports.execution-requested.v1", "run", 6, 7 * DAY_MS, "A validated run may be written.")
 BATCH_READY = Topic(
-    "imports.batch-ready.v1", "run:seq", 12, 7 * DAY_MS, False, "Writer to writers: a batch waits to be written."
+    "imports.batch-ready.v1", "run:seq", 12, 7 * DAY_MS, "Writer to writers: a batch waits to be written."
 )
-RUN_EVENTS = Topic(
-    "imports.run-events.v1", "run", 6, 30 * DAY_MS, True, "Every change of a run's status."
-)
+RUN_EVENTS = Topic("imports.run-events.v1", "run", 6, 30 * DAY_MS, "Every change of a run's status.", public=True)
 RECORDS_CHANGED = Topic(
-    "records.changed.v1", "run:seq", 12, 7 * DAY_MS, True, "Records that a batch created or changed."
+    "records.changed.v1", "run:seq", 12, 7 * DAY_MS, "Records that a batch created or changed.", public=True
 )
-DEAD_LETTERS = Topic(
-    "imports.dead-letters.v1", "none", 1, 30 * DAY_MS, True, "A message nobody could handle."
-)
+DEAD_LETTERS = Topic("imports.dead-letters.v1", "none", 1, 30 * DAY_MS, "A message nobody could handle.", public=True)
 
 TOPICS: tuple[Topic, ...] = (
     IMPORTS_REQUESTED,

@@ -38,20 +38,16 @@ class FileStore:
         """
         file_id = ObjectId()
         digest = hashlib.sha256()
-        size = 0
         stream = self._bucket().open_upload_stream_with_id(file_id, name, metadata={"tenant_id": tenant_id})
         try:
-            async for chunk in content:
-                size += len(chunk)
-                if size > max_bytes:
-                    raise FileTooLargeError(max_bytes)
+            async for chunk in _limited(content, max_bytes):
                 digest.update(chunk)
                 await stream.write(chunk)
         except BaseException:
             await stream.abort()
             raise
         await stream.close()
-        return StoredFile(id=str(file_id), name=name, size=size, sha256=digest.hexdigest())
+        return StoredFile(id=str(file_id), name=name, size=int(stream.length), sha256=digest.hexdigest())
 
     async def chunks(self, file: StoredFile) -> AsyncIterator[bytes]:
         """The file's bytes, 1 MiB at a time.
@@ -76,3 +72,12 @@ class FileStore:
             await self._bucket().delete(ObjectId(file_id))
         except NoFile:
             return
+
+
+async def _limited(content: AsyncIterable[bytes], max_bytes: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in content:
+        size += len(chunk)
+        if size > max_bytes:
+            raise FileTooLargeError(max_bytes)
+        yield chunk

@@ -14,7 +14,7 @@ _SECRETS = re.compile(
 MASK = "[redacted]"
 
 
-def mask_secrets(value: Any) -> Any:
+def mask_secrets(value: object) -> object:
     """``value`` with API keys, webhook secrets, bearer tokens and URL credentials masked, at any depth."""
     if isinstance(value, str):
         return _SECRETS.sub(MASK, value)

@@ -42,7 +42,9 @@ def template_id(gateway: GatewayClient, resource: str) -> str:
     return gateway.create_template(planted_template(resource, import_mode="upsert", upsert_key="sku"))["id"]
 
 
-def drive(gateway: GatewayClient, template_id: str, planted: PlantedFile, during: Callable[[], None] | None = None) -> str:
+def drive(
+    gateway: GatewayClient, template_id: str, planted: PlantedFile, during: Callable[[], None] | None = None
+) -> str:
     """Upload and execute, whatever dies meanwhile, and the id of the completed run.
 
     ``during`` runs beside it, from the moment the run exists.
@@ -351,11 +353,11 @@ def test_a_cancelled_run_stays_still(
             gateway.wait(run_id, "validated")
             threading.Thread(target=gateway.execute, args=[run_id]).start()
             eventually(
-                lambda run_id=run_id, step=step: oracle.state["batches"].count_documents(
-                    {"run_id": run_id, "state": "written"}
-                )
-                >= (step - 3) * 0.15 * ROWS / 5_000
-                or (oracle.state["runs"].find_one({"_id": run_id}) or {})["status"] in TERMINAL,
+                lambda run_id=run_id, step=step: (
+                    oracle.state["batches"].count_documents({"run_id": run_id, "state": "written"})
+                    >= (step - 3) * 0.15 * ROWS / 5_000
+                    or (oracle.state["runs"].find_one({"_id": run_id}) or {})["status"] in TERMINAL
+                ),
                 "written so far",
             )
         answer = gateway.cancel(run_id)
