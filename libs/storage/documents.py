@@ -143,16 +143,16 @@ class RunDocument(StateDocument):
     status: RunStatus = RunStatus.PENDING
     epoch: int = 0
     version: int = 1
-    history: list[StatusChange] = Field(default_factory=list)
+    history: list[StatusChange] = Field(default_factory=list[StatusChange])
     stop: StopRequest | None = None
     file: StoredFile
     plan: ParsePlan | None = None
     parse: ParseProgress = ParseProgress()
     counts: RunCounts | None = None
-    preview_rows: list[dict[str, Any]] = Field(default_factory=list)
+    preview_rows: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
     failure: dict[str, str] | None = None
     barrier: Lease | None = None
-    rescue: dict[str, Rescue] = Field(default_factory=dict)
+    rescue: dict[str, Rescue] = Field(default_factory=dict[str, Rescue])
     idempotency_key: str | None = None
     created_at: datetime
     updated_at: datetime
@@ -208,8 +208,8 @@ class BatchDocument(StateDocument):
     state: BatchState = BatchState.PARSED
     attempts: int = 0
     result: BatchResult = BatchResult()
-    preview: list[dict[str, Any]] = Field(default_factory=list)
-    skipped_rows: dict[str, bytes] = Field(default_factory=dict)
+    preview: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    skipped_rows: dict[str, bytes] = Field(default_factory=dict[str, bytes])
     updated_at: datetime
 
     class Settings:
@@ -307,7 +307,7 @@ class WebhookDelivery(StateDocument):
     event_id: str
     body: bytes
     state: str = "pending"
-    attempts: list[dict[str, Any]] = Field(default_factory=list)
+    attempts: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
     next_attempt_at: datetime | None = None
     lease: Lease | None = None
     created_at: datetime
