@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -29,7 +30,7 @@ from services.gateway.authentication import ApiKeys, Authentication
 from services.gateway.http_errors import EXCEPTION_HANDLERS
 from services.gateway.http_imports import ImportController, TemplateController
 from services.gateway.openapi import completed_document, openapi_config
-from services.gateway.orphans import SWEEP_SECONDS, sweep_orphans
+from services.gateway.orphans import MAX_SWEEP_SECONDS, sweep_orphans
 from services.gateway.request_trace import HttpMetrics
 from services.gateway.runs import Runs
 from services.gateway.settings import GatewaySettings
@@ -111,13 +112,15 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     metrics.rescues.labels("stop").inc()
                     await backbone.ledger.finish_stop(run_id)
 
+            orphan_age = timedelta(seconds=gateway.orphan_after_seconds)
+
             async def sweep() -> None:
-                await sweep_orphans(backbone.mongo, files)
+                await sweep_orphans(backbone.mongo, files, orphan_age)
 
             loops: list[Background] = [
                 lambda: link.run(standard_loops(backbone)),
                 lambda: repeat(service.rescue_after_seconds, finish_stops, "stops"),
-                lambda: repeat(SWEEP_SECONDS, sweep, "orphans"),
+                lambda: repeat(min(MAX_SWEEP_SECONDS, gateway.orphan_after_seconds), sweep, "orphans"),
             ]
             try:
                 async with running(loops):

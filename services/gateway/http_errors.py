@@ -4,6 +4,7 @@
 API's ``detail`` and ``status_code`` (seeds 000, "Error Responses"), plus what a program needs.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
@@ -22,6 +23,8 @@ from services.gateway.domain.problems import Problem
 from services.gateway.request_trace import trace_of
 
 logger = structlog.get_logger()
+
+_MISSING_PARAMETER = re.compile(r"Missing required (\w+) parameter '([^']+)'")
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -121,8 +124,11 @@ def _validation_problems(error: ValidationException) -> list[Problem]:
     problems: list[Problem] = []
     for entry in entries:
         found = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"message": str(entry)}
-        place = ".".join(str(found[part]) for part in ("source", "key") if part in found)
+        source = found.get("source", "request")
+        place = ".".join(str(part) for part in (getattr(source, "value", source), found.get("key")) if part)
         problems.append(Problem(place or "request", "INVALID", str(found.get("message", "is not valid"))))
+    if not problems and (missing := _MISSING_PARAMETER.match(error.detail)):
+        problems.append(Problem(f"{missing[1]}.{missing[2]}", "MISSING", "is required"))
     return problems or [Problem("request", "INVALID", error.detail)]
 
 

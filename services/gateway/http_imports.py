@@ -32,7 +32,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Most entri
 RejectedLimit = Annotated[int, QueryParameter(ge=1, le=MAX_REJECTED_PAGE, description="Most entries of a page.")]
 After = Annotated[str | None, QueryParameter(max_length=100, description="The next_after of the page before.")]
 AfterRow = Annotated[int, QueryParameter(ge=0, le=2**32, description="The next_after of the page before.")]
-RunFilter = Annotated[RunStatus | None, QueryParameter(name="status", description="Only runs in this status.")]
+RunFilter = Annotated[RunStatus | None, QueryParameter(description="Only runs in this status.")]
 TemplateFilter = Annotated[str | None, QueryParameter(max_length=100, description="Only runs of this template.")]
 RunOfRows = Annotated[str, QueryParameter(max_length=100, description="The run whose rejected rows are wanted.")]
 
@@ -47,7 +47,7 @@ GatewayRequest = Request[Any, Any, Any]
 class TemplatePage(BaseModel):
     """Newest first; ``next_after`` is the ``after`` of the next page, null on the last."""
 
-    items: list[EngineTemplateView]
+    data: list[EngineTemplateView]
     next_after: str | None
 
 
@@ -67,7 +67,7 @@ class TemplateController(Controller):
         found = await store.templates(limit + 1, after)
         more = len(found) > limit
         items = [view_of(document) for document in found[:limit]]
-        return TemplatePage(items=items, next_after=items[-1].id if more else None)
+        return TemplatePage(data=items, next_after=items[-1].id if more else None)
 
     @get("/{template_id:str}", operation_id="getTemplate", summary="Show a template")
     async def show(self, template_id: Id, store: Store, catalog: Catalog) -> EngineTemplateView:
@@ -115,13 +115,13 @@ class ImportController(Controller):
         store: Store,
         limit: Limit = 20,
         after: After = None,
-        run_status: RunFilter = None,
+        status: RunFilter = None,
         template_id: TemplateFilter = None,
     ) -> RunPage:
-        found = await store.runs(limit + 1, status=run_status, template_id=template_id, after=after)
+        found = await store.runs(limit + 1, status=status, template_id=template_id, after=after)
         more = len(found) > limit
         items = [present_run(run) for run in found[:limit]]
-        return RunPage(items=items, next_after=items[-1].id if more else None)
+        return RunPage(data=items, next_after=items[-1].id if more else None)
 
     @get("/runs/{run_id:str}", operation_id="getRun", summary="Show a run, with its progress while it is active")
     async def show_run(self, run_id: Id, store: Store, runs: RunsIn) -> RunView:
@@ -155,7 +155,7 @@ class ImportController(Controller):
         found = await store.rejected(run_id, limit + 1, after)
         more = len(found) > limit
         items = [present_rejected(record, run) for record in found[:limit]]
-        return RejectedPage(items=items, next_after=items[-1].row if more else None)
+        return RejectedPage(data=items, next_after=items[-1].row if more else None)
 
 
 async def _ended_answer(store: TenantStore, runs: Runs, run: RunDocument) -> Response[RunView]:

@@ -14,14 +14,13 @@ from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
 from libs.storage.files import BUCKET, FileStore
 
-ORPHAN_AGE = timedelta(hours=24)
-SWEEP_SECONDS = 3_600.0
+MAX_SWEEP_SECONDS = 3_600.0
 MAX_PER_SWEEP = 1_000
 
 logger = structlog.get_logger()
 
 
-async def sweep_orphans(mongo: Mongo, files: FileStore, older_than: timedelta = ORPHAN_AGE) -> int:
+async def sweep_orphans(mongo: Mongo, files: FileStore, older_than: timedelta) -> int:
     """Remove files without a run and chunks without a file that are older; how many uploads those were."""
     cutoff = ObjectId.from_datetime(datetime.now(UTC) - older_than)
     without_run: list[dict[str, Any]] = [

@@ -63,7 +63,7 @@ class HttpMetrics:
             return
         seconds = time.monotonic() - trace.began
         route = scope.get("path_template") or "unknown"
-        self._requests.labels(scope["method"], route, str(message["status"])).inc()
+        self._requests.labels(scope["method"], route, str(int(message["status"]))).inc()
         self._seconds.labels(scope["method"], route).observe(seconds)
         logger.info(
             "http.request",
@@ -71,7 +71,7 @@ class HttpMetrics:
             tenant_id=trace.tenant_id,
             method=scope["method"],
             route=route,
-            status=message["status"],
+            status=int(message["status"]),
             code=trace.code,
             duration_ms=round(seconds * 1000, 1),
         )

@@ -22,6 +22,8 @@ class GatewaySettings(BaseSettings):
         max_concurrent_uploads: files that stream in at the same time; further ones wait for their turn.
         upload_queue_seconds: how long an upload waits for its turn before it is refused with 503.
         upload_idle_seconds: an upload that sends nothing for this long is given up.
+        orphan_after_seconds: age at which a file without a run counts as left behind by a crash; longer than any
+            upload takes.
         webhook_allowed_networks: networks, separated by commas, that webhooks may reach although they are
             not public, also over plain http.
     """
@@ -34,6 +36,7 @@ class GatewaySettings(BaseSettings):
     max_concurrent_uploads: int = Field(default=8, ge=1, le=1_000)
     upload_queue_seconds: float = Field(default=30, gt=0)
     upload_idle_seconds: float = Field(default=60, gt=0)
+    orphan_after_seconds: float = Field(default=86_400, gt=0)
     webhook_allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
 
     @field_validator("secret_key")

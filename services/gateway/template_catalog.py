@@ -181,7 +181,9 @@ def _changed_meanwhile(current: int | None) -> ApiError:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    """Now, in the milliseconds that MongoDB keeps."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def view_of(document: TemplateDocument, webhook_secret: str | None = None) -> EngineTemplateView:

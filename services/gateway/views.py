@@ -98,7 +98,7 @@ class RunView(BaseModel):
 class RunPage(BaseModel):
     """Newest first; ``next_after`` is the ``after`` of the next page, null on the last."""
 
-    items: list[RunView]
+    data: list[RunView]
     next_after: str | None
 
 
@@ -119,7 +119,7 @@ class RejectedView(BaseModel):
 class RejectedPage(BaseModel):
     """In the order of the file; ``next_after`` is the ``after`` of the next page, null on the last."""
 
-    items: list[RejectedView]
+    data: list[RejectedView]
     next_after: int | None
 
 

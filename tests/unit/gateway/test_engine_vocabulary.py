@@ -30,7 +30,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def template(**changes: Any) -> dict[str, Any]:
+def template(**changes: object) -> dict[str, Any]:
     body: dict[str, Any] = {
         "name": "products",
         "target_resource": "products",
@@ -39,7 +39,7 @@ def template(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**body, **changes}.items() if value is not ...}
 
 
-def with_field(**changes: Any) -> dict[str, Any]:
+def with_field(**changes: object) -> dict[str, Any]:
     return template(field_mapping=[{"source": "SKU", "target": "sku", **changes}])
 
 

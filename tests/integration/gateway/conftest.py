@@ -1,0 +1,126 @@
+"""A gateway on a real MongoDB, without Kafka: nothing listens at the address it is given."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from litestar import Litestar
+from pydantic import SecretStr
+
+from deploy.provision import provision_mongodb
+from libs.messaging.settings import ServiceSettings
+from libs.storage.client import Mongo, connect
+from libs.storage.ledger import Ledger
+from libs.storage.settings import MongoSettings
+from services.gateway.app import create_app
+from services.gateway.authentication import ApiKeys, new_key
+from services.gateway.settings import GatewaySettings
+from tests.integration.writer.conftest import mongodb_uri
+
+__all__ = ["mongodb_uri"]
+
+MAX_UPLOAD_BYTES = 3_000_000
+WAIT_SECONDS = 0.4
+SECRET_KEY = Fernet.generate_key().decode()
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def mongo_settings(mongodb_uri: str) -> MongoSettings:
+    """Two databases of these tests' own."""
+    name = f"gateway{uuid4().hex[:12]}"
+    return MongoSettings(mongodb=SecretStr(mongodb_uri), database=name, target_database=f"{name}_data")
+
+
+@pytest.fixture(scope="session")
+async def mongo(mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
+    """The databases, with every index."""
+    await provision_mongodb(mongo_settings)
+    mongo = await connect(mongo_settings)
+    yield mongo
+    await mongo.client.close()
+
+
+@pytest.fixture(scope="session")
+async def app(mongo: Mongo, mongo_settings: MongoSettings) -> AsyncIterator[Litestar]:
+    """The gateway, started."""
+    del mongo
+    app = create_app(
+        ServiceSettings(kafka=f"127.0.0.1:{unused_port()}", port=1, instance="gateway-test", rescue_after_seconds=0.2),
+        mongo_settings,
+        GatewaySettings(
+            secret_key=SecretStr(SECRET_KEY),
+            max_upload_bytes=MAX_UPLOAD_BYTES,
+            wait_seconds=WAIT_SECONDS,
+            upload_idle_seconds=0.5,
+        ),
+    )
+    # A fixture is set up and torn down in different tasks; the lifespan wants to begin and end in one.
+    started, over = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await over.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(live())
+        await started.wait()
+        yield app
+        over.set()
+
+
+@dataclass(frozen=True)
+class Organization:
+    """An organization and a client with its key."""
+
+    id: str
+    key: str
+    http: httpx.AsyncClient
+
+
+@pytest.fixture
+async def new_organization(app: Litestar, mongo: Mongo) -> AsyncIterator[Callable[[], Awaitable[Organization]]]:
+    """Makes an organization with a key and a client."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def make() -> Organization:
+        key = new_key()
+        organization_id = await ApiKeys(mongo).create("Acme", "test", key)
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),  # pyright: ignore[reportArgumentType] - Litestar's own ASGI types
+            base_url="http://gateway",
+            headers={"Authorization": f"Bearer {key}"},
+        )
+        clients.append(client)
+        return Organization(organization_id, key, client)
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+async def acme(new_organization: Callable[[], Awaitable[Organization]]) -> Organization:
+    return await new_organization()
+
+
+@pytest.fixture
+def http(acme: Organization) -> httpx.AsyncClient:
+    return acme.http
+
+
+@pytest.fixture
+def ledger(mongo: Mongo) -> Ledger:
+    """Does what the other services would do."""
+    return Ledger(mongo, "test", lambda: None)

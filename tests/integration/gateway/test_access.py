@@ -1,0 +1,131 @@
+"""Who gets in, and that nobody sees another organization's things."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from libs.storage.client import Mongo
+from libs.storage.ledger import Ledger
+from services.gateway.authentication import REMEMBERED_SECONDS, ApiKeys, digest, new_key
+from tests.integration.gateway.conftest import Organization
+from tests.integration.gateway.steps import (
+    CSV,
+    assert_error,
+    create_template,
+    eventually,
+    submit,
+    template_body,
+    upload,
+    validate,
+)
+
+Message = Any
+NewOrganization = Callable[[], Awaitable[Organization]]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic YTpi",
+        "Bearer nonsense",
+        "Bearer sk_live_unknown",
+        "Bearer sk_live_" + "x" * 999,
+    ],
+)
+async def test_without_a_known_key_nobody_gets_in(http: httpx.AsyncClient, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    del http.headers["Authorization"]
+    for method, path in (("GET", "/imports/runs"), ("POST", "/imports/upload"), ("PUT", "/imports/templates/x")):
+        answer = await http.request(method, path, headers=headers)
+        assert_error(answer, 401, "UNAUTHORIZED")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_stranger_is_refused_before_anything_of_the_body_is_read(app: Litestar) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Any = {
+        "type": "http", "method": "POST", "path": "/imports/upload", "raw_path": b"/imports/upload",
+        "headers": [(b"content-type", b"multipart/form-data; boundary=x"), (b"content-length", b"1000000")],
+        "query_string": b"", "http_version": "1.1", "scheme": "http", "root_path": "", "client": None, "server": None,
+    }  # fmt: skip
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 401
+
+
+async def test_only_the_digest_of_a_key_is_stored_and_revoking_works(acme: Organization, mongo: Mongo) -> None:
+    stored = await mongo.state["api_keys"].find_one({"tenant_id": acme.id})
+    assert stored is not None
+    assert stored["digest"] == digest(acme.key)
+    assert acme.key not in str(stored)
+    assert (await acme.http.get("/imports/runs")).status_code == 200
+    await mongo.state["api_keys"].update_one({"_id": stored["_id"]}, {"$set": {"revoked_at": datetime.now(UTC)}})
+
+    async def refused() -> bool:
+        return (await acme.http.get("/imports/runs")).status_code == 401
+
+    await eventually(refused, REMEMBERED_SECONDS + 5)
+
+
+async def test_a_known_key_is_registered_once(mongo: Mongo) -> None:
+    keys, key = ApiKeys(mongo), new_key()
+    first = await keys.create("One", "a", key)
+    assert await keys.create("Another", "b", key) == first
+    assert await keys.tenant_of(key) == first
+
+
+async def test_another_organization_finds_nothing(new_organization: NewOrganization, ledger: Ledger) -> None:
+    owner, stranger = await new_organization(), await new_organization()
+    template = await create_template(owner.http)
+    run_id = (await upload(owner.http, template["id"], CSV, **{"Idempotency-Key": "shared"})).json()["id"]
+    await validate(ledger, run_id)
+
+    for method, path, body, code in (
+        ("GET", f"/imports/templates/{template['id']}", None, "TEMPLATE_NOT_FOUND"),
+        ("PUT", f"/imports/templates/{template['id']}", template_body(), "TEMPLATE_NOT_FOUND"),
+        ("DELETE", f"/imports/templates/{template['id']}", None, "TEMPLATE_NOT_FOUND"),
+        ("GET", f"/imports/runs/{run_id}", None, "RUN_NOT_FOUND"),
+        ("POST", f"/imports/runs/{run_id}/execute", None, "RUN_NOT_FOUND"),
+        ("POST", f"/imports/runs/{run_id}/cancel", None, "RUN_NOT_FOUND"),
+        ("GET", f"/imports/rejected?run_id={run_id}", None, "RUN_NOT_FOUND"),
+    ):
+        assert_error(await stranger.http.request(method, path, json=body), 404, code)
+    assert_error(await upload(stranger.http, template["id"]), 404, "TEMPLATE_NOT_FOUND")
+    for path in ("/imports/templates", "/imports/runs", f"/imports/runs?template_id={template['id']}"):
+        assert (await stranger.http.get(path)).json() == {"data": [], "next_after": None}
+
+    own = await create_template(stranger.http)
+    theirs = await upload(stranger.http, own["id"], CSV, **{"Idempotency-Key": "shared"})
+    assert theirs.json()["id"] != run_id
+    assert (await owner.http.get(f"/imports/runs/{run_id}")).json()["status"] == "validated"
+
+
+async def test_health_metrics_and_the_document_need_no_key(http: httpx.AsyncClient) -> None:
+    await submit(http)
+    del http.headers["Authorization"]
+    assert (await http.get("/health/live")).json() == {"status": "live"}
+    ready = await http.get("/health/ready")
+    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "mongodb": "up", "kafka": "degraded"})
+    metrics = (await http.get("/metrics")).text
+    assert 'rowdock_http_requests_total{method="POST",route="/imports/upload",status="202"}' in metrics
+    document = (await http.get("/schema/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert {operation["operationId"] for operation in operations} == {
+        "createTemplate", "listTemplates", "getTemplate", "replaceTemplate", "deleteTemplate",
+        "uploadFile", "listRuns", "getRun", "executeRun", "cancelRun", "listRejected",
+    }  # fmt: skip

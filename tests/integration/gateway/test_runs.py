@@ -1,0 +1,167 @@
+"""Runs over HTTP: list, show, execute, cancel, rejected rows."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from libs.contracts.events import RunCounts
+from libs.contracts.ids import rejected_id
+from libs.contracts.states import RunStatus
+from libs.storage.client import Mongo
+from libs.storage.ledger import Ledger
+from tests.integration.gateway.conftest import Organization
+from tests.integration.gateway.steps import assert_error, create_template, eventually, submit, upload, validate
+
+
+async def reject(mongo: Mongo, organization: Organization, run_id: str, row: int, *cells: str | None) -> None:
+    await mongo.state["rejected_records"].insert_one(
+        {
+            "_id": rejected_id(run_id, row),
+            "tenant_id": organization.id,
+            "run_id": run_id,
+            "row": row,
+            "cells": list(cells),
+            "errors": [{"field": "sku", "column": "sku", "code": "REQUIRED", "message": "is required", "value": None}],
+            "state": "open",
+            "created_at": datetime.now(UTC),
+        }
+    )
+
+
+async def test_execute_and_its_wrong_states(http: httpx.AsyncClient, ledger: Ledger) -> None:
+    run_id = await submit(http)
+    url = f"/imports/runs/{run_id}/execute"
+    assert "pending" in assert_error(await http.post(url), 409, "WRONG_STATE")["detail"]
+    await validate(ledger, run_id)
+    asked = asyncio.create_task(http.post(url))
+
+    async def executing() -> bool:
+        run = await ledger.run(run_id)
+        return run is not None and run.status is RunStatus.EXECUTING
+
+    await eventually(executing)
+    assert "executing" in assert_error(await http.post(url), 409, "WRONG_STATE")["detail"]
+    await ledger.maybe_advance(run_id)
+    answer = await asked
+    assert answer.status_code == 200
+    run = answer.json()
+    assert (run["status"], run["total_rows"], run["progress"], run["error"]) == ("completed", 0, None, None)
+    assert run["completed_at"] == run["finished_at"]
+    assert all(run[moment].endswith("Z") for moment in ("created_at", "validated_at", "executing_at", "completed_at"))
+    for deed in ("execute", "cancel"):
+        assert_error(await http.post(f"/imports/runs/{run_id}/{deed}"), 409, "WRONG_STATE")
+
+
+async def test_execute_answers_when_the_wait_is_over(http: httpx.AsyncClient, ledger: Ledger) -> None:
+    run_id = await submit(http)
+    await validate(ledger, run_id)
+    answer = await http.post(f"/imports/runs/{run_id}/execute")
+    assert (answer.status_code, answer.json()["status"]) == (202, "executing")
+    assert answer.headers["location"] == f"/imports/runs/{run_id}"
+
+
+@pytest.mark.parametrize("validated", [False, True])
+async def test_cancel(http: httpx.AsyncClient, ledger: Ledger, validated: bool) -> None:
+    run_id = await submit(http)
+    if validated:
+        await validate(ledger, run_id)
+    answer = await http.post(f"/imports/runs/{run_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    assert answer.json()["error"] == {"code": "CANCELLED", "message": "cancelled by request"}
+    for deed in ("execute", "cancel"):
+        assert_error(await http.post(f"/imports/runs/{run_id}/{deed}"), 409, "WRONG_STATE")
+
+
+async def test_of_cancel_and_execute_at_once_one_wins(http: httpx.AsyncClient, ledger: Ledger) -> None:
+    for _ in range(10):
+        run_id = await submit(http)
+        await validate(ledger, run_id)
+        executed, cancelled = await asyncio.gather(
+            http.post(f"/imports/runs/{run_id}/execute"), http.post(f"/imports/runs/{run_id}/cancel")
+        )
+        # Nobody writes here, so a run that was executing when the cancel came is cancelled too.
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+        assert executed.status_code in {200, 202, 409}
+
+
+async def test_a_stop_that_nobody_finished_is_finished(acme: Organization, ledger: Ledger) -> None:
+    run_id = await submit(acme.http)
+    assert await ledger.request_stop(run_id, RunStatus.FAILED, "GONE_WRONG", "for a test")
+    assert_error(await acme.http.post(f"/imports/runs/{run_id}/cancel"), 409, "WRONG_STATE")
+
+    async def failed() -> bool:
+        return (await acme.http.get(f"/imports/runs/{run_id}")).json()["status"] == "failed"
+
+    await eventually(failed)
+
+
+async def test_lists_filters_and_pages(http: httpx.AsyncClient, ledger: Ledger) -> None:
+    template = await create_template(http)
+    ids = [(await upload(http, template["id"])).json()["id"] for _ in range(3)]
+    other = await submit(http)
+    await validate(ledger, other)
+
+    async def listed(**query: str | int) -> list[str]:
+        seen: list[str] = []
+        while True:
+            page = (await http.get("/imports/runs", params=query)).json()
+            seen += [run["id"] for run in page["data"]]
+            if page["next_after"] is None:
+                return seen
+            query["after"] = page["next_after"]
+
+    assert await listed() == sorted([*ids, other], reverse=True)
+    assert await listed(limit=1) == sorted([*ids, other], reverse=True)
+    assert await listed(status="validated") == [other]
+    assert await listed(template_id=template["id"], limit=2) == sorted(ids, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "location"),
+    [
+        ("limit=101", "query.limit"),
+        ("limit=0", "query.limit"),
+        ("limit=x", "query.limit"),
+        ("status=done", "query.status"),
+    ],
+)
+async def test_queries_that_cannot_be_answered(http: httpx.AsyncClient, query: str, location: str) -> None:
+    assert_error(await http.get(f"/imports/runs?{query}"), 422, "INVALID_REQUEST", location)
+
+
+async def test_rejected_rows(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
+    run_id = await submit(acme.http)
+    await validate(ledger, run_id)
+    await reject(mongo, acme, run_id, 2, None, "Anvil")
+    await reject(mongo, acme, run_id, 3, "only")
+    await reject(mongo, acme, run_id, 11, "one", "two", "too many")
+    first = (await acme.http.get("/imports/rejected", params={"run_id": run_id, "limit": 2})).json()
+    assert [record["row"] for record in first["data"]] == [2, 3]
+    assert first["data"][0]["data"] == {"sku": None, "name": "Anvil"}
+    assert first["data"][0]["errors"][0]["code"] == "REQUIRED"
+    assert first["data"][1]["data"] == {"sku": "only", "name": None}
+    rest = (await acme.http.get("/imports/rejected", params={"run_id": run_id, "after": first["next_after"]})).json()
+    assert [record["row"] for record in rest["data"]] == [11]
+    assert rest["data"][0]["cells"] == ["one", "two", "too many"]
+    assert rest["next_after"] is None
+    run = (await acme.http.get(f"/imports/runs/{run_id}")).json()
+    assert [error["row"] for error in run["errors"]] == [2, 3, 11]
+    assert_error(await acme.http.get("/imports/rejected"), 422, "INVALID_REQUEST", "query.run_id")
+
+
+async def test_counts(acme: Organization, mongo: Mongo) -> None:
+    run_id = await submit(acme.http)
+    counts = RunCounts(
+        rows=10, written=5, created=3, updated=2, rejected=1, skipped=4, warnings=1,
+        skip_reasons={"UNCHANGED": 3, "DUPLICATE_UPSERT_KEY": 1},
+    )  # fmt: skip
+    await mongo.state["runs"].update_one({"_id": run_id}, {"$set": {"counts": counts.model_dump()}})
+    run = (await acme.http.get(f"/imports/runs/{run_id}")).json()
+    shown = {key: value for key, value in run.items() if key.endswith(("_count", "_rows", "skipped"))}
+    assert shown == {
+        "total_rows": 10, "valid_rows": 8, "written_count": 5, "created_count": 3, "updated_count": 2,
+        "deleted_count": 0, "unchanged_count": 3, "rejected_count": 1, "skipped_count": 4, "warning_count": 1,
+        "skipped": {"UNCHANGED": 3, "DUPLICATE_UPSERT_KEY": 1}, "preview_rows": [],
+    }  # fmt: skip

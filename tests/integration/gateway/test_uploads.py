@@ -1,0 +1,224 @@
+"""Uploads: streamed, limited, never half kept, and one run for one request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from libs.contracts.topics import RUN_SUBMITTED
+from libs.storage.client import Mongo
+from libs.storage.ledger import Ledger
+from tests.integration.gateway.conftest import MAX_UPLOAD_BYTES, Organization
+from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, upload, validate
+
+Message = Any
+BOUNDARY = "----rowdock"
+FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+def part(name: str, content: bytes, filename: str | None = None) -> bytes:
+    disposition = f'form-data; name="{name}"' + (f'; filename="{filename}"' if filename is not None else "")
+    return b"--%s\r\nContent-Disposition: %s\r\n\r\n%s\r\n" % (BOUNDARY.encode(), disposition.encode(), content)
+
+
+END = f"--{BOUNDARY}--\r\n".encode()
+
+
+async def assert_no_files(mongo: Mongo, organization: Organization) -> None:
+    """Nothing of the organization's is stored, and no chunk without its file."""
+    assert await mongo.state["files.files"].count_documents({"metadata.tenant_id": organization.id}) == 0
+    known = {file["_id"] async for file in mongo.state["files.files"].find({}, {"_id": 1})}
+    assert set(await mongo.state["files.chunks"].distinct("files_id")) <= known
+    assert await mongo.state["runs"].count_documents({"tenant_id": organization.id}) == 0
+
+
+async def test_an_upload_is_a_file_a_run_and_an_event_although_kafka_is_down(acme: Organization, mongo: Mongo) -> None:
+    template = await create_template(acme.http, webhook_url="https://example.com/hook")
+    answer = await upload(acme.http, template["id"])
+    assert answer.status_code == 202
+    run = answer.json()
+    assert answer.headers["location"] == f"/imports/runs/{run['id']}"
+    assert (run["status"], run["template_id"], run["template_version"]) == ("pending", template["id"], 1)
+    assert (run["file_name"], run["file_size"], run["file_sha256"]) == ("p.csv", len(CSV), sha256(CSV).hexdigest())
+    assert run["progress"]["rows_parsed"] == 0
+    stored = await mongo.state["runs"].find_one({"_id": run["id"]})
+    assert stored is not None
+    assert stored["webhook_endpoint_id"] is not None
+    event = await mongo.state["outbox"].find_one({"key": run["id"]})
+    assert event is not None
+    assert (event["topic"], event["service"]) == (RUN_SUBMITTED.name, "gateway")
+    chunks = await mongo.state["files.chunks"].find({"files_id": {"$exists": True}}).to_list()
+    assert CSV in [bytes(chunk["data"]) for chunk in chunks]
+
+
+async def test_the_answer_waits_for_the_check(acme: Organization, ledger: Ledger, mongo: Mongo) -> None:
+    template = await create_template(acme.http)
+    asked = asyncio.create_task(upload(acme.http, template["id"]))
+
+    async def submitted() -> bool:
+        return await mongo.state["runs"].count_documents({"tenant_id": acme.id}) == 1
+
+    await eventually(submitted)
+    run = await mongo.state["runs"].find_one({"tenant_id": acme.id})
+    assert run is not None
+    await validate(ledger, run["_id"])
+    answer = await asked
+    assert answer.status_code == 201
+    assert answer.json()["status"] == "validated"
+    assert answer.json()["plan"]["mapping"] == {"sku": "sku", "name": "name"}
+
+
+async def test_the_file_may_come_first(http: httpx.AsyncClient) -> None:
+    template = await create_template(http)
+    form = part("file", CSV, "../x/ré\u202esumé.csv") + part("template_id", template["id"].encode()) + END
+    answer = await http.post("/imports/upload", content=form, headers=FORM)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["file_name"] == "résumé.csv"
+
+
+async def test_an_empty_file_is_for_the_parser_to_judge(http: httpx.AsyncClient) -> None:
+    template = await create_template(http)
+    assert (await upload(http, template["id"], b"")).json()["file_size"] == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "code", "locations"),
+    [
+        (END, 422, "INVALID_REQUEST", ["body.template_id", "body.file"]),
+        (part("file", CSV, "x.csv") + END, 422, "INVALID_REQUEST", ["body.template_id"]),
+        (part("template_id", b"%s") + END, 422, "INVALID_REQUEST", ["body.file"]),
+        (part("template_id", b"%s") + part("file", CSV) + END, 422, "INVALID_REQUEST", ["body.file"]),
+        (part("template_id", b"%s") + part("colour", b"") + END, 422, "INVALID_REQUEST", ["body.colour"]),
+        (part("template_id", b"%s") * 2 + END, 422, "INVALID_REQUEST", ["body.template_id"]),
+        (part("file", CSV, "x") + part("file", CSV, "y") + END, 422, "INVALID_REQUEST", ["body.file"]),
+        (part("template_id", b"\xff") + END, 422, "INVALID_REQUEST", ["body.template_id"]),
+        (part("template_id", b"x" * 2_000) + END, 422, "INVALID_REQUEST", ["body.template_id"]),
+        (part("template_id", b"nope") + part("file", CSV, "x") + END, 404, "TEMPLATE_NOT_FOUND", []),
+        (part("file", CSV, "x") + part("template_id", b"nope") + END, 404, "TEMPLATE_NOT_FOUND", []),
+        (part("template_id", b"%s") + part("file", b"PK\x03\x04zip", "x.csv") + END, 415, "NOT_CSV", ["body.file"]),
+        (part("template_id", b"%s") + part("file", CSV, "x.csv"), 400, "MALFORMED_FORM", []),
+        (part("template_id", b"%s") + part("file", CSV, "x.csv")[:-10], 400, "MALFORMED_FORM", []),
+        (b"no form at all", 400, "MALFORMED_FORM", []),
+        (b"", 400, "MALFORMED_FORM", []),
+    ],
+)
+async def test_forms_that_cannot_be_used_leave_nothing_behind(
+    acme: Organization, mongo: Mongo, form: bytes, status: int, code: str, locations: list[str]
+) -> None:
+    template = await create_template(acme.http)
+    content = form.replace(b"%s", template["id"].encode())
+    answer = await acme.http.post("/imports/upload", content=content, headers=FORM)
+    assert_error(answer, status, code, *locations)
+    await assert_no_files(mongo, acme)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Content-Type": "text/csv"}, 415, "NOT_A_FORM"),
+        ({"Content-Type": "multipart/form-data"}, 400, "MALFORMED_FORM"),
+        ({**FORM, "Content-Encoding": "gzip"}, 415, "CONTENT_ENCODING"),
+        ({**FORM, "Idempotency-Key": "white space"}, 422, "INVALID_REQUEST"),
+    ],
+)
+async def test_headers_that_cannot_be_used(
+    http: httpx.AsyncClient, headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = await http.post("/imports/upload", content=CSV, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_too_large_by_its_own_account(acme: Organization, app: Litestar) -> None:
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    status = await call(app, acme, receive, length=10 * MAX_UPLOAD_BYTES)
+    assert status == 413
+
+
+async def test_too_large_in_fact(acme: Organization, mongo: Mongo) -> None:
+    template = await create_template(acme.http)
+    sent = 0
+
+    async def form() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield part("template_id", template["id"].encode()) + part("file", b"", "x.csv")[:-2]
+        for _ in range(100):
+            sent += 100_000
+            yield b"x" * 99_999 + b"\n"
+        yield b"\r\n" + END
+
+    answer = await acme.http.post("/imports/upload", content=form(), headers=FORM)
+    assert_error(answer, 413, "FILE_TOO_LARGE", "body.file")
+    await assert_no_files(mongo, acme)
+
+
+async def call(
+    app: Litestar, organization: Organization, receive: Callable[[], Awaitable[Message]], length: int | None = None
+) -> int:
+    """POST an upload below HTTP, with our own idea of how the body arrives; the status of the answer."""
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    headers = [
+        (b"authorization", f"Bearer {organization.key}".encode()),
+        (b"content-type", FORM["Content-Type"].encode()),
+        *([(b"content-length", str(length).encode())] if length is not None else []),
+    ]
+    scope: Any = {
+        "type": "http", "method": "POST", "path": "/imports/upload", "raw_path": b"/imports/upload",
+        "query_string": b"", "headers": headers, "http_version": "1.1", "scheme": "http", "root_path": "",
+        "client": None, "server": None,
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return statuses[0]
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_client_that_leaves_or_stalls_leaves_nothing_behind(
+    acme: Organization, mongo: Mongo, app: Litestar, leaves: bool
+) -> None:
+    template = await create_template(acme.http)
+    start = part("template_id", template["id"].encode()) + part("file", b"a,b\n" * 500_000, "x.csv")[:-2]
+    messages: list[Any] = [{"type": "http.request", "body": start, "more_body": True}]
+    if leaves:
+        messages.append({"type": "http.disconnect"})
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop(0)
+        return await asyncio.get_running_loop().create_future()
+
+    assert await call(app, acme, receive) == (400 if leaves else 408)
+    await assert_no_files(mongo, acme)
+
+
+async def test_a_repeated_request_gets_the_first_run(http: httpx.AsyncClient) -> None:
+    template = await create_template(http)
+    first = await upload(http, template["id"], CSV, **{"Idempotency-Key": "k1"})
+    again = await upload(http, template["id"], CSV, **{"Idempotency-Key": "k1"})
+    other = await upload(http, template["id"], CSV, **{"Idempotency-Key": "k2"})
+    none = await upload(http, template["id"], CSV)
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (again.status_code, again.json()["id"]) == (first.status_code, first.json()["id"])
+    assert len({answer.json()["id"] for answer in (first, other, none)}) == 3
+
+
+async def test_of_requests_with_one_key_at_the_same_time_one_wins(acme: Organization, mongo: Mongo) -> None:
+    template = await create_template(acme.http)
+    answers = await asyncio.gather(
+        *(upload(acme.http, template["id"], CSV, **{"Idempotency-Key": "race"}) for _ in range(6))
+    )
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await mongo.state["runs"].count_documents({"tenant_id": acme.id}) == 1
+    assert await mongo.state["files.files"].count_documents({"metadata.tenant_id": acme.id}) == 1
+    assert await mongo.state["outbox"].count_documents({"key": answers[0].json()["id"]}) == 1
