@@ -1,0 +1,160 @@
+"""A template that cannot work is refused with everything that is wrong with it."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from libs.contracts.templates import FieldType, ImportMode, Template, date_format_problem
+
+
+def template(**changes: Any) -> Template:
+    return Template.model_validate(
+        {"name": "contacts", "target_resource": "contacts", "fields": [{"name": "email"}], **changes}
+    )
+
+
+def field(**changes: Any) -> Template:
+    return template(fields=[{"name": "value", **changes}])
+
+
+def test_the_smallest_template() -> None:
+    made = template()
+    assert (made.mode, made.auto_execute, made.whole_file_questions) == (ImportMode.APPEND, False, False)
+    assert made.fields[0].type is FieldType.TEXT
+    assert made.fields[0].source == "email"
+
+
+def test_a_template_survives_being_stored() -> None:
+    made = template(
+        fields=[
+            {"name": "email", "column": "E-Mail", "type": "email", "rules": [{"type": "required"}, {"type": "unique"}]},
+            {"name": "n", "type": "number", "integer": True, "rules": [{"type": "min", "value": 1}]},
+            {"name": "day", "type": "date", "date_format": "DD.MM.YYYY", "transforms": [{"type": "trim"}]},
+        ],
+        mode="upsert",
+        upsert_key="email",
+        default_values={"origin": "file", "score": 1.5, "none": None, "yes": True},
+    )
+    assert Template.model_validate(made.model_dump(mode="json")) == made
+    assert made.fields[0].source == "E-Mail"
+    assert made.fields[0].required
+    assert made.fields[0].unique
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(ValidationError) as refused:
+        template(
+            mode="upsert",
+            fields=[
+                {"name": "email"},
+                {"name": "email", "integer": True},
+                {"name": "tenant_id", "type": "number", "date_format": "YYYY-MM-DD"},
+                {"name": "day", "type": "date", "date_format": "YYYY-MM"},
+                {"name": "size", "rules": [{"type": "min", "value": 1}]},
+                {
+                    "name": "text",
+                    "rules": [{"type": "min_length", "value": 3}, {"type": "max_length", "value": 2}],
+                },
+                {"name": "n", "type": "number", "rules": [{"type": "min", "value": 3}, {"type": "max", "value": 2}]},
+            ],
+            default_values={"email": "x", "extra": 1, "huge": 2**63},
+        )
+    told = str(refused.value)
+    for problem in (
+        "field 'email' is defined twice",
+        "field name 'tenant_id' is reserved",
+        "field name 'extra' is reserved",
+        "default_values.email would overwrite",
+        "default_values.huge is a number beyond 64 bits",
+        "mode 'upsert' needs an upsert_key",
+        "field 'email': integer needs type 'number'",
+        "field 'tenant_id': date_format needs type 'date'",
+        "field 'day': date_format 'YYYY-MM' must hold YYYY, MM and DD",
+        "field 'size': min and max compare numbers",
+        "field 'text': min_length is greater than max_length",
+        "field 'n': min is greater than max",
+    ):
+        assert problem in told
+
+
+def test_an_upsert_key_is_a_field() -> None:
+    with pytest.raises(ValidationError, match="upsert_key 'id' is not one of the fields: email"):
+        template(mode="upsert", upsert_key="id")
+
+
+@pytest.mark.parametrize("value", [-(2**63), 2**63 - 1, 1.5, "text", True, None])
+def test_default_values_that_a_record_can_hold(value: object) -> None:
+    assert template(default_values={"origin": value}).default_values == {"origin": value}
+
+
+@pytest.mark.parametrize("name", ["", "1st", "a.b", "$set", "_id", "é", "a" * 65, "a b", "name\n"])
+def test_names_that_are_no_identifiers(name: str) -> None:
+    with pytest.raises(ValidationError):
+        template(fields=[{"name": name}])
+
+
+@pytest.mark.parametrize("name", ["", "Contacts", "system.users", "1st", "a" * 65, "a-b", "name\n"])
+def test_resources_that_are_no_collections(name: str) -> None:
+    with pytest.raises(ValidationError):
+        template(target_resource=name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rules": [{"type": "of_the_future"}]},
+        {"rules": [{"type": "min", "value": "NaN"}], "type": "number"},
+        {"rules": [{"type": "max", "value": "Infinity"}], "type": "number"},
+        {"rules": [{"type": "regex", "pattern": ""}]},
+        {"rules": [{"type": "enum", "values": []}]},
+        {"transforms": [{"type": "replace", "find": ""}]},
+        {"type": "phone"},
+        {"unknown": True},
+    ],
+)
+def test_fields_that_say_nothing(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        field(**changes)
+
+
+def test_a_template_has_fields() -> None:
+    with pytest.raises(ValidationError):
+        template(fields=[])
+
+
+@pytest.mark.parametrize(
+    ("changes", "asks"),
+    [
+        ({}, False),
+        ({"fields": [{"name": "email", "rules": [{"type": "unique"}]}]}, True),
+        ({"mode": "upsert", "upsert_key": "email"}, True),
+    ],
+)
+def test_questions_about_the_whole_file(changes: dict[str, Any], asks: bool) -> None:
+    assert template(**changes).whole_file_questions is asks
+
+
+@pytest.mark.parametrize(
+    "date_format", ["YYYY-MM-DD", "DD.MM.YYYY", "MM/DD/YYYY HH:mm", "YYYYMMDD", "YYYY-MM-DDTHH:mm:ss"]
+)
+def test_date_formats_that_work(date_format: str) -> None:
+    assert date_format_problem(date_format) is None
+    assert field(type="date", date_format=date_format).fields[0].date_format == date_format
+
+
+@pytest.mark.parametrize(
+    ("date_format", "problem"),
+    [
+        ("YYYY-MM", "must hold YYYY, MM and DD"),
+        ("HH:mm", "must hold YYYY, MM and DD"),
+        ("", "must hold YYYY, MM and DD"),
+        ("YYYY-MM-DD DD", "holds a token twice"),
+        ("DD-MMM-YYYY", "are understood"),
+        ("yyyy-mm-dd", "are understood"),
+        ("%Y-%m-%d", "are understood"),
+        ("YYYY-MM-DD\n", "are understood"),
+    ],
+)
+def test_date_formats_that_do_not(date_format: str, problem: str) -> None:
+    assert problem in (date_format_problem(date_format) or "")
