@@ -1,0 +1,33 @@
+# One image for every service; the command chooses which: python -m services.gateway, …parser, …validator, …writer,
+# …webhooks, or the one-shots python -m deploy.provision and python -m services.gateway.bootstrap.
+
+FROM python:3.12-slim AS build
+RUN python -m venv /opt/rowdock
+ENV PATH=/opt/rowdock/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+COPY pyproject.toml requirements.lock README.md LICENSE ./
+# The dependencies in a layer of their own, which a change of the code leaves alone.
+RUN mkdir libs services && touch libs/__init__.py services/__init__.py \
+  && pip install --constraint requirements.lock ".[all]"
+COPY libs libs
+COPY services services
+RUN pip install --no-deps --force-reinstall . && python -m compileall -q /opt/rowdock/lib
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin rowdock
+COPY --from=build /opt/rowdock /opt/rowdock
+WORKDIR /app
+COPY deploy/__init__.py deploy/provision.py deploy/
+ENV PATH=/opt/rowdock/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    POLARS_MAX_THREADS=1 \
+    ROWDOCK_HOST=0.0.0.0 \
+    ROWDOCK_PORT=8000
+USER 10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=5)"]
+# A replica is named after its container, which keeps its name over restarts.
+ENTRYPOINT ["/bin/sh", "-c", "export ROWDOCK_INSTANCE=\"${ROWDOCK_INSTANCE:-$HOSTNAME}\" && exec \"$@\"", "rowdock"]
+CMD ["python", "-m", "services.gateway"]
