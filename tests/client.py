@@ -92,7 +92,7 @@ class GatewayClient:
     def rejected(self, run_id: str) -> list[dict[str, Any]]:
         answer = self.http.get("/imports/rejected", params={"run_id": run_id})
         assert answer.status_code == 200, answer.text
-        return answer.json()["items"]
+        return answer.json()["data"]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from deploy.local.supervision import CHECKOUT, Program, Supervisor
 from deploy.local.waiting import LocalStackError, wait_until
 
 SERVICES = ("gateway", "parser", "validator", "writer", "webhooks")
-READY_SECONDS = 60
+READY_SECONDS = 120
 UNAUTHORIZED = 401
 
 
