@@ -34,7 +34,8 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, val
         ledger, metrics = backbone.ledger, backbone.metrics
         runs = RunCache(ledger)
         barrier = Barrier(backbone.mongo, ledger, metrics, validator, runs, settings.instance)
-        subscribe(backbone.consumers, ValidateBatch(backbone.mongo, ledger, metrics, validator, barrier, runs))
+        validate_batch = ValidateBatch(backbone.mongo, ledger, metrics, validator, barrier, runs)
+        subscribe(backbone.consumers, validate_batch, workers=validator.validator_batches)
         rescue = RescueInbox(ledger, backbone.publisher, metrics, barrier, settings.rescue_after_seconds)
         return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
 

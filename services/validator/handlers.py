@@ -7,9 +7,9 @@ from libs.messaging.consumer import Consumers
 from services.validator.use_cases import ValidateBatch
 
 
-def subscribe(consumers: Consumers, validate_batch: ValidateBatch) -> None:
+def subscribe(consumers: Consumers, validate_batch: ValidateBatch, *, workers: int) -> None:
     """Register the validator's handlers."""
 
-    @consumers.on(BATCH_PARSED, BatchParsed)
+    @consumers.on(BATCH_PARSED, BatchParsed, workers=workers)
     async def on_batch_parsed(event: BatchParsed) -> None:  # pyright: ignore[reportUnusedFunction]
         await validate_batch(event.run_id, batch_id(event.run_id, event.epoch, event.seq))

@@ -9,6 +9,7 @@ class ValidatorSettings(BaseSettings):
 
     Attributes:
         preview_rows: rows shown of a validated run.
+        validator_batches: batches that one process checks side by side.
         max_attempts: attempts at one batch that ended without a result before its run fails.
         barrier_lease_seconds: a worker at a run's barrier that is silent for this long is believed dead.
     """
@@ -16,5 +17,6 @@ class ValidatorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True)
 
     preview_rows: int = Field(default=10, ge=0, le=100, validation_alias="FILE_IMPORT_PREVIEW_ROWS")
+    validator_batches: int = Field(default=2, ge=1, le=16)
     max_attempts: int = Field(default=10, ge=1)
     barrier_lease_seconds: float = Field(default=60, gt=0)
