@@ -124,7 +124,7 @@ class Receiver:
         if self._verifier is None:
             return 503
         try:
-            self._verifier.verify(body, {name.lower(): value for name, value in headers.items()})
+            self._verifier.verify(body, dict(headers))
         except WebhookVerificationError as error:
             self.refused.append(str(error))
             return 400

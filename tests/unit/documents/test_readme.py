@@ -1,0 +1,48 @@
+"""The README names everything that can be configured, and links to nothing that is not there."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from deploy.provision import ProvisionSettings
+from libs.messaging.settings import ServiceSettings
+from libs.storage.settings import MongoSettings
+from services.gateway.settings import GatewaySettings
+from services.parser.settings import ParserSettings
+from services.validator.settings import ValidatorSettings
+from services.webhooks.settings import WebhookSettings
+from services.writer.settings import WriterSettings
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    ServiceSettings,
+    MongoSettings,
+    GatewaySettings,
+    ParserSettings,
+    ValidatorSettings,
+    WriterSettings,
+    WebhookSettings,
+    ProvisionSettings,
+)
+
+
+def _variables() -> set[str]:
+    return {
+        str(field.validation_alias or f"ROWDOCK_{name.upper()}")
+        for settings in SETTINGS
+        for name, field in settings.model_fields.items()
+    }
+
+
+def test_every_variable_is_in_the_configuration_reference() -> None:
+    named = set(re.findall(r"^\| `([A-Z_]+)` \|", (CHECKOUT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == _variables()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/README.md"])
+def test_links_within_the_repository_lead_somewhere(page: str) -> None:
+    file = CHECKOUT / page
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", file.read_text(encoding="utf-8"))
+    assert [link for link in links if not (file.parent / link).exists()] == []
