@@ -27,8 +27,9 @@ from services.gateway.http_errors import ApiError, not_found
 from services.gateway.tenant_store import TenantStore
 
 SECRET_BYTES = 32
-UPSERT_KEY_TYPES = ("string", "int", "long", "double", "decimal", "date", "bool")
-"""BSON types of an upsert key; records without a value are not bound to be unique."""
+UPSERT_KEY_TYPES = ("string", "number", "date", "bool")
+"""BSON types of an upsert key; records without a value are not bound to be unique. The writer's look-up must
+ask for the same types, or it does not use the index."""
 CANNOT_CREATE_INDEX = 67
 
 

@@ -114,6 +114,13 @@ async def test_an_upsert_key_gets_a_unique_index(http: httpx.AsyncClient, mongo:
     index = (await mongo.target["keyed"].index_information())["upsert_sku"]
     assert index["key"] == [("tenant_id", 1), ("sku", 1)]
     assert index["unique"] is True
+    lookup = {
+        "tenant_id": "x",
+        "is_deleted": False,
+        "sku": {"$in": ["a"], "$type": ["string", "number", "date", "bool"]},
+    }
+    plan = await mongo.target["keyed"].find(lookup).explain()
+    assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
 
 
 async def test_an_upsert_key_that_is_not_unique(acme: Organization, mongo: Mongo) -> None:
