@@ -9,7 +9,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 _SECRETS = re.compile(
-    r"sk_live_[A-Za-z0-9_\-]+|whsec_[A-Za-z0-9+/=]+|(?<=Bearer )[A-Za-z0-9._\-]+|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
+    r"sk_live_[A-Za-z0-9_\-]+|whsec_[A-Za-z0-9+/=]+|(?<=Bearer )[A-Za-z0-9._\-]+|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
 )
 MASK = "[redacted]"
 

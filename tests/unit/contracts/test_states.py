@@ -18,7 +18,6 @@ from libs.contracts.states import (
     run_may_move,
 )
 
-
 State = TypeVar("State", bound=StrEnum)
 
 
@@ -52,7 +51,7 @@ def test_what_can_be_cancelled_can_fail_too() -> None:
     assert {status for status, targets in RUN_TRANSITIONS.items() if RunStatus.FAILED in targets} == set(
         CANCELLABLE_RUN_STATUSES
     )
-    assert CANCELLABLE_RUN_STATUSES == ACTIVE_RUN_STATUSES - {RunStatus.REVERTING}
+    assert ACTIVE_RUN_STATUSES - {RunStatus.REVERTING} == CANCELLABLE_RUN_STATUSES
 
 
 def test_every_open_batch_can_be_closed() -> None:

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 from libs.contracts.templates import FieldType, ImportMode, Template, date_format_problem
 
 
-def template(**changes: Any) -> Template:
+def template(**changes: object) -> Template:
     return Template.model_validate(
         {"name": "contacts", "target_resource": "contacts", "fields": [{"name": "email"}], **changes}
     )
 
 
-def field(**changes: Any) -> Template:
+def field(**changes: object) -> Template:
     return template(fields=[{"name": "value", **changes}])
 
 
