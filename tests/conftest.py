@@ -29,7 +29,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield Stack.load(Path(running_already))
         return
     directory = tmp_path_factory.mktemp("stack")
-    patience = {"ROWDOCK_RESCUE_AFTER_SECONDS": "4", "ROWDOCK_PARSE_LEASE_SECONDS": "6", "ROWDOCK_STALL_SECONDS": "20"}
+    patience = {
+        "ROWDOCK_RESCUE_AFTER_SECONDS": "4",
+        "ROWDOCK_PARSE_LEASE_SECONDS": "6",
+        "ROWDOCK_STALL_SECONDS": "20",
+        "ROWDOCK_ORPHAN_AFTER_SECONDS": "20",
+    }
     services = ("gateway", "parser", "validator", "writer", "webhooks")
     failpoints = _folder(directory / "failpoints")
     environment = {name: {**patience, "FAILPOINT_DIRECTORY": str(failpoints)} for name in services}

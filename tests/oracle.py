@@ -84,11 +84,14 @@ class Oracle:
         assert run["parse"]["lease_until"] is None or run["status"] != "completed"
         assert not run.get("barrier")
         assert self.state["outbox"].count_documents({"value": {"$regex": run_id}}) == 0
-        files = {str(file["_id"]) for file in self.state["files.files"].find({}, {"_id": 1})}
-        chunks = {str(file_id) for file_id in self.state["files.chunks"].distinct("files_id")}
-        assert chunks <= files, "chunks of a file that does not exist"
+        eventually(self._no_orphans, "no file and no chunk that no run refers to", 90)
         terminal = [entry for entry in run["history"] if entry["status"] in TERMINAL]
         assert len(terminal) == 1, run["history"]
+
+    def _no_orphans(self) -> bool:
+        known = {run["file"]["id"] for run in self.state["runs"].find({}, {"file.id": 1})}
+        stored = [*self.state["files.files"].distinct("_id"), *self.state["files.chunks"].distinct("files_id")]
+        return {str(file_id) for file_id in stored} <= known
 
     def skipped_rows(self, run_id: str) -> set[int]:
         """Rows that the ledger says were skipped."""

@@ -1,8 +1,13 @@
-"""Uploaded files in GridFS: bounded memory, SHA-256 while streaming, nothing left behind on abort."""
+"""Uploaded files in GridFS: bounded memory, SHA-256 while streaming, nothing left behind on abort.
+
+Files are written chunk by chunk in the layout of the GridFS specification, the ``files`` document
+last; the driver's own upload stream collects up to 48 MB of every upload in memory first.
+"""
 
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from bson import ObjectId
 from gridfs.asynchronous import AsyncGridFSBucket
@@ -38,16 +43,29 @@ class FileStore:
         """
         file_id = ObjectId()
         digest = hashlib.sha256()
-        stream = self._bucket().open_upload_stream_with_id(file_id, name, metadata={"tenant_id": tenant_id})
+        size = 0
+        chunks = self.mongo.state[f"{BUCKET}.chunks"]
         try:
-            async for chunk in _limited(content, max_bytes):
+            number = 0
+            async for chunk in _in_chunks(_limited(content, max_bytes)):
                 digest.update(chunk)
-                await stream.write(chunk)
+                size += len(chunk)
+                await chunks.insert_one({"files_id": file_id, "n": number, "data": chunk})
+                number += 1
+            await self.mongo.state[f"{BUCKET}.files"].insert_one(
+                {
+                    "_id": file_id,
+                    "filename": name,
+                    "length": size,
+                    "chunkSize": CHUNK_BYTES,
+                    "uploadDate": datetime.now(UTC),
+                    "metadata": {"tenant_id": tenant_id},
+                }
+            )
         except BaseException:
-            await stream.abort()
+            await chunks.delete_many({"files_id": file_id})
             raise
-        await stream.close()
-        return StoredFile(id=str(file_id), name=name, size=int(stream.length), sha256=digest.hexdigest())
+        return StoredFile(id=str(file_id), name=name, size=size, sha256=digest.hexdigest())
 
     async def chunks(self, file: StoredFile) -> AsyncIterator[bytes]:
         """The file's bytes, 1 MiB at a time.
@@ -72,6 +90,18 @@ class FileStore:
             await self._bucket().delete(ObjectId(file_id))
         except NoFile:
             return
+
+
+async def _in_chunks(content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in portions of ``CHUNK_BYTES``; the last one may be shorter."""
+    waiting = bytearray()
+    async for portion in content:
+        waiting += portion
+        while len(waiting) >= CHUNK_BYTES:
+            yield bytes(waiting[:CHUNK_BYTES])
+            del waiting[:CHUNK_BYTES]
+    if waiting:
+        yield bytes(waiting)
 
 
 async def _limited(content: AsyncIterable[bytes], max_bytes: int) -> AsyncIterator[bytes]:
