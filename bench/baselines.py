@@ -6,13 +6,13 @@ Both work in processes of their own, started with everything imported and prepar
 import multiprocessing
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
-from typing import Any
+from typing import Any, cast
 
 import bson
 import pandas as pd
@@ -94,7 +94,7 @@ def save_records(target: Target, records: Path) -> None:
     """Copy up to ``BLOCK_ROWS`` documents of a collection, as they are, into a file."""
     with MongoClient[dict[str, Any]](target.uri) as client, records.open("wb") as out:
         found = client[target.database][target.collection].find_raw_batches(limit=BLOCK_ROWS)
-        out.writelines(found)
+        out.writelines(cast("Iterable[bytes]", found))
 
 
 def _remember(barrier: Barrier) -> None:

@@ -40,7 +40,9 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     for name in sorted({*kinds[0], CLIENTS}):
         peak = result["rss_mb"].get(name.rpartition("-")[0] or name)
         cost.add_row(
-            name, *(f"{kind.get(name, 0):.2f}" for kind in kinds), "" if peak is None else f"{peak:.0f}"
+            name,
+            *(f"{kind[name]:.2f}" if name in kind else "" for kind in kinds),
+            "" if peak is None else f"{peak:.0f}",
         )
     cost.add_section()
     cost.add_row("all", *(f"{sum(kind.values()):.2f}" for kind in kinds), "", style="bold")
