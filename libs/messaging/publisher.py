@@ -30,9 +30,7 @@ class EventPublisher:
 
     async def publish_all(self, topic: Topic, events: Iterable[tuple[str, Event]]) -> None:
         """Publish ``(key, event)`` pairs side by side; raises as ``publish`` does."""
-        async with asyncio.TaskGroup() as group:
-            for key, event in events:
-                group.create_task(self.publish(topic, key, event))
+        await asyncio.gather(*(self.publish(topic, key, event) for key, event in events))
 
     async def publish_raw(self, topic: str, key: str, event_id: str, value: str) -> None:
         """Publish a serialised event, see ``publish``."""

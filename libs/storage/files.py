@@ -4,7 +4,9 @@ Files are written chunk by chunk in the layout of the GridFS specification, the 
 last; the driver's own upload stream collects up to 48 MB of every upload in memory first.
 """
 
+import asyncio
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +21,8 @@ from libs.storage.documents import StoredFile
 
 CHUNK_BYTES = 1024 * 1024
 BUCKET = "files"
+CHUNKS_UNDER_WAY = 4
+"""Chunks of one upload that may be on their way to MongoDB while the next ones arrive."""
 
 
 class FileTooLargeError(PermanentError):
@@ -45,13 +49,18 @@ class FileStore:
         digest = hashlib.sha256()
         size = 0
         chunks = self.mongo.state[f"{BUCKET}.chunks"]
+        under_way: deque[asyncio.Task[object]] = deque()
         try:
             number = 0
             async for chunk in _in_chunks(_limited(content, max_bytes)):
                 digest.update(chunk)
                 size += len(chunk)
-                await chunks.insert_one({"files_id": file_id, "n": number, "data": chunk})
+                document = {"files_id": file_id, "n": number, "data": chunk}
+                under_way.append(asyncio.create_task(chunks.insert_one(document)))
                 number += 1
+                if len(under_way) == CHUNKS_UNDER_WAY:
+                    await under_way.popleft()
+            await asyncio.gather(*under_way)
             await self.mongo.state[f"{BUCKET}.files"].insert_one(
                 {
                     "_id": file_id,
@@ -63,6 +72,7 @@ class FileStore:
                 }
             )
         except BaseException:
+            await asyncio.gather(*under_way, return_exceptions=True)
             await chunks.delete_many({"files_id": file_id})
             raise
         return StoredFile(id=str(file_id), name=name, size=size, sha256=digest.hexdigest())

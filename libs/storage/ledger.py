@@ -32,7 +32,7 @@ from libs.contracts.states import (
 )
 from libs.contracts.templates import InvalidRows
 from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED, Topic
-from libs.storage.client import Collection, Document, Mongo, Session
+from libs.storage.client import SNAPSHOT, Collection, Document, Mongo, Session
 from libs.storage.documents import (
     BatchDocument,
     BatchPayload,
@@ -368,7 +368,8 @@ class Ledger:
     async def totals(self, run_id: str) -> Totals:
         """The batches of a run, added up by the server."""
         sums = {name: {"$sum": f"$result.{name}"} for name in BatchResult.model_fields}
-        cursor = await self.batches.aggregate(
+        # One moment: a scan of the index would meet a batch that moves meanwhile twice, or never.
+        cursor = await self.batches.with_options(read_concern=SNAPSHOT).aggregate(
             [
                 {"$match": {"run_id": run_id}},
                 {"$group": {"_id": "$state", "batches": {"$sum": 1}, "rows": {"$sum": "$rows"}, **sums}},
@@ -442,6 +443,17 @@ class Ledger:
             {"_id": 1},
         )
         return [run["_id"] async for run in cursor]
+
+    async def drop_rows_of_ended_runs(self) -> int:
+        """Delete payloads that whoever ended their run did not live to delete; the number of such runs."""
+        stored: list[str] = await self.payloads.distinct("run_id")
+        ended = self.runs.find(
+            {"_id": {"$in": stored}, "status": {"$in": [status.value for status in TERMINAL_RUN_STATUSES]}}, {"_id": 1}
+        )
+        runs = [run["_id"] async for run in ended]
+        if runs:
+            await self.payloads.delete_many({"run_id": {"$in": runs}})
+        return len(runs)
 
     # --- parsing --------------------------------------------------------------------------------
 

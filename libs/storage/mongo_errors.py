@@ -1,5 +1,7 @@
 """What to do about an error of MongoDB."""
 
+from typing import cast
+
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -24,8 +26,10 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed later.
 
     A write-concern error counts as transient: the write may or may not have happened, and
-    every effect of Rowdock can be done again.
+    every effect of Rowdock can be done again. A group is transient if all of its errors are.
     """
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_transient, cast("BaseExceptionGroup[BaseException]", error).exceptions))
     if isinstance(error, TransientError | ConnectionFailure | ExecutionTimeout | WTimeoutError):
         return True
     if isinstance(error, PyMongoError) and any(error.has_error_label(label) for label in _TRANSIENT_LABELS):

@@ -111,6 +111,8 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 for run_id in await backbone.ledger.unfinished_stops():
                     metrics.rescues.labels("stop").inc()
                     await backbone.ledger.finish_stop(run_id)
+                if ended := await backbone.ledger.drop_rows_of_ended_runs():
+                    metrics.rescues.labels("rows").inc(ended)
 
             orphan_age = timedelta(seconds=gateway.orphan_after_seconds)
 

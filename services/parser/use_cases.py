@@ -96,10 +96,8 @@ class ParseRun:
                 if batches := await asyncio.to_thread(reader.close):
                     await portions.put(batches)
                 await portions.put(None)
-        except* ParseLostError:
-            raise ParseLostError from None
-        except* PermanentError as errors:
-            raise errors.exceptions[0] from None
+        except BaseExceptionGroup as group:
+            raise _deciding(group) from group
         failpoint("parser.stored_before_close")
         if not await self._ledger.close_parse(run, storing.batches, storing.rows, storing.digest.hexdigest()):
             raise ParseLostError
@@ -138,6 +136,14 @@ class ParseRun:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def _deciding(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of errors that occurred together, the one that decides what happens next."""
+    for kind in (ParseLostError, PermanentError):
+        if (found := group.subgroup(kind)) is not None:
+            return found.exceptions[0]
+    return group.exceptions[0]
 
 
 class _Storing:
