@@ -10,6 +10,7 @@ from deploy.local.servers import Servers, start_servers
 from deploy.local.stack import Stack, running
 from tests.client import GatewayClient
 from tests.oracle import Oracle
+from tests.receiver import Receiver
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +56,13 @@ def oracle(stack: Stack) -> Iterator[Oracle]:
     judge = Oracle(stack)
     yield judge
     judge.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks."""
+    with Receiver() as listening:
+        yield listening
 
 
 @pytest.fixture

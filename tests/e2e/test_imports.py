@@ -1,17 +1,14 @@
 """Files of every shape through all five services, judged by the oracle."""
 
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from standardwebhooks import Webhook
 
 from deploy.local.stack import Stack
 from tests.client import GatewayClient, PlantedFile, eventually, planted_file, planted_template
 from tests.oracle import Oracle
+from tests.receiver import Receiver
 
 pytestmark = pytest.mark.servers
 
@@ -172,42 +169,16 @@ def test_work_is_shared_among_replicas(stack: Stack, gateway: GatewayClient, ora
         assert all('outcome="done"' in share for share in shares), service
 
 
-class _Receiver(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        server: Any = self.server
-        server.received.append((dict(self.headers), body))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Any]:
-    server: Any = HTTPServer(("127.0.0.1", 0), _Receiver)
-    server.received = []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_the_receiver_gets_signed_webhooks(gateway: GatewayClient, receiver: Any, resource: str) -> None:  # noqa: ANN401
-    url = f"http://127.0.0.1:{receiver.server_port}/hook"
-    template = gateway.create_template(planted_template(resource, webhook_url=url))
+def test_the_receiver_gets_signed_webhooks(gateway: GatewayClient, receiver: Receiver, resource: str) -> None:
+    template = gateway.create_template(planted_template(resource, webhook_url=receiver.url))
     run = gateway.wait(gateway.upload(template["id"], planted_file(10).content)["id"], "validated")
     gateway.execute(run["id"])
-    expected = {"import.started", "import.validated", "import.completed"}
+    expected = ["import.completed", "import.started", "import.validated"]
+    eventually(lambda: sorted(_types(receiver, template)) == expected, "three webhooks")
+    completed = next(body for _, body in receiver.verified(template["webhook_secret"]) if body["event"] == expected[0])
+    assert completed["import_id"] == run["id"]
+    assert completed["num_rows"] == 10
 
-    def verified() -> set[str]:
-        webhook = Webhook(template["webhook_secret"])
-        return {
-            webhook.verify(body, {name.lower(): value for name, value in headers.items()})["type"]
-            for headers, body in list(receiver.received)
-        }
 
-    eventually(lambda: verified() == expected, "three webhooks")
+def _types(receiver: Receiver, template: dict[str, Any]) -> list[str]:
+    return [body["type"] for _, body in receiver.verified(template["webhook_secret"])]

@@ -22,6 +22,7 @@ from deploy.local.stack import Stack, restart
 from libs.contracts.topics import BATCH_PARSED, BATCH_READY, EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
 from tests.client import TERMINAL, GatewayClient, PlantedFile, eventually, planted_file, planted_template
 from tests.oracle import Oracle
+from tests.receiver import Receiver
 
 pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -99,6 +100,7 @@ FAILPOINTS = [
     pytest.param("gateway", "ledger.committed_before_relay", marks=pick),
     pytest.param("gateway", "outbox.published_before_delete"),
     pytest.param("gateway", "gateway.file_stored_before_submit"),
+    pytest.param("gateway", "gateway.submitted_before_answer"),
     pytest.param("parser", "ledger.committed_before_relay"),
     pytest.param("parser", "outbox.published_before_delete"),
     pytest.param("parser", "parser.begun"),
@@ -138,6 +140,44 @@ def test_kill_at_a_failpoint(
     run_id = drive(gateway, template_id, planted)
     assert_promise_kept(oracle, run_id, planted, resource)
     assert len(oracle.terminal_events(run_id)) == 1
+    assert list(hits.iterdir()), "the failpoint was never passed"
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "webhooks.delivery_stored_before_commit",
+        pytest.param("webhooks.sent_before_recorded", marks=pick),
+        "webhooks.effect_before_commit",
+    ],
+)
+def test_kill_webhooks_at_a_failpoint(
+    point: str,
+    armed: Callable[[str, str], Path],
+    gateway: GatewayClient,
+    oracle: Oracle,
+    receiver: Receiver,
+    planted: PlantedFile,
+    resource: str,
+) -> None:
+    """Attempts may repeat; each event arrives, always under the same id."""
+    template = gateway.create_template(
+        planted_template(resource, import_mode="upsert", upsert_key="sku", webhook_url=receiver.url)
+    )
+    hits = armed("webhooks", point)
+    run_id = drive(gateway, template["id"], planted)
+    assert_promise_kept(oracle, run_id, planted, resource)
+    expected = {"import.started", "import.validated", "import.completed"}
+
+    def arrived() -> set[tuple[str, str]]:
+        return {(body["type"], webhook_id) for webhook_id, body in receiver.verified(template["webhook_secret"])}
+
+    eventually(lambda: {kind for kind, _ in arrived()} == expected, "all webhooks", 120)
+    eventually(
+        lambda: oracle.state["webhook_deliveries"].count_documents({"run_id": run_id, "state": "delivered"}) == 3,
+        "all deliveries recorded",
+    )
+    assert len(arrived()) == len(expected)
     assert list(hits.iterdir()), "the failpoint was never passed"
 
 

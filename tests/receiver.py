@@ -1,0 +1,43 @@
+"""A receiver of webhooks, as a customer would run one."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, Self
+
+from standardwebhooks import Webhook
+
+
+class Receiver:
+    """Listens on a free port of this machine and keeps what arrives."""
+
+    def __init__(self) -> None:
+        self._deliveries: list[tuple[dict[str, str], bytes]] = []
+        deliveries = self._deliveries
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                deliveries.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def verified(self, secret: str) -> list[tuple[str, dict[str, Any]]]:
+        """``(webhook-id, body)`` of everything that arrived, in order; each signature is checked."""
+        webhook = Webhook(secret)
+        return [(headers["webhook-id"], webhook.verify(body, headers)) for headers, body in list(self._deliveries)]
