@@ -42,8 +42,7 @@ class Mongo:
     async def transaction(self, body: Callable[[Session], Awaitable[Result]]) -> Result:
         """Run ``body`` in one transaction, again from the start after a transient conflict.
 
-        ``body`` must have no effect outside the transaction. Where it finds nothing to do it aborts:
-        on an idle server the commit of a transaction without a change can wait seconds.
+        ``body`` must have no effect outside the transaction.
         """
         async with self.client.start_session() as session:
             return await session.with_transaction(

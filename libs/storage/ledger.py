@@ -241,9 +241,7 @@ class Ledger:
                 return_document=ReturnDocument.AFTER,
                 session=session,
             )
-            if found is None:
-                await session.abort_transaction()
-            else:
+            if found is not None:
                 await self._tell(session, (RUN_EVENTS, run.id, changed), *tell)
             return found
 
@@ -558,7 +556,6 @@ class Ledger:
                 session=session,
             )
             if fenced.modified_count != 1:
-                await session.abort_transaction()
                 return False
             await self.batches.insert_many(entries, session=session)
             await self.payloads.insert_many(payloads, session=session)
@@ -618,8 +615,7 @@ class Ledger:
             preview: first rows of the file, for its first batch.
             skipped: row numbers (uint32, little-endian) by the reason why they are skipped.
 
-        ``False``: another worker did it, or the run was stopped; the transaction is aborted and the
-        caller must have no effect.
+        ``False``: another worker did it, or the run was stopped; the caller must have no effect.
         """
         if not batch_may_move(batch.state, target):
             raise PermanentError("FORBIDDEN_TRANSITION", f"a batch cannot go from {batch.state} to {target}")
@@ -639,8 +635,6 @@ class Ledger:
             {"$set": setting},
             session=session,
         )
-        if answer.modified_count != 1:
-            await session.abort_transaction()
         return answer.modified_count == 1
 
     async def sequence_numbers(self, run_id: str, state: BatchState) -> list[tuple[int, int]]:

@@ -631,24 +631,3 @@ async def test_a_run_that_moved_begins_anew(mongo: Mongo, ledger: Ledger) -> Non
     assert (await current(ledger, run)).rescue == {}
     await age(ledger, 11)
     assert await silent(ledger, 10) == [run.id]
-
-
-# --- who loses ----------------------------------------------------------------------------------
-
-
-async def test_who_loses_does_not_commit(mongo: Mongo, ledger: Ledger) -> None:
-    """On an idle server the commit of a transaction without a change can wait seconds for somebody's next write."""
-
-    async def committed() -> int:
-        return (await mongo.client.admin.command("serverStatus"))["transactions"]["totalCommitted"]
-
-    run = await parsed(ledger, [1])
-    batch = await ledger.claim_batch(batch_id(run.id, run.epoch, 0), BatchState.PARSED)
-    assert batch is not None
-    assert await move(mongo, ledger, batch, BatchState.VALIDATED, BatchResult(ok=1))
-    await ledger.maybe_advance(run.id)
-    before = await committed()
-    assert await ledger.transition(run, RunStatus.VALIDATED) is None
-    assert not await ledger.add_batches(run, [new_batch(run, 1, 1)], LEASE)
-    assert not await move(mongo, ledger, batch, BatchState.VALIDATED, BatchResult(ok=1))
-    assert await committed() == before
