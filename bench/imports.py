@@ -16,7 +16,7 @@ from deploy.local.stack import Stack
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 PATIENCE_SECONDS = 3_600
-SHORTEST_PAUSE, LONGEST_PAUSE, PAUSE_SHARE = 0.01, 0.2, 0.02
+SHORTEST_PAUSE, LONGEST_PAUSE, PAUSE_SHARE = 0.01, 0.5, 0.02
 """Between two looks at a run: seconds, and as a share of the time that it has taken so far."""
 
 
