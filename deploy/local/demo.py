@@ -9,6 +9,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -283,6 +284,7 @@ def _progress_line(run: Mapping[str, Any]) -> str:
 def main() -> int:
     """Play the demo; the exit code is 0 if everything happened as it has to."""
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the stack is stopped then, too
     progress = Progress(Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
     directory = local_directory() / "demo"
     try:
