@@ -1,0 +1,334 @@
+"""One run through a random schedule of deliveries, repetitions, losses, crashes, rescues and a cancel.
+
+Stand-ins for the services do what those do with the ledger, in the same order, and die where they are told to.
+Nothing but the ledger keeps their effects apart: what they insert has ids that no replay would repeat.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from bson import ObjectId
+
+from libs.contracts.ids import batch_id
+from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
+from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
+from libs.storage.client import Document, Mongo, Session
+from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
+from libs.storage.ledger import Ledger, Stage
+from tests.integration.storage.runs import LEASE, PLAN, current, new_batch, new_run, states
+
+GOOD, BAD, REPEATED = "good", "bad", "repeated"
+STEPS = 40
+Message = tuple[str, str]
+Row = tuple[int, str]
+
+
+class CrashError(Exception):
+    """The process dies here."""
+
+
+@dataclass
+class Process:
+    """A service process that dies at its ``dies_at``-th point between an effect and what follows it."""
+
+    name: str
+    dies_at: int = 0
+
+    def point(self) -> None:
+        self.dies_at -= 1
+        if self.dies_at == 0:
+            raise CrashError
+
+
+@dataclass
+class Schedule:
+    """A run, its file and what is on the way to its services."""
+
+    mongo: Mongo
+    seed: int
+    inbox: list[Message] = field(default_factory=list[Message])
+    seen: set[Message] = field(default_factory=set[Message])
+    told: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    end: tuple[RunStatus, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+        self.ledger = Ledger(self.mongo, "test", lambda: None)
+        self.barrier = self.random.random() < 0.5
+        kinds = [GOOD, GOOD, BAD, REPEATED] if self.barrier else [GOOD, GOOD, BAD]
+        self.file: list[list[str]] = [
+            [self.random.choice(kinds) for _ in range(self.random.randint(1, 3))]
+            for _ in range(self.random.choice([0, 1, 2, 3, 4]))
+        ]
+        self.run: RunDocument = new_run(
+            fields=[{"name": "sku", "rules": [{"type": "unique"}] if self.barrier else []}],
+            auto_execute=self.random.random() < 0.7,
+            invalid_rows="block" if self.random.random() < 0.1 else "skip",
+        )
+        self.may_cancel = self.random.random() < 0.5
+
+    # --- the services -----------------------------------------------------------------------------
+
+    async def handle(self, message: Message, process: Process) -> None:
+        kind, subject = message
+        match kind:
+            case "parse":
+                await self.parse(process)
+            case "check":
+                await self.check(subject, process)
+            case "execute":
+                await self.begin_writing()
+            case "write":
+                await self.write(subject, process)
+            case other:
+                raise AssertionError(other)
+
+    async def parse(self, process: Process) -> None:
+        run = await self.ledger.begin_parse(self.run.id, process.name, LEASE)
+        if run is None:
+            await self.ledger.maybe_advance(self.run.id)
+            return
+        process.point()
+        if run.plan is None and not await self.ledger.freeze_plan(run, PLAN):
+            return
+        stored = await self.ledger.stored_digests(run)
+        for seq, rows in enumerate(self.file):
+            if seq not in stored:
+                process.point()
+                if not await self.ledger.add_batches(run, [new_batch(run, seq, len(rows))], LEASE):
+                    return
+                process.point()
+                self.send("check", batch_id(run.id, run.epoch, seq))
+        rows_read = sum(len(rows) for rows in self.file)
+        if await self.ledger.close_parse(run, len(self.file), rows_read, "digest"):
+            process.point()
+            await self.ledger.maybe_advance(run.id)
+
+    async def check(self, identifier: str, process: Process) -> None:
+        batch = await self.ledger.claim_batch(identifier, BatchState.PARSED)
+        if batch is not None:
+            rows = self.rows(batch)
+            bad = [row for row, kind in rows if kind == BAD]
+            target = BatchState.CHECKED if self.barrier else BatchState.VALIDATED
+            result = BatchResult(ok=len(rows) - len(bad), rejected=len(bad))
+            await self.effect(batch, target, result, "rejected", bad)
+            process.point()
+        await self.advance(process)
+
+    async def advance(self, process: Process) -> None:
+        if await self.ledger.maybe_advance(self.run.id) is not Stage.BARRIER:
+            return
+        if not await self.ledger.take_barrier(self.run.id, process.name, LEASE):
+            return
+        for entry in await self.entries(BatchState.CHECKED):
+            process.point()
+            batch = BatchDocument.model_validate(entry)
+            repeated = sum(kind == REPEATED for _, kind in self.rows(batch))
+            settled = batch.result.model_copy(update={"ok": batch.result.ok - repeated, "duplicate_keys": repeated})
+            await self.effect(batch, BatchState.VALIDATED, settled, "rejected", [])
+        await self.ledger.leave_barrier(self.run.id, process.name)
+        process.point()
+        await self.ledger.maybe_advance(self.run.id)
+
+    async def begin_writing(self) -> None:
+        run = await current(self.ledger, self.run)
+        if run.status is not RunStatus.EXECUTING or run.stop is not None:
+            return
+        waiting = await self.ledger.sequence_numbers(run.id, BatchState.VALIDATED)
+        for epoch, seq in waiting:
+            self.send("write", batch_id(run.id, epoch, seq))
+        if not waiting:
+            await self.ledger.maybe_advance(run.id)
+
+    async def write(self, identifier: str, process: Process) -> None:
+        batch = await self.ledger.claim_batch(identifier, BatchState.VALIDATED)
+        if batch is not None:
+            good = [row for row, kind in self.rows(batch) if kind == GOOD]
+            result = batch.result.model_copy(update={"created": len(good)})
+            await self.effect(batch, BatchState.WRITTEN, result, "records", good)
+            process.point()
+        await self.ledger.maybe_advance(self.run.id)
+
+    async def effect(
+        self, batch: BatchDocument, target: BatchState, result: BatchResult, collection: str, rows: Sequence[int]
+    ) -> None:
+        """One document per row and the move of the batch, in one transaction."""
+
+        async def body(session: Session) -> None:
+            moved = await self.ledger.move_batch(session, batch, target, result)
+            if moved and rows:
+                documents: list[Document] = [{"_id": ObjectId(), "run": self.run.id, "row": row} for row in rows]
+                await self.mongo.target[collection].insert_many(documents, session=session)
+
+        await self.mongo.transaction(body)
+
+    async def relay(self) -> None:
+        """Publish what the outbox holds; now and then die before it is forgotten, and so publish it again."""
+        outbox = self.mongo.state[OutboxEntry.Settings.name]
+        for entry in await outbox.find({"key": self.run.id}).to_list():
+            match entry["topic"]:
+                case RUN_SUBMITTED.name:
+                    self.send("parse", "")
+                case EXECUTION_REQUESTED.name:
+                    self.send("execute", "")
+                case RUN_EVENTS.name:
+                    self.told.append(json.loads(entry["value"]))
+                case other:
+                    raise AssertionError(other)
+            if self.random.random() < 0.8:
+                await outbox.delete_one({"_id": entry["_id"]})
+
+    async def rescue(self, process: Process) -> None:
+        """Time passes: leases expire, and every service looks after its own."""
+        await self.ledger.runs.update_one(
+            {"_id": self.run.id, "parse.lease_until": {"$ne": None}},
+            {"$set": {"parse.lease_until": datetime.fromtimestamp(0, UTC)}},
+        )
+        await self.ledger.runs.update_one(
+            {"_id": self.run.id, "barrier": {"$ne": None}},
+            {"$set": {"barrier.until": datetime.fromtimestamp(0, UTC)}},
+        )
+        run = await current(self.ledger, self.run)
+        if run.stop is not None:
+            await self.ledger.finish_stop(run.id)
+        elif run.status in {RunStatus.PENDING, RunStatus.VALIDATING}:
+            self.send("parse", "")
+            for entry in await self.entries(BatchState.PARSED):
+                self.send("check", entry["_id"])
+            await self.advance(process)
+        elif run.status is RunStatus.EXECUTING:
+            await self.begin_writing()
+        else:
+            await self.ledger.maybe_advance(run.id)
+
+    async def cancel(self, process: Process) -> None:
+        if await self.ledger.request_stop(self.run.id, RunStatus.CANCELLED, "CANCELLED", ""):
+            process.point()
+            await self.ledger.finish_stop(self.run.id)
+
+    async def ask_for_execution(self) -> None:
+        run = await current(self.ledger, self.run)
+        if run.status is RunStatus.VALIDATED:
+            await self.ledger.request_execution(run)
+
+    # --- the schedule -----------------------------------------------------------------------------
+
+    def send(self, kind: str, subject: str) -> None:
+        self.inbox.append((kind, subject))
+        self.seen.add((kind, subject))
+
+    def rows(self, batch: BatchDocument) -> list[Row]:
+        """``(row, kind)`` of a batch, with rows counted over the whole file."""
+        before = sum(len(rows) for rows in self.file[: batch.seq])
+        return [(before + number, kind) for number, kind in enumerate(self.file[batch.seq], 1)]
+
+    async def entries(self, state: BatchState) -> list[Document]:
+        return await self.ledger.batches.find({"run_id": self.run.id, "state": state.value}).to_list()
+
+    def action(self) -> Awaitable[None]:
+        process = Process(f"process-{self.random.randrange(3)}")
+        chance = self.random.random()
+        if chance < 0.12:
+            return self.rescue(process)
+        if chance < 0.16 and self.may_cancel:
+            process.dies_at = self.random.choice([0, 0, 1])
+            return self.cancel(process)
+        if chance < 0.25:
+            return self.ask_for_execution()
+        if chance < 0.45 or not self.inbox:
+            return self.relay()
+        message = self.random.choice(self.inbox)
+        if chance < 0.6:
+            process.dies_at = self.random.randint(1, 4)  # and the message comes again
+        elif chance < 0.7:
+            return self.handle(message, process)  # twice
+        else:
+            self.inbox.remove(message)
+            if chance < 0.74:
+                return asyncio.sleep(0)  # lost
+        return self.handle(message, process)
+
+    async def _alive_or_dead(self, action: Awaitable[None]) -> None:
+        try:
+            await action
+        except CrashError:
+            return
+
+    async def play(self) -> None:
+        """Submit the run, do what chance says, then let everything settle and repeat every message there was."""
+        await self.ledger.submit(self.run)
+        for _ in range(STEPS):
+            side_by_side = [self.action() for _ in range(self.random.choice([1, 1, 2, 3]))]
+            await asyncio.gather(*map(self._alive_or_dead, side_by_side))
+            await self.look()
+        for _ in range(20):
+            await self.relay()
+            await self.rescue(Process("calm"))
+            await self.ask_for_execution()
+            await self.deliver_all()
+            await self.look()
+            if self.end is not None:
+                break
+        self.inbox = sorted(self.seen)
+        await self.deliver_all()
+        await self.cancel(Process("late"))
+        await self.look()
+        while await self.mongo.state[OutboxEntry.Settings.name].find_one({"key": self.run.id}):
+            await self.relay()
+
+    async def deliver_all(self) -> None:
+        messages, self.inbox = self.inbox, []
+        for message in messages:
+            await self.handle(message, Process("calm"))
+
+    async def look(self) -> None:
+        """A terminal status is never left."""
+        run = await current(self.ledger, self.run)
+        if self.end is not None:
+            assert (run.status, run.version) == self.end
+        elif run.status in TERMINAL_RUN_STATUSES:
+            self.end = run.status, run.version
+
+    async def judge(self) -> RunStatus:
+        """Every row in exactly one place, one terminal event, nothing left over; how the run ended."""
+        run = await current(self.ledger, self.run)
+        assert self.end is not None, f"the run hangs: {run!r} {await states(self.ledger, self.run)}"
+        counts = run.counts
+        assert counts is not None
+        assert counts.rows == counts.written + counts.rejected + counts.skipped
+        kinds = [kind for rows in self.file for kind in rows]
+        written, rejected = await self.rows_in("records"), await self.rows_in("rejected")
+        assert set(written.values()) | set(rejected.values()) <= {1}, "a row was written or rejected twice"
+        assert (len(written), len(rejected)) == (counts.written, counts.rejected)
+        assert {kinds[row - 1] for row in written} <= {GOOD}
+        assert {kinds[row - 1] for row in rejected} <= {BAD}
+        after = await states(self.ledger, self.run)
+        match run.status:
+            case RunStatus.COMPLETED:
+                assert counts.rows == len(kinds)
+                assert (counts.written, counts.rejected) == (kinds.count(GOOD), kinds.count(BAD))
+                assert counts.skip_reasons == ({"DUPLICATE_UPSERT_KEY": n} if (n := kinds.count(REPEATED)) else {})
+                assert set(after) <= {"written"}
+            case RunStatus.CANCELLED:
+                assert set(after) <= {"written", "cancelled"}
+            case RunStatus.FAILED:
+                assert (run.failure or {}).get("code") == "INVALID_ROWS"
+                assert (counts.written, set(after)) == (0, {"failed"})
+            case other:
+                raise AssertionError(other)
+        statuses = {event["event_id"]: event["status"] for event in self.told}
+        assert [status for status in statuses.values() if status in TERMINAL_RUN_STATUSES] == [run.status]
+        assert sorted({event["version"] for event in self.told}) == list(range(2, run.version + 1))
+        assert len(statuses) == run.version - 1 == len(run.history)
+        assert await self.ledger.payloads.count_documents({"run_id": run.id}) == 0
+        return run.status
+
+    async def rows_in(self, collection: str) -> Counter[int]:
+        found = self.mongo.target[collection].find({"run": self.run.id}, {"row": 1})
+        return Counter([entry["row"] async for entry in found])
