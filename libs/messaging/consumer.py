@@ -40,6 +40,7 @@ RETRY_SECONDS = 30.0
 UNFORESEEN_RETRY_SECONDS = 5.0
 HAND_BACK_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
+STOP_SECONDS = 40.0
 SESSION_MS = 10_000
 
 EventT = TypeVar("EventT", bound=Event)
@@ -161,6 +162,7 @@ class Consumers:
         self._idle = asyncio.Condition()
         self._not_draining = asyncio.Event()
         self._not_draining.set()
+        self._stopping = False
 
     def on(
         self, topic: Topic, event_type: type[EventT], *, workers: int = 1
@@ -213,6 +215,8 @@ class Consumers:
         record = cast("Record", message.raw_message)
         commits = self._commits_of(cast("AIOKafkaConsumer", message.consumer), topic)
         await self._not_draining.wait()
+        if self._stopping:
+            return  # Not committed, so it comes again to whoever is next.
         started = time.perf_counter()
         commits.in_flight += 1
         outcome = "handed_back"
@@ -314,7 +318,13 @@ class Consumers:
             self._not_draining.set()
 
     async def stop(self) -> None:
-        """Commit what is done and end the background commits; call before the broker stops."""
+        """Begin nothing new, finish what is at work within ``STOP_SECONDS``, commit it; then stop the broker."""
+        self._stopping = True
+        try:
+            async with asyncio.timeout(STOP_SECONDS), self._idle:
+                await self._idle.wait_for(lambda: not self.busy)
+        except TimeoutError:
+            logger.warning("stop.not_drained")
         for commits in self._commits.values():
             await commits.flush()
         for task in self._tasks:

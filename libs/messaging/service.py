@@ -204,8 +204,8 @@ class Service:
                 async with running(loops):
                     await server.serve()
             finally:
-                await broker.stop()
                 await backbone.consumers.stop()
+                await broker.stop()
 
 
 def run_service(service: Service) -> None:
