@@ -29,7 +29,7 @@ CONTACTS_ROWS = 500_000
 def main() -> int:
     """Measure; the exit code is 1 where the stack does not start and 2 where rows are not accounted for."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _end)
     progress = Progress()
     directory = OUT / "stack"
     try:
@@ -39,7 +39,9 @@ def main() -> int:
         try:
             with running(directory, scale=scale, progress=progress) as stack:
                 result = _measure(stack, arguments, scale, progress)
+                (OUT / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
         finally:
+            down(directory)  # what a signal kept `running` from stopping
             shutil.rmtree(directory / "data", ignore_errors=True)
     except LocalStackError as error:
         progress.console.print(escape(error.log), style="dim")
@@ -52,9 +54,14 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    (OUT / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
     progress.console.print(f"Everything: {OUT / 'latest.json'}")
     return 0
+
+
+def _end(*_: object) -> None:
+    """End as after Ctrl-C, once: the stopping must not be interrupted in turn."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _arguments() -> argparse.Namespace:
