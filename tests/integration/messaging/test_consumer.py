@@ -1,0 +1,269 @@
+"""The one error policy on a real broker: what is committed, what comes again, what is given up."""
+
+import asyncio
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from libs.contracts.errors import PermanentError, TransientError
+from libs.contracts.events import BatchParsed, MessageDeadLettered
+from libs.contracts.topics import DEAD_LETTERS, Topic
+from libs.messaging import consumer
+from libs.messaging.broker import ensure_topics
+from libs.storage.client import Document, Mongo
+from tests.integration.messaging.conftest import unique_topic
+from tests.integration.messaging.members import (
+    Send,
+    body,
+    committed,
+    member,
+    read_all,
+    until,
+    until_committed,
+)
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry for a moment only."""
+    monkeypatch.setattr(consumer, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(consumer, "UNFORESEEN_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(consumer, "HAND_BACK_SECONDS", 0.05)
+    monkeypatch.setattr(consumer, "STOP_SECONDS", 0.2)
+
+
+async def dead_letters(mongo: Mongo) -> list[Document]:
+    return await mongo.state["dead_letters"].find(sort=[("offset", 1)]).to_list()
+
+
+async def test_a_message_is_committed_after_its_effect(kafka: str, mongo: Mongo, topic: Topic, send: Send) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    handled: list[int] = []
+
+    async def handler(told: BatchParsed) -> None:
+        begun.set()
+        await may_end.wait()
+        handled.append(told.seq)
+
+    await send(topic, body(1))
+    async with member(kafka, mongo, topic, handler) as process:
+        await begun.wait()
+        assert process.consumers.busy
+        assert await committed(kafka, topic) == {}
+        may_end.set()
+        await until_committed(kafka, topic, {0: 1})
+        assert process.consumers.unassigned() is None
+        assert process.outcomes(topic) == {"done": 1}
+    assert handled == [1]
+
+
+async def test_a_restart_repeats_what_was_not_committed_and_nothing_else(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send
+) -> None:
+    begun: list[int] = []
+
+    async def stuck_at_three(told: BatchParsed) -> None:
+        begun.append(told.seq)
+        if told.seq == 3:
+            await asyncio.Event().wait()
+
+    again: list[int] = []
+
+    async def fine(told: BatchParsed) -> None:
+        again.append(told.seq)
+
+    for seq in (1, 2, 3, 4):
+        await send(topic, body(seq))
+    async with member(kafka, mongo, topic, stuck_at_three):
+        await until(lambda: begun == [1, 2, 3], "three begun")
+    assert await committed(kafka, topic) == {0: 2}
+    async with member(kafka, mongo, topic, fine):
+        await until_committed(kafka, topic, {0: 4})
+    assert again == [3, 4]
+    assert begun == [1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [TransientError("not now"), AutoReconnect("election")], ids=["ours", "mongodb's"])
+async def test_a_transient_fault_is_handed_back_until_it_passes(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send, error: Exception
+) -> None:
+    passed = False
+    handled: list[int] = []
+
+    async def handler(told: BatchParsed) -> None:
+        if not passed:
+            raise error
+        handled.append(told.seq)
+
+    await send(topic, body(1))
+    await send(topic, body(2))
+    async with member(kafka, mongo, topic, handler) as process:
+        await until(lambda: process.outcomes(topic).get("handed_back", 0) >= 2, "handed back twice")
+        assert await committed(kafka, topic) == {}
+        passed = True
+        await until_committed(kafka, topic, {0: 2})
+    assert handled == [1, 2], "in order, although the first one failed"
+    assert await dead_letters(mongo) == []
+
+
+async def test_a_short_fault_is_outlived_without_handing_back(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "RETRY_SECONDS", 30)
+    tries = 0
+
+    async def handler(_: BatchParsed) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise TransientError("not now")
+
+    await send(topic, body(1))
+    async with member(kafka, mongo, topic, handler) as process:
+        await until_committed(kafka, topic, {0: 1})
+        assert process.outcomes(topic) == {"done": 1}
+    assert tries == 3
+
+
+async def test_a_permanent_fault_is_a_dead_letter_at_once(kafka: str, mongo: Mongo, topic: Topic, send: Send) -> None:
+    handled: list[int] = []
+
+    async def handler(told: BatchParsed) -> None:
+        handled.append(told.seq)
+        if told.seq == 1:
+            raise PermanentError("NOT_POSSIBLE", "the reason, for a person")
+
+    await send(topic, body(1), headers=[("event-id", b"e1")])
+    await send(topic, body(2))
+    async with member(kafka, mongo, topic, handler) as process:
+        await until_committed(kafka, topic, {0: 2})
+        assert process.outcomes(topic) == {"dead_lettered": 1, "done": 1}
+    assert handled == [1, 2]
+    (letter,) = await dead_letters(mongo)
+    assert (letter["service"], letter["topic"], letter["partition"], letter["offset"]) == ("test", topic.name, 0, 0)
+    assert (letter["code"], letter["message"]) == ("NOT_POSSIBLE", "the reason, for a person")
+    assert letter["key"] == b"key"
+    assert BatchParsed.model_validate_json(letter["value"]).seq == 1
+    assert letter["headers"] == [{"name": "event-id", "value": b"e1"}]
+    announced = [
+        MessageDeadLettered.model_validate_json(record.value) for record in await read_all(kafka, DEAD_LETTERS.name)
+    ]
+    (ours,) = [told for told in announced if told.topic == topic.name]
+    assert (ours.dead_letter_id, ours.code, ours.offset) == (letter["_id"], "NOT_POSSIBLE", 0)
+
+
+async def test_an_unforeseen_fault_is_tried_again_and_then_given_up(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send
+) -> None:
+    tries = 0
+
+    async def handler(told: BatchParsed) -> None:
+        nonlocal tries
+        if told.seq == 1:
+            tries += 1
+            raise KeyError("a bug")
+
+    await send(topic, body(1))
+    await send(topic, body(2))
+    async with member(kafka, mongo, topic, handler):
+        await until_committed(kafka, topic, {0: 2})
+    assert tries >= 2
+    (letter,) = await dead_letters(mongo)
+    assert (letter["code"], letter["message"]) == ("UNFORESEEN_ERROR", "KeyError: 'a bug'")
+
+
+async def test_what_is_no_event_is_a_dead_letter(kafka: str, mongo: Mongo, topic: Topic, send: Send) -> None:
+    handled: list[int] = []
+
+    async def handler(told: BatchParsed) -> None:
+        handled.append(told.seq)
+
+    values = [None, b"", b"not json", b"\xff\xfe", b"{}", b'{"run_id": 1}']
+    for value in values:
+        await send(topic, value)
+    await send(topic, body(7))
+    async with member(kafka, mongo, topic, handler):
+        await until_committed(kafka, topic, {0: len(values) + 1})
+    assert handled == [7]
+    letters = await dead_letters(mongo)
+    assert [letter["value"] for letter in letters] == values
+    assert {letter["code"] for letter in letters} == {"UNDECODABLE_MESSAGE"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("trace", None)],
+        [("trace", b"\xff\xfe")],
+        [("correlation_id", b"\xff"), ("content-type", None)],
+        [("content-type", b"application/json; charset=\xff")],
+        [("content-type", b"text/plain")],
+        [("same", b"1"), ("same", b"2"), ("", b"")],
+    ],
+)
+async def test_headers_never_stop_a_message(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send, headers: list[tuple[str, bytes | None]]
+) -> None:
+    handled: list[int] = []
+
+    async def handler(told: BatchParsed) -> None:
+        handled.append(told.seq)
+
+    await send(topic, body(1), headers=headers)
+    async with member(kafka, mongo, topic, handler):
+        await until_committed(kafka, topic, {0: 1})
+    assert handled == [1]
+    assert await dead_letters(mongo) == []
+
+
+async def test_a_message_stays_where_its_dead_letter_cannot_be_stored(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(_: BatchParsed) -> None:
+        raise PermanentError("NOT_POSSIBLE", "why")
+
+    await send(topic, body(1))
+    async with member(kafka, mongo, topic, handler) as process:
+        with monkeypatch.context() as fault:
+
+            async def unreachable(*_: object) -> None:
+                raise AutoReconnect("MongoDB is away")
+
+            fault.setattr(consumer.DeadLetters, "store", unreachable)
+            await until(lambda: process.outcomes(topic).get("handed_back", 0) >= 2, "handed back")
+            assert await committed(kafka, topic) == {}
+        await until_committed(kafka, topic, {0: 1})
+    assert len(await dead_letters(mongo)) == 1
+
+
+async def test_partitions_are_handed_over_between_messages(kafka: str, mongo: Mongo, send: Send) -> None:
+    """A member that joins waits for the handler at work, and then nothing is handled twice."""
+    topic = unique_topic(partitions=2)
+    await ensure_topics(kafka, topics=(topic,))
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    handled: list[tuple[str, int]] = []
+
+    async def slow(told: BatchParsed) -> None:
+        begun.set()
+        await may_end.wait()
+        handled.append(("one", told.seq))
+
+    async def fast(told: BatchParsed) -> None:
+        handled.append(("two", told.seq))
+
+    await send(topic, body(1), partition=0)
+    async with member(kafka, mongo, topic, slow, "member-1") as one:
+        await begun.wait()
+        joining = member(kafka, mongo, topic, fast, "member-2")
+        async with joining as two:
+            await until(lambda: not one.consumers._not_draining.is_set(), "the first member drains")
+            assert (handled, two.consumers.unassigned() is None) == ([], False)
+            for seq, partition in ((2, 0), (3, 1), (4, 0), (5, 1)):
+                await send(topic, body(seq), partition=partition)
+            may_end.set()
+            await until_committed(kafka, topic, {0: 3, 1: 2})
+            await until(lambda: two.consumers.unassigned() is None, "the second member has joined")
+    assert sorted(seq for _, seq in handled) == [1, 2, 3, 4, 5]
+    assert {who for who, _ in handled} == {"one", "two"}
