@@ -97,6 +97,7 @@ async def member(
     """A process that reads ``topic``, started and stopped as ``libs.messaging.service`` does it."""
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, instance)
+    broker.config.broker_config.graceful_timeout = 1.0  # seconds that a test's stuck handler may hold the end up
     publisher = EventPublisher(broker, metrics)
     consumers = Consumers(broker, SERVICE, instance, metrics, DeadLetters(mongo, SERVICE, publisher), is_transient)
     consumers.on(topic, BatchParsed)(handler)

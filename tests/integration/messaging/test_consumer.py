@@ -253,17 +253,19 @@ async def test_partitions_are_handed_over_between_messages(kafka: str, mongo: Mo
     async def fast(told: BatchParsed) -> None:
         handled.append(("two", told.seq))
 
-    await send(topic, body(1), partition=0)
-    async with member(kafka, mongo, topic, slow, "member-1") as one:
-        await begun.wait()
-        joining = member(kafka, mongo, topic, fast, "member-2")
-        async with joining as two:
-            await until(lambda: not one.consumers._not_draining.is_set(), "the first member drains")
-            assert (handled, two.consumers.unassigned() is None) == ([], False)
-            for seq, partition in ((2, 0), (3, 1), (4, 0), (5, 1)):
-                await send(topic, body(seq), partition=partition)
-            may_end.set()
-            await until_committed(kafka, topic, {0: 3, 1: 2})
+    async def join() -> None:
+        async with member(kafka, mongo, topic, fast, "member-2") as two:
             await until(lambda: two.consumers.unassigned() is None, "the second member has joined")
+            await until_committed(kafka, topic, {0: 3, 1: 2})
+
+    await send(topic, body(1), partition=0)
+    async with member(kafka, mongo, topic, slow, "member-1") as one, asyncio.TaskGroup() as group:
+        await begun.wait()
+        group.create_task(join())
+        await until(lambda: not one.consumers._not_draining.is_set(), "the first member drains")
+        for seq, partition in ((2, 0), (3, 1), (4, 0), (5, 1)):
+            await send(topic, body(seq), partition=partition)
+        assert handled == [], "nobody gets a partition before the first member is done"
+        may_end.set()
     assert sorted(seq for _, seq in handled) == [1, 2, 3, 4, 5]
     assert {who for who, _ in handled} == {"one", "two"}

@@ -1,0 +1,139 @@
+"""Topics, lag, the watchdog and dead letters on a real broker."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from libs.contracts.errors import TransientError
+from libs.contracts.events import BatchParsed
+from libs.contracts.topics import DEAD_LETTERS, TOPICS, Topic
+from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.consumer import Consumers
+from libs.messaging.dead_letters import MAX_STORED_BYTES, DeadLetters
+from libs.messaging.publisher import EventPublisher
+from libs.messaging.settings import ServiceSettings
+from libs.messaging.watchdog import group_lag, watch_consumers
+from libs.storage.client import Mongo
+from libs.storage.mongo_errors import is_transient
+from libs.telemetry.metrics import Metrics
+from tests.integration.messaging.conftest import unique_topic
+from tests.integration.messaging.members import SERVICE, Send, body, event, read_all
+
+pytestmark = pytest.mark.servers
+
+
+async def test_topics_are_made_once_as_the_table_says(kafka: str) -> None:
+    topics = (unique_topic(1), unique_topic(3))
+    assert await ensure_topics(kafka, topics=topics[:1]) == [topics[0].name]
+    assert await ensure_topics(kafka, topics=topics) == [topics[1].name]
+    assert await ensure_topics(kafka, topics=topics) == []
+    assert await ensure_topics(kafka) == [], "the table's own are there"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    made = await admin.describe_topics([topic.name for topic in (*topics, *TOPICS)])
+    await admin.close()
+    assert {one["topic"]: len(one["partitions"]) for one in made} == {t.name: t.partitions for t in (*topics, *TOPICS)}
+
+
+async def test_many_may_make_the_same_topics_at_once(kafka: str) -> None:
+    topics = (unique_topic(), unique_topic())
+    await asyncio.gather(*(ensure_topics(kafka, topics=topics) for _ in range(4)))
+    assert await ensure_topics(kafka, topics=topics) == []
+
+
+async def test_a_broker_out_of_reach_may_come_back() -> None:
+    with pytest.raises(TransientError, match=r"127\.0\.0\.1:1"):
+        await ensure_topics("127.0.0.1:1")
+
+
+async def test_lag_is_what_a_group_has_not_committed(kafka: str, send: Send) -> None:
+    topic, other = unique_topic(2), unique_topic()
+    await ensure_topics(kafka, topics=(topic, other))
+    groups = {topic.name: f"group.{topic.name}", other.name: f"group.{other.name}"}
+    assert await group_lag(kafka, groups) == 0
+    for partition in (0, 0, 0, 1):
+        await send(topic, body(1), partition=partition)
+    await send(other, body(1))
+    assert await group_lag(kafka, groups) == 5
+    assert await group_lag(kafka, {topic.name: groups[topic.name]}) == 4
+    assert await group_lag(kafka, {topic.name: groups[other.name]}) == 4
+    partition = TopicPartition(topic.name, 0)
+    reader = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=groups[topic.name], enable_auto_commit=False)
+    await reader.start()
+    reader.assign([partition])
+    await reader.commit({partition: 2})
+    await reader.stop()
+    assert await group_lag(kafka, groups) == 3
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+async def test_a_silent_consumer_with_lag_ends_its_process(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send, lag: int
+) -> None:
+    metrics = Metrics(SERVICE)
+    broker = create_broker(kafka, "silent")
+    dead_letters = DeadLetters(mongo, SERVICE, EventPublisher(broker, metrics))
+    consumers = Consumers(broker, SERVICE, "silent", metrics, dead_letters, is_transient)
+
+    async def never(_: BatchParsed) -> None:
+        raise AssertionError("the broker was not started")
+
+    consumers.on(topic, BatchParsed)(never)
+    consumers._listeners[0].joined = True
+    for _ in range(lag):
+        await send(topic, body(1))
+    ended = asyncio.Event()
+    settings = ServiceSettings(kafka=kafka, port=1, instance="silent", stall_seconds=0.8)
+    watch = asyncio.create_task(watch_consumers(settings, consumers, metrics, ended.set))
+    if lag:
+        async with asyncio.timeout(30):
+            await watch
+        assert ended.is_set()
+        assert metrics.stalled._value.get() == 1
+    else:
+        done, _ = await asyncio.wait([watch], timeout=2)
+        assert (done, ended.is_set()) == (set(), False)
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
+async def test_an_event_out_of_reach_may_arrive_later(kafka: str, topic: Topic) -> None:
+    metrics = Metrics(SERVICE)
+    broker = create_broker(kafka, "publisher")
+    await broker.start()
+    publisher = EventPublisher(broker, metrics)
+    await publisher.publish(topic, "run", event(1))
+    await publisher.publish_all(topic, [("run", event(seq)) for seq in (2, 3)])
+    with pytest.raises(TransientError):
+        await publisher.publish_raw(topic.name, "run", "e4", "x" * 300_000)
+    await broker.stop()
+    records = await read_all(kafka, topic.name)
+    assert sorted(BatchParsed.model_validate_json(record.value).seq for record in records) == [1, 2, 3]
+
+
+async def test_a_message_is_one_dead_letter_however_often_it_is_given_up(kafka: str, mongo: Mongo) -> None:
+    topic, metrics = unique_topic(), Metrics(SERVICE)
+    broker = create_broker(kafka, "dead")
+    await broker.start()
+    letters = DeadLetters(mongo, SERVICE, EventPublisher(broker, metrics))
+    at = int(datetime.now(UTC).timestamp() * 1_000)
+
+    def record(offset: int, value: bytes | None) -> ConsumerRecord[bytes | None, bytes | None]:
+        size = len(value or b"")
+        return ConsumerRecord(topic.name, 0, offset, at, 0, None, value, None, 0, size, (("a", b"\xff"),))
+
+    await letters.store(record(1, b"x" * (MAX_STORED_BYTES + 1)), "FIRST", "m" * 5_000)
+    await letters.store(record(1, b"x" * (MAX_STORED_BYTES + 1)), "SECOND", "again")
+    await letters.store(record(2, None), "OTHER", "another message")
+    await broker.stop()
+    stored = await mongo.state["dead_letters"].find(sort=[("offset", 1)]).to_list()
+    assert [(letter["offset"], letter["code"]) for letter in stored] == [(1, "FIRST"), (2, "OTHER")]
+    assert (len(stored[0]["value"]), len(stored[0]["message"])) == (MAX_STORED_BYTES, 2_000)
+    assert (stored[1]["key"], stored[1]["value"]) == (None, None)
+    assert stored[0]["headers"] == [{"name": "a", "value": b"\xff"}]
+    told = [entry for entry in await read_all(kafka, DEAD_LETTERS.name) if topic.name.encode() in entry.value]
+    assert len({entry.value for entry in told}) == 3
+    assert len({dict(entry.headers)["event-id"] for entry in told}) == 2

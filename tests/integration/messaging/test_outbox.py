@@ -1,0 +1,141 @@
+"""The outbox relay on real servers: every row once and in order, whatever fails meanwhile."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from libs.contracts.errors import TransientError
+from libs.contracts.topics import Topic
+from libs.messaging import outbox, publisher
+from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.outbox import OutboxRelay
+from libs.messaging.publisher import EventPublisher
+from libs.storage.client import Mongo
+from libs.telemetry.metrics import Metrics
+from tests.integration.messaging.conftest import unique_topic
+from tests.integration.messaging.members import SERVICE, eventually, read_all
+
+pytestmark = pytest.mark.servers
+BEGIN = datetime.now(UTC) - timedelta(minutes=1)
+
+
+async def leave(mongo: Mongo, topic: Topic, numbers: range, **changes: Any) -> None:  # noqa: ANN401
+    """Leave outbox rows, one a second."""
+    await mongo.state["outbox"].insert_many(
+        [
+            {
+                "_id": f"{topic.name}-{number}",
+                "service": SERVICE,
+                "topic": topic.name,
+                "key": "run",
+                "value": str(number),
+                "created_at": BEGIN + timedelta(seconds=number),
+                "lease_until": None,
+                **changes,
+            }
+            for number in numbers
+        ]
+    )
+
+
+async def waiting(mongo: Mongo) -> int:
+    return await mongo.state["outbox"].count_documents({})
+
+
+async def until_empty(mongo: Mongo) -> None:
+    async def check() -> bool:
+        return await waiting(mongo) == 0
+
+    await eventually(check, "the outbox is empty")
+
+
+@asynccontextmanager
+async def relaying(kafka: str, mongo: Mongo) -> AsyncGenerator[OutboxRelay]:
+    metrics = Metrics(SERVICE)
+    broker = create_broker(kafka, "relay")
+    await broker.start()
+    relay = OutboxRelay(mongo, SERVICE, metrics)
+    task = asyncio.create_task(relay.run(EventPublisher(broker, metrics)))
+    try:
+        yield relay
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await broker.stop()
+
+
+async def published(kafka: str, topic: Topic) -> list[str]:
+    return [record.value.decode() for record in await read_all(kafka, topic.name)]
+
+
+async def test_rows_leave_once_and_in_order(kafka: str, mongo: Mongo, topic: Topic) -> None:
+    await leave(mongo, topic, range(5))
+    await leave(mongo, topic, range(5, 6), service="another")
+    async with relaying(kafka, mongo) as relay:
+
+        async def one_left() -> bool:
+            return await waiting(mongo) == 1
+
+        await eventually(one_left, "all but the other service's rows have left")
+        await leave(mongo, topic, range(6, 8))
+        relay.wake()
+        await eventually(one_left, "what came later has left too")
+    records = await read_all(kafka, topic.name)
+    assert [record.value for record in records] == [b"0", b"1", b"2", b"3", b"4", b"6", b"7"]
+    assert {record.key for record in records} == {b"run"}
+    headers = dict(records[0].headers)
+    assert (headers["event-id"], headers["content-type"]) == (f"{topic.name}-0".encode(), b"application/json")
+
+
+async def test_two_relays_share_the_work(kafka: str, mongo: Mongo, topic: Topic) -> None:
+    await leave(mongo, topic, range(20))
+    async with relaying(kafka, mongo), relaying(kafka, mongo):
+        await until_empty(mongo)
+    assert sorted(map(int, await published(kafka, topic))) == list(range(20))
+
+
+async def test_a_failed_row_is_released_and_leaves_later(
+    kafka: str, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.1)
+    topic = unique_topic()
+    metrics = Metrics(SERVICE)
+    broker = create_broker(kafka, "relay")
+    await broker.start()
+    relay = OutboxRelay(mongo, SERVICE, metrics)
+    await leave(mongo, topic, range(2))
+    with pytest.raises(TransientError, match=topic.name):
+        await relay._relay_all(EventPublisher(broker, metrics))
+    await broker.stop()
+    rows = await mongo.state["outbox"].find(sort=[("created_at", 1)]).to_list()
+    assert [row["lease_until"] for row in rows] == [None, None]
+    assert metrics.outbox_oldest_seconds._value.get() > 50
+    async with relaying(kafka, mongo):
+        await ensure_topics(kafka, topics=(topic,))
+        await until_empty(mongo)
+    assert sorted(set(await published(kafka, topic))) == ["0", "1"]
+
+
+async def test_what_a_dead_relay_held_leaves_when_its_lease_ends(
+    kafka: str, mongo: Mongo, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.1)
+    now = datetime.now(UTC)
+    await leave(mongo, topic, range(1), lease_until=now - timedelta(seconds=1))
+    await leave(mongo, topic, range(1, 2), lease_until=now + timedelta(hours=1))
+    await leave(mongo, topic, range(2, 3))
+    async with relaying(kafka, mongo):
+
+        async def one_left() -> bool:
+            return await waiting(mongo) == 1
+
+        await eventually(one_left, "the row of the living relay alone is left")
+        assert await published(kafka, topic) == ["0", "2"]
+        await mongo.state["outbox"].update_one({}, {"$set": {"lease_until": now}})
+        await until_empty(mongo)
+    assert await published(kafka, topic) == ["0", "2", "1"]
