@@ -20,9 +20,6 @@ from libs.storage.settings import MongoSettings
 from services.gateway.app import create_app
 from services.gateway.authentication import ApiKeys, new_key
 from services.gateway.settings import GatewaySettings
-from tests.integration.writer.conftest import mongodb_uri
-
-__all__ = ["mongodb_uri"]
 
 MAX_UPLOAD_BYTES = 3_000_000
 WAIT_SECONDS = 0.4
@@ -35,14 +32,14 @@ def unused_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mongo_settings(mongodb_uri: str) -> MongoSettings:
     """Two databases of these tests' own."""
     name = f"gateway{uuid4().hex[:12]}"
     return MongoSettings(mongodb=SecretStr(mongodb_uri), database=name, target_database=f"{name}_data")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def mongo(mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
     """The databases, with every index."""
     await provision_mongodb(mongo_settings)
@@ -51,7 +48,7 @@ async def mongo(mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
     await mongo.client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def app(mongo: Mongo, mongo_settings: MongoSettings) -> AsyncIterator[Litestar]:
     """The gateway, started."""
     del mongo
