@@ -65,7 +65,7 @@ async def ensure_topics(kafka: str, *, topics: tuple[Topic, ...] = TOPICS, repli
         ]
         if refused:
             raise TransientError(f"topics not created: {refused}")
-        return [topic.name for topic in missing]
+        return [name for name, code in errors if not code]
     except (KafkaError, OSError) as error:
         raise TransientError(f"Kafka at {kafka}: {error}") from error
     finally:

@@ -89,26 +89,29 @@ class _Commits:
     in_flight: int = 0
     last_activity: float = field(default_factory=time.monotonic)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    committing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def add(self, record: Record) -> None:
         self.done[TopicPartition(record.topic, record.partition)] = record.offset + 1
         self.changed.set()
 
     async def flush(self) -> None:
-        offsets, self.done = self.done, {}
-        if not offsets:
-            return
-        try:
-            await self.consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError) as error:
-            # The partition is somebody else's by now; they redo the message and find its effect.
-            logger.info("commit.superseded", error=str(error))
-        except KafkaError as error:
-            logger.warning("commit.failed", error=str(error))
-            for partition, offset in offsets.items():
-                self.done.setdefault(partition, offset)
-            await asyncio.sleep(1)
-            self.changed.set()
+        """Commit what is done; returns once a commit that was under way has ended too."""
+        async with self.committing:
+            offsets, self.done = self.done, {}
+            if not offsets:
+                return
+            try:
+                await self.consumer.commit(offsets)
+            except (CommitFailedError, IllegalStateError) as error:
+                # The partition is somebody else's by now; they redo the message and find its effect.
+                logger.info("commit.superseded", error=str(error))
+            except KafkaError as error:
+                logger.warning("commit.failed", error=str(error))
+                for partition, offset in offsets.items():
+                    self.done.setdefault(partition, offset)
+                await asyncio.sleep(1)
+                self.changed.set()
 
 
 class _DrainOnRevoke(ConsumerRebalanceListener):

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo.errors import AutoReconnect
 
 from libs.contracts.errors import PermanentError, TransientError
@@ -83,6 +84,27 @@ async def test_a_restart_repeats_what_was_not_committed_and_nothing_else(
         await until_committed(kafka, topic, {0: 4})
     assert again == [3, 4]
     assert begun == [1, 2, 3]
+
+
+async def test_the_end_waits_for_a_commit_under_way(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = AIOKafkaConsumer.commit
+    begun = asyncio.Event()
+
+    async def slow(reader: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
+        begun.set()
+        await asyncio.sleep(0.3)
+        await commit(reader, offsets)
+
+    async def handler(_: BatchParsed) -> None:
+        return
+
+    monkeypatch.setattr(AIOKafkaConsumer, "commit", slow)
+    await send(topic, body(1))
+    async with member(kafka, mongo, topic, handler):
+        await begun.wait()
+    assert await committed(kafka, topic) == {0: 1}
 
 
 @pytest.mark.parametrize("error", [TransientError("not now"), AutoReconnect("election")], ids=["ours", "mongodb's"])
