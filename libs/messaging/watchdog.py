@@ -40,11 +40,14 @@ async def group_lag(kafka: str, groups: Mapping[str, str]) -> int:
             for description in await admin.describe_topics(sorted(groups))
             for partition in description["partitions"]
         ]
+
+        def of(topic: str) -> list[TopicPartition]:
+            return [partition for partition in partitions if partition.topic == topic]
+
         committed = {
             partition: entry.offset
             for topic, group in groups.items()
-            for partition, entry in (await admin.list_consumer_group_offsets(group)).items()
-            if partition.topic == topic
+            for partition, entry in (await admin.list_consumer_group_offsets(group, partitions=of(topic))).items()
         }
         begin = await reader.beginning_offsets(partitions)
         end = await reader.end_offsets(partitions)

@@ -73,12 +73,21 @@ class TemplateDocument(StateDocument):
 
 
 class StoredFile(BaseModel):
-    """The uploaded file: GridFS id, display name, size in bytes and SHA-256 in hex."""
+    """The uploaded file.
+
+    Attributes:
+        id: its GridFS id.
+        name: for display only.
+        size: in bytes.
+        sha256: in hexadecimal.
+        ascii_only: no byte is above 127, so that the parser need not look for one.
+    """
 
     id: str
     name: str
     size: int
     sha256: str
+    ascii_only: bool = False
 
 
 class ParseProgress(BaseModel):

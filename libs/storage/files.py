@@ -48,6 +48,7 @@ class FileStore:
         file_id = ObjectId()
         digest = hashlib.sha256()
         size = 0
+        ascii_only = True
         chunks = self.mongo.state[f"{BUCKET}.chunks"]
         under_way: deque[asyncio.Task[object]] = deque()
         try:
@@ -55,6 +56,7 @@ class FileStore:
             async for chunk in _in_chunks(_limited(content, max_bytes)):
                 digest.update(chunk)
                 size += len(chunk)
+                ascii_only = ascii_only and chunk.isascii()
                 document = {"files_id": file_id, "n": number, "data": chunk}
                 under_way.append(asyncio.create_task(chunks.insert_one(document)))
                 number += 1
@@ -75,7 +77,7 @@ class FileStore:
             await asyncio.gather(*under_way, return_exceptions=True)
             await chunks.delete_many({"files_id": file_id})
             raise
-        return StoredFile(id=str(file_id), name=name, size=size, sha256=digest.hexdigest())
+        return StoredFile(id=str(file_id), name=name, size=size, sha256=digest.hexdigest(), ascii_only=ascii_only)
 
     async def chunks(self, file: StoredFile) -> AsyncIterator[bytes]:
         """The file's bytes, 1 MiB at a time.

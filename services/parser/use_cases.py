@@ -110,7 +110,8 @@ class ParseRun:
         async for chunk in self._files.chunks(run.file):
             sample += chunk[: SAMPLE_BYTES - len(sample)]
             encoding = detector.feed(chunk)
-            if encoding is not None and len(sample) == min(SAMPLE_BYTES, run.file.size):
+            known = encoding is not None or run.file.ascii_only
+            if known and len(sample) == min(SAMPLE_BYTES, run.file.size):
                 break
         return await asyncio.to_thread(
             detect_plan,

@@ -204,9 +204,7 @@ class WriteBatch:
         run = work.run
         assert run.template.upsert_key is not None
         keys = await asyncio.to_thread(upsert_keys, work.table, run.template)
-        existing = await find_by_keys(
-            run.target, run.tenant_id, run.template.upsert_key, keys, run.compared, session
-        )
+        existing = await find_by_keys(run.target, run.tenant_id, run.template.upsert_key, keys, run.compared, session)
         return await asyncio.to_thread(
             plan_batch, work.table, existing, run.template, run.file_fields, run.id, written_at
         )

@@ -1,8 +1,10 @@
 """The types of fields: what their text must look like, and the value that comes out of it."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 import polars as pl
 
@@ -33,6 +35,8 @@ MAX_EMAIL_CHARS = 254
 NUMBER_PATTERN = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 # Up to 15 significant digits survive the way into a double and back (IEEE 754, DBL_DIG).
 _SURELY_EXACT_CHARS = 15
+_MOST_DIGITS_OF_A_DOUBLE = 767
+_FRACTION_OR_EXPONENT = re.compile("[.eE]")
 _SMALLEST_NORMAL = 2.2250738585072014e-308
 
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
@@ -136,16 +140,15 @@ def _integer(name: str, text: pl.Expr, let: _Let) -> Conversion:
 def _number(name: str, text: pl.Expr, let: _Let) -> Conversion:
     """An integer within int64 stays one; any other number becomes a double that holds all its digits.
 
-    A double holds them if the shortest text that reads back as the same double has the same
-    significant digits. That is certain up to 15 digits, so only longer texts are compared, and numbers so
-    small that a double has fewer digits left.
+    A double holds them if it prints as the same number, in its shortest form or with as many significant
+    digits: so what other programs print of a double (``48.053808600000004``) passes, and 20 digits of pi do
+    not. That is certain up to 15 digits, so only longer texts are compared, and numbers so small that a
+    double has fewer digits left.
     """
     whole, rest, grammatical = _whole_number(text, let)
     double = let(pl.when(grammatical).then(rest.cast(pl.Float64, strict=False)))
     doubtful = let((rest.str.len_bytes() > _SURELY_EXACT_CHARS) | (double.abs() < _SMALLEST_NORMAL))
-    written = let(pl.when(doubtful).then(rest))
-    stored = let(pl.when(doubtful).then(double))
-    lossy = (_digits(written) != _digits(stored.cast(pl.String))) | ~written.str.contains("[.eE]")
+    lossy = pl.when(grammatical & doubtful).then(rest).map_batches(_loses_digits, return_dtype=pl.Boolean)
     out_of_range = let(grammatical & (double.is_infinite() | lossy.fill_null(value=False)))
     decimal = let(pl.when(~out_of_range).then(double))
     checks = (
@@ -173,14 +176,25 @@ def _whole_number(text: pl.Expr, let: _Let) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     return whole, rest, let(rest.str.contains(NUMBER_PATTERN))
 
 
-def _digits(number: pl.Expr) -> pl.Expr:
-    """The significant digits of a number's text, without zeros at either end."""
-    return (
-        number.str.replace("[eE].*$", "")
-        .str.replace_all("[^0-9]", "")
-        .str.strip_chars_start("0")
-        .str.strip_chars_end("0")
-    )
+def _loses_digits(texts: pl.Series) -> pl.Series:
+    """Whether a double cannot hold all digits of a number's text; false for null."""
+    lossy = [text for text in texts.drop_nulls().unique().to_list() if _is_lossy(text)]
+    return texts.is_in(lossy).fill_null(value=False)
+
+
+def _is_lossy(text: str) -> bool:
+    double = float(text)
+    if not (math.isfinite(double) and _FRACTION_OR_EXPONENT.search(text)):
+        return True  # Too great, or an integer beyond int64: as a double it would no longer be one.
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        return True  # An exponent beyond all reason.
+    digits = len("".join(map(str, exact.as_tuple().digits)).rstrip("0"))
+    if digits > _MOST_DIGITS_OF_A_DOUBLE:
+        return True
+    # The shortest text may be a rounding up where that with so many digits rounds to even.
+    return exact not in (Decimal(repr(double)), Decimal(f"{double:.{max(digits, 1) - 1}e}"))
 
 
 def _date(field: TemplateField, text: pl.Expr, let: _Let) -> Conversion:
