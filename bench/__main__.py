@@ -48,9 +48,7 @@ def main() -> int:
         progress.console.print(f"[red]{escape(str(error))}[/]")
         return 1
     except RowsLostError as error:
-        progress.console.print(
-            f"[red]Rows are not accounted for: {escape(str(error))}[/]\nLogs: {directory / 'logs'}"
-        )
+        progress.console.print(f"[red]Rows are not accounted for: {escape(str(error))}[/]\nLogs: {directory / 'logs'}")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -67,13 +65,9 @@ def _end(*_: object) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Rowdock on this machine.")
     rows = os.environ.get("ROWS") or None
-    parser.add_argument(
-        "--rows", type=int, default=rows, help="rows of contacts (ROWS); then flights are left out"
-    )
+    parser.add_argument("--rows", type=int, default=rows, help="rows of contacts (ROWS); then flights are left out")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--scale", default=os.environ.get("SCALE", ""), help='instances (SCALE); by default "writer=2"'
-    )
+    parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help='instances (SCALE); by default "writer=2"')
     arguments = parser.parse_args()
     if arguments.rows is not None and not 100 <= arguments.rows <= 9_999_999:
         parser.error("ROWS is a number from 100 to 9999999")
@@ -82,9 +76,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _measure(
-    stack: Stack, arguments: argparse.Namespace, scale: dict[str, int], progress: Progress
-) -> dict[str, Any]:
+def _measure(stack: Stack, arguments: argparse.Namespace, scale: dict[str, int], progress: Progress) -> dict[str, Any]:
     names = ("contacts", "flights") if arguments.rows is None else ("contacts",)
     with Gateway(stack.gateway, stack.api_key) as gateway:
         bench = Bench(stack, gateway, DATA, OUT, progress)

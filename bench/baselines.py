@@ -76,9 +76,7 @@ def measure_limit(target: Target, records: Path, rows: int) -> Effort:
     with ProcessPoolExecutor(
         LIMIT_PROCESSES, context, initializer=_remember, initargs=(context.Barrier(LIMIT_PROCESSES),)
     ) as pool:
-        shares = [
-            pool.submit(_insert_share, target, records, rows, index) for index in range(LIMIT_PROCESSES)
-        ]
+        shares = [pool.submit(_insert_share, target, records, rows, index) for index in range(LIMIT_PROCESSES)]
         done = [share.result() for share in shares]
     seconds = max(share.ended for share in done) - min(share.started for share in done)
     return Effort(seconds, sum(share.processor_seconds for share in done))
@@ -129,11 +127,7 @@ def _share_of_batches(records: Path, index: int) -> list[Documents]:
             batches.append(batch)
     # A small file may have fewer batches than there are processes.
     half = len(batches[0]) // LIMIT_PROCESSES
-    return (
-        batches[index::LIMIT_PROCESSES]
-        if len(batches) > 1
-        else [batches[0][index * half : (index + 1) * half]]
-    )
+    return batches[index::LIMIT_PROCESSES] if len(batches) > 1 else [batches[0][index * half : (index + 1) * half]]
 
 
 def _endless(batches: list[Documents], count: int) -> Iterator[Documents]:
@@ -162,9 +156,7 @@ def _insert_batch(
 def _script(target: Target, file: Path) -> Effort:
     with MongoClient[dict[str, Any]](target.uri) as client:
         client.admin.command("ping")
-        collection = client[target.database].get_collection(
-            target.collection, write_concern=WriteConcern("majority")
-        )
+        collection = client[target.database].get_collection(target.collection, write_concern=WriteConcern("majority"))
         started, processor = time.monotonic(), _processor_seconds()
         with pd.read_csv(file, chunksize=BLOCK_ROWS) as blocks:
             for block in blocks:

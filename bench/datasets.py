@@ -48,9 +48,7 @@ def dataset(name: str, folder: Path, rows: int) -> Dataset:
         file = _made(folder / "flights.csv", _write_flights)
         return Dataset(name, file, FLIGHTS_ROWS, 0, _FLIGHTS)
     file = _made(folder / f"contacts-{rows}.csv", lambda draft: _write_contacts(draft, rows))
-    rejected = sum(
-        (rows - first) // BAD_EVERY + 1 for first in (BAD_EMAIL_ROW, BAD_NUMBER_ROW) if rows >= first
-    )
+    rejected = sum((rows - first) // BAD_EVERY + 1 for first in (BAD_EMAIL_ROW, BAD_NUMBER_ROW) if rows >= first)
     return Dataset(name, file, rows, rejected, _CONTACTS)
 
 

@@ -28,9 +28,7 @@ class Gateway:
         """Upload a file, streaming; the run."""
         with file.open("rb") as content:
             form = {"template_id": template_id}
-            return self._checked(
-                self._http.post("/imports/upload", data=form, files={"file": (file.name, content)})
-            )
+            return self._checked(self._http.post("/imports/upload", data=form, files={"file": (file.name, content)}))
 
     def run(self, run_id: str) -> dict[str, Any]:
         """The run as it is now."""

@@ -77,14 +77,11 @@ def _pause(clock: float) -> None:
     time.sleep(min(max(elapsed * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE))
 
 
-def _phases(
-    run: dict[str, Any], began: datetime, parsed_at: datetime | None, ended: datetime
-) -> dict[str, float]:
+def _phases(run: dict[str, Any], began: datetime, parsed_at: datetime | None, ended: datetime) -> dict[str, float]:
     if run["status"] != "completed":
         return {}
     created, validated, executing, finished = (
-        datetime.fromisoformat(run[name])
-        for name in ("created_at", "validated_at", "executing_at", "finished_at")
+        datetime.fromisoformat(run[name]) for name in ("created_at", "validated_at", "executing_at", "finished_at")
     )
     # A small file is parsed and validated between two looks.
     parsed = min(parsed_at or validated, validated)
@@ -101,9 +98,7 @@ def check_conservation(stack: Stack, run: dict[str, Any], expected: Dataset) -> 
         RowsLostError: they differ, or the run did not complete.
     """
     with MongoClient[dict[str, Any]](stack.mongodb) as client:
-        records = client[stack.target_database][run["target_resource"]].count_documents(
-            {"_import.run_id": run["id"]}
-        )
+        records = client[stack.target_database][run["target_resource"]].count_documents({"_import.run_id": run["id"]})
         rejections = client[stack.database]["rejected_records"].count_documents({"run_id": run["id"]})
     found = {
         "status": run["status"],
@@ -124,7 +119,5 @@ def check_conservation(stack: Stack, run: dict[str, Any], expected: Dataset) -> 
         "rejected records": expected.rejected,
     }
     if found != wanted:
-        wrong = ", ".join(
-            f"{key} {found[key]}, not {wanted[key]}" for key in wanted if found[key] != wanted[key]
-        )
+        wrong = ", ".join(f"{key} {found[key]}, not {wanted[key]}" for key in wanted if found[key] != wanted[key])
         raise RowsLostError(f"run {run['id']} of {expected.file.name}: {wrong}; error: {run['error']}")

@@ -45,9 +45,7 @@ class Bench:
             self.progress.step(f"{SMALL_IMPORTS} imports of {SMALL_ROWS} rows"),
         ):
             template = self._template(small, target)
-            imports = [
-                import_file(self.stack, self.gateway, template, small.file) for _ in range(SMALL_IMPORTS + 2)
-            ]
+            imports = [import_file(self.stack, self.gateway, template, small.file) for _ in range(SMALL_IMPORTS + 2)]
             for one in imports:
                 check_conservation(self.stack, one.run, small)
             return [one.seconds for one in imports[2:]]

@@ -49,9 +49,7 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     console.print(cost)
     largest = max(peak for name, peak in result["rss_mb"].items() if name in SERVICES)
     ratio = result["ratio"]
-    _verdict(
-        console, f"ratio {ratio:.2f}: at least {RATIO_WANTED}, goal {RATIO_GOAL}", holds=ratio >= RATIO_WANTED
-    )
+    _verdict(console, f"ratio {ratio:.2f}: at least {RATIO_WANTED}, goal {RATIO_GOAL}", holds=ratio >= RATIO_WANTED)
     memory = f"largest service {largest:.0f} MiB: at most {MEMORY_WANTED_MB}"
     _verdict(console, memory, holds=largest <= MEMORY_WANTED_MB)
     counts = f"{result['written']:,} written, {result['rejected']:,} rejected"
@@ -60,9 +58,7 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
 
 def show_small(console: Console, seconds: float, broker: str) -> None:
     """Print how long an import of a few rows takes."""
-    text = (
-        f"10 rows on an idle stack, upload to completed: {seconds:.2f} s on {broker}, median of 20: under 1 s"
-    )
+    text = f"10 rows on an idle stack, upload to completed: {seconds:.2f} s on {broker}, median of 20: under 1 s"
     _verdict(console, text, holds=seconds < SMALL_WANTED_SECONDS)
 
 
