@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
-FAULTS ?= tests/faults -m faults
-TESTS  ?=
+FAULT_ROWS ?= 100000
+FAULTS     ?= tests/faults
+TESTS      ?= -m "not faults or pick"
 
 # Variables given on make's command line reach the programs as environment: BROKER, SCALE and ROWS need nothing here.
 
@@ -47,8 +48,8 @@ test: $(STAMP) ## Run all tests, on real servers, with a few of the faults
 test-unit: $(STAMP) ## Run the tests that need no servers
 	$(BIN)/python -m pytest tests/unit
 
-faults: $(STAMP) ## Kill and starve everything, everywhere
-	$(BIN)/python -m pytest $(FAULTS)
+faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run
+	FAULT_ROWS=$(FAULT_ROWS) $(BIN)/python -m pytest -v $(FAULTS)
 
 bench: $(STAMP) ## Measure against the limit of the database and a pandas script
 	@$(BIN)/python -m bench
