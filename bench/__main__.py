@@ -67,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     rows = os.environ.get("ROWS") or None
     parser.add_argument("--rows", type=int, default=rows, help="rows of contacts (ROWS); then flights are left out")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help='instances (SCALE); by default "validator=2 writer=2"')
+    parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help='SCALE; by default "validator=2 writer=2"')
     arguments = parser.parse_args()
     if arguments.rows is not None and not 100 <= arguments.rows <= 9_999_999:
         parser.error("ROWS is a number from 100 to 9999999")
