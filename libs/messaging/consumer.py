@@ -32,6 +32,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from libs.contracts.errors import PermanentError, UndecodableMessageError
 from libs.contracts.events import Event
 from libs.contracts.topics import Topic
+from libs.messaging.cancellation import end_tasks
 from libs.messaging.dead_letters import DeadLetters
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
@@ -330,9 +331,7 @@ class Consumers:
             logger.warning("stop.not_drained")
         for commits in self._commits.values():
             await commits.flush()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
 
     def group(self, topic: str) -> str:
         """Name of the consumer group that all processes of this service form for a topic."""

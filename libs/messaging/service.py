@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
 from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.cancellation import end_tasks
 from libs.messaging.consumer import Consumers
 from libs.messaging.dead_letters import DeadLetters
 from libs.messaging.outbox import OutboxRelay
@@ -115,9 +116,7 @@ async def running(loops: Sequence[Background]) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
 
 
 def end_process() -> None:

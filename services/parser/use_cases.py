@@ -12,6 +12,7 @@ from libs.contracts.ids import batch_id, event_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
 from libs.contracts.topics import BATCH_PARSED, RUN_SUBMITTED
+from libs.messaging.cancellation import end_tasks
 from libs.messaging.publisher import EventPublisher
 from libs.storage.documents import RunDocument
 from libs.storage.files import FileStore
@@ -135,8 +136,7 @@ class ParseRun:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks([task])
 
 
 def _deciding(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -15,6 +15,7 @@ from libs.contracts.events import BatchParsed, Event
 from libs.contracts.ids import event_id, rejected_id
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED
+from libs.messaging.cancellation import end_tasks
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
@@ -229,8 +230,7 @@ class Barrier:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks([task])
             await self._ledger.leave_barrier(run_id, self._owner)
 
     async def _verdicts(self, run: _Run, rows: int) -> dict[int, Verdict]:

@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
 from libs.contracts.events import RunStatusChanged
+from libs.messaging.cancellation import end_tasks
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.webhooks.delivery_store import DeliveryStore, Receiver
@@ -214,9 +215,7 @@ class SendDeliveries:
     async def _finish(self) -> None:
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=DRAIN_SECONDS)
-        for task in self._attempts:
-            task.cancel()
-        await asyncio.gather(*self._attempts, return_exceptions=True)
+        await end_tasks(self._attempts)
 
 
 def _log(delivery: Delivery, update: DeliveryUpdate, *, recorded: bool) -> None:

@@ -12,6 +12,7 @@ from libs.contracts.errors import TransientError
 from libs.contracts.topics import Topic
 from libs.messaging import outbox, publisher
 from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.cancellation import end_tasks
 from libs.messaging.outbox import OutboxRelay
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Mongo
@@ -63,8 +64,7 @@ async def relaying(kafka: str, mongo: Mongo) -> AsyncGenerator[OutboxRelay]:
     try:
         yield relay
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks([task])
         await broker.stop()
 
 

@@ -19,6 +19,7 @@ from libs.contracts.events import RunCounts, RunStatusChanged
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import Template, TemplateField
 from libs.contracts.topics import RUN_EVENTS
+from libs.messaging.cancellation import end_tasks
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import RunDocument, StoredFile, WebhookDelivery
 from libs.storage.ledger import Ledger
@@ -161,8 +162,7 @@ async def at_work(sender: SendDeliveries) -> AsyncIterator[asyncio.Task[None]]:
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks([task])
 
 
 def in_turn(*scripts: Script) -> Script:
