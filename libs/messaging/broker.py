@@ -27,7 +27,7 @@ def create_broker(kafka: str, client_id: str) -> KafkaBroker:
         max_request_size=MAX_MESSAGE_BYTES,
         request_timeout_ms=10_000,
         retry_backoff_ms=100,
-        metadata_max_age_ms=30_000,
+        metadata_max_age_ms=10_000,
         allow_auto_create_topics=False,
         graceful_timeout=45.0,
         logger=logging.getLogger("faststream"),

@@ -42,7 +42,8 @@ UNFORESEEN_RETRY_SECONDS = 5.0
 HAND_BACK_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 STOP_SECONDS = 40.0
-SESSION_MS = 10_000
+SESSION_MS = 8_000
+"""A killed process keeps its partitions for so long; a stopped one gives them up at once."""
 
 EventT = TypeVar("EventT", bound=Event)
 Record = ConsumerRecord[Any, Any]
@@ -140,7 +141,6 @@ class Consumers:
     """All consumers of a service, registered on its broker before it starts.
 
     Args:
-        instance: name of the process, unlike that of any other that is alive.
         is_transient: whether an error of the storage may pass.
     """
 
@@ -148,14 +148,12 @@ class Consumers:
         self,
         broker: KafkaBroker,
         service: str,
-        instance: str,
         metrics: Metrics,
         dead_letters: DeadLetters,
         is_transient: Callable[[BaseException], bool],
     ) -> None:
         self._broker = broker
         self._service = service
-        self._instance = instance
         self._metrics = metrics
         self._dead_letters = dead_letters
         self._is_transient = is_transient
@@ -188,8 +186,6 @@ class Consumers:
                 self._broker.subscriber(
                     topic.name,
                     group_id=self.group(topic.name),
-                    # A static member that comes back within its session gets its partitions at once.
-                    group_instance_id=f"{self._instance}.{topic.name}.{worker}",
                     ack_policy=AckPolicy.MANUAL,
                     auto_offset_reset="earliest",
                     no_reply=True,

@@ -88,7 +88,6 @@ async def open_backbone(
         consumers = Consumers(
             broker,
             service,
-            settings.instance,
             metrics,
             DeadLetters(mongo, service, publisher),
             is_transient,

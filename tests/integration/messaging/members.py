@@ -99,7 +99,7 @@ async def member(
     broker = create_broker(kafka, instance)
     broker.config.broker_config.graceful_timeout = 1.0  # seconds that a test's stuck handler may hold the end up
     publisher = EventPublisher(broker, metrics)
-    consumers = Consumers(broker, SERVICE, instance, metrics, DeadLetters(mongo, SERVICE, publisher), is_transient)
+    consumers = Consumers(broker, SERVICE, metrics, DeadLetters(mongo, SERVICE, publisher), is_transient)
     consumers.on(topic, BatchParsed)(handler)
     await broker.start()
     try:

@@ -89,7 +89,7 @@ async def test_a_silent_consumer_with_lag_ends_its_process(
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, "silent")
     dead_letters = DeadLetters(mongo, SERVICE, EventPublisher(broker, metrics))
-    consumers = Consumers(broker, SERVICE, "silent", metrics, dead_letters, is_transient)
+    consumers = Consumers(broker, SERVICE, metrics, dead_letters, is_transient)
 
     async def never(_: BatchParsed) -> None:
         raise AssertionError("the broker was not started")
