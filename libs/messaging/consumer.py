@@ -191,7 +191,7 @@ class Consumers:
                     no_reply=True,
                     max_poll_interval_ms=1_800_000,
                     session_timeout_ms=SESSION_MS,
-                    heartbeat_interval_ms=1_000,
+                    heartbeat_interval_ms=300,
                     rebalance_timeout_ms=30_000,
                     max_partition_fetch_bytes=8 * 1024 * 1024,
                     fetch_max_wait_ms=500,
