@@ -114,7 +114,7 @@ ROW = b"S1,Anna,anna@example.com,1.5,2024-01-01\n"
         pytest.param(HEADER, "completed", None, 0, id="header only"),
         pytest.param(HEADER + ROW, "completed", None, 1, id="one row"),
         pytest.param(b"sku\nS1\n", "failed", "MISSING_COLUMNS", 0, id="one column"),
-        pytest.param(b"PK\x03\x04" + bytes(100), "failed", "NOT_TEXT", 0, id="a zip"),
+        pytest.param(bytes(range(256)) * 3, "failed", "UNKNOWN_ENCODING", 0, id="no text"),
         pytest.param(HEADER + b'S1,"Anna\n', "failed", "UNTERMINATED_QUOTE", 0, id="unterminated quote"),
         pytest.param(
             HEADER.strip() + b"," + b",".join(b"x%d" % n for n in range(5_000)) + b"\n" + ROW.strip() + b",1" * 5_000,
@@ -141,6 +141,15 @@ def test_odd_files_end_with_a_clear_reason(
     assert run["total_rows"] == rows
     assert run["written_count"] + run["rejected_count"] + run["skipped_count"] == rows
     oracle.assert_nothing_left(oracle.settled(run["id"]))
+
+
+def test_a_lying_extension_is_refused_at_the_door(gateway: GatewayClient, resource: str) -> None:
+    template_id = gateway.create_template(planted_template(resource))["id"]
+    answer = gateway.http.post(
+        "/imports/upload", data={"template_id": template_id}, files={"file": ("rows.csv", b"PK\x03\x04" + bytes(100))}
+    )
+    assert answer.status_code == 415
+    assert answer.json()["code"] == "NOT_CSV"
 
 
 def test_a_key_that_another_template_made_unique_is_rejected_row_by_row(
