@@ -376,7 +376,12 @@ def test_every_service_is_told_to_leave_under_load(
 ) -> None:
     def terminate() -> None:
         for name in ("parser-1", "validator-1", "writer-1", "validator-2", "writer-2", "webhooks-1", "gateway-1"):
+            before = stack.supervisor.processes()[name].pid
             stack.supervisor.kill(name, signal.SIGTERM)
+            eventually(
+                lambda name=name, before=before: stack.supervisor.processes()[name].pid not in {0, before},
+                f"{name} left and was started again",
+            )
             stack.wait_ready([name])
 
     run_id = drive(gateway, template_id, planted, terminate)
