@@ -4,9 +4,9 @@ Every change of a run's status is one transaction of a compare-and-set on ``{_id
 and the outbox rows that tell of it. Completion is derived from the batches, never counted up
 (DESIGN section 3), by ``Ledger.maybe_advance``, which anyone may call any number of times.
 
-A run is stopped (failed or cancelled) in two steps: ``request_stop`` bumps the epoch, after which no
-effect of the old epoch can commit; ``finish_stop`` closes the open batches and only then reports
-the terminal status. So a run reported as cancelled makes no further change.
+A run is stopped (failed or cancelled) in two steps: after ``request_stop`` it can only end that way;
+``finish_stop`` closes the open batches, after which no effect of theirs can commit, and only then
+reports the terminal status. So a run reported as cancelled makes no further change.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
