@@ -1,7 +1,5 @@
 """Errors named by what to do about them, not by the module they come from."""
 
-from dataclasses import dataclass
-
 
 class RowdockError(Exception):
     """Root of every error that Rowdock raises on purpose."""
@@ -34,11 +32,3 @@ class UndecodableMessageError(PermanentError):
 
 class FileRefusedError(PermanentError):
     """The file as a whole cannot be imported; the run fails with this code and detail."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailure:
-    """Why a run failed, as stored on the run and shown to its owner."""
-
-    code: str
-    message: str

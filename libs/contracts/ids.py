@@ -7,9 +7,6 @@ import hashlib
 import struct
 from typing import NewType
 
-OrganizationId = NewType("OrganizationId", str)
-TemplateId = NewType("TemplateId", str)
-RunId = NewType("RunId", str)
 BatchId = NewType("BatchId", str)
 
 RECORD_ROW_BYTES = 4

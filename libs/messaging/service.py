@@ -124,7 +124,7 @@ def end_process() -> None:
     asyncio.get_running_loop().call_later(EXIT_GRACE_SECONDS, os._exit, 1)
 
 
-async def repeat(seconds: float, step: Callable[[], Awaitable[None]], name: str) -> None:
+async def repeat(seconds: float, step: Callable[[], Awaitable[object]], name: str) -> None:
     """Call ``step`` every ``seconds`` until cancelled, outliving faults of the servers."""
     while True:
         await asyncio.sleep(seconds)
@@ -132,6 +132,16 @@ async def repeat(seconds: float, step: Callable[[], Awaitable[None]], name: str)
             await step()
         except (TransientError, PyMongoError, KafkaError) as error:
             logger.warning("background.waiting", loop=name, error=f"{type(error).__name__}: {error}")
+
+
+@asynccontextmanager
+async def repeating(seconds: float, step: Callable[[], Awaitable[object]], name: str) -> AsyncGenerator[None]:
+    """``repeat`` for the length of a block: a lease that the block needs is kept alive by it."""
+    task = asyncio.create_task(repeat(seconds, step, name))
+    try:
+        yield
+    finally:
+        await end_tasks([task])
 
 
 def standard_loops(backbone: Backbone) -> list[Background]:

@@ -2,8 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from libs.contracts.errors import PermanentError
@@ -12,8 +11,8 @@ from libs.contracts.ids import batch_id, event_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
 from libs.contracts.topics import BATCH_PARSED, RUN_SUBMITTED
-from libs.messaging.cancellation import end_tasks
 from libs.messaging.publisher import EventPublisher
+from libs.messaging.service import repeating
 from libs.storage.documents import RunDocument
 from libs.storage.files import FileStore
 from libs.storage.ledger import Ledger, NewBatch
@@ -66,7 +65,8 @@ class ParseRun:
             return
         failpoint("parser.begun")
         try:
-            async with self._kept_alive(run):
+            lease = self._settings.parse_lease_seconds
+            async with repeating(lease / 3, lambda: self._ledger.extend_parse(run, lease), "parse lease"):
                 await self._parse(run)
         except ParseLostError:
             return
@@ -124,19 +124,6 @@ class ParseRun:
             batch_bytes=self._settings.batch_bytes,
             limits=self._limits,
         )
-
-    @asynccontextmanager
-    async def _kept_alive(self, run: RunDocument) -> AsyncGenerator[None]:
-        async def extend() -> None:
-            while True:
-                await asyncio.sleep(self._settings.parse_lease_seconds / 3)
-                await self._ledger.extend_parse(run, self._settings.parse_lease_seconds)
-
-        task = asyncio.create_task(extend())
-        try:
-            yield
-        finally:
-            await end_tasks([task])
 
 
 def _deciding(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +16,8 @@ from libs.contracts.events import BatchParsed, Event
 from libs.contracts.ids import event_id, rejected_id
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED
-from libs.messaging.cancellation import end_tasks
 from libs.messaging.publisher import EventPublisher
+from libs.messaging.service import repeating
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
 from libs.storage.ledger import Ledger, Stage
@@ -221,16 +222,11 @@ class Barrier:
 
     @asynccontextmanager
     async def _kept(self, run_id: str, lease: float) -> AsyncGenerator[None]:
-        async def extend() -> None:
-            while True:
-                await asyncio.sleep(lease / 3)
-                await self._ledger.take_barrier(run_id, self._owner, lease)
-
-        task = asyncio.create_task(extend())
+        extend = partial(self._ledger.take_barrier, run_id, self._owner, lease)
         try:
-            yield
+            async with repeating(lease / 3, extend, "barrier lease"):
+                yield
         finally:
-            await end_tasks([task])
             await self._ledger.leave_barrier(run_id, self._owner)
 
     async def _verdicts(self, run: _Run, rows: int) -> dict[int, Verdict]:
