@@ -3,23 +3,54 @@
 A repeated parse reads the plan instead of deciding again, and so cuts identical batches.
 """
 
+from typing import Any, Literal
+
 from pydantic import BaseModel, ConfigDict
 
-PARSER_VERSION = 1
+from libs.contracts.templates import DateOrder, DecimalStyle
+
+PARSER_VERSION = 2
+
+
+class ColumnMatch(BaseModel):
+    """How the column of a field was found.
+
+    Attributes:
+        method: ``given`` by the upload or by position, or found by an ``exact``, ``normalised``, ``alias`` or
+            ``fuzzy`` comparison of names.
+        confidence: from 0 to 1; 1 where nothing was guessed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    method: Literal["given", "exact", "normalised", "alias", "fuzzy"]
+    confidence: float
 
 
 class ParsePlan(BaseModel):
     """Everything that decides which cells a file has and where its batches are cut.
 
     Attributes:
+        file_type: name of the format that reads the file.
         encoding: Python codec name that decodes the file after its byte order mark.
         bom_bytes: length of the byte order mark to drop, in bytes.
         delimiter: one character.
         skip_rows: physical records dropped before the header.
         has_header: whether the first record after those names the columns.
+        widths: of the columns of a fixed-width file.
+        width_unit: what they count.
+        options: what else the format needs to read the file again in the same way.
         columns: column names in file order, made unique; ``column_1`` … without a header.
+        overflow: index of the column that holds, as a JSON object of texts, what a row has beyond the other
+            columns; ``None`` where the columns are all there can be.
         mapping: template field name to index into ``columns``; ``None`` where the file has no
             such column (the field takes its default).
+        matches: how the columns of the mapped fields were found.
+        concat_columns: column that a ``concat`` names to index into ``columns``, or ``None``.
+        unmatched: indexes of the columns that go into ``extra``; empty unless the template wants them.
+        date_orders: order of day, month and year, per field that reads dates without a format.
+        decimal_styles: style of the numbers, per number field.
+        date_1904: whether serial numbers of dates count from 1904 instead of 1900 (Excel for Mac).
         batch_rows: most rows of a batch.
         batch_bytes: most cell bytes (UTF-8) of a batch; a batch holds at least one row.
         notes: what was detected rather than given, for the owner of the run.
@@ -34,8 +65,18 @@ class ParsePlan(BaseModel):
     delimiter: str = ","
     skip_rows: int = 0
     has_header: bool = True
+    widths: tuple[int, ...] = ()
+    width_unit: Literal["characters", "bytes"] = "characters"
+    options: dict[str, Any] = {}
     columns: tuple[str, ...] = ()
+    overflow: int | None = None
     mapping: dict[str, int | None] = {}
+    matches: dict[str, ColumnMatch] = {}
+    concat_columns: dict[str, int | None] = {}
+    unmatched: tuple[int, ...] = ()
+    date_orders: dict[str, DateOrder] = {}
+    decimal_styles: dict[str, DecimalStyle] = {}
+    date_1904: bool = False
     batch_rows: int = 5_000
     batch_bytes: int = 4 * 1024 * 1024
     notes: tuple[str, ...] = ()
@@ -46,8 +87,8 @@ class RowIssue(BaseModel):
 
     Attributes:
         row: 1-based number over the data rows.
-        code: ``EXTRA_CELLS``, ``CELL_TOO_LARGE``, ``ROW_TOO_LARGE``, ``NUL_CHARACTER`` or
-            ``UNDECODABLE_BYTES``.
+        code: ``EXTRA_CELLS``, ``CELL_TOO_LARGE``, ``ROW_TOO_LARGE``, ``NUL_CHARACTER``,
+            ``UNDECODABLE_BYTES``, or one of the format's own such as ``NOT_AN_OBJECT`` or ``CELL_ERROR``.
         message: what is wrong, where, and how to fix it.
         cells: the cells as read, cut to a size that can be stored.
         column: index of the offending cell, where one can be named.

@@ -4,11 +4,12 @@ Every vocabulary of the public surface is translated to and from this model in t
 A template is immutable per version; a run carries a copy of the version it was started with.
 """
 
-import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from libs.contracts.date_formats import date_format_problem
 
 FIELD_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 RESOURCE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
@@ -19,11 +20,17 @@ MAX_FIELDS = 500
 MAX_PATTERN_CHARS = 500
 MAX_ENUM_VALUES = 5_000
 MAX_TEXT_CHARS = 2_000
+MAX_DATE_FORMAT_CHARS = 40
+MAX_DECIMALS = 30
 
 FieldName = Annotated[str, StringConstraints(pattern=FIELD_NAME_PATTERN)]
 ResourceName = Annotated[str, StringConstraints(pattern=RESOURCE_PATTERN)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
 Header = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+DateFormat = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATE_FORMAT_CHARS)]
+FileType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Scalar = str | int | float | bool | None
 
 
 class _Frozen(BaseModel):
@@ -36,6 +43,25 @@ class FieldType(StrEnum):
     EMAIL = "email"
     DATE = "date"
     BOOLEAN = "boolean"
+    PHONE = "phone"
+    URL = "url"
+    SELECT = "select"
+    CUSTOM_REGEX = "custom_regex"
+
+
+class DateOrder(StrEnum):
+    """How 03/04/2025 is read. A date that starts with a four-digit year is year, month, day in any case."""
+
+    DMY = "dmy"
+    MDY = "mdy"
+    YMD = "ymd"
+
+
+class DecimalStyle(StrEnum):
+    """What stands before the decimals: ``1,234.5`` (point) or ``1.234,5`` (comma)."""
+
+    POINT = "point"
+    COMMA = "comma"
 
 
 class InvalidRows(StrEnum):
@@ -52,6 +78,12 @@ class InvalidRows(StrEnum):
 class ImportMode(StrEnum):
     APPEND = "append"
     UPSERT = "upsert"
+    UPDATE = "update"
+    SYNC = "sync"
+
+
+KEYED_MODES = frozenset({ImportMode.UPSERT, ImportMode.UPDATE, ImportMode.SYNC})
+"""Modes that find a record by ``upsert_key``."""
 
 
 class Required(_Frozen):
@@ -98,13 +130,43 @@ class OneOf(_Frozen):
 
 
 class Unique(_Frozen):
-    """No two rows of the file hold the same value; the first row of the file keeps it."""
+    """No two rows of the file hold the same value; the first row of the file keeps it.
+
+    Attributes:
+        fields: further fields: then no two rows hold the same combination. A row in which one of
+            them is empty repeats nothing.
+        against_target: neither may a live record of the target hold it, other than the one that the
+            row updates.
+    """
 
     type: Literal["unique"] = "unique"
+    fields: tuple[FieldName, ...] = Field(default=(), max_length=10)
+    against_target: bool = False
     message: Text | None = None
 
 
-Rule = Annotated[Required | MinLength | MaxLength | Min | Max | Regex | OneOf | Unique, Field(discriminator="type")]
+class RequiredIf(_Frozen):
+    """A value is required where another field has one, or one of ``values`` (compared as text after transforms)."""
+
+    type: Literal["required_if"] = "required_if"
+    field: FieldName
+    values: tuple[Text, ...] | None = Field(default=None, min_length=1, max_length=MAX_ENUM_VALUES)
+    message: Text | None = None
+
+
+class Compare(_Frozen):
+    """The value relates to that of another field as said: ``end`` ``ge`` ``start``. Empty values pass."""
+
+    type: Literal["compare"] = "compare"
+    operator: Literal["eq", "ne", "lt", "le", "gt", "ge"]
+    field: FieldName
+    message: Text | None = None
+
+
+Rule = Annotated[
+    Required | MinLength | MaxLength | Min | Max | Regex | OneOf | Unique | RequiredIf | Compare,
+    Field(discriminator="type"),
+]
 
 
 class Trim(_Frozen):
@@ -140,7 +202,59 @@ class Replace(_Frozen):
     replace: Text = ""
 
 
-Transform = Annotated[Trim | Upper | Lower | Capitalize | Default | Replace, Field(discriminator="type")]
+class RemoveSpecialChars(_Frozen):
+    """Only letters, digits (of any script) and spaces stay (seeds 000)."""
+
+    type: Literal["remove_special_chars"] = "remove_special_chars"
+
+
+class NormalizePhone(_Frozen):
+    """A number of the region's own numbering plan in its national format, ``(650) 253-0000``; any other in the
+    international one. What is no phone number stays as it is.
+
+    Attributes:
+        region: ISO 3166 code for numbers without a country code; the template's ``default_region`` if absent.
+    """
+
+    type: Literal["normalize_phone"] = "normalize_phone"
+    region: Region | None = None
+
+
+class NormalizeDate(_Frozen):
+    """A date in any form that the type ``date`` understands becomes text in ``format``; other text stays as it is."""
+
+    type: Literal["normalize_date"] = "normalize_date"
+    format: DateFormat = "YYYY-MM-DD"
+
+
+class Constant(_Frozen):
+    """The field has this text in every row; its column is not read (seeds 002)."""
+
+    type: Literal["constant"] = "constant"
+    value: Text
+
+
+class Concat(_Frozen):
+    """The cells of these columns of the file that are not empty, joined by spaces (seeds 002)."""
+
+    type: Literal["concat"] = "concat"
+    columns: tuple[Header, ...] = Field(min_length=1, max_length=20)
+
+
+Transform = Annotated[
+    Trim
+    | Upper
+    | Lower
+    | Capitalize
+    | RemoveSpecialChars
+    | NormalizePhone
+    | NormalizeDate
+    | Default
+    | Replace
+    | Constant
+    | Concat,
+    Field(discriminator="type"),
+]
 
 
 class TemplateField(_Frozen):
@@ -149,27 +263,44 @@ class TemplateField(_Frozen):
     Attributes:
         name: key in the record.
         label: name shown to people.
-        column: header of the source column; the field's own name where it is absent.
+        description: help for people.
+        column: header of the source column. Where it is absent, the column is found by name, label and aliases.
+        aliases: other headers that the column may have.
         type: what the text of the cell must be.
-        date_format: for ``date``: tokens ``YYYY MM DD HH mm ss``; ISO 8601 where absent.
+        date_format: for ``date``: the only form that is read, in tokens such as ``YYYY-MM-DD``, see
+            ``libs.contracts.date_formats``. Without it: ISO 8601, day, month and year as ``date_order`` says,
+            month names, and Excel's serial numbers.
+        date_order: for ``date`` without a format; found out from the column where absent.
+        decimal_style: for ``number``; found out from the column where absent.
         integer: for ``number``: refuse a fraction.
+        decimals: for ``number``: an exact decimal number, rounded half up to so many decimals.
+        options: for ``select``: the values to choose from.
+        region: for ``phone``: ISO 3166 code for numbers without a country code; the template's
+            ``default_region`` where absent.
         transforms: applied to the text in this order, before type and rules.
         rules: all are checked; every broken one is reported.
     """
 
     name: FieldName
     label: Text | None = None
+    description: Text | None = None
     column: Header | None = None
+    aliases: tuple[Header, ...] = Field(default=(), max_length=50)
     type: FieldType = FieldType.TEXT
-    date_format: str | None = Field(default=None, max_length=40)
+    date_format: DateFormat | None = None
+    date_order: DateOrder | None = None
+    decimal_style: DecimalStyle | None = None
     integer: bool = False
+    decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)
+    options: tuple[Text, ...] = Field(default=(), max_length=MAX_ENUM_VALUES)
+    region: Region | None = None
     transforms: tuple[Transform, ...] = Field(default=(), max_length=20)
     rules: tuple[Rule, ...] = Field(default=(), max_length=20)
 
     @property
     def source(self) -> str:
-        """The header that the field is read from."""
-        return self.column or self.name
+        """The header that the field is read from, as far as the template knows it."""
+        return self.column or self.label or self.name
 
     @property
     def required(self) -> bool:
@@ -179,15 +310,51 @@ class TemplateField(_Frozen):
     def unique(self) -> bool:
         return any(isinstance(rule, Unique) for rule in self.rules)
 
+    @property
+    def reads_column(self) -> bool:
+        """Whether the value comes from the field's own column at all."""
+        return not any(isinstance(transform, Constant | Concat) for transform in self.transforms)
+
+    @property
+    def filled_when_empty(self) -> bool:
+        """Whether the field has a value even where its column is missing or empty."""
+        return any(isinstance(transform, Constant | Default) for transform in self.transforms)
+
+
+class ColumnWidth(_Frozen):
+    """One column of a fixed-width file.
+
+    Attributes:
+        name: its header, where the file has no header line.
+        width: in the ``width_unit`` of the format.
+    """
+
+    name: Header | None = None
+    width: int = Field(ge=1, le=100_000)
+
 
 class SourceFormat(_Frozen):
-    """How the file is read; ``None`` means: find out from the file."""
+    """How the file is read; ``None`` means: find out from the file.
 
-    file_type: Literal["csv"] = "csv"
+    Attributes:
+        file_type: name of a registered format: ``csv``, ``json``, ``xml``, ``fixed_width``, ``excel``, ….
+        delimiter: for ``csv``.
+        encoding: of text formats, a codec name of Python.
+        has_header: whether the first row names the columns; by default it does, except in fixed-width files.
+        skip_rows: rows before the header that are dropped.
+        column_widths: for ``fixed_width``.
+        width_unit: what ``column_widths`` count.
+        sheet: for ``excel``: name, or index from 0; the first visible worksheet where absent.
+    """
+
+    file_type: FileType | None = None
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     encoding: str | None = Field(default=None, max_length=40)
-    has_header: bool = True
+    has_header: bool | None = None
     skip_rows: int = Field(default=0, ge=0, le=1_000)
+    column_widths: tuple[ColumnWidth, ...] = Field(default=(), max_length=MAX_FIELDS)
+    width_unit: Literal["characters", "bytes"] = "characters"
+    sheet: Annotated[int, Field(ge=0, le=10_000)] | Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
 
 class Template(_Frozen):
@@ -196,8 +363,17 @@ class Template(_Frozen):
     Attributes:
         default_values: constants for fields of the record that no column provides.
         required_columns: headers without which the file is refused.
-        upsert_key: field that identifies a record, for ``mode = upsert``.
+        upsert_key: field that identifies a record, for every mode but append.
+        scope_filter: for ``mode = sync``: which live records the file stands for.
+        delete_column: header of the column that marks records to delete, for ``mode = upsert``.
+        include_unmatched_columns: keep columns that no field reads, under ``extra`` of the record.
+        default_date_order: for columns whose own dates do not tell.
+        default_decimal_style: for columns whose own numbers do not tell.
+        default_region: ISO 3166 code for phone numbers without a country code.
         webhook_url: receiver of the run's events.
+        include_data_in_webhook: send rows with the events.
+        webhook_data_sample_size: most rows sent; all where absent.
+        dark_mode: how the embedded importer looks.
         auto_execute: go on from validated to executing without being asked.
     """
 
@@ -209,10 +385,19 @@ class Template(_Frozen):
     target_resource: ResourceName
     mode: ImportMode = ImportMode.APPEND
     upsert_key: FieldName | None = None
-    default_values: dict[FieldName, str | int | float | bool | None] = {}
+    scope_filter: dict[FieldName, Scalar] | None = None
+    delete_column: Header | None = None
+    default_values: dict[FieldName, Scalar] = {}
     required_columns: tuple[Header, ...] = Field(default=(), max_length=MAX_FIELDS)
+    include_unmatched_columns: bool = False
+    default_date_order: DateOrder = DateOrder.DMY
+    default_decimal_style: DecimalStyle = DecimalStyle.POINT
+    default_region: Region = "US"
     webhook_url: str | None = Field(default=None, max_length=2_000)
     webhook_enabled: bool = True
+    include_data_in_webhook: bool = False
+    webhook_data_sample_size: int | None = Field(default=None, ge=0, le=1_000)
+    dark_mode: bool = False
     auto_execute: bool = False
 
     @model_validator(mode="after")
@@ -225,7 +410,7 @@ class Template(_Frozen):
     @property
     def whole_file_questions(self) -> bool:
         """Whether the barrier has to compare rows of different batches."""
-        return self.mode is ImportMode.UPSERT or any(field.unique for field in self.fields)
+        return self.mode in KEYED_MODES or any(field.unique for field in self.fields)
 
 
 def template_problems(template: Template) -> list[str]:
@@ -249,28 +434,73 @@ def template_problems(template: Template) -> list[str]:
         for name, value in template.default_values.items()
         if isinstance(value, int) and not -(2**63) <= value < 2**63
     ]
-    if template.mode is ImportMode.UPSERT:
-        if template.upsert_key is None:
-            problems.append("mode 'upsert' needs an upsert_key")
-        elif template.upsert_key not in names:
-            problems.append(f"upsert_key {template.upsert_key!r} is not one of the fields: {', '.join(names)}")
+    if template.mode in KEYED_MODES and template.upsert_key is None:
+        problems.append(f"mode {template.mode.value!r} needs an upsert_key")
+    if template.upsert_key is not None and template.upsert_key not in names:
+        problems.append(f"upsert_key {template.upsert_key!r} is not one of the fields: {', '.join(names)}")
+    if template.mode is ImportMode.SYNC and not template.scope_filter:
+        problems.append("mode 'sync' needs a scope_filter, so that it cannot delete what the file does not stand for")
+    if template.scope_filter is not None and template.mode is not ImportMode.SYNC:
+        problems.append("scope_filter needs mode 'sync'")
+    if template.delete_column is not None and template.mode is not ImportMode.UPSERT:
+        problems.append("delete_column needs mode 'upsert'")
+    source = template.source
+    if source.file_type == "fixed_width" and not source.column_widths:
+        problems.append("file_type 'fixed_width' needs column_widths")
+    if source.column_widths and source.file_type != "fixed_width":
+        problems.append("column_widths need file_type 'fixed_width'")
+    if source.sheet is not None and source.file_type not in {"excel", None}:
+        problems.append("sheet needs file_type 'excel'")
+    types = {field.name: field.type for field in template.fields}
     for field in template.fields:
-        problems += [f"field {field.name!r}: {problem}" for problem in _field_problems(field)]
+        problems += [f"field {field.name!r}: {problem}" for problem in field_problems(field, types)]
     return problems
 
 
+TEXTUAL_TYPES = frozenset(
+    {FieldType.TEXT, FieldType.EMAIL, FieldType.PHONE, FieldType.URL, FieldType.SELECT, FieldType.CUSTOM_REGEX}
+)
+"""Types whose value is the checked text itself."""
 _NUMERIC_RULES = (Min, Max)
 _LENGTH_RULES = (MinLength, MaxLength)
 
 
-def _field_problems(field: TemplateField) -> list[str]:
+def field_problems(field: TemplateField, types: dict[str, FieldType]) -> list[str]:
+    """Everything that keeps one field from working.
+
+    Args:
+        field: the field.
+        types: type of every field of the template, by name.
+    """
     problems: list[str] = []
-    if field.date_format is not None and field.type is not FieldType.DATE:
-        problems.append("date_format needs type 'date'")
-    if field.date_format is not None and (problem := date_format_problem(field.date_format)):
-        problems.append(problem)
-    if field.integer and field.type is not FieldType.NUMBER:
-        problems.append("integer needs type 'number'")
+    for attribute, needed, given in (
+        ("date_format", FieldType.DATE, field.date_format is not None),
+        ("date_order", FieldType.DATE, field.date_order is not None),
+        ("decimal_style", FieldType.NUMBER, field.decimal_style is not None),
+        ("integer", FieldType.NUMBER, field.integer),
+        ("decimals", FieldType.NUMBER, field.decimals is not None),
+        ("options", FieldType.SELECT, bool(field.options)),
+        ("region", FieldType.PHONE, field.region is not None),
+    ):
+        if given and field.type is not needed:
+            problems.append(f"{attribute} needs type {needed.value!r}")
+    formats = [transform.format for transform in field.transforms if isinstance(transform, NormalizeDate)]
+    if field.date_format is not None:
+        formats.append(field.date_format)
+    problems += [problem for each in formats if (problem := date_format_problem(each))]
+    if field.date_format is not None and field.date_order is not None:
+        problems.append("date_order says nothing beside a date_format; leave one of them out")
+    if field.integer and field.decimals is not None:
+        problems.append("integer and decimals exclude each other")
+    if field.type is FieldType.SELECT and not field.options:
+        problems.append("type 'select' needs options")
+    if field.type is FieldType.CUSTOM_REGEX and not any(isinstance(rule, Regex) for rule in field.rules):
+        problems.append("type 'custom_regex' needs a regex rule")
+    return [*problems, *_rule_problems(field, types)]
+
+
+def _rule_problems(field: TemplateField, types: dict[str, FieldType]) -> list[str]:
+    problems: list[str] = []
     lengths: dict[str, Any] = {rule.type: rule.value for rule in field.rules if isinstance(rule, _LENGTH_RULES)}
     bounds: dict[str, Any] = {rule.type: rule.value for rule in field.rules if isinstance(rule, _NUMERIC_RULES)}
     if bounds and field.type is not FieldType.NUMBER:
@@ -279,21 +509,30 @@ def _field_problems(field: TemplateField) -> list[str]:
         problems.append("min_length is greater than max_length: no value can pass")
     if bounds.get("min", float("-inf")) > bounds.get("max", float("inf")):
         problems.append("min is greater than max: no value can pass")
+    for rule in field.rules:
+        others = _other_fields(rule)
+        problems += [f"{rule.type}: there is no field {other!r}" for other in others if other not in types]
+        problems += [f"{rule.type} names the field itself" for other in others if other == field.name]
+        if isinstance(rule, Compare) and rule.field in types and not comparable(rule, field.type, types[rule.field]):
+            problems.append(
+                f"compare: a {field.type.value} cannot be compared with the {types[rule.field].value} "
+                f"{rule.field!r} by {rule.operator!r}"
+            )
     return problems
 
 
-_DATE_TOKENS = re.compile(r"YYYY|MM|DD|HH|mm|ss")
-_DATE_LITERALS = re.compile(r"[-/. :T]*")
+def _other_fields(rule: Rule) -> tuple[str, ...]:
+    match rule:
+        case RequiredIf() | Compare():
+            return (rule.field,)
+        case Unique():
+            return rule.fields
+        case _:
+            return ()
 
 
-def date_format_problem(date_format: str) -> str | None:
-    """Why a date format cannot work, or ``None``. Tokens: ``YYYY MM DD HH mm ss``."""
-    tokens: list[str] = _DATE_TOKENS.findall(date_format)
-    rest = _DATE_TOKENS.sub("", date_format)
-    if not _DATE_LITERALS.fullmatch(rest):
-        return f"date_format {date_format!r}: only YYYY MM DD HH mm ss and the signs - / . : space T are understood"
-    if not {"YYYY", "MM", "DD"} <= set(tokens):
-        return f"date_format {date_format!r} must hold YYYY, MM and DD"
-    if len(tokens) != len(set(tokens)):
-        return f"date_format {date_format!r} holds a token twice"
-    return None
+def comparable(rule: Compare, one: FieldType, other: FieldType) -> bool:
+    """Whether values of two types can be compared: of one kind, and in an order only numbers and dates."""
+    if one in TEXTUAL_TYPES and other in TEXTUAL_TYPES:
+        return rule.operator in {"eq", "ne"}
+    return one is other and (one is not FieldType.BOOLEAN or rule.operator in {"eq", "ne"})

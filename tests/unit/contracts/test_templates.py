@@ -109,7 +109,7 @@ def test_resources_that_are_no_collections(name: str) -> None:
         {"rules": [{"type": "regex", "pattern": ""}]},
         {"rules": [{"type": "enum", "values": []}]},
         {"transforms": [{"type": "replace", "find": ""}]},
-        {"type": "phone"},
+        {"type": "telephone"},
         {"unknown": True},
     ],
 )

@@ -1,0 +1,58 @@
+"""How the texts of one file are to be understood, beyond what the template says about each field."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from libs.contracts.plan import ParsePlan
+from libs.contracts.templates import DateOrder, DecimalStyle, Template, TemplateField
+
+_TYPED_CELLS = frozenset({"excel"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Decided once per file and column, never per row.
+
+    Attributes:
+        date_orders: order of day, month and year by field, as the parse plan froze it.
+        decimal_styles: style of the numbers by field, as the parse plan froze it.
+        default_date_order: for fields that the plan says nothing about.
+        default_decimal_style: likewise.
+        default_region: ISO 3166 code for phone numbers without a country code.
+        typed_cells: the format itself knows dates and numbers (Excel): its dates arrive as ISO 8601 text
+            whatever ``date_format`` says, its numbers with a decimal point whatever the style is.
+        date_1904: serial numbers of dates count from 1904 instead of 1900.
+    """
+
+    date_orders: Mapping[str, DateOrder] = field(default_factory=dict[str, DateOrder])
+    decimal_styles: Mapping[str, DecimalStyle] = field(default_factory=dict[str, DecimalStyle])
+    default_date_order: DateOrder = DateOrder.DMY
+    default_decimal_style: DecimalStyle = DecimalStyle.POINT
+    default_region: str = "US"
+    typed_cells: bool = False
+    date_1904: bool = False
+
+    def date_order(self, of: TemplateField) -> DateOrder:
+        """The template's word for the field, else the plan's, else the template's default."""
+        return of.date_order or self.date_orders.get(of.name, self.default_date_order)
+
+    def decimal_style(self, of: TemplateField) -> DecimalStyle:
+        """The template's word for the field, else the plan's, else the template's default."""
+        return of.decimal_style or self.decimal_styles.get(of.name, self.default_decimal_style)
+
+    def region(self, given: str | None) -> str:
+        """The region given, else the template's default."""
+        return given or self.default_region
+
+
+def reading(template: Template, plan: ParsePlan) -> Reading:
+    """What a plan and its template say together."""
+    return Reading(
+        date_orders=plan.date_orders,
+        decimal_styles=plan.decimal_styles,
+        default_date_order=template.default_date_order,
+        default_decimal_style=template.default_decimal_style,
+        default_region=template.default_region,
+        typed_cells=plan.file_type in _TYPED_CELLS,
+        date_1904=plan.date_1904,
+    )
