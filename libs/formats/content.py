@@ -1,0 +1,195 @@
+"""What a file is by its first bytes, and whether a template's ``file_type`` can read that.
+
+The name of a file and the type that its sender claims are never asked: both lie. The gateway refuses an
+upload by this with 415, and the parser asks again for files that came another way.
+"""
+
+import re
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Literal
+
+HEAD_BYTES = 4096
+"""How many of a file's first bytes are looked at."""
+
+BUILT_IN = ("csv", "json", "xml", "fixed_width", "excel")
+ENTRY_POINTS = "rowdock.formats"
+"""Entry point group in which an installed package registers formats of its own."""
+
+Kind = Literal["empty", "text", "json", "xml", "html", "zip", "ole", "binary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file is.
+
+    Attributes:
+        kind: as far as it matters to who reads it; ``binary`` is everything that no reader reads.
+        description: in words, with an article: ``a PDF document``.
+    """
+
+    kind: Kind
+    description: str
+
+
+# A signature of letters only could begin a text too: those must be followed by a control character soon.
+_SIGNATURES: tuple[tuple[Kind, str, bytes], ...] = (
+    ("zip", "an empty ZIP archive", rb"PK\x05\x06"),
+    ("zip", "a ZIP archive or an Excel workbook (.xlsx)", rb"PK(?:\x03\x04|\x07\x08)"),
+    ("ole", "an old Excel workbook (.xls) or another Office document", rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    ("binary", "a PDF document", rb"\s{0,64}%PDF-\d"),
+    ("binary", "an RTF document", rb"\{\\rtf\d"),
+    ("binary", "a PostScript document", rb"%!PS-"),
+    ("binary", "a gzip archive", rb"\x1f\x8b"),
+    ("binary", "a bzip2 archive", rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),
+    ("binary", "an xz archive", rb"\xfd7zXZ\x00"),
+    ("binary", "a 7z archive", rb"7z\xbc\xaf\x27\x1c"),
+    ("binary", "a zstd archive", rb"\x28\xb5\x2f\xfd"),
+    ("binary", "an lz4 archive", rb"\x04\x22\x4d\x18"),
+    ("binary", "a compress archive (.Z)", rb"\x1f\x9d"),
+    ("binary", "a RAR archive", rb"Rar!\x1a\x07"),
+    ("binary", "a tar archive", rb"(?=.{0,256}\x00).{257}ustar[\x00 ]"),
+    ("binary", "a Windows program", rb"MZ(?=.{0,62}[\x00-\x08])"),
+    ("binary", "a program", rb"\x7fELF|[\xce\xcf]\xfa\xed\xfe|\xfe\xed\xfa[\xce\xcf]"),
+    ("binary", "a Java class or a program", rb"\xca\xfe\xba\xbe"),
+    ("binary", "a PNG image", rb"\x89PNG\r\n"),
+    ("binary", "a JPEG image", rb"\xff\xd8\xff"),
+    ("binary", "a GIF image", rb"GIF8[79]a(?=.{0,58}[\x00-\x08])"),
+    ("binary", "a TIFF image", rb"II\*\x00|MM\x00\*"),
+    ("binary", "a bitmap image", rb"BM.{4}\x00{4}"),
+    ("binary", "a WebP image", rb"RIFF.{4}WEBP"),
+    ("binary", "a sound or a video", rb"RIFF.{4}(?:WAVE|AVI )|\x00\x00\x00.ftyp|ID3[\x02-\x04]\x00|OggS\x00"),
+    ("binary", "an SQLite database", rb"SQLite format 3\x00"),
+    ("binary", "a Parquet file", rb"PAR1(?=.{0,60}[\x00-\x08])"),
+    ("binary", "an Avro file", rb"Obj\x01"),
+    ("binary", "an ORC file", rb"ORC(?=.{0,61}[\x00-\x08])"),
+    ("binary", "an Arrow file", rb"ARROW1\x00\x00"),
+    ("binary", "an HDF5 file", rb"\x89HDF\r\n"),
+)
+_BOMS = (
+    # UTF-32 first: its little-endian mark starts with that of UTF-16.
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+_HIGH_BYTE_SHARE = 0.5
+_CONTROL_SHARE = 0.3
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_PROLOGUE = r"(?>(?:<\?xml.*?\?>|<!--.*?-->)\s*)*+"
+_HTML = re.compile(_PROLOGUE + r"(?:<!doctype\s+html\b|<html[\s>])", re.DOTALL | re.IGNORECASE)
+_XML = re.compile(r"<(?:\?xml\b|!doctype\b|!--|[^\W\d]|:)", re.IGNORECASE)
+
+
+def recognise(head: bytes) -> Content:
+    """What a file is that starts with ``head``: up to ``HEAD_BYTES`` bytes, all of a shorter file."""
+    head = head[:HEAD_BYTES]
+    if not head:
+        return Content("empty", "an empty file")
+    for kind, description, signature in _SIGNATURES:
+        if re.match(signature, head, re.DOTALL):
+            return Content(kind, description)
+    text = _text(head)
+    if len(_CONTROLS.findall(text)) > _CONTROL_SHARE * len(text):
+        return Content("binary", "a file of binary data")
+    start = text.lstrip("\ufeff \t\r\n\f\v\xa0")
+    if _HTML.match(start):
+        return Content("html", "an HTML page")
+    if _XML.match(start):
+        return Content("xml", "an XML document")
+    if start.startswith(("{", "[")):
+        return Content("json", "a JSON document")
+    return Content("text", "a text file")
+
+
+def _text(head: bytes) -> str:
+    """``head`` decoded well enough to tell its first signs and its control characters."""
+    mark, encoding = next(((mark, name) for mark, name in _BOMS if head.startswith(mark)), (b"", None))
+    # One byte per character is enough for anything but UTF-16 and UTF-32: their ASCII is ASCII.
+    return head[len(mark) :].decode(encoding or _wide_encoding(head) or "latin-1", "ignore")
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a byte order mark, by its high bytes.
+
+    They are zero for ASCII, and below 9 for all of Latin, Greek, Cyrillic, Hebrew and Arabic.
+    """
+    if len(head) < 2:
+        return None
+    places = [head[place::4] or head[place - 2 :: 4] for place in range(4)]
+    high = [sum(byte < 9 for byte in bytes_) > _HIGH_BYTE_SHARE * len(bytes_) for bytes_ in places]
+    match high:
+        case [False, True, True, True]:
+            return "utf-32-le"
+        case [True, True, True, False]:
+            return "utf-32-be"
+        case [False, True, False, True]:
+            return "utf-16-le"
+        case [True, False, True, False]:
+            return "utf-16-be"
+        case _:
+            return None
+
+
+_EXPECTED = {
+    None: "CSV, JSON, XML or an Excel workbook",
+    "csv": "CSV text",
+    "fixed_width": "fixed-width text",
+    "json": "JSON",
+    "xml": "XML",
+    "excel": "an Excel workbook (.xlsx, .xlsm, .xls or .ods)",
+}
+_REFUSED: dict[str | None, frozenset[Kind]] = {
+    None: frozenset({"binary", "html"}),
+    "csv": frozenset({"binary", "html", "zip", "ole"}),
+    "fixed_width": frozenset({"binary", "html", "zip", "ole"}),
+    "json": frozenset({"binary", "html", "zip", "ole", "xml"}),
+    "xml": frozenset({"binary", "html", "zip", "ole", "json"}),
+    "excel": frozenset({"binary", "html", "text", "json", "xml"}),
+}
+
+
+def refusal(file_type: str | None, content: Content) -> str | None:
+    """Why a file cannot be read as ``file_type``, in a sentence for its sender, or ``None`` where it may be.
+
+    An empty file is never refused here: its run ends with an error of its own. Neither is any file for a
+    format that a third party registered: only that format knows its signature.
+
+    Args:
+        file_type: of the template; ``None`` where the file decides.
+        content: of the file.
+    """
+    if content.kind not in _REFUSED.get(file_type, frozenset()):
+        return None
+    expected = _EXPECTED[file_type]
+    return f"the file is {content.description}, but the template reads {expected}; {_remedy(expected, content)}"
+
+
+def _remedy(expected: str, content: Content) -> str:
+    match content.kind:
+        case "html":
+            return "a login or error page was saved instead of the export: download the file again and look into it"
+        case "zip" | "ole":
+            return f"save or export it as {expected}, or set the template's file_type to 'excel' if it is a workbook"
+        case "binary":
+            return f"unpack it if it is an archive, or export the data as {expected}"
+        case _:
+            return f"save it as {expected}, or set the template's file_type to {file_type_of(content)!r}"
+
+
+def file_type_of(content: Content) -> str:
+    """The built-in format that reads such a file, where the template leaves it open."""
+    match content.kind:
+        case "zip" | "ole":
+            return "excel"
+        case "json" | "xml":
+            return content.kind
+        case _:
+            return "csv"
+
+
+def file_types() -> tuple[str, ...]:
+    """Names of every format: the built-in ones, then those that installed packages registered; none is loaded."""
+    registered = {point.name for point in entry_points(group=ENTRY_POINTS)}
+    return (*BUILT_IN, *sorted(registered - set(BUILT_IN)))
