@@ -144,6 +144,15 @@ class StatusChange(BaseModel):
 
 
 class RunDocument(StateDocument):
+    """One import.
+
+    Attributes:
+        column_mapping: header and the field it fills, or ``None`` for a column that is not wanted, as the upload said;
+            pairs, because a user's header never becomes a key.
+        duplicate_of: the newest earlier run of the template with the same bytes.
+        dry_run: checked only, never executed, told to nobody, and purged once its client has the result.
+    """
+
     tenant_id: str
     template_id: str
     template_version: int
@@ -155,6 +164,9 @@ class RunDocument(StateDocument):
     history: list[StatusChange] = Field(default_factory=list[StatusChange])
     stop: StopRequest | None = None
     file: StoredFile
+    column_mapping: list[tuple[str, str | None]] | None = None
+    duplicate_of: str | None = None
+    dry_run: bool = False
     plan: ParsePlan | None = None
     parse: ParseProgress = ParseProgress()
     counts: RunCounts | None = None
@@ -187,7 +199,22 @@ class RunDocument(StateDocument):
                 unique=True,
                 partialFilterExpression={"idempotency_key": {"$type": "string"}},
             ),
+            IndexModel(
+                [
+                    ("tenant_id", ASCENDING),
+                    ("template_id", ASCENDING),
+                    ("file.sha256", ASCENDING),
+                    ("_id", DESCENDING),
+                ],
+                name="content",
+            ),
+            IndexModel([("created_at", ASCENDING)], name="dry_runs", partialFilterExpression={"dry_run": True}),
         ]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is executed without being asked once it is validated."""
+        return self.template.auto_execute and not self.dry_run
 
 
 class BatchResult(BaseModel):

@@ -7,11 +7,13 @@ and the outbox rows that tell of it. Completion is derived from the batches, nev
 A run is stopped (failed or cancelled) in two steps: after ``request_stop`` it can only end that way;
 ``finish_stop`` closes the open batches, after which no effect of theirs can commit, and only then
 reports the terminal status. So a run reported as cancelled makes no further change.
+
+A dry run goes the same way as far as ``validated``, without any event of its status, until ``purge`` removes it.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from pymongo import ReturnDocument
@@ -42,6 +44,7 @@ from libs.storage.documents import (
     RunDocument,
     StatusChange,
 )
+from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
 
 NOT_STOPPED: Document = {"stop": None}
@@ -197,14 +200,19 @@ class Ledger:
     ) -> RunDocument | None:
         """Move ``run`` to ``target`` with its event; ``None`` where somebody else moved it first.
 
+        Of a dry run nobody is told anything.
+
         Args:
             changes: further fields to set, by dotted path.
             counts: counts to store on the run and to carry in the event.
             tell: further outbox rows of the same transaction.
 
         Raises:
-            PermanentError: ``FORBIDDEN_TRANSITION``; the table in ``libs.contracts.states`` has no such move.
+            PermanentError: ``FORBIDDEN_TRANSITION``; the table in ``libs.contracts.states`` has no such move, or it
+                is the execution of a dry run.
         """
+        if run.dry_run and target is RunStatus.EXECUTING:
+            raise PermanentError("FORBIDDEN_TRANSITION", "a dry run is never executed")
         if not run_may_move(run.status, target):
             raise PermanentError("FORBIDDEN_TRANSITION", f"a run cannot go from {run.status} to {target}")
         now = _now()
@@ -241,7 +249,7 @@ class Ledger:
                 return_document=ReturnDocument.AFTER,
                 session=session,
             )
-            if found is not None:
+            if found is not None and not run.dry_run:
                 await self._tell(session, (RUN_EVENTS, run.id, changed), *tell)
             return found
 
@@ -282,7 +290,7 @@ class Ledger:
         match run.status:
             case RunStatus.VALIDATING if run.parse.closed:
                 return await self._after_checking(run)
-            case RunStatus.VALIDATED if run.template.auto_execute:
+            case RunStatus.VALIDATED if run.goes_on:
                 await self.request_execution(run)
                 return Stage.ADVANCED
             case RunStatus.EXECUTING:
@@ -319,7 +327,7 @@ class Ledger:
             changes={"validated_at": _now(), "preview_rows": (first or {}).get("preview", [])},
             counts=totals.counts(totals.rows),
         )
-        if moved is not None and moved.template.auto_execute:
+        if moved is not None and moved.goes_on:
             await self.request_execution(moved)
         return Stage.ADVANCED
 
@@ -454,6 +462,35 @@ class Ledger:
         if runs:
             await self.payloads.delete_many({"run_id": {"$in": runs}})
         return len(runs)
+
+    # --- dry runs -------------------------------------------------------------------------------
+
+    async def purge(self, run_id: str) -> None:
+        """Remove a dry run with everything of it, whatever is at work on it. Idempotent; spares every other run.
+
+        Once it is stopped its parser stores nothing more, and once its batches are gone no check of them can
+        commit. The run itself goes last, so that the sweep finds what a crash on the way has left.
+        """
+        stop = {"status": RunStatus.CANCELLED.value, "code": "DRY_RUN_OVER", "message": "it was only tried", "at": _now()}
+        run = await self.runs.find_one_and_update(
+            {"_id": run_id, "dry_run": True},
+            {"$set": {"stop": stop}, "$inc": {"epoch": 1}},
+            {"tenant_id": 1, "file.id": 1},
+        )
+        if run is None:
+            return
+        await self.batches.delete_many({"run_id": run_id})
+        failpoint("ledger.batches_purged_before_run")
+        await self.payloads.delete_many({"run_id": run_id})
+        await self.rejected.delete_many({"tenant_id": run["tenant_id"], "run_id": run_id})
+        await self._mongo.state[OutboxEntry.Settings.name].delete_one({"_id": event_id("submitted", run_id)})
+        await FileStore(self._mongo).delete(run["file"]["id"])
+        await self.runs.delete_one({"_id": run_id, "dry_run": True})
+
+    async def dry_runs_older_than(self, seconds: float) -> list[str]:
+        """Ids of dry runs that nobody waits for any more."""
+        old = {"dry_run": True, "created_at": {"$lt": _now() - timedelta(seconds=seconds)}}
+        return [run["_id"] async for run in self.runs.find(old, {"_id": 1})]
 
     # --- parsing --------------------------------------------------------------------------------
 
