@@ -18,7 +18,10 @@ from services.validator.domain.checks import (
     NUMBER_OUT_OF_RANGE,
     Check,
 )
+from services.validator.domain.reading import Reading
 from services.validator.domain.steps import Steps
+
+_PLAIN = Reading()
 
 TRUE_WORDS = ("true", "1", "yes", "on", "ja", "sant")
 """Seeds 002, "Field transforms"."""
@@ -71,6 +74,7 @@ class Conversion:
         key: the value as text, equal exactly where the values are equal; null without a value.
         numbers: the columns of a number, for its bounds.
         keeps_text: whether the value of an invalid cell is its text all the same.
+        comparable: ordered and equal like the values, across all fields of a type; null without a value.
     """
 
     columns: dict[str, pl.Expr]
@@ -78,15 +82,17 @@ class Conversion:
     key: pl.Expr
     numbers: tuple[pl.Expr, ...] = ()
     keeps_text: bool = False
+    comparable: pl.Expr | None = None
 
 
-def conversion(field: TemplateField, text: pl.Expr, steps: Steps) -> Conversion:
+def conversion(field: TemplateField, text: pl.Expr, steps: Steps, reading: Reading = _PLAIN) -> Conversion:
     """The conversion of a field.
 
     Args:
         field: the field.
         text: what ``transforms.checked_text`` gives: no ``""``, null where the field is empty.
         steps: takes the intermediate results.
+        reading: what the file's texts mean, where the field itself does not say.
     """
     let = steps.let
     match field.type:
