@@ -19,28 +19,17 @@ from __future__ import annotations  # the stubs' pa.Array is generic, the class 
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from itertools import count, islice
-from typing import IO, Any, cast
+from itertools import islice
+from typing import IO, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from libs.contracts.errors import FileRefusedError
-from libs.contracts.plan import ParsePlan, RowIssue
-from services.parser.domain.batches import (
-    BatchCutter,
-    ParsedBatch,
-    Rows,
-    Sizes,
-    cell_bytes,
-    issue_bytes,
-    largest_cell,
-    table_schema,
-)
-from services.parser.domain.encoding import MARKS, open_decoder, show_marks
+from libs.contracts.plan import ParsePlan
+from services.parser.domain.batches import ParsedBatch, largest_cell
+from services.parser.domain.collector import RowCollector
+from services.parser.domain.encoding import open_decoder
 from services.parser.domain.limits import ReaderLimits
 from services.parser.domain.records import RecordScanner, count_line_ends
 
@@ -65,12 +54,13 @@ class CsvReader:
         # The module's own limit is global to the process; the reader bounds records itself.
         csv.field_size_limit(2**31 - 1)
         self._limits = limits
-        self._columns = plan.columns
-        self._width = len(plan.columns)
-        self._encoding = plan.encoding
         self._delimiter = plan.delimiter
-        self._schema = table_schema(plan)
-        self._cutter = BatchCutter(plan)
+        self._collector = RowCollector(
+            plan,
+            limits,
+            place="line",
+            extra_hint=f"quote cells that contain {plan.delimiter!r}, or remove the extra cells",
+        )
         self._bom_left = plan.bom_bytes
         self._skip_left = plan.skip_rows
         self._header_left = plan.has_header
@@ -85,11 +75,9 @@ class CsvReader:
         self._pieces: list[bytes] = []
         self._missing = min(_FIRST_BLOCK_BYTES, self._max_block_bytes)
         self._line = 1
-        self._rows = 0
         self._scanner: RecordScanner | None = None
         self._prefix = b""
-        self._batches: list[ParsedBatch] = []
-        names = self._schema.names[1:]
+        names = [f"c{index}" for index in range(len(plan.columns))]
         self._read_options = arrow_csv.ReadOptions(
             use_threads=False, column_names=names, block_size=limits.max_record_bytes + 1
         )
@@ -113,7 +101,7 @@ class CsvReader:
         for start in range(0, len(data), self._max_block_bytes):
             piece = data[start : start + self._max_block_bytes]
             self._take_text(piece if self._decoder is None else self._transcode(piece, final=False))
-        return self._handed_over()
+        return self._collector.take()
 
     def close(self) -> list[ParsedBatch]:
         """The file ends here; answer the remaining batches.
@@ -124,12 +112,7 @@ class CsvReader:
         if self._decoder is not None:
             self._take_text(self._transcode(b"", final=True))
         self._parse(final=True)
-        self._batches += self._cutter.close()
-        return self._handed_over()
-
-    def _handed_over(self) -> list[ParsedBatch]:
-        batches, self._batches = self._batches, []
-        return batches
+        return self._collector.close()
 
     def _transcode(self, data: bytes, *, final: bool) -> bytes:
         assert self._decoder is not None
@@ -149,7 +132,7 @@ class CsvReader:
         """Parse all complete records of what has come and carry the rest."""
         data = b"".join([self._carry, *self._pieces])
         self._pieces.clear()
-        rows_before, size = self._rows, len(data)
+        rows_before, size = self._collector.rows, len(data)
         if self._scanner is not None:
             data = self._follow(self._scanner, data, final=final)
         if self._scanner is None:
@@ -161,7 +144,7 @@ class CsvReader:
                 self._prefix = data[: self._preview_bytes]
         self._carry = data
         # Rows are far larger as Python objects than in the file: take less at once where they are short.
-        fitting = size * _ROWS_OF_A_BLOCK // max(1, self._rows - rows_before)
+        fitting = size * _ROWS_OF_A_BLOCK // max(1, self._collector.rows - rows_before)
         self._missing = min(self._max_block_bytes, max(fitting, _FIRST_BLOCK_BYTES))
 
     def _follow(self, scanner: RecordScanner, data: bytes, *, final: bool) -> bytes:
@@ -217,9 +200,7 @@ class CsvReader:
         columns = [column.chunks[0] for column in table.columns]  # one chunk: block_size exceeds the block
         if len(block) > self._limits.max_cell_bytes < largest_cell(columns):
             return False
-        self._check_row_limit(rows)
-        numbers = np.arange(self._rows + 1, self._rows + 1 + rows, dtype=np.uint32)
-        self._add_rows(columns, numbers, (), cell_bytes(columns, rows))
+        self._collector.add_columns(columns, rows)
         return True
 
     def _parse_any(self, block: bytes, *, final: bool) -> bytes:
@@ -283,17 +264,14 @@ class CsvReader:
     def _add_oversized(self, prefix: bytes, size: int, line: int) -> None:
         if self._is_preamble(blank=False):
             return
-        self._check_row_limit(1)
         text = prefix.decode("utf-8", "surrogateescape")
         cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
-        issue = self._issue(
-            self._rows + 1,
+        self._collector.add_issue(
             "ROW_TOO_LARGE",
             f"line {line}: the row has {size:,} bytes and at most {self._limits.max_record_bytes:,} can be read; "
             "shorten it, or look for a missing line end or closing quote",
             cells,
         )
-        self._add_cells((), [], [issue])
 
     def _add_records(self, starts: list[int], records: list[list[str]], *, suspect: bool) -> None:
         """Add records that start on the given physical lines."""
@@ -304,90 +282,7 @@ class CsvReader:
                 if not self._is_preamble(blank=not cells) and cells
             ]
             starts, records = [start for start, _ in kept], [cells for _, cells in kept]
-        if not records:
-            return
-        self._check_row_limit(len(records))
-        first = self._rows + 1
-        if not suspect and set(map(len, records)) == {self._width}:
-            self._add_cells(zip(*records, strict=True), range(first, first + len(records)), [])
-            return
-        good: list[Sequence[str | None]] = []
-        numbers: list[int] = []
-        issues: list[RowIssue] = []
-        for number, line, cells in zip(count(first), starts, records, strict=False):
-            issue = self._check(number, line, cells, suspect=suspect)
-            if issue is not None:
-                issues.append(issue)
-                continue
-            numbers.append(number)
-            missing = self._width - len(cells)
-            good.append([*cells, *[None] * missing] if missing > 0 else cells[: self._width] if missing else cells)
-        self._add_cells(zip(*good, strict=True), numbers, issues)
-
-    def _check(self, row: int, line: int, cells: list[str], *, suspect: bool) -> RowIssue | None:
-        """What keeps a row from becoming cells; only the first reason is named."""
-        for column, cell in enumerate(cells if suspect else ()):
-            problem = self._cell_problem(cell)
-            if problem is not None:
-                code, what = problem
-                return self._issue(row, code, f"line {line}, {self._column_name(column)}: {what}", cells, column)
-        if len(cells) > self._width and any(cell.strip() for cell in cells[self._width :]):
-            message = (
-                f"line {line}: the row has {len(cells)} cells and the file has {self._width} columns; "
-                f"quote cells that contain {self._delimiter!r}, or remove the extra cells"
-            )
-            return self._issue(row, "EXTRA_CELLS", message, cells, self._width)
-        return None
-
-    def _cell_problem(self, cell: str) -> tuple[str, str] | None:
-        if "\0" in cell:
-            return "NUL_CHARACTER", "the cell holds a NUL character; remove it"
-        bad = None if cell.isascii() else MARKS.search(cell)
-        if bad is not None:
-            return "UNDECODABLE_BYTES", (
-                f"byte 0x{ord(bad[0]) & 0xFF:02X} is not {self._encoding}; "
-                "save the file in one encoding, or name the right one in the template"
-            )
-        limit = self._limits.max_cell_bytes
-        # A character has at most four bytes: few cells have to be encoded to know.
-        if len(cell) * 4 > limit and (size := len(cell.encode())) > limit:
-            return "CELL_TOO_LARGE", f"the cell has {size:,} bytes and at most {limit:,} can be read; shorten it"
-        return None
-
-    def _column_name(self, column: int) -> str:
-        return f"column {self._columns[column]!r}" if column < self._width else f"cell {column + 1}"
-
-    def _issue(self, row: int, code: str, message: str, cells: list[str], column: int | None = None) -> RowIssue:
-        chars = self._limits.issue_cell_chars
-        kept = tuple(show_marks(cell[:chars])[:chars] for cell in cells[: self._limits.issue_cells])
-        return RowIssue(row=row, code=code, message=message, cells=kept, column=column)
-
-    def _check_row_limit(self, more: int) -> None:
-        if self._rows + more > self._limits.max_rows:
-            raise FileRefusedError(
-                "TOO_MANY_ROWS",
-                f"the file has more than {self._limits.max_rows:,} rows; split it into several files",
-            )
-
-    def _add_cells(
-        self, columns: Iterable[Sequence[str | None]], numbers: Sequence[int], issues: list[RowIssue]
-    ) -> None:
-        arrays: list[pa.Array[Any]] = [pa.array(column, pa.string()) for column in columns]
-        if not numbers:
-            arrays = [pa.array([], pa.string())] * self._width
-        rows = np.array(numbers, dtype=np.uint32)
-        sizes = np.zeros(len(numbers) + len(issues), dtype=np.int64)
-        sizes[rows.astype(np.int64) - (self._rows + 1)] = cell_bytes(arrays, len(numbers))
-        for issue in issues:
-            sizes[issue.row - (self._rows + 1)] = issue_bytes(issue)
-        self._add_rows(arrays, rows, tuple(issues), sizes)
-
-    def _add_rows(
-        self, columns: list[pa.Array[Any]], numbers: npt.NDArray[np.uint32], issues: tuple[RowIssue, ...], sizes: Sizes
-    ) -> None:
-        table = pa.Table.from_arrays([pa.array(numbers), *columns], schema=self._schema)
-        self._batches += self._cutter.add(Rows(self._rows + 1, table, issues, sizes))
-        self._rows += len(sizes)
+        self._collector.add_records(starts, records, suspect=suspect)
 
 
 def _regular_end(block: bytes, delimiter: int) -> int:

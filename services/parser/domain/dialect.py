@@ -1,70 +1,53 @@
-"""From the file's first bytes and the template to the plan by which the whole file is read."""
+"""How a CSV file is written, from its first bytes: delimiter, header, columns."""
 
 import csv
 import io
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from libs.contracts.errors import FileRefusedError
-from libs.contracts.plan import ParsePlan
-from libs.contracts.templates import Default, Template
-from services.parser.domain.encoding import Encoding, open_decoder, show_marks
+from libs.contracts.templates import Template
+from services.parser.domain.encoding import Encoding, open_decoder
+from services.parser.domain.file_format import Layout
+from services.parser.domain.headers import clean_name, column_names, normalised, numbered_names
 from services.parser.domain.limits import ReaderLimits
 from services.parser.domain.records import RecordScanner
 
 SAMPLE_BYTES = 1024 * 1024
-"""How much of the file's start ``detect_plan`` should be given; the header must end within it."""
+"""How much of the file's start ``detect_layout`` should be given; the header must end within it."""
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLED_RECORDS = 200
-_MAX_NOTES_PER_KIND = 20
-_SHOWN_COLUMNS = 30
 
 
-def detect_plan(
-    sample: bytes,
-    template: Template,
-    encoding: Encoding,
-    *,
-    whole_file: bool,
-    batch_rows: int,
-    batch_bytes: int,
-    limits: ReaderLimits,
-) -> ParsePlan:
-    """Decide how the file is read and which column feeds which field.
+def detect_layout(
+    sample: bytes, template: Template, encoding: Encoding, *, whole_file: bool, limits: ReaderLimits
+) -> Layout:
+    """Decide how a CSV file is read and what its columns are.
 
     Records are counted as the CSV grammar finds them: ``skip_rows`` of them are dropped (blank lines
     included), then the first one that is not blank is the header, or without a header the first row,
-    whose cells say how many columns there are.
-
-    With a header a field's source is looked up exactly, then without regard to case and to runs of
-    space, ``_`` and ``-``, where only one column fits. Without one the columns are ``column_1``,
-    ``column_2``, …; a field whose source is one of these names reads it, and any other field reads
-    the column at its own position in the template.
+    whose cells say how many columns there are: ``column_1``, ``column_2``, ….
 
     Args:
         sample: the file's first ``SAMPLE_BYTES`` bytes, or all of it.
         template: what the file must look like; its delimiter wins over detection.
         encoding: what ``EncodingDetector`` found (it knows the template's override).
         whole_file: whether ``sample`` is the whole file.
-        batch_rows: most rows of a batch.
-        batch_bytes: most cell bytes of a batch.
-        limits: bounds on columns and header length.
+        limits: bound on header length.
 
     Raises:
         FileRefusedError: ``EMPTY_FILE``, ``UNKNOWN_ENCODING``, ``BAD_DELIMITER``, ``HEADER_TOO_LARGE``,
-            ``TOO_MANY_COLUMNS``, ``MISSING_COLUMNS``, ``MALFORMED_QUOTE``, ``UNTERMINATED_QUOTE``.
+            ``MALFORMED_QUOTE``, ``UNTERMINATED_QUOTE``.
     """
     source = template.source
+    has_header = source.has_header is not False
     text = open_decoder(encoding.name).decode(sample[encoding.bom_bytes :], whole_file)
     if not whole_file:
         text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
     notes = [encoding.note] if encoding.note else []
     if source.delimiter is None:
-        start = _detect_start(text, template)
+        start = _detect_start(text, template, has_header=has_header)
         if start.cells:
             notes.append(f"delimiter: {'tab' if start.delimiter == chr(9) else start.delimiter}, detected")
     else:
@@ -73,31 +56,22 @@ def detect_plan(
         raise _broken_header(text, start, whole_file=whole_file)
     if not start.cells:
         raise _nothing_to_read(sample, encoding, start, source.skip_rows, whole_file=whole_file)
-    if len(start.cells) > limits.max_columns:
-        raise FileRefusedError(
-            "TOO_MANY_COLUMNS",
-            f"the file has {len(start.cells):,} columns and at most {limits.max_columns:,} can be read; "
-            "check the delimiter, or split the file",
-        )
-    if source.has_header:
-        columns, header_notes = _column_names(start.cells, limits.max_header_chars)
+    if has_header:
+        columns, header_notes = column_names(start.cells, limits.max_header_chars)
         notes += header_notes
-        mapping = _map_by_name(template, columns)
     else:
-        columns = tuple(f"column_{number}" for number in range(1, len(start.cells) + 1))
-        mapping = _map_by_position(template, columns)
-    _refuse_missing(template, columns, mapping)
-    return ParsePlan(
-        encoding=encoding.name,
-        bom_bytes=encoding.bom_bytes,
-        delimiter=start.delimiter,
-        skip_rows=source.skip_rows,
-        has_header=source.has_header,
+        columns = numbered_names(len(start.cells))
+    return Layout(
         columns=columns,
-        mapping=mapping,
-        batch_rows=batch_rows,
-        batch_bytes=batch_bytes,
+        named=has_header,
         notes=tuple(notes),
+        settings={
+            "encoding": encoding.name,
+            "bom_bytes": encoding.bom_bytes,
+            "delimiter": start.delimiter,
+            "skip_rows": source.skip_rows,
+            "has_header": has_header,
+        },
     )
 
 
@@ -141,16 +115,16 @@ def _read_start(text: str, delimiter: str, skip_rows: int) -> _Start:
     return _Start(delimiter, skipped, records, None)
 
 
-def _detect_start(text: str, template: Template) -> _Start:
+def _detect_start(text: str, template: Template, *, has_header: bool) -> _Start:
     """The candidate under which the file fits the template best and is most regular."""
-    wanted = {_normalised(field.source) for field in template.fields}
+    wanted = {normalised(name) for field in template.fields for name in (field.source, field.name, *field.aliases)}
 
     def fitness(start: _Start) -> tuple[float, float, float]:
         if not start.cells:
             return (-1.0, 0.0, 0.0)
         width = len(start.cells)
-        if template.source.has_header:
-            fitting = len(wanted & {_normalised(_clean_name(cell)) for cell in start.cells})
+        if has_header:
+            fitting = len(wanted & {normalised(clean_name(cell)) for cell in start.cells})
         else:
             fitting = int(width == len(template.fields) > 1)
         seen = len(start.records) + (start.broken_at is not None)
@@ -208,104 +182,3 @@ def _header_too_large() -> FileRefusedError:
         "HEADER_TOO_LARGE",
         "no complete first record was found at the start of the file; check its delimiter, line ends and quotes",
     )
-
-
-def _clean_name(cell: str) -> str:
-    """NFC, without control characters, byte order marks and surrounding whitespace."""
-    kept = "".join(" " if c in "\t\r\n" else c for c in cell if unicodedata.category(c) != "Cc" or c in "\t\r\n")
-    return show_marks(unicodedata.normalize("NFC", kept.replace("\ufeff", "")).strip())
-
-
-def _column_names(cells: Sequence[str], max_chars: int) -> tuple[tuple[str, ...], list[str]]:
-    """Unique column names of a header and what had to be changed.
-
-    A name that stands in the header keeps its first place; the names made here avoid all of them.
-    """
-    cleaned = [_clean_name(cell) for cell in cells]
-    cut = [name[:max_chars] for name in cleaned]
-    long_names = [f"column {i}: header cut to {max_chars} characters" for i, n in enumerate(cleaned, 1) if n not in cut]
-    taken = set(cut)
-    seen: set[str] = set()
-    next_number: dict[str, int] = {}
-    names: list[str] = []
-    made_up: list[str] = []
-    for position, given in enumerate(cut, 1):
-        name = given
-        if not given or given in seen:
-            base = given or f"column_{position}"
-            number = next_number.get(base, 2)
-            name = base if not given else f"{base}_{number}"
-            while name in taken:
-                name = f"{base}_{number}"
-                number += 1
-            next_number[base] = number
-            taken.add(name)
-            made_up.append(f"column {position}: {'repeated' if given else 'empty'} header, read as {name!r}")
-        seen.add(given)
-        names.append(name)
-    return tuple(names), [*_capped(long_names), *_capped(made_up)]
-
-
-def _capped(notes: list[str]) -> list[str]:
-    more = len(notes) - _MAX_NOTES_PER_KIND
-    return notes if more <= 0 else [*notes[:_MAX_NOTES_PER_KIND], f"… and {more:,} more columns like these"]
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", name)).strip().casefold()
-
-
-class _Columns:
-    """Looks headers up: exactly, then normalised where that is unambiguous."""
-
-    def __init__(self, columns: Iterable[str]) -> None:
-        self._exact: dict[str, int] = {}
-        self._normalised: dict[str, int | None] = {}
-        for index, name in enumerate(columns):
-            self._exact[name] = index
-            key = _normalised(name)
-            self._normalised[key] = None if key in self._normalised else index
-
-    def find(self, header: str) -> int | None:
-        exact = self._exact.get(header)
-        return self._normalised.get(_normalised(header)) if exact is None else exact
-
-
-def _map_by_name(template: Template, columns: tuple[str, ...]) -> dict[str, int | None]:
-    lookup = _Columns(columns)
-    return {field.name: lookup.find(field.source) for field in template.fields}
-
-
-def _map_by_position(template: Template, columns: tuple[str, ...]) -> dict[str, int | None]:
-    indexes = {name: index for index, name in enumerate(columns)}
-    mapping: dict[str, int | None] = {}
-    for position, field in enumerate(template.fields):
-        if re.fullmatch(r"column_[1-9]\d*", field.source):
-            mapping[field.name] = indexes.get(field.source)
-        else:
-            mapping[field.name] = position if position < len(columns) else None
-    return mapping
-
-
-def _refuse_missing(template: Template, columns: tuple[str, ...], mapping: dict[str, int | None]) -> None:
-    lookup = _Columns(columns)
-    mapped = {field.source for field in template.fields if mapping[field.name] is not None}
-    missing = [name for name in template.required_columns if name not in mapped and lookup.find(name) is None]
-    missing += [
-        field.source
-        for field in template.fields
-        if mapping[field.name] is None
-        and field.required
-        and not any(isinstance(transform, Default) for transform in field.transforms)
-    ]
-    if not missing and not mapped:
-        missing = [field.source for field in template.fields]
-    if missing:
-        wanted = ", ".join(repr(name) for name in dict.fromkeys(missing))
-        shown = ", ".join(repr(name) for name in columns[:_SHOWN_COLUMNS])
-        more = len(columns) - _SHOWN_COLUMNS
-        raise FileRefusedError(
-            "MISSING_COLUMNS",
-            f"the file has no column {wanted}; its columns are {shown}{f' and {more:,} more' if more > 0 else ''}; "
-            "fix the header or the template (a wrong delimiter looks like this too)",
-        )

@@ -4,9 +4,10 @@ from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.domain.csv_reader import CsvReader
-from services.parser.domain.dialect import detect_plan
+from services.parser.domain.dialect import detect_layout
 from services.parser.domain.encoding import EncodingDetector
 from services.parser.domain.limits import ReaderLimits
+from services.parser.domain.planning import make_plan
 
 LIMITS = ReaderLimits()
 
@@ -26,9 +27,8 @@ def template_of(*fields: str | dict[str, object], required: tuple[str, ...] = ()
 def plan_of(data: bytes, template: Template, *, whole_file: bool = True, limits: ReaderLimits = LIMITS) -> ParsePlan:
     detector = EncodingDetector(template.source.encoding)
     encoding = detector.feed(data) or detector.close()
-    return detect_plan(
-        data, template, encoding, whole_file=whole_file, batch_rows=5_000, batch_bytes=4_000_000, limits=limits
-    )
+    layout = detect_layout(data, template, encoding, whole_file=whole_file, limits=limits)
+    return make_plan(layout, template, "csv", batch_rows=5_000, batch_bytes=4_000_000, limits=limits)
 
 
 def refusal(data: bytes, template: Template, *, whole_file: bool = True) -> FileRefusedError:
@@ -152,7 +152,7 @@ def test_missing_columns_refuse_the_file_and_name_both_sides(template: Template,
     refused = refusal(b"name,city\na,b\n", template)
     assert refused.code == "MISSING_COLUMNS"
     assert f"no column {missing};" in refused.detail
-    assert ("'name', 'city'" if template.source.has_header else "'column_1', 'column_2'") in refused.detail
+    assert ("'name', 'city'" if template.source.has_header is not False else "'column_1', 'column_2'") in refused.detail
 
 
 def test_long_column_lists_are_cut_in_the_refusal() -> None:
