@@ -43,6 +43,7 @@ from libs.storage.documents import (
     RejectedRecord,
     RunDocument,
     StatusChange,
+    StopRequest,
 )
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
@@ -471,10 +472,10 @@ class Ledger:
         Once it is stopped its parser stores nothing more, and once its batches are gone no check of them can
         commit. The run itself goes last, so that the sweep finds what a crash on the way has left.
         """
-        stop = {"status": RunStatus.CANCELLED.value, "code": "DRY_RUN_OVER", "message": "it was only tried", "at": _now()}
+        stop = StopRequest(status=RunStatus.CANCELLED, code="DRY_RUN_OVER", message="it was only tried", at=_now())
         run = await self.runs.find_one_and_update(
             {"_id": run_id, "dry_run": True},
-            {"$set": {"stop": stop}, "$inc": {"epoch": 1}},
+            {"$set": {"stop": {**stop.model_dump(), "status": stop.status.value}}, "$inc": {"epoch": 1}},
             {"tenant_id": 1, "file.id": 1},
         )
         if run is None:

@@ -27,6 +27,7 @@ from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
 from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
 from services.gateway.authentication import ApiKeys, Authentication
+from services.gateway.dry_runs import DryRuns
 from services.gateway.http_errors import EXCEPTION_HANDLERS
 from services.gateway.http_imports import ImportController, TemplateController
 from services.gateway.openapi import completed_document, openapi_config
@@ -57,6 +58,7 @@ class _Gateway:
     catalog: TemplateCatalog
     uploads: Uploads
     runs: Runs
+    dry_runs: DryRuns
 
 
 class _KafkaLink:
@@ -97,6 +99,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
         async with open_backbone(SERVICE, service, mongo, broker, metrics) as backbone:
             files = FileStore(backbone.mongo)
             cipher = Fernet(gateway.secret_key.get_secret_value())
+            dry_runs = DryRuns(backbone.ledger, gateway.dry_run_wait_seconds, gateway.max_errors)
             link = _KafkaLink(service.kafka, broker)
             app.state.api_keys = ApiKeys(backbone.mongo)
             app.state.gateway = _Gateway(
@@ -104,7 +107,8 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 link,
                 TemplateCatalog(backbone.mongo, cipher, gateway.webhook_allowed_networks),
                 Uploads(files, backbone.ledger, gateway),
-                Runs(backbone.ledger, gateway.wait_seconds),
+                Runs(backbone.ledger, gateway.wait_seconds, gateway.max_errors),
+                dry_runs,
             )
 
             async def finish_stops() -> None:
@@ -113,6 +117,8 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     await backbone.ledger.finish_stop(run_id)
                 if ended := await backbone.ledger.drop_rows_of_ended_runs():
                     metrics.rescues.labels("rows").inc(ended)
+                if forgotten := await dry_runs.sweep():
+                    metrics.rescues.labels("dry_run").inc(forgotten)
 
             orphan_age = timedelta(seconds=gateway.orphan_after_seconds)
 
@@ -137,6 +143,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
             "catalog": Provide(_catalog, sync_to_thread=False),
             "uploads": Provide(_uploads, sync_to_thread=False),
             "runs": Provide(_runs, sync_to_thread=False),
+            "dry_runs": Provide(_dry_runs, sync_to_thread=False),
         },
         middleware=[DefineMiddleware(Authentication, exclude=["^/health/", "^/metrics$", "^/schema"])],
         lifespan=[lifespan],
@@ -184,6 +191,10 @@ def _uploads(request: AnyRequest) -> Uploads:
 
 def _runs(request: AnyRequest) -> Runs:
     return _gateway(request).runs
+
+
+def _dry_runs(request: AnyRequest) -> DryRuns:
+    return _gateway(request).dry_runs
 
 
 @get("/health/live", include_in_schema=False)

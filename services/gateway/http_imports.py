@@ -1,8 +1,7 @@
 """``/imports``: the engine's public surface. Each handler reads the request, calls one use case, presents."""
 
-import json
 from http import HTTPStatus
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, delete, get, post, put
 from litestar.di import NamedDependency
@@ -12,12 +11,15 @@ from pydantic import BaseModel
 from libs.contracts.states import RunStatus
 from libs.storage.documents import RunDocument
 from services.gateway.domain.engine_vocabulary import EngineTemplateView
+from services.gateway.domain.json_text import InvalidJsonError, decode_json
+from services.gateway.dry_runs import DryRuns
 from services.gateway.http_errors import ApiError
 from services.gateway.runs import CHECKED_STATUSES, Runs
 from services.gateway.template_catalog import TemplateCatalog, view_of
 from services.gateway.tenant_store import TenantStore
 from services.gateway.uploads import Uploads
 from services.gateway.views import (
+    DryRunView,
     RejectedPage,
     RunPage,
     RunView,
@@ -41,6 +43,7 @@ Store = NamedDependency[TenantStore]
 Catalog = NamedDependency[TemplateCatalog]
 UploadsIn = NamedDependency[Uploads]
 RunsIn = NamedDependency[Runs]
+DryRunsIn = NamedDependency[DryRuns]
 GatewayRequest = Request[Any, Any, Any]
 
 
@@ -109,6 +112,24 @@ class ImportController(Controller):
         done = HTTPStatus.CREATED if run.status in CHECKED_STATUSES else HTTPStatus.ACCEPTED
         return _run_answer(await runs.view(store, run), done, {"Idempotent-Replayed": "true"} if replayed else {})
 
+    @post(
+        "/dry-run",
+        operation_id="dryRun",
+        summary="Check a file and keep nothing of it",
+        description=(
+            "The same readers and checks as an upload, by a saved template (`template_id`) or by one that comes along "
+            "(`template`), so that a template can be tried before it is saved. 200 with what was found, also where "
+            "the file is refused (see `status` and `error`); no run, row, file or event is left behind and the target "
+            "is not touched. Meant for samples: 413 for larger files, 504 `DRY_RUN_TOO_LONG` where it takes too long."
+        ),
+        request_max_body_size=None,
+        status_code=HTTPStatus.OK,
+    )
+    async def dry_run(
+        self, request: GatewayRequest, store: Store, uploads: UploadsIn, dry_runs: DryRunsIn
+    ) -> DryRunView:
+        return await dry_runs.result(store, await uploads.accept_dry_run(request, store))
+
     @get("/runs", operation_id="listRuns", summary="List runs")
     async def list_runs(
         self,
@@ -175,12 +196,6 @@ async def _json_body(request: GatewayRequest) -> object:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "NOT_JSON", f"send application/json; this is {media_type[:100]!r}"
         )
     try:
-        return json.loads(await request.body(), parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "INVALID_JSON", "the body is nested too deeply") from None
-    except ValueError as error:
+        return decode_json(await request.body())
+    except InvalidJsonError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, "INVALID_JSON", f"the body is not JSON: {error}") from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

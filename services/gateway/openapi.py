@@ -10,10 +10,11 @@ from litestar.serialization import encode_json
 
 from services.gateway.domain.engine_vocabulary import EngineTemplate
 from services.gateway.http_errors import ErrorView
-from services.gateway.uploads import IDEMPOTENCY_HEADER
+from services.gateway.uploads import IDEMPOTENCY_HEADER, MAX_MAPPING_BYTES, MAX_TEMPLATE_BYTES
 
 _REFERENCE = "#/components/schemas/{model}"
 _ACCEPTED = {"uploadFile", "executeRun", "cancelRun"}
+_FORMS = {"uploadFile", "dryRun"}
 _SUCCESS = {"executeRun": "200", "cancelRun": "200"}
 
 
@@ -60,14 +61,6 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model=ErrorView.__name__)}}},
     }
     template = {"$ref": _REFERENCE.format(model=EngineTemplate.__name__)}
-    form = {
-        "type": "object",
-        "required": ["template_id", "file"],
-        "properties": {
-            "template_id": {"type": "string", "description": "Send it before the file: a mistake shows sooner."},
-            "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-        },
-    }
     paths: dict[str, dict[str, dict[str, Any]]] = document["paths"]
     for path in paths.values():
         for operation in path.values():
@@ -84,8 +77,10 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             responses["default"] = error
             if name in {"createTemplate", "replaceTemplate"}:
                 operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": template}}}
-            if name == "uploadFile":
+            if name in _FORMS:
+                form = _form(with_template=name == "dryRun")
                 operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+            if name == "uploadFile":
                 operation["parameters"] = [
                     {
                         "name": IDEMPOTENCY_HEADER,
@@ -98,3 +93,33 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     document["paths"] = dict(sorted(paths.items()))
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _form(*, with_template: bool) -> dict[str, Any]:
+    """The form of an upload; of a dry run with a template that need not be saved."""
+    form: dict[str, Any] = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "template_id": {"type": "string", "description": "Send it before the file: a mistake shows sooner."},
+            "mapping": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "maxLength": MAX_MAPPING_BYTES,
+                "description": "A JSON object: header → name of the field that the column fills, or null for a column "
+                "that is not wanted. Fields that it does not name find their columns as without it.",
+                "examples": ['{"E-mail address": "email", "Remarks": null}'],
+            },
+            "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+        },
+    }
+    if not with_template:
+        return {**form, "required": ["template_id", "file"]}
+    form["properties"]["template"] = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": _REFERENCE.format(model=EngineTemplate.__name__)},
+        "maxLength": MAX_TEMPLATE_BYTES,
+        "description": "A template that is not saved.",
+    }
+    return {**form, "oneOf": [{"required": ["template_id"]}, {"required": ["template"]}]}

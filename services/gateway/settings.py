@@ -13,7 +13,7 @@ GIB = 1024**3
 
 
 class GatewaySettings(BaseSettings):
-    """Read from ``ROWDOCK_…``.
+    """Read from ``ROWDOCK_…``; ``FILE_IMPORT_MAX_ERRORS`` keeps its name from the import engine (seeds 002).
 
     Attributes:
         secret_key: Fernet key that encrypts webhook secrets at rest; the same for gateway and webhooks.
@@ -22,13 +22,16 @@ class GatewaySettings(BaseSettings):
         max_concurrent_uploads: files that stream in at the same time; further ones wait for their turn.
         upload_queue_seconds: how long an upload waits for its turn before it is refused with 503.
         upload_idle_seconds: an upload that sends nothing for this long is given up.
+        max_errors: most errors that a run lists; all of them are checked, counted and kept.
+        dry_run_max_bytes: size limit of a file that is only tried, in bytes.
+        dry_run_wait_seconds: how long the check of such a file may take before it is given up.
         orphan_after_seconds: age at which a file without a run counts as left behind by a crash; longer than any
             upload takes.
         webhook_allowed_networks: networks, separated by commas, that webhooks may reach although they are
             not public, also over plain http.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True)
 
     secret_key: SecretStr
     max_upload_bytes: int = Field(default=2 * GIB, ge=1)
@@ -36,6 +39,9 @@ class GatewaySettings(BaseSettings):
     max_concurrent_uploads: int = Field(default=8, ge=1, le=1_000)
     upload_queue_seconds: float = Field(default=30, gt=0)
     upload_idle_seconds: float = Field(default=60, gt=0)
+    max_errors: int = Field(default=1_000, ge=0, le=100_000, validation_alias="FILE_IMPORT_MAX_ERRORS")
+    dry_run_max_bytes: int = Field(default=64 * 1024**2, ge=1)
+    dry_run_wait_seconds: float = Field(default=60, gt=0, le=300)
     orphan_after_seconds: float = Field(default=86_400, gt=0)
     webhook_allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
 

@@ -7,10 +7,13 @@ from libs.contracts.states import RunStatus
 from libs.storage.client import Collection, Mongo, Session
 from libs.storage.documents import RejectedRecord, RunDocument, TemplateDocument, WebhookEndpoint
 
+NO_DRY_RUN: dict[str, Any] = {"dry_run": {"$ne": True}}
+
 
 class TenantStore:
     """Templates, runs, rejected records and webhook endpoints of the organization ``tenant_id``.
 
+    Dry runs are nowhere to be seen here, except for the rows that were rejected of one whose id is known.
     Every query of the gateway about an organization's things goes through here, and none without its filter.
     """
 
@@ -80,26 +83,32 @@ class TenantStore:
 
     async def run(self, run_id: str) -> RunDocument | None:
         """A run, or ``None``."""
-        return await self._one_run(self._mine(_id=run_id))
+        return await self._one_run(_id=run_id)
 
     async def run_by_key(self, idempotency_key: str) -> RunDocument | None:
         """The run that was made by the request with this ``Idempotency-Key``, or ``None``."""
-        return await self._one_run(self._mine(idempotency_key=idempotency_key))
+        return await self._one_run(idempotency_key=idempotency_key)
 
-    async def _one_run(self, query: dict[str, Any]) -> RunDocument | None:
-        found = await self._runs.find_one(query)
+    async def _one_run(self, **conditions: object) -> RunDocument | None:
+        found = await self._runs.find_one(self._mine(**conditions, **NO_DRY_RUN))
         return None if found is None else RunDocument.model_validate(found)
 
     async def run_status(self, run_id: str) -> RunStatus | None:
         """Only the status of a run: cheap enough to ask again and again."""
-        found = await self._runs.find_one(self._mine(_id=run_id), {"status": 1})
+        found = await self._runs.find_one(self._mine(_id=run_id, **NO_DRY_RUN), {"status": 1})
         return None if found is None else RunStatus(found["status"])
+
+    async def newest_run_of_content(self, template_id: str, sha256: str) -> str | None:
+        """Id of the newest run of a template whose file has this SHA-256, or ``None``."""
+        query = self._mine(**{"template_id": template_id, "file.sha256": sha256, **NO_DRY_RUN})
+        found = await self._runs.find_one(query, {"_id": 1}, sort=[("_id", -1)])
+        return None if found is None else found["_id"]
 
     async def runs(
         self, limit: int, *, status: RunStatus | None, template_id: str | None, after: str | None
     ) -> list[RunDocument]:
         """Runs, newest first, from behind ``after``."""
-        conditions: dict[str, Any] = {}
+        conditions = dict(NO_DRY_RUN)
         if status is not None:
             conditions["status"] = status.value
         if template_id is not None:
@@ -114,6 +123,18 @@ class TenantStore:
         query = self._mine(run_id=run_id, row={"$gt": after})
         cursor = self._rejected.find(query).sort("row", 1).limit(limit)
         return [RejectedRecord.model_validate(found) async for found in cursor]
+
+    async def row_errors(self, run_id: str, limit: int) -> list[dict[str, Any]]:
+        """The first errors of a run's rejected rows, each with its row, in the order of the file."""
+        if not limit:
+            return []
+        cursor = self._rejected.find(self._mine(run_id=run_id), {"row": 1, "errors": 1}).sort("row", 1).limit(limit)
+        errors: list[dict[str, Any]] = []
+        async for record in cursor:
+            errors += [{"row": record["row"], **error} for error in record["errors"]]
+            if len(errors) >= limit:
+                break
+        return errors[:limit]
 
 
 def _stored_template(document: TemplateDocument) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from libs.contracts.events import RunCounts
 from libs.contracts.states import ACTIVE_RUN_STATUSES, RunStatus
+from libs.contracts.templates import DateOrder, DecimalStyle
 from libs.storage.documents import RejectedRecord, RunDocument
 from libs.storage.ledger import Totals
 
-MAX_RUN_ERRORS = 100
 UNCHANGED = "UNCHANGED"
 
 
@@ -21,14 +20,34 @@ class FailureView(BaseModel):
     message: str
 
 
-class PlanView(BaseModel):
-    """How the file is read; ``mapping`` names each field's column, null where the file has none."""
+class MatchView(BaseModel):
+    """The column of a field and how it was found; ``confidence`` is 1 where nothing was guessed."""
 
+    column: str | None
+    method: Literal["given", "exact", "normalised", "alias", "fuzzy"]
+    confidence: float
+
+
+class PlanView(BaseModel):
+    """How the file is read.
+
+    ``mapping`` names each field's column, null where the file has none, and ``matches`` says how it was found.
+    ``unmatched`` are the columns that are kept under ``extra``. ``date_orders`` and ``decimal_styles`` hold for the
+    whole column; ``notes`` tell what of all this was found out from the file. ``delimiter`` is null except for
+    ``csv``, ``sheet`` except for ``excel``.
+    """
+
+    file_type: str
     encoding: str
-    delimiter: str
+    delimiter: str | None
+    sheet: str | int | None
     has_header: bool
     columns: list[str]
     mapping: dict[str, str | None]
+    matches: dict[str, MatchView]
+    unmatched: list[str]
+    date_orders: dict[str, DateOrder]
+    decimal_styles: dict[str, DecimalStyle]
     notes: list[str]
 
 
@@ -56,8 +75,9 @@ class RunView(BaseModel):
 
     ``total_rows = written_count + rejected_count + skipped_count`` once the run is at its end;
     ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``valid_rows`` are those that
-    would be or were written, or were found unchanged. ``errors`` are the first ones only (at most 100);
-    all of them are at ``/imports/rejected?run_id=``.
+    would be or were written, or were found unchanged. ``errors`` are the first ones only (by default at most 1,000);
+    all of them are at ``/imports/rejected?run_id=``. ``duplicate_of`` is the newest earlier run of the template whose
+    file was the same to the byte.
     """
 
     id: str
@@ -71,6 +91,7 @@ class RunView(BaseModel):
     file_name: str
     file_size: int
     file_sha256: str
+    duplicate_of: str | None
     total_rows: int
     valid_rows: int
     written_count: int
@@ -102,6 +123,25 @@ class RunPage(BaseModel):
     next_after: str | None
 
 
+class DryRunView(BaseModel):
+    """What the check of a file found; nothing of it is kept, so there is nothing to refer to.
+
+    The members mean the same as those of a run. ``failed`` is the verdict that a run of the file would end with.
+    """
+
+    status: Literal["validated", "failed"]
+    total_rows: int
+    valid_rows: int
+    rejected_count: int
+    skipped_count: int
+    skipped: dict[str, int]
+    warning_count: int
+    preview_rows: list[dict[str, Any]]
+    errors: list[RowErrorView]
+    error: FailureView | None
+    plan: PlanView | None
+
+
 class RejectedView(BaseModel):
     """A rejected row: ``data`` by header; ``cells`` as read, perhaps more or fewer than ``columns``."""
 
@@ -123,10 +163,9 @@ class RejectedPage(BaseModel):
     next_after: int | None
 
 
-def present_run(run: RunDocument, *, totals: Totals | None = None, rejected: Sequence[RejectedRecord] = ()) -> RunView:
+def present_run(run: RunDocument, *, totals: Totals | None = None, errors: Sequence[dict[str, Any]] = ()) -> RunView:
     """A run, with its progress where ``totals`` of its ledger are given and its first errors."""
     counts = run.counts or RunCounts(rows=run.parse.rows)
-    unchanged = counts.skip_reasons.get(UNCHANGED, 0)
     return RunView(
         id=run.id,
         template_id=run.template_id,
@@ -139,19 +178,20 @@ def present_run(run: RunDocument, *, totals: Totals | None = None, rejected: Seq
         file_name=run.file.name,
         file_size=run.file.size,
         file_sha256=run.file.sha256,
+        duplicate_of=run.duplicate_of,
         total_rows=counts.rows,
-        valid_rows=counts.rows - counts.rejected - counts.skipped + unchanged if run.counts else 0,
+        valid_rows=_valid_rows(run.counts),
         written_count=counts.written,
         created_count=counts.created,
         updated_count=counts.updated,
         deleted_count=counts.deleted,
-        unchanged_count=unchanged,
+        unchanged_count=counts.skip_reasons.get(UNCHANGED, 0),
         rejected_count=counts.rejected,
         skipped_count=counts.skipped,
         skipped=counts.skip_reasons,
         warning_count=counts.warnings,
         preview_rows=run.preview_rows,
-        errors=_first_errors(rejected),
+        errors=_present_errors(errors),
         error=FailureView(**run.failure) if run.failure else None,
         plan=_present_plan(run),
         progress=_present_progress(run, totals) if totals else None,
@@ -164,25 +204,58 @@ def present_run(run: RunDocument, *, totals: Totals | None = None, rejected: Seq
     )
 
 
+def present_dry_run(run: RunDocument, errors: Sequence[dict[str, Any]]) -> DryRunView:
+    """A dry run that is validated or has failed, with its first errors."""
+    counts = run.counts or RunCounts()
+    return DryRunView(
+        status="validated" if run.status is RunStatus.VALIDATED else "failed",
+        total_rows=counts.rows,
+        valid_rows=_valid_rows(counts),
+        rejected_count=counts.rejected,
+        skipped_count=counts.skipped,
+        skipped=counts.skip_reasons,
+        warning_count=counts.warnings,
+        preview_rows=run.preview_rows,
+        errors=_present_errors(errors),
+        error=FailureView(**run.failure) if run.failure else None,
+        plan=_present_plan(run),
+    )
+
+
 def is_active(run: RunDocument) -> bool:
     """Whether the run may still change, and so has progress to show."""
     return run.status in ACTIVE_RUN_STATUSES
 
 
-def _first_errors(rejected: Sequence[RejectedRecord]) -> list[RowErrorView]:
-    errors = ({"row": record.row, **error} for record in rejected for error in record.errors)
-    return [RowErrorView.model_validate(error) for error in islice(errors, MAX_RUN_ERRORS)]
+def _valid_rows(counts: RunCounts | None) -> int:
+    if counts is None:
+        return 0
+    return counts.rows - counts.rejected - counts.skipped + counts.skip_reasons.get(UNCHANGED, 0)
+
+
+def _present_errors(errors: Sequence[dict[str, Any]]) -> list[RowErrorView]:
+    return [RowErrorView.model_validate(error) for error in errors]
 
 
 def _present_plan(run: RunDocument) -> PlanView | None:
     if (plan := run.plan) is None:
         return None
+    mapping = {name: None if index is None else plan.columns[index] for name, index in plan.mapping.items()}
     return PlanView(
+        file_type=plan.file_type,
         encoding=plan.encoding,
-        delimiter=plan.delimiter,
+        delimiter=plan.delimiter if plan.file_type == "csv" else None,
+        sheet=plan.options.get("sheet"),
         has_header=plan.has_header,
         columns=list(plan.columns),
-        mapping={name: None if index is None else plan.columns[index] for name, index in plan.mapping.items()},
+        mapping=mapping,
+        matches={
+            name: MatchView(column=mapping.get(name), method=match.method, confidence=match.confidence)
+            for name, match in plan.matches.items()
+        },
+        unmatched=[plan.columns[index] for index in plan.unmatched],
+        date_orders=plan.date_orders,
+        decimal_styles=plan.decimal_styles,
         notes=list(plan.notes),
     )
 

@@ -1,8 +1,8 @@
-"""File names for display, and files that are not text whatever their name says."""
+"""File names for display."""
 
 import pytest
 
-from services.gateway.domain.files import display_name, foreign_kind
+from services.gateway.domain.files import display_name
 
 
 @pytest.mark.parametrize(
@@ -25,19 +25,3 @@ from services.gateway.domain.files import display_name, foreign_kind
 )
 def test_display_name(name: str | None, expected: str) -> None:
     assert display_name(name) == expected
-
-
-@pytest.mark.parametrize(
-    ("start", "kind"),
-    [
-        (b"PK\x03\x04\x14\x00", "a ZIP archive or an Excel workbook"),
-        (b"%PDF-1.7", "a PDF document"),
-        (b"\x1f\x8b\x08", "a gzip archive"),
-        (b"name,email\n", None),
-        (b"\xff\xfen\x00", None),
-        (b"\xef\xbb\xbfname", None),
-        (b"", None),
-    ],
-)
-def test_foreign_kind(start: bytes, kind: str | None) -> None:
-    assert foreign_kind(start) == kind

@@ -1,0 +1,83 @@
+"""The ``mapping`` of an upload: which column fills which field (seeds 000, "Create Import")."""
+
+from libs.contracts.templates import Template
+from services.gateway.domain.json_text import InvalidJsonError, JsonObject, decode_json_pairs
+from services.gateway.domain.problems import Problem
+
+LOCATION = "body.mapping"
+MAX_SHOWN_CHARS = 80
+
+ColumnMapping = list[tuple[str, str | None]]
+
+
+class InvalidMappingError(Exception):
+    """A mapping that cannot be followed, with everything that is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
+def read_mapping(text: str, template: Template) -> ColumnMapping:
+    """Understand a mapping: a JSON object of header and field name, or ``null`` for a column that is not wanted.
+
+    Whether the file has such columns is for the parser to judge.
+
+    Raises:
+        InvalidMappingError: it is no such object, or names a header or field twice, or a field that there is not.
+    """
+    try:
+        pairs = decode_json_pairs(text)
+    except InvalidJsonError as error:
+        raise InvalidMappingError([Problem(LOCATION, "INVALID_JSON", f"not JSON: {error}")]) from error
+    if not isinstance(pairs, JsonObject):
+        raise InvalidMappingError([Problem(LOCATION, "INVALID", "a mapping is a JSON object: header → field name")])
+    fields = {field.name: field.reads_column for field in template.fields}
+    filled: dict[str, str] = {}
+    mapping: dict[str, str | None] = {}
+    problems: list[Problem] = []
+    for header, name in pairs:
+        twice = ("CONFLICT", "the header is there twice") if header in mapping else None
+        found = twice or _wrong(header, name, fields, filled)
+        if found is not None:
+            problems.append(Problem(f"{LOCATION}[{_shown(header)}]", *found))
+        elif name is not None:
+            filled[name] = header
+        mapping[header] = name
+    if problems:
+        raise InvalidMappingError(problems)
+    return list(mapping.items())
+
+
+def _wrong(header: str, name: object, fields: dict[str, bool], filled: dict[str, str]) -> tuple[str, str] | None:
+    """Code and message of what is wrong with one pair; ``fields`` says of each whether it reads a column at all."""
+    if not header.strip() or not _is_text(header):
+        return "INVALID", "no column can have this header"
+    if name is None:
+        return None
+    if not isinstance(name, str):
+        return "INVALID", "a field name is text; null leaves the column out"
+    if name not in fields:
+        return "UNKNOWN_FIELD", f"there is no field {_shown(name)}; the fields are: {_listed(list(fields))}"
+    if not fields[name]:
+        return "CONFLICT", f"the field {name!r} gets its value from a transform and reads no column"
+    if name in filled:
+        return "CONFLICT", f"the column {_shown(filled[name])} fills the field {name!r} already"
+    return None
+
+
+def _is_text(header: str) -> bool:
+    try:
+        header.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in header
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _shown(text: str) -> str:
+    shown = repr(text) if text.isprintable() else ascii(text)
+    return shown if len(shown) <= MAX_SHOWN_CHARS else f"{shown[:MAX_SHOWN_CHARS]}…"
