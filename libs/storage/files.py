@@ -7,7 +7,7 @@ last; the driver's own upload stream collects up to 48 MB of every upload in mem
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -79,7 +79,7 @@ class FileStore:
             raise
         return StoredFile(id=str(file_id), name=name, size=size, sha256=digest.hexdigest(), ascii_only=ascii_only)
 
-    async def chunks(self, file: StoredFile) -> AsyncIterator[bytes]:
+    async def chunks(self, file: StoredFile) -> AsyncGenerator[bytes]:
         """The file's bytes, 1 MiB at a time.
 
         Raises:

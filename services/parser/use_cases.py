@@ -2,15 +2,17 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 
-from libs.contracts.errors import PermanentError
+from libs.contracts.errors import FileRefusedError, PermanentError
 from libs.contracts.events import BatchParsed, Event, RunSubmitted
 from libs.contracts.ids import batch_id, event_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
 from libs.contracts.topics import BATCH_PARSED, RUN_SUBMITTED
+from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
 from libs.messaging.publisher import EventPublisher
 from libs.messaging.service import repeating
 from libs.storage.documents import RunDocument
@@ -20,10 +22,11 @@ from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.parser.domain.batches import ParsedBatch, digest
-from services.parser.domain.csv_reader import CsvReader
-from services.parser.domain.dialect import SAMPLE_BYTES, detect_plan
-from services.parser.domain.encoding import Encoding, EncodingDetector
+from services.parser.domain.file_format import FileFacts, FileFormat
 from services.parser.domain.limits import ReaderLimits
+from services.parser.domain.planning import make_plan
+from services.parser.domain.styles import StyleSearch
+from services.parser.formats import file_format
 from services.parser.settings import ParserSettings
 
 QUEUED_STORES = 2
@@ -86,15 +89,11 @@ class ParseRun:
                 raise ParseLostError
         failpoint("parser.plan_frozen")
         storing = _Storing(self._ledger, self._publisher, run, self._settings, await self._ledger.stored_digests(run))
-        reader = CsvReader(plan, self._limits)
         portions: asyncio.Queue[Sequence[ParsedBatch] | None] = asyncio.Queue(QUEUED_STORES)
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group, aclosing(self._batches(run, plan)) as read:
                 group.create_task(storing.all_of(portions))
-                async for chunk in self._files.chunks(run.file):
-                    if batches := await asyncio.to_thread(reader.feed, chunk):
-                        await portions.put(batches)
-                if batches := await asyncio.to_thread(reader.close):
+                async for batches in read:
                     await portions.put(batches)
                 await portions.put(None)
         except BaseExceptionGroup as group:
@@ -104,26 +103,81 @@ class ParseRun:
             raise ParseLostError
         self._metrics.rows.labels("parsed").inc(storing.rows)
 
-    async def _make_plan(self, run: RunDocument) -> ParsePlan:
-        detector = EncodingDetector(run.template.source.encoding)
-        sample = bytearray()
-        encoding: Encoding | None = None
+    async def _batches(self, run: RunDocument, plan: ParsePlan) -> AsyncGenerator[list[ParsedBatch]]:
+        """The file's batches in small portions, at most one of them before it is wanted."""
+        reader = await asyncio.to_thread(file_format(plan.file_type).reader, plan, self._limits)
+
+        def feed(data: bytes) -> list[ParsedBatch]:
+            return list(reader.feed(data))
+
         async for chunk in self._files.chunks(run.file):
-            sample += chunk[: SAMPLE_BYTES - len(sample)]
-            encoding = detector.feed(chunk)
-            known = encoding is not None or run.file.ascii_only
-            if known and len(sample) == min(SAMPLE_BYTES, run.file.size):
-                break
-        return await asyncio.to_thread(
-            detect_plan,
-            bytes(sample),
+            if batches := await asyncio.to_thread(feed, chunk):
+                yield batches
+        async with aclosing(_one_by_one(await asyncio.to_thread(reader.close))) as remaining:
+            async for batch in remaining:
+                yield [batch]
+
+    async def _make_plan(self, run: RunDocument) -> ParsePlan:
+        file_type, reading = await self._choose_format(run)
+        facts = FileFacts(run.file.size, run.file.ascii_only)
+        sampler = await asyncio.to_thread(reading.sampler, run.template, facts, self._limits)
+        async with aclosing(self._files.chunks(run.file)) as chunks:
+            async for chunk in chunks:
+                if await asyncio.to_thread(sampler.feed, chunk):
+                    break
+        layout = await asyncio.to_thread(sampler.layout)
+        plan = make_plan(
+            layout,
             run.template,
-            encoding or detector.close(),
-            whole_file=len(sample) == run.file.size,
+            file_type,
+            run.column_mapping,
             batch_rows=self._settings.batch_rows,
             batch_bytes=self._settings.batch_bytes,
             limits=self._limits,
         )
+        search = StyleSearch(run.template, plan)
+        if search.needed and layout.first_rows is not None:
+            await asyncio.to_thread(search.look, layout.first_rows)
+        if search.open or (search.needed and layout.first_rows is None):
+            async with aclosing(self._batches(run, plan)) as read:
+                async for batches in read:
+                    for batch in batches:
+                        await asyncio.to_thread(search.look, batch.table)
+                    if not search.open:
+                        break
+        return search.plan()
+
+    async def _choose_format(self, run: RunDocument) -> tuple[str, FileFormat]:
+        """The template's format, or else the one that the content speaks for."""
+        head = b""
+        async with aclosing(self._files.chunks(run.file)) as chunks:
+            async for chunk in chunks:
+                head += chunk[:HEAD_BYTES]
+                break
+        content = recognise(head)
+        wanted = run.template.source.file_type
+        if (reason := refusal(wanted, content)) is not None:
+            raise FileRefusedError("UNSUPPORTED_FILE", reason)
+        file_type = wanted or file_type_of(content)
+        return file_type, file_format(file_type)
+
+
+async def _one_by_one(batches: Iterable[ParsedBatch]) -> AsyncGenerator[ParsedBatch]:
+    """Batches that are made while they are asked for, each in a thread."""
+    iterator = iter(batches)
+    step: asyncio.Future[ParsedBatch | None] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, iterator, None))
+            # A thread cannot be cancelled, and a generator cannot be closed while it runs.
+            if (batch := await asyncio.shield(step)) is None:
+                return
+            yield batch
+    finally:
+        if step is not None and not step.done():
+            await asyncio.wait([step])
+        if isinstance(iterator, Generator):
+            await asyncio.to_thread(iterator.close)  # what it started, such as a child process, ends here
 
 
 def _deciding(group: BaseExceptionGroup[BaseException]) -> BaseException:

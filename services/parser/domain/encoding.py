@@ -36,22 +36,6 @@ _FAMILIES = {
 """Codec names that a template may give, and the byte order marks that belong to them."""
 
 _NOT_FOR_FILES = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"})
-_MAGIC = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook (.xlsx)"),
-    (b"PK\x05\x06", "an empty ZIP archive"),
-    (b"%PDF-", "a PDF document"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)"),
-    (b"\x7fELF", "a program"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"\xfd7zXZ\x00", "an xz archive"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
-    (b"BZh91AY&SY", "a bzip2 archive"),
-    (b"\x89PNG\r\n", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"SQLite format 3\x00", "an SQLite database"),
-    (b"PAR1", "a Parquet file"),
-)
 _CONTROLS = bytes(range(9)) + bytes(range(14, 27)) + bytes(range(28, 32))
 _BINARY_SHARE = 0.3
 _UTF16_NUL_SHARE = 0.3
@@ -176,9 +160,6 @@ def _codec_name(name: str) -> str:
 
 
 def _judge_head(head: bytes, override: str | None) -> Encoding | None:
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            raise _not_text(f"looks like {kind}")
     bom, bom_encoding = next(((bom, name) for bom, name in _BOMS if head.startswith(bom)), (b"", ""))
     utf16 = _utf16_without_bom(head)
     if override is not None:
@@ -192,7 +173,9 @@ def _judge_head(head: bytes, override: str | None) -> Encoding | None:
         return Encoding(utf16, 0, f"encoding: {utf16}, detected by its zero bytes")
     controls = len(head) - len(head.translate(None, _CONTROLS))
     if controls > _BINARY_SHARE * len(head):
-        raise _not_text("holds binary data")
+        raise FileRefusedError(
+            "NOT_TEXT", "the file holds binary data, not text; save or export it in a text format such as CSV"
+        )
     return None
 
 
@@ -227,7 +210,3 @@ def _judge_window(window: bytes, *, final: bool) -> Encoding:
             "name its encoding in the template, or save the file as UTF-8",
         )
     return Encoding("cp1252", 0, "encoding: cp1252 (Windows-1252), detected because the file is not valid UTF-8")
-
-
-def _not_text(kind: str) -> FileRefusedError:
-    return FileRefusedError("NOT_TEXT", f"the file {kind}, not CSV text; save or export it as CSV")

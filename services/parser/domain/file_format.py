@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import pyarrow as pa
+
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.domain.batches import ParsedBatch
@@ -39,6 +41,8 @@ class Layout:
         overflow: index of the column for what no other column can take, see ``ParsePlan.overflow``.
         notes: what was found out rather than told, for the owner of the run.
         settings: fields of ``ParsePlan`` that the format decides (``encoding``, ``options``, …).
+        first_rows: the first rows as a table of text columns ``c0``, ``c1``, …, where the format has them
+            anyway; it saves reading the file once more to find out how its dates and numbers are written.
     """
 
     columns: tuple[str, ...]
@@ -47,6 +51,7 @@ class Layout:
     overflow: int | None = None
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    first_rows: pa.Table | None = None
 
 
 class Sampler(Protocol):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from rapidfuzz import fuzz, process
 
 from libs.contracts.errors import FileRefusedError
@@ -15,6 +16,8 @@ from services.parser.domain.headers import normalised, squeezed
 
 FUZZY_THRESHOLD = 88
 """Of 100: ``Emial`` finds ``email`` (90), ``price`` does not find ``prize`` (80)."""
+FUZZY_MARGIN = 3
+"""By how much the most similar column must surpass every other one."""
 _NORMALISED, _ALIAS = 0.98, 0.95
 _FUZZY_SHARE = 0.9
 """A guess is never as sure as the weakest comparison that is none."""
@@ -200,15 +203,18 @@ def _by_similarity(
         scorer=fuzz.token_sort_ratio,
         score_cutoff=FUZZY_THRESHOLD,
     )
-    scores = np.maximum(letters, words)
+    scores: dict[str, npt.NDArray[np.float32]] = {}
+    for (name, _), own in zip(spellings, np.maximum(letters, words), strict=True):
+        scores[name] = np.maximum(scores[name], own) if name in scores else own
     found: dict[str, tuple[int, ColumnMatch]] = {}
     used: set[int] = set()
-    rows, places = np.nonzero(scores)
-    for row, place in sorted(zip(rows.tolist(), places.tolist(), strict=True), key=lambda at: -scores[at]):
-        name, index = spellings[row][0], free[place]
-        if name not in found and index not in used:
-            confidence = round(float(scores[row, place]) / 100 * _FUZZY_SHARE, 2)
-            found[name] = index, ColumnMatch(method="fuzzy", confidence=confidence)
+    for name, own in sorted(scores.items(), key=lambda item: -float(item[1].max())):
+        places = np.argsort(-own, kind="stable")
+        best, second = float(own[places[0]]), float(own[places[1]]) if len(places) > 1 else 0.0
+        index = free[int(places[0])]
+        # Of two columns that are as similar, neither is guessed.
+        if best and best - second >= FUZZY_MARGIN and index not in used:
+            found[name] = index, ColumnMatch(method="fuzzy", confidence=round(best / 100 * _FUZZY_SHARE, 2))
             used.add(index)
     return found
 

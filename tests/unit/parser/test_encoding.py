@@ -86,23 +86,18 @@ def test_an_encoding_that_is_none_is_refused(override: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    "data",
     [
-        (b"PK\x03\x04rest", "xlsx"),
-        (b"%PDF-1.7", "PDF"),
-        (b"\x1f\x8b\x08\0", "gzip"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "xls"),
-        (b"\x7fELF\x02", "program"),
-        (b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0\xb8\0\0\0\0\0\0\0@\0", "binary"),
-        (bytes(1_000), "binary"),
-        (bytes(range(32)) * 9_000, "binary"),
+        b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0\xb8\0\0\0\0\0\0\0@\0",
+        bytes(1_000),
+        bytes(range(32)) * 9_000,
     ],
 )
-def test_what_is_not_text_is_refused_with_what_it_looks_like(data: bytes, words: str) -> None:
+def test_what_is_not_text_is_refused(data: bytes) -> None:
     with pytest.raises(FileRefusedError) as refused:
         detect(data)
     assert refused.value.code == "NOT_TEXT"
-    assert words in refused.value.detail
+    assert "binary" in refused.value.detail
 
 
 @pytest.mark.parametrize("data", [b"a\x81\n", "日本、x\n".encode("shift_jis"), b"caf\xe9,\0,abc\n"])
