@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from libs.contracts.errors import FileRefusedError
+from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.domain.file_format import Layout
 from services.parser.domain.limits import ReaderLimits
@@ -12,7 +13,7 @@ from services.parser.domain.planning import make_plan
 Given = list[tuple[str, str | None]]
 
 
-def template_of(*fields: dict[str, Any] | str, **changes: Any) -> Template:
+def template_of(*fields: dict[str, Any] | str, **changes: object) -> Template:
     return Template.model_validate(
         {
             "name": "t",
@@ -38,7 +39,7 @@ EMAIL = {"name": "email", "label": "E-Mail Address", "aliases": ["Mail", "Contac
         pytest.param("EMAIL", "normalised", 1.0, id="case"),
         pytest.param("e_mail", "normalised", 1.0, id="signs"),
         pytest.param("e-mail  ADDRESS", "normalised", 1.0, id="label with other blanks"),
-        pytest.param("ＥＭＡＩＬ", "normalised", 1.0, id="full width"),
+        pytest.param("\uff25\uff2d\uff21\uff29\uff2c", "normalised", 1.0, id="full width"),
         pytest.param("Mail", "alias", 1.0, id="alias"),
         pytest.param("contact_email", "alias", 1.0, id="alias with other signs"),
         pytest.param("E-Mail Adress", "fuzzy", 0.9, id="misspelt label"),
@@ -120,10 +121,9 @@ def test_constants_and_concats_read_no_column_of_their_own() -> None:
     assert expected_headers(template) == ["SKU", "First", "Last", "Price"]
 
 
-def plan_of(template: Template, *columns: str, **layout: Any) -> Any:
-    return make_plan(
-        Layout(columns, **layout), template, "csv", batch_rows=10, batch_bytes=1_000, limits=ReaderLimits()
-    )
+def plan_of(template: Template, *columns: str, complete: bool = True, overflow: int | None = None) -> ParsePlan:
+    layout = Layout(columns, complete=complete, overflow=overflow)
+    return make_plan(layout, template, "csv", batch_rows=10, batch_bytes=1_000, limits=ReaderLimits())
 
 
 def test_unmatched_columns_are_those_that_nobody_reads() -> None:

@@ -8,7 +8,9 @@ from libs.contracts.templates import Template
 from services.parser.domain.styles import StyleSearch
 
 
-def search_of(values: list[str | None], field: dict[str, Any], file_type: str = "csv", **changes: Any) -> StyleSearch:
+def search_of(
+    values: list[str | None], field: dict[str, Any], file_type: str = "csv", **changes: object
+) -> StyleSearch:
     template = Template.model_validate(
         {"name": "t", "target_resource": "things", "fields": [{"name": "f", **field}], **changes}
     )
