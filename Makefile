@@ -11,7 +11,7 @@ TESTS      ?= -m "not faults or pick"
 # Variables given on make's command line reach the programs as environment: BROKER, SCALE and ROWS need nothing here.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-unit faults bench lint format docs lock clean
+.PHONY: help setup up down status demo test test-unit faults bench bench-large lint format docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,8 +51,11 @@ test-unit: $(STAMP) ## Run the tests that need no servers
 faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run
 	FAULT_ROWS=$(FAULT_ROWS) $(BIN)/python -m pytest -v $(FAULTS)
 
-bench: $(STAMP) ## Measure against the limit of the database and a pandas script
+bench: $(STAMP) ## Measure against the limit of the database and the usual scripts, in every format
 	@$(BIN)/python -m bench
+
+bench-large: $(STAMP) ## Memory and speed of reading LARGE_MB (1024) MiB in each format that is streamed
+	@$(BIN)/python -m bench --only large
 
 lint: $(STAMP) ## Check style, types, architecture
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from rich.markup import escape
 from bench.gateway import Gateway
 from bench.imports import RowsLostError
 from bench.measurement import Bench
-from bench.report import show_dataset, show_small
+from bench.report import show_dataset, show_formats, show_large, show_small
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack, down, parse_scale, running
 from deploy.local.waiting import LocalStackError
@@ -24,6 +24,9 @@ from deploy.local.waiting import LocalStackError
 HERE = Path(__file__).resolve().parent
 DATA, OUT = HERE / "data", HERE / "out"
 CONTACTS_ROWS = 500_000
+FORMAT_ROWS = 100_000
+FORMATS = ("xlsx", "json", "xml")
+STREAMED = ("csv", "fixed_width", "ndjson", "json", "xml")
 
 
 def main() -> int:
@@ -67,6 +70,11 @@ def _arguments() -> argparse.Namespace:
     rows = os.environ.get("ROWS") or None
     parser.add_argument("--rows", type=int, default=rows, help="rows of contacts (ROWS); then flights are left out")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("datasets", "formats", "large"), default=os.environ.get("ONLY") or None)
+    large = os.environ.get("LARGE_MB") or 1024
+    parser.add_argument(
+        "--large-mb", type=int, default=large, help="MiB of each large file (LARGE_MB), with --only large"
+    )
     parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help='SCALE; by default "validator=2 writer=2"')
     arguments = parser.parse_args()
     if arguments.rows is not None and not 100 <= arguments.rows <= 9_999_999:
@@ -77,18 +85,20 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(stack: Stack, arguments: argparse.Namespace, scale: dict[str, int], progress: Progress) -> dict[str, Any]:
-    names = ("contacts", "flights") if arguments.rows is None else ("contacts",)
+    result: dict[str, Any] = {}
     with Gateway(stack.gateway, stack.api_key) as gateway:
         bench = Bench(stack, gateway, DATA, OUT, progress)
-        small = bench.measure_small()
-        results = [bench.measure(name, arguments.rows or CONTACTS_ROWS, arguments.rounds) for name in names]
-    for result in results:
-        show_dataset(progress.console, result)
-    show_small(progress.console, median(small), stack.broker)
+        if arguments.only in {None, "datasets"}:
+            result |= _measure_datasets(bench, arguments)
+        if arguments.only == "formats" or (arguments.only is None and arguments.rows is None):
+            rows = arguments.rows or FORMAT_ROWS
+            result["formats"] = [bench.measure_format(name, rows, arguments.rounds) for name in FORMATS]
+            show_formats(progress.console, result["formats"])
+        if arguments.only == "large":
+            result["large"] = [bench.measure_large(name, arguments.large_mb) for name in STREAMED]
+            show_large(progress.console, result["large"])
     return {
-        **results[0],
-        "small_import_seconds": round(median(small), 3),
-        "datasets": results[1:],
+        **result,
         "machine": {
             "processors": psutil.cpu_count(),
             "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
@@ -96,6 +106,16 @@ def _measure(stack: Stack, arguments: argparse.Namespace, scale: dict[str, int],
             "scale": scale,
         },
     }
+
+
+def _measure_datasets(bench: Bench, arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("contacts", "flights") if arguments.rows is None else ("contacts",)
+    small = bench.measure_small()
+    results = [bench.measure(name, arguments.rows or CONTACTS_ROWS, arguments.rounds) for name in names]
+    for result in results:
+        show_dataset(bench.progress.console, result)
+    show_small(bench.progress.console, median(small), bench.stack.broker)
+    return {**results[0], "small_import_seconds": round(median(small), 3), "datasets": results[1:]}
 
 
 if __name__ == "__main__":

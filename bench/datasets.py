@@ -1,17 +1,20 @@
 """The files that are imported, and what their templates make of them."""
 
-import csv
 import random
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.util import find_spec
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from bench.renderings import FIXED_WIDTHS, RENDERERS, render
+
 FLIGHTS_ROWS = 336_776
 BAD_EMAIL_ROW, BAD_NUMBER_ROW, BAD_EVERY = 37, 73, 100
+LARGE_BLOCK_ROWS = 100_000
 
 _FIRST_NAMES = ("Anna", "Bjorn", "Carla", "Dmitri", "Elena", "Farid", "Greta", "Hugo", "Ines", "Jonas")
 _LAST_NAMES = ("Larsson", "Muller", "Garcia", "Ivanov", "Rossi", "Khan", "Dubois", "Novak", "Silva", "Okafor")
@@ -47,9 +50,38 @@ def dataset(name: str, folder: Path, rows: int) -> Dataset:
     if name == "flights":
         file = _made(folder / "flights.csv", _write_flights)
         return Dataset(name, file, FLIGHTS_ROWS, 0, _FLIGHTS)
-    file = _made(folder / f"contacts-{rows}.csv", lambda draft: _write_contacts(draft, rows))
+    return contacts(folder, rows, "csv")
+
+
+def contacts(folder: Path, rows: int, extension: str) -> Dataset:
+    """Contacts in one of the formats of ``renderings.RENDERERS``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = _made(
+        folder / f"contacts-{rows}.{extension}", lambda draft: render(draft, extension, HEADER, _contacts(rows))
+    )
     rejected = sum((rows - first) // BAD_EVERY + 1 for first in (BAD_EMAIL_ROW, BAD_NUMBER_ROW) if rows >= first)
-    return Dataset(name, file, rows, rejected, _CONTACTS)
+    name = "contacts" if extension == "csv" else f"contacts_{extension}"
+    return Dataset(name, file, rows, rejected, _template_for(extension))
+
+
+def large_contacts(folder: Path, megabytes: int, extension: str) -> Dataset:
+    """A file of about so many MiB: the same 100,000 contacts again and again."""
+    block = contacts(folder, LARGE_BLOCK_ROWS, extension)
+    rows = megabytes * 1024**2 * LARGE_BLOCK_ROWS // block.file.stat().st_size
+    repeated = islice(cycle(list(_contacts(LARGE_BLOCK_ROWS))), rows)
+    file = _made(folder / f"large-{megabytes}.{extension}", lambda draft: render(draft, extension, HEADER, repeated))
+    whole, rest = divmod(rows, LARGE_BLOCK_ROWS)
+    rejected = whole * block.rejected
+    rejected += sum((rest - first) // BAD_EVERY + 1 for first in (BAD_EMAIL_ROW, BAD_NUMBER_ROW) if rest >= first)
+    return Dataset(f"large_{extension}", file, rows, rejected, {**_template_for(extension), "auto_execute": False})
+
+
+def _template_for(extension: str) -> dict[str, Any]:
+    file_type, _ = RENDERERS[extension]
+    template = {**_CONTACTS, "file_type": file_type}
+    if extension == "fixed_width":
+        template["column_widths"] = FIXED_WIDTHS
+    return template
 
 
 def _made(file: Path, write: Callable[[Path], None]) -> Path:
@@ -67,13 +99,6 @@ def _write_flights(draft: Path) -> None:
     archive = Path(package.submodule_search_locations[0]) / "data" / "flights.csv.zip"
     with zipfile.ZipFile(archive) as opened:
         draft.write_bytes(opened.read("flights.csv"))
-
-
-def _write_contacts(draft: Path, rows: int) -> None:
-    with draft.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([field["source"] for field in _CONTACTS["field_mapping"]])
-        writer.writerows(_contacts(rows))
 
 
 def _contacts(rows: int) -> Iterator[tuple[object, ...]]:
@@ -125,6 +150,7 @@ _REQUIRED = _rule("required")
 
 _CONTACTS: dict[str, Any] = {
     "name": "contacts",
+    "file_type": "csv",
     "auto_execute": True,
     "field_mapping": [
         _field("id", "text", (_TRIM,), (_REQUIRED, _rule("regex", pattern="C[0-9]{7}"))),
@@ -139,6 +165,8 @@ _CONTACTS: dict[str, Any] = {
         _field("notes", "text", (_TRIM,)),
     ],
 }
+
+HEADER = tuple(field["source"] for field in _CONTACTS["field_mapping"])
 
 
 def _whole(name: str, *validators: dict[str, Any]) -> dict[str, Any]:

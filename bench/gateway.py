@@ -34,6 +34,10 @@ class Gateway:
         """The run as it is now."""
         return self._checked(self._http.get(f"/imports/runs/{run_id}"))
 
+    def cancel(self, run_id: str) -> None:
+        """Cancel an active run."""
+        self._checked(self._http.post(f"/imports/runs/{run_id}/cancel"))
+
     @staticmethod
     def _checked(answer: httpx.Response) -> dict[str, Any]:
         if answer.is_error:

@@ -69,6 +69,27 @@ def import_file(stack: Stack, gateway: Gateway, template_id: str, file: Path) ->
     return Import(seconds, _phases(run, began, parsed_at, ended), processor, run)
 
 
+def validate_file(gateway: Gateway, template_id: str, file: Path) -> tuple[float, dict[str, Any]]:
+    """Upload a file for a template that does not execute, wait until it is checked, and cancel the run.
+
+    Returns:
+        Seconds from the start of the upload, and the run as it was then.
+
+    Raises:
+        RowsLostError: the file could not be checked.
+    """
+    clock = time.monotonic()
+    run = gateway.upload(template_id, file)
+    while run["status"] in {"pending", "validating"}:
+        _pause(clock)
+        run = gateway.run(run["id"])
+    seconds = time.monotonic() - clock
+    if run["status"] != "validated":
+        raise RowsLostError(f"run {run['id']} of {file.name} is {run['status']}: {run['error']}")
+    gateway.cancel(run["id"])
+    return seconds, run
+
+
 def _pause(clock: float) -> None:
     """Wait before the next look: short at first, then long enough not to cost what is measured."""
     elapsed = time.monotonic() - clock

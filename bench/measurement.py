@@ -10,14 +10,15 @@ from typing import Any
 from pymongo import MongoClient
 
 from bench.baselines import BLOCK_ROWS, Target, measure_limit, measure_script, save_records
-from bench.datasets import Dataset, dataset
+from bench.datasets import Dataset, contacts, dataset, large_contacts
 from bench.gateway import Gateway
-from bench.imports import check_conservation, import_file
+from bench.imports import RowsLostError, check_conservation, import_file, validate_file
 from bench.processes import peak_mb, processor_seconds, reset_peaks
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
 
 SMALL_ROWS, SMALL_IMPORTS = 10, 20
+WARM_UP_ROWS = 1_000
 CLIENTS = "clients"
 """Name of what is not part of the stack: processes of the limit and of the script, who uploads."""
 
@@ -65,6 +66,49 @@ class Bench:
         measured = [self._round(data, records, number, rounds) for number in range(1, rounds + 1)]
         records.unlink()
         return _summary(data, measured, peak_mb(self.stack))
+
+    def measure_format(self, extension: str, rows: int, rounds: int) -> dict[str, Any]:
+        """Rows a second of Rowdock and of the script, for contacts in one format."""
+        with self.progress.step(f"Making contacts as {extension}"):
+            data = contacts(self.data, rows, extension)
+            warm_up = contacts(self.data, WARM_UP_ROWS, extension)
+        with self._target(data.name) as target:
+            done = import_file(self.stack, self.gateway, self._template(warm_up, target), warm_up.file)
+            check_conservation(self.stack, done.run, warm_up)
+        found: list[dict[str, Any]] = []
+        for number in range(1, rounds + 1):
+            with self.progress.step(f"Round {number} of {rounds}: {extension}") as step:
+                with self._target("script") as target:
+                    script = measure_script(target, data.file)
+                with self._target(data.name) as target:
+                    done = import_file(self.stack, self.gateway, self._template(data, target), data.file)
+                    check_conservation(self.stack, done.run, data)
+                rates = {"script_rows_s": data.rows / script.seconds, "rowdock_rows_s": data.rows / done.seconds}
+                found.append({**rates, "phases": done.phases, "ratio": script.seconds / done.seconds})
+                step.result = f"script {rates['script_rows_s']:,.0f}, Rowdock {rates['rowdock_rows_s']:,.0f}"
+        middles = {key: median(one[key] for one in found) for key in ("script_rows_s", "rowdock_rows_s", "ratio")}
+        return {"format": extension, "rows": data.rows, "bytes": data.file.stat().st_size, **middles, "rounds": found}
+
+    def measure_large(self, extension: str, megabytes: int) -> dict[str, Any]:
+        """Peak memory of the parser while it reads one large file, which is checked but not written."""
+        with self.progress.step(f"Making {megabytes:,} MiB of {extension}"):
+            data = large_contacts(self.data, megabytes, extension)
+        with self._target(data.name) as target, self.progress.step(f"Reading {megabytes:,} MiB of {extension}") as step:
+            reset_peaks(self.stack)
+            seconds, run = validate_file(self.gateway, self._template(data, target), data.file)
+            peaks = peak_mb(self.stack)
+            expected = (data.rows, data.rejected)
+            if (run["total_rows"], run["rejected_count"]) != expected:
+                raise RowsLostError(f"{run['total_rows'], run['rejected_count']} rows and rejected, not {expected}")
+            step.result = f"parser {peaks['parser']:.0f} MiB, {data.rows / seconds:,.0f} rows/s"
+        data.file.unlink()
+        return {
+            "format": extension,
+            "bytes": megabytes * 1024**2,
+            "rows": data.rows,
+            "seconds": round(seconds, 1),
+            "rss_mb": peaks,
+        }
 
     def _round(self, data: Dataset, records: Path, number: int, rounds: int) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -56,6 +56,41 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     _verdict(console, f"every row of every run accounted for: {counts}", holds=True)
 
 
+_LIBRARIES = {"xlsx": "openpyxl (read-only)", "json": "json.load", "xml": "lxml.etree.iterparse"}
+
+
+def show_formats(console: Console, results: list[dict[str, Any]]) -> None:
+    """Print rows a second of each format beside the script."""
+    table = Table(title=f"contacts, {results[0]['rows']:,} rows, by format: rows a second", title_justify="left")
+    for column in ("format", "script reads with", "script", "Rowdock", "Rowdock / script"):
+        table.add_column(column, justify="left" if column.startswith(("format", "script ")) else "right")
+    for one in results:
+        rates = (f"{one[name]:,.0f}" for name in ("script_rows_s", "rowdock_rows_s"))
+        table.add_row(one["format"], _LIBRARIES[one["format"]], *rates, f"{one['ratio']:.2f}")
+    console.print(table)
+
+
+def show_large(console: Console, results: list[dict[str, Any]]) -> None:
+    """Print what reading a large file of each format takes."""
+    table = Table(title="Reading large files (parse and check, nothing written)", title_justify="left")
+    for column in ("format", "MiB", "rows", "rows/s", "parser MiB", "validator MiB"):
+        table.add_column(column, justify="left" if column == "format" else "right")
+    for one in results:
+        peaks = one["rss_mb"]
+        table.add_row(
+            one["format"],
+            f"{one['bytes'] / 1024**2:,.0f}",
+            f"{one['rows']:,}",
+            f"{one['rows'] / one['seconds']:,.0f}",
+            f"{peaks['parser']:.0f}",
+            f"{peaks['validator']:.0f}",
+        )
+    console.print(table)
+    largest = max(one["rss_mb"]["parser"] for one in results)
+    memory = f"largest parser {largest:.0f} MiB: at most {MEMORY_WANTED_MB}"
+    _verdict(console, memory, holds=largest <= MEMORY_WANTED_MB)
+
+
 def show_small(console: Console, seconds: float, broker: str) -> None:
     """Print how long an import of a few rows takes."""
     text = f"10 rows on an idle stack, upload to completed: {seconds:.2f} s on {broker}, median of 20: under 1 s"
