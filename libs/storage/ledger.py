@@ -132,6 +132,12 @@ def _seconds_from_now(seconds: float) -> Document:
     return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": int(seconds * 1000)}}
 
 
+def _every_batch(run_id: str) -> Document:
+    """Batches of a run by their ids, which never change: a write that goes by an index with the state in it would
+    pass over a batch that moves to an earlier place of it meanwhile."""
+    return {"_id": {"$gte": f"{run_id}:", "$lt": f"{run_id};"}}
+
+
 class Ledger:
     """Runs, batches and their outbox.
 
@@ -423,7 +429,7 @@ class Ledger:
             return
         closed = BatchState.CANCELLED if run.stop.status is RunStatus.CANCELLED else BatchState.FAILED
         await self.batches.update_many(
-            {"run_id": run_id, "state": {"$in": [state.value for state in OPEN_BATCH_STATES]}},
+            {**_every_batch(run_id), "state": {"$in": [state.value for state in OPEN_BATCH_STATES]}},
             {"$set": {"state": closed.value, "updated_at": _now()}},
         )
         failpoint("ledger.batches_closed_before_stop")
@@ -480,7 +486,7 @@ class Ledger:
         )
         if run is None:
             return
-        await self.batches.delete_many({"run_id": run_id})
+        await self.batches.delete_many(_every_batch(run_id))
         failpoint("ledger.batches_purged_before_run")
         await self.payloads.delete_many({"run_id": run_id})
         await self.rejected.delete_many({"tenant_id": run["tenant_id"], "run_id": run_id})

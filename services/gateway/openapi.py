@@ -107,7 +107,7 @@ def _form(*, with_template: bool) -> dict[str, Any]:
                 "contentMediaType": "application/json",
                 "maxLength": MAX_MAPPING_BYTES,
                 "description": "A JSON object: header → name of the field that the column fills, or null for a column "
-                "that is not wanted. Fields that it does not name find their columns as without it.",
+                "that is not wanted. It decides alone: a field that it does not name has no column.",
                 "examples": ['{"E-mail address": "email", "Remarks": null}'],
             },
             "file": {"type": "string", "contentMediaType": "application/octet-stream"},

@@ -12,7 +12,7 @@ from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
 from libs.storage.client import Mongo, Session
-from libs.storage.documents import BatchResult, OutboxEntry, RunDocument
+from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
 from libs.storage.ledger import Ledger, Stage
 from tests.integration.storage.runs import (
     LEASE,
@@ -463,6 +463,24 @@ async def _entry(ledger: Ledger, run: RunDocument) -> dict[str, Any]:
 
 
 # --- stopping -----------------------------------------------------------------------------------
+
+
+async def test_a_stop_passes_over_no_batch_that_moves_meanwhile(mongo: Mongo, ledger: Ledger) -> None:
+    """``checked`` comes before ``parsed`` in the index by state: a scan of that would miss what moves there."""
+
+    async def check(batch: BatchDocument, after_seconds: float) -> bool:
+        await asyncio.sleep(after_seconds)
+        return await move(mongo, ledger, batch, BatchState.CHECKED, BatchResult(ok=1))
+
+    for _ in range(6):
+        run = await parsed(ledger, [1] * 12)
+        claims = [ledger.claim_batch(batch_id(run.id, run.epoch, seq), BatchState.PARSED) for seq in range(12)]
+        batches = [batch for batch in await asyncio.gather(*claims) if batch is not None]
+        await asyncio.gather(
+            *(check(batch, 0.001 * number) for number, batch in enumerate(batches)),
+            ledger.stop(run.id, RunStatus.CANCELLED, "CANCELLED", "by its owner"),
+        )
+        assert await states(ledger, run) == {"cancelled": 12}
 
 
 async def test_a_stop_is_decided_once_and_reported_once(mongo: Mongo, ledger: Ledger) -> None:

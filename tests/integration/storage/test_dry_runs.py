@@ -1,0 +1,221 @@
+"""Dry runs on a real server: told to nobody, never executed, purged for good whatever is at work on them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from libs.contracts.errors import PermanentError
+from libs.contracts.ids import batch_id, rejected_id
+from libs.contracts.states import BatchState, RunStatus
+from libs.storage.client import Mongo, Session
+from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
+from libs.storage.files import FileStore
+from libs.storage.ledger import Ledger, Stage
+from libs.storage.payloads import PayloadKind, payload_id
+from tests.integration.storage.runs import (
+    LEASE,
+    OWNER,
+    PLAN,
+    current,
+    events,
+    move_all,
+    new_batch,
+    new_run,
+    outbox,
+    submitted,
+)
+
+pytestmark = pytest.mark.servers
+
+COLLECTIONS = ("runs", "batches", "batch_payloads", "rejected_records", "outbox", "files.files", "files.chunks", "undo")
+
+
+async def rows() -> Any:  # noqa: ANN401 - an async generator
+    yield b"sku\nA1\n"
+
+
+async def dry_run(mongo: Mongo, ledger: Ledger, **template: object) -> RunDocument:
+    """A submitted dry run with its file."""
+    file = await FileStore(mongo).store("rows.csv", rows(), tenant_id="tenant", max_bytes=100)
+    run = new_run(**template).model_copy(update={"id": file.id, "file": file, "dry_run": True})
+    await ledger.submit(run)
+    return run
+
+
+async def parsing(mongo: Mongo, ledger: Ledger, **template: object) -> RunDocument:
+    run = await ledger.begin_parse((await dry_run(mongo, ledger, **template)).id, OWNER, LEASE)
+    assert run is not None
+    assert await ledger.freeze_plan(run, PLAN)
+    return run
+
+
+async def parsed(mongo: Mongo, ledger: Ledger, sizes: list[int], **template: object) -> RunDocument:
+    run = await parsing(mongo, ledger, **template)
+    assert await ledger.add_batches(run, [new_batch(run, seq, size) for seq, size in enumerate(sizes)], LEASE)
+    assert await ledger.close_parse(run, len(sizes), sum(sizes), "digest")
+    return await current(ledger, run)
+
+
+async def claimed(ledger: Ledger, run: RunDocument, seq: int = 0) -> BatchDocument:
+    batch = await ledger.claim_batch(batch_id(run.id, run.epoch, seq), BatchState.PARSED)
+    assert batch is not None
+    return batch
+
+
+async def check(mongo: Mongo, ledger: Ledger, batch: BatchDocument, rejected: int = 0) -> bool:
+    """What a validator stores of a batch, in the transaction that moves it."""
+
+    async def body(session: Session) -> bool:
+        result = BatchResult(ok=batch.rows - rejected, rejected=rejected)
+        moved = await ledger.move_batch(session, batch, BatchState.VALIDATED, result)
+        if moved:
+            valid = {"_id": payload_id(batch.id, PayloadKind.VALID), "run_id": batch.run_id, "data": b""}
+            await ledger.payloads.insert_one(valid, session=session)
+            for row in range(1, rejected + 1):
+                record = {"_id": rejected_id(batch.run_id, row), "tenant_id": "tenant", "run_id": batch.run_id}
+                await ledger.rejected.insert_one({**record, "row": row}, session=session)
+        return moved
+
+    return await mongo.transaction(body)
+
+
+async def traces(mongo: Mongo) -> dict[str, int]:
+    """How many documents there are, of collections that have any."""
+    counts = {name: await mongo.state[name].count_documents({}) for name in COLLECTIONS}
+    return {name: count for name, count in counts.items() if count}
+
+
+# --- told to nobody, never executed -------------------------------------------------------------
+
+
+async def test_only_the_parser_is_told(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(mongo, ledger, [3])
+    assert await check(mongo, ledger, await claimed(ledger, run), rejected=1)
+    assert await ledger.maybe_advance(run.id) is Stage.ADVANCED
+    checked = await current(ledger, run)
+    assert checked.status is RunStatus.VALIDATED
+    assert checked.counts is not None
+    assert (checked.counts.rows, checked.counts.rejected) == (3, 1)
+    assert [change.status for change in checked.history] == [RunStatus.VALIDATING, RunStatus.VALIDATED]
+    assert len(await outbox(mongo, run, "imports.run-submitted.v1")) == 1
+    assert await mongo.state[OutboxEntry.Settings.name].count_documents({}) == 1
+
+
+async def test_one_that_fails_tells_nobody_either(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(mongo, ledger, [3], invalid_rows="block")
+    assert await check(mongo, ledger, await claimed(ledger, run), rejected=2)
+    assert await ledger.maybe_advance(run.id) is Stage.TERMINAL
+    failed = await current(ledger, run)
+    assert (failed.status, (failed.failure or {}).get("code")) == (RunStatus.FAILED, "INVALID_ROWS")
+    assert not await events(mongo, run)
+
+
+async def test_auto_execute_does_not_reach_it(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(mongo, ledger, [3], auto_execute=True)
+    await move_all(mongo, ledger, run, BatchState.PARSED, BatchState.VALIDATED)
+    assert await ledger.maybe_advance(run.id) is Stage.ADVANCED
+    assert await ledger.maybe_advance(run.id) is Stage.WAITING
+    checked = await current(ledger, run)
+    assert checked.status is RunStatus.VALIDATED
+    with pytest.raises(PermanentError, match="FORBIDDEN_TRANSITION"):
+        await ledger.request_execution(checked)
+    assert not await outbox(mongo, run, "imports.execution-requested.v1")
+
+
+# --- purged ---------------------------------------------------------------------------------------
+
+
+async def test_a_purge_leaves_nothing_and_may_be_repeated(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(mongo, ledger, [3, 2])
+    assert await check(mongo, ledger, await claimed(ledger, run), rejected=2)
+    assert set(await traces(mongo)) == set(COLLECTIONS) - {"undo"}
+    await ledger.purge(run.id)
+    assert await traces(mongo) == {}
+    await ledger.purge(run.id)
+
+
+async def test_a_purge_spares_every_other_run(mongo: Mongo, ledger: Ledger) -> None:
+    kept = await parsed(mongo, ledger, [3])
+    assert await check(mongo, ledger, await claimed(ledger, kept), rejected=1)
+    before = await traces(mongo)
+    gone = await parsed(mongo, ledger, [3])
+    await ledger.purge(gone.id)
+    assert await traces(mongo) == before
+    run = await submitted(ledger)
+    await ledger.purge(run.id)
+    assert (await current(ledger, run)).stop is None
+
+
+@pytest.mark.parametrize("last", range(6))
+async def test_a_purge_that_died_is_finished_by_the_next(mongo: Mongo, ledger: Ledger, last: int) -> None:
+    """After any of its steps the run is still there to be found, and a purge from the start removes the rest."""
+    run = await parsed(mongo, ledger, [3])
+    assert await check(mongo, ledger, await claimed(ledger, run), rejected=1)
+    steps: list[tuple[str, dict[str, Any]]] = [
+        ("batches", {}),
+        ("batch_payloads", {}),
+        ("rejected_records", {}),
+        ("outbox", {}),
+        ("files.files", {"_id": ObjectId(run.id)}),
+        ("files.chunks", {"files_id": ObjectId(run.id)}),
+    ]
+    for collection, query in steps[: last + 1]:
+        assert (await mongo.state[collection].delete_many(query)).deleted_count
+    assert await ledger.dry_runs_older_than(-1) == [run.id]
+    await ledger.purge(run.id)
+    assert await traces(mongo) == {}
+
+
+async def test_only_old_dry_runs_are_forgotten(mongo: Mongo, ledger: Ledger) -> None:
+    run = await dry_run(mongo, ledger)
+    await submitted(ledger)
+    assert await ledger.dry_runs_older_than(60) == []
+    assert await ledger.dry_runs_older_than(-1) == [run.id]
+    plan = await ledger.runs.find({"dry_run": True, "created_at": {"$lt": run.created_at}}).explain()
+    assert "dry_runs" in str(plan["queryPlanner"]["winningPlan"])
+
+
+# --- what comes too late ----------------------------------------------------------------------------
+
+
+async def test_late_messages_find_nothing_and_change_nothing(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(mongo, ledger, [3])
+    batch = await claimed(ledger, run)
+    await ledger.purge(run.id)
+    assert await ledger.begin_parse(run.id, OWNER, LEASE) is None
+    assert await ledger.claim_batch(batch.id, BatchState.PARSED) is None
+    assert not await check(mongo, ledger, batch, rejected=1)
+    assert await ledger.maybe_advance(run.id) is Stage.TERMINAL
+    assert not await ledger.take_barrier(run.id, OWNER, LEASE)
+    await ledger.leave_barrier(run.id, OWNER)
+    await ledger.stop(run.id, RunStatus.FAILED, "ROWS_EXPIRED", "the rows are gone")
+    assert await ledger.transition(run, RunStatus.VALIDATED) is None
+    assert await traces(mongo) == {}
+
+
+async def test_a_late_parser_stores_nothing(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsing(mongo, ledger)
+    await ledger.purge(run.id)
+    assert not await ledger.freeze_plan(run, PLAN)
+    assert not await ledger.add_batches(run, [new_batch(run, 0, 3)], LEASE)
+    assert not await ledger.extend_parse(run, LEASE)
+    assert not await ledger.close_parse(run, 0, 0, "digest")
+    assert await traces(mongo) == {}
+
+
+async def test_a_parser_and_validators_at_work_meanwhile_leave_nothing(mongo: Mongo, ledger: Ledger) -> None:
+    for _ in range(10):
+        run = await parsing(mongo, ledger)
+        assert await ledger.add_batches(run, [new_batch(run, seq, 3) for seq in range(4)], LEASE)
+        batches = [await claimed(ledger, run, seq) for seq in range(4)]
+        await asyncio.gather(
+            ledger.add_batches(run, [new_batch(run, seq, 3) for seq in range(4, 8)], LEASE),
+            *(check(mongo, ledger, batch, rejected=1 if batch.seq == 0 else 0) for batch in batches),
+            ledger.purge(run.id),
+            ledger.purge(run.id),
+            ledger.stop(run.id, RunStatus.FAILED, "BATCH_FAILED", "for a test"),
+        )
+        await ledger.purge(run.id)
+        assert await traces(mongo) == {}
