@@ -2,7 +2,8 @@
 
 from __future__ import annotations  # the stubs' pa.Array is generic, the class is not
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ from services.parser.domain.encoding import MARKS, show_marks
 from services.parser.domain.limits import ReaderLimits
 
 Record = Sequence[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps a row from becoming cells, see ``RowIssue``."""
+
+    code: str
+    message: str
+    column: int | None = None
 
 
 class RowCollector:
@@ -101,20 +111,41 @@ class RowCollector:
         self.check_row_limit(1)
         self._add_cells((), [], [self._issue(self.rows + 1, code, message, cells, column)])
 
-    def add_columns(self, columns: list[pa.Array[Any]], rows: int, sizes: Sizes | None = None) -> None:
-        """Add rows that are columns already and known to be sound.
+    def add_columns(
+        self,
+        columns: list[pa.Array[Any]],
+        rows: int,
+        sizes: Sizes | None = None,
+        problems: Mapping[int, Problem] | None = None,
+    ) -> None:
+        """Add rows that are columns already and, but for the ones named, known to be sound.
 
         Args:
             columns: string arrays of length ``rows``, one per column of the plan.
             rows: their number.
             sizes: cell bytes of every row, if they are known.
+            problems: rows that are issues instead, by their 0-based place, ascending.
 
         Raises:
             FileRefusedError: ``TOO_MANY_ROWS``.
         """
         self.check_row_limit(rows)
         numbers = np.arange(self.rows + 1, self.rows + 1 + rows, dtype=np.uint32)
-        self._add_rows(columns, numbers, (), cell_bytes(columns, rows) if sizes is None else sizes)
+        sizes = cell_bytes(columns, rows) if sizes is None else sizes
+        if not problems:
+            self._add_rows(columns, numbers, (), sizes)
+            return
+        places = np.array(list(problems), dtype=np.int64)
+        kept = [column.take(pa.array(places)).to_pylist() for column in columns[: self._limits.issue_cells]]
+        issues = tuple(
+            self._issue(self.rows + 1 + place, problem.code, problem.message, cells, problem.column)
+            for (place, problem), cells in zip(problems.items(), zip(*kept, strict=True), strict=True)
+        )
+        sizes = sizes.copy()
+        sizes[places] = [issue_bytes(issue) for issue in issues]
+        good = np.delete(np.arange(rows), places)
+        taken = pa.array(good)
+        self._add_rows([column.take(taken) for column in columns], numbers[good], issues, sizes)
 
     def check_row_limit(self, more: int) -> None:
         """Refuse a file of too many rows."""
