@@ -136,7 +136,7 @@ class RowCollector:
             self._add_rows(columns, numbers, (), sizes)
             return
         places = np.array(list(problems), dtype=np.int64)
-        kept = [column.take(pa.array(places)).to_pylist() for column in columns[: self._limits.issue_cells]]
+        kept = [column.take(pa.array(places, pa.int64())).to_pylist() for column in columns[: self._limits.issue_cells]]
         issues = tuple(
             self._issue(self.rows + 1 + place, problem.code, problem.message, cells, problem.column)
             for (place, problem), cells in zip(problems.items(), zip(*kept, strict=True), strict=True)
@@ -144,7 +144,7 @@ class RowCollector:
         sizes = sizes.copy()
         sizes[places] = [issue_bytes(issue) for issue in issues]
         good = np.delete(np.arange(rows), places)
-        taken = pa.array(good)
+        taken = pa.array(good, pa.int64())
         self._add_rows([column.take(taken) for column in columns], numbers[good], issues, sizes)
 
     def check_row_limit(self, more: int) -> None:
