@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 from xml.sax.saxutils import escape
@@ -65,9 +65,11 @@ def write_xml(out: BinaryIO, header: Sequence[str], rows: Iterable[Row]) -> None
     out.write(b"</contacts>\n")
 
 
-def write_fixed_width(out: BinaryIO, header: Sequence[str], rows: Iterable[Row]) -> None:
-    """Cells padded to ``FIXED_WIDTHS``; no header line."""
-    widths = [FIXED_WIDTHS[name] for name in header]
+def write_fixed_width(
+    out: BinaryIO, header: Sequence[str], rows: Iterable[Row], column_widths: Mapping[str, int] = FIXED_WIDTHS
+) -> None:
+    """Cells padded to their widths, in characters; no header line."""
+    widths = [column_widths[name] for name in header]
     out.writelines(
         "".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).encode() + b"\n"
         for row in rows
@@ -79,11 +81,13 @@ def write_xlsx(out: BinaryIO, header: Sequence[str], rows: Iterable[Row]) -> Non
     with xlsxwriter.Workbook(out, {"constant_memory": True, "default_date_format": "yyyy-mm-dd"}) as workbook:
         sheet = workbook.add_worksheet("Contacts")
         sheet.write_row(0, 0, header)
-        amounts = header.index("balance")
         for number, row in enumerate(rows, 1):
             for column, cell in enumerate(row):
-                is_amount = column == amounts and str(cell).replace(".", "").isdecimal()
-                sheet.write(number, column, float(str(cell)) if is_amount else cell)
+                sheet.write(number, column, _number_or_cell(cell) if header[column] == "balance" else cell)
+
+
+def _number_or_cell(cell: object) -> object:
+    return float(str(cell)) if str(cell).replace(".", "").isdecimal() else cell
 
 
 def _in_blocks(out: BinaryIO, lines: Callable[[Iterable[Row]], bytes], rows: Iterable[Row]) -> None:
