@@ -1,6 +1,8 @@
-"""One thing that is wrong with a request, and where."""
+"""What is wrong with a request, and where."""
 
 from dataclasses import dataclass
+
+from libs.contracts.errors import PermanentError
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +18,12 @@ class Problem:
     location: str
     code: str
     message: str
+
+
+class InvalidTemplateError(PermanentError):
+    """A template that cannot be saved, with everything that is wrong with it."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        things = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("INVALID_TEMPLATE", f"the template has {things}; see errors")
+        self.problems = problems
