@@ -1,22 +1,104 @@
-"""Date formats as people write them in templates: ``YYYY-MM-DD``, ``D. MMMM YYYY``.
+"""Date formats as people write them in templates: ``YYYY-MM-DD``, ``D. MMMM YYYY [at] h:mm A``.
 
-Tokens: ``YYYY MM DD HH mm ss``.
+Tokens:
+
+- year ``YYYY``, ``YY`` (69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068, as POSIX ``strptime`` has it)
+- month ``MM``, ``M`` (one or two digits), ``MMMM`` (March), ``MMM`` (Mar); names in English, in any case
+- day ``DD``, ``D``; name of the day ``dddd`` (Sunday), ``ddd`` (Sun)
+- hour ``HH``, ``H`` (0 to 23); ``hh``, ``h`` (1 to 12) together with ``A`` or ``a`` (AM, pm)
+- minute ``mm``, ``m``; second ``ss``, ``s``; millisecond ``SSS``
+- offset from UTC ``Z``: ``Z``, ``+02:00`` or ``+0200``
+
+Between them ``- / . : , T``, spaces, and any text in brackets: ``[at]``.
 """
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
 
-_DATE_TOKENS = re.compile(r"YYYY|MM|DD|HH|mm|ss")
-_DATE_LITERALS = re.compile(r"[-/. :T]*")
+MEANINGS: Final = {
+    "YYYY": "year",
+    "YY": "year",
+    "MMMM": "month",
+    "MMM": "month",
+    "MM": "month",
+    "M": "month",
+    "DD": "day",
+    "D": "day",
+    "dddd": "weekday",
+    "ddd": "weekday",
+    "HH": "hour",
+    "H": "hour",
+    "hh": "hour",
+    "h": "hour",
+    "mm": "minute",
+    "m": "minute",
+    "ss": "second",
+    "s": "second",
+    "SSS": "millisecond",
+    "A": "half",
+    "a": "half",
+    "Z": "offset",
+}
+"""What each token stands for; ``half`` is the half of the day."""
+
+_PART = re.compile(
+    rf"\[(?P<quoted>[^\[\]]*)\]|(?P<token>{'|'.join(sorted(MEANINGS, key=len, reverse=True))})"
+    r"|(?P<sign>[-/.:, T])|(?P<unknown>.)",
+    re.DOTALL,
+)
+_LETTERS = frozenset({"MMMM", "MMM", "dddd", "ddd", "A", "a", "Z"})
+_OF_ONE_OR_TWO_DIGITS = frozenset({"M", "D", "H", "h", "m", "s"})
+_TWELVE_HOURS = frozenset({"hh", "h"})
+
+
+class Part(NamedTuple):
+    """A token of a date format, or the literal text between two tokens."""
+
+    text: str
+    is_token: bool
+
+
+def date_format_parts(date_format: str) -> list[Part]:
+    """The tokens and literal texts of a date format without problems, in order."""
+    parts = [
+        Part(found["token"] or found["sign"] or found["quoted"] or "", is_token=found["token"] is not None)
+        for found in _PART.finditer(date_format)
+    ]
+    return [part for part in parts if part.text]
 
 
 def date_format_problem(date_format: str) -> str | None:
-    """Why a date format cannot work, or ``None``. Tokens: ``YYYY MM DD HH mm ss``."""
-    tokens: list[str] = _DATE_TOKENS.findall(date_format)
-    rest = _DATE_TOKENS.sub("", date_format)
-    if not _DATE_LITERALS.fullmatch(rest):
-        return f"date_format {date_format!r}: only YYYY MM DD HH mm ss and the signs - / . : space T are understood"
-    if not {"YYYY", "MM", "DD"} <= set(tokens):
-        return f"date_format {date_format!r} must hold YYYY, MM and DD"
-    if len(tokens) != len(set(tokens)):
-        return f"date_format {date_format!r} holds a token twice"
-    return None
+    """Why a date format cannot work, or ``None``. All its problems in one sentence."""
+    unknown = list(dict.fromkeys(found["unknown"] for found in _PART.finditer(date_format) if found["unknown"]))
+    problems: list[str] = []
+    if unknown:
+        problems.append(
+            f"holds {', '.join(map(repr, unknown))}, but only the tokens {' '.join(MEANINGS)}, the signs - / . : , "
+            "space T and text in [brackets] are understood"
+        )
+    problems += _token_problems(date_format_parts(date_format))
+    return f"date_format {date_format!r} {'; it '.join(problems)}" if problems else None
+
+
+def _token_problems(parts: Sequence[Part]) -> list[str]:
+    tokens = [part.text for part in parts if part.is_token]
+    meanings = [MEANINGS[token] for token in tokens]
+    problems: list[str] = []
+    if not {"year", "month", "day"} <= set(meanings):
+        problems.append("must hold YYYY, MM and DD, or other tokens for year, month and day")
+    repeated = sorted({meaning for meaning in meanings if meanings.count(meaning) > 1})
+    problems += [f"holds a token for the {meaning} twice" for meaning in repeated]
+    if _TWELVE_HOURS.isdisjoint(tokens) == ("half" in meanings):
+        problems.append("must hold hh (or h) and A (or a) together: one says nothing without the other")
+    problems += [
+        f"holds {one.text} directly before digits, so nobody could tell where it ends"
+        for one, other in pairwise(parts)
+        if one.is_token and one.text in _OF_ONE_OR_TWO_DIGITS and _starts_with_a_digit(other)
+    ]
+    return problems
+
+
+def _starts_with_a_digit(part: Part) -> bool:
+    return part.text not in _LETTERS if part.is_token else part.text[:1].isdecimal()
