@@ -2,7 +2,8 @@
 
 import base64
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +13,7 @@ from cryptography.fernet import Fernet
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from libs.contracts.templates import ImportMode, Template
+from libs.contracts.templates import ImportMode, Template, Unique
 from libs.egress.rules import IPNetwork
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import TemplateDocument, WebhookEndpoint
@@ -28,7 +29,7 @@ from services.gateway.tenant_store import TenantStore
 
 SECRET_BYTES = 32
 UPSERT_KEY_TYPES = ("string", "number", "date", "bool")
-"""BSON types of an upsert key; records without a value are not bound to be unique. The writer's look-up must
+"""BSON types of a unique value; records without one are not bound to be unique. The writer's look-up must
 ask for the same types, or it does not use the index."""
 CANNOT_CREATE_INDEX = 67
 
@@ -52,10 +53,10 @@ class TemplateCatalog:
 
         Raises:
             InvalidTemplateError: it cannot work.
-            ApiError: 409, records in the target have the same upsert key.
+            ApiError: 409, records in the target have the same upsert key, or values that are to be unique.
         """
         wanted = read_template(body, self._allowed_networks)
-        await self._ensure_upsert_index(wanted.template)
+        await self._ensure_unique_indexes(wanted.template)
         now = _now()
         document = TemplateDocument(
             _id=str(ObjectId()),
@@ -84,7 +85,7 @@ class TemplateCatalog:
         current = await self.get(store, template_id)
         if wanted.version is not None and wanted.version != current.version:
             raise _changed_meanwhile(current.version)
-        await self._ensure_upsert_index(wanted.template)
+        await self._ensure_unique_indexes(wanted.template)
         successor = current.model_copy(
             update={"template": wanted.template, "version": current.version + 1, "updated_at": _now()}
         )
@@ -143,35 +144,68 @@ class TemplateCatalog:
     def _encrypted(self, secret: str) -> str:
         return self._cipher.encrypt(secret.encode()).decode()
 
-    async def _ensure_upsert_index(self, template: Template) -> None:
-        """Without a unique index on the key, two runs side by side would create a record twice."""
-        key = template.upsert_key
-        if template.mode is not ImportMode.UPSERT or key is None:
-            return
-        try:
-            await self._mongo.target[template.target_resource].create_index(
-                [("tenant_id", ASCENDING), (key, ASCENDING)],
-                name=f"upsert_{key}",
-                unique=True,
-                partialFilterExpression={"is_deleted": False, key: {"$type": list(UPSERT_KEY_TYPES)}},
-            )
-        except DuplicateKeyError as error:
-            raise _index_refused(
-                "UPSERT_KEY_NOT_UNIQUE",
-                f"records in {template.target_resource!r} have the same {key!r}, so it cannot identify one; "
-                "remove the duplicates or choose another upsert_key",
-            ) from error
-        except OperationFailure as error:
-            if error.code != CANNOT_CREATE_INDEX:
-                raise
-            raise _index_refused(
-                "TOO_MANY_UPSERT_KEYS",
-                f"{template.target_resource!r} has as many indexes as it can have; use an upsert_key that is in use",
-            ) from error
+    async def _ensure_unique_indexes(self, template: Template) -> None:
+        """Without a unique index, two runs side by side would write the same key twice."""
+        for names, asking in _unique_keys(template).items():
+            try:
+                await self._mongo.target[template.target_resource].create_index(
+                    [("tenant_id", ASCENDING), *((name, ASCENDING) for name in names)],
+                    name=f"upsert_{names[0]}" if len(names) == 1 else f"unique_{'+'.join(names)}",
+                    unique=True,
+                    partialFilterExpression={
+                        "is_deleted": False,
+                        **{name: {"$type": list(UPSERT_KEY_TYPES)} for name in names},
+                    },
+                )
+            except DuplicateKeyError as error:
+                raise asking.not_unique(template.target_resource, names) from error
+            except OperationFailure as error:
+                if error.code != CANNOT_CREATE_INDEX:
+                    raise
+                raise asking.too_many(template.target_resource) from error
 
 
-def _index_refused(code: str, detail: str) -> ApiError:
-    return ApiError(HTTPStatus.CONFLICT, code, detail, [Problem("body.upsert_key", code, detail)])
+@dataclass(frozen=True, slots=True)
+class _UniqueKey:
+    """What asks for a unique index: the upsert key, or a rule of the field at ``location``."""
+
+    location: str
+    is_upsert_key: bool
+
+    def not_unique(self, resource: str, names: Sequence[str]) -> ApiError:
+        """The refusal of an index that the records break already."""
+        same = " and ".join(repr(name) for name in names)
+        if self.is_upsert_key:
+            code, remedy = "UPSERT_KEY_NOT_UNIQUE", "so it cannot identify one; choose another upsert_key"
+        else:
+            code, remedy = "VALUES_NOT_UNIQUE", "which the rule 'unique' forbids; leave out its against_target"
+        return self._refused(code, f"records in {resource!r} have the same {same}, {remedy}, or remove the duplicates")
+
+    def too_many(self, resource: str) -> ApiError:
+        """The refusal of one index more than a collection can have."""
+        code = "TOO_MANY_UPSERT_KEYS" if self.is_upsert_key else "TOO_MANY_UNIQUE_RULES"
+        return self._refused(
+            code, f"{resource!r} has as many indexes as it can have; use keys that are unique there already"
+        )
+
+    def _refused(self, code: str, detail: str) -> ApiError:
+        return ApiError(HTTPStatus.CONFLICT, code, detail, [Problem(self.location, code, detail)])
+
+
+def _unique_keys(template: Template) -> dict[tuple[str, ...], _UniqueKey]:
+    """The combinations of fields that no two live records may share, and what asks for each.
+
+    An upsert key and a ``unique`` rule about one field share their index: MongoDB refuses the same one twice.
+    """
+    keys: dict[tuple[str, ...], _UniqueKey] = {}
+    if template.mode is ImportMode.UPSERT and template.upsert_key is not None:
+        keys[(template.upsert_key,)] = _UniqueKey("body.upsert_key", is_upsert_key=True)
+    for number, field in enumerate(template.fields):
+        for rule in field.rules:
+            if isinstance(rule, Unique) and rule.against_target:
+                place = f"body.field_mapping[{number}].validators"
+                keys.setdefault((field.name, *rule.fields), _UniqueKey(place, is_upsert_key=False))
+    return keys
 
 
 def _changed_meanwhile(current: int | None) -> ApiError:

@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 from cryptography.fernet import Fernet
+from pymongo.errors import DuplicateKeyError
 
 from libs.storage.client import Mongo
 from tests.integration.gateway.conftest import SECRET_KEY, Organization
@@ -56,7 +57,7 @@ async def test_pages(http: httpx.AsyncClient) -> None:
 
 
 async def test_every_problem_is_named_with_its_place(http: httpx.AsyncClient) -> None:
-    body = template_body(file_type="xml", colour=1)
+    body = template_body(file_type="docx", colour=1)
     body["field_mapping"][1]["validators"] = [{"type": "regex", "pattern": "(?<=a)b"}]
     error = assert_error(
         await http.post("/imports/templates", json=body),
@@ -130,3 +131,72 @@ async def test_an_upsert_key_that_is_not_unique(acme: Organization, mongo: Mongo
     answer = await acme.http.post("/imports/templates", json=body)
     assert_error(answer, 409, "UPSERT_KEY_NOT_UNIQUE", "body.upsert_key")
     assert (await acme.http.get("/imports/templates")).json()["data"] == []
+
+
+def unique(**rule: object) -> list[dict[str, object]]:
+    """Fields of which the first has a rule ``unique`` about the records of the target."""
+    return [
+        {"source": "sku", "target": "sku", "validators": [{"type": "unique", "against_target": True, **rule}]},
+        {"source": "shop", "target": "shop"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("resource", "changes", "name", "key"),
+    [
+        ("unique_one", {}, "upsert_sku", ["tenant_id", "sku"]),
+        ("unique_two", {"fields": ["shop"]}, "unique_sku+shop", ["tenant_id", "sku", "shop"]),
+    ],
+)
+async def test_values_that_the_target_must_not_hold_get_a_unique_index(
+    acme: Organization, mongo: Mongo, resource: str, changes: dict[str, object], name: str, key: list[str]
+) -> None:
+    fields = unique(**changes)
+    await create_template(acme.http, target_resource=resource, field_mapping=fields)
+    upsert = {"import_mode": "upsert", "upsert_key": "sku"}
+    await create_template(acme.http, target_resource=resource, field_mapping=fields, **upsert)
+    index = (await mongo.target[resource].index_information())[name]
+    assert [part for part, _ in index["key"]] == key
+    assert index["unique"] is True
+    records = mongo.target[resource]
+    one = {"tenant_id": acme.id, "sku": "A1", "shop": 1, "is_deleted": False}
+    await records.insert_many([one, {**one, "sku": None}, {**one, "sku": None}, {**one, "is_deleted": True, "_id": 1}])
+    with pytest.raises(DuplicateKeyError):
+        await records.insert_one({**one, "_id": 2})
+
+
+@pytest.mark.parametrize("changes", [{}, {"fields": ["shop"]}])
+async def test_values_that_the_target_holds_twice_already(
+    acme: Organization, mongo: Mongo, changes: dict[str, object]
+) -> None:
+    resource = f"repeated_{len(changes)}"
+    await mongo.target[resource].insert_many(
+        [{"tenant_id": acme.id, "sku": "A1", "shop": 1, "is_deleted": False} for _ in range(2)]
+    )
+    body = template_body(target_resource=resource, field_mapping=unique(**changes))
+    answer = await acme.http.post("/imports/templates", json=body)
+    assert_error(answer, 409, "VALUES_NOT_UNIQUE", "body.field_mapping[0].validators")
+    assert (await acme.http.get("/imports/templates")).json()["data"] == []
+
+
+async def test_a_template_with_everything_is_shown_as_it_was_sent(http: httpx.AsyncClient) -> None:
+    fields = [
+        {"target": "sku", "aliases": ["article"], "type": "string", "validators": [{"type": "minLength", "value": 2}]},
+        {"target": "price", "transform": "decimal:2", "decimal_style": "comma"},
+        {"target": "size", "type": "select", "options": ["S", "M"]},
+        {"target": "sold", "transform": "date:DD.MM.YYYY", "required": True},
+        {"target": "note", "transform": "concat:a,b"},
+    ]
+    sent = template_body(
+        file_type="fixed_width", column_widths={"sku": 4, "price": 9}, has_header=False, field_mapping=fields,
+        include_unmatched_columns=True, default_region="SE",
+    )  # fmt: skip
+    shown = await create_template(http, **sent)
+    assert shown["column_widths"] == [{"name": "sku", "width": 4}, {"name": "price", "width": 9}]
+    assert (shown["file_type"], shown["default_region"]) == ("fixed_width", "SE")
+    assert [field["type"] for field in shown["field_mapping"]] == ["text", "number", "select", "date", "text"]
+    assert shown["field_mapping"][1]["decimals"] == 2
+    assert shown["field_mapping"][4]["transformations"][0]["columns"] == ["a", "b"]
+    again = await http.put(f"/imports/templates/{shown['id']}", json=shown)
+    assert again.status_code == 200, again.text
+    assert {**again.json(), "version": 1, "updated_at": shown["updated_at"]} == shown
