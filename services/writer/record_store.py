@@ -6,22 +6,33 @@ nothing here is retried or undone: the transaction is.
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+import bson
 import numpy as np
 import numpy.typing as npt
+from bson import Decimal128
 from bson.codec_options import DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DocumentTooLarge
 
 from libs.contracts.errors import TransientError
 from libs.storage.client import Collection, Document, Session
-from services.writer.domain.batch_plan import RecordUpdate
+from services.writer.domain.batch_plan import Fields, RecordUpdate, Values
+from services.writer.domain.decimal128 import comparable
 from services.writer.domain.record_encoding import EncodedRecords
 
 _COMMAND_BYTES = 16 * 1024 * 1024
 """PyMongo refuses a command beyond the server's limit for one document and 16 KiB for the rest."""
+_DOCUMENT_BYTES = 16 * 1024 * 1024
+"""The server's ``maxBsonObjectSize``."""
+TOO_LARGE = 10334
+"""The server's code for a document beyond that."""
+TOO_LARGE_AFTER_UPDATE = 17419
+"""The same for one that an update would make."""
+_VALUES_PER_QUERY = 500
 _COMMAND_DOCUMENTS = 100_000
 """The server's ``maxWriteBatchSize``."""
 KEY_TYPES = ["string", "number", "date", "bool"]
@@ -61,13 +72,16 @@ async def insert_encoded(collection: Collection, encoded: EncodedRecords, sessio
             connection without the server knowing it for a repetition.
 
     Raises:
-        BulkWriteError: the server refused a document; ``details["writeErrors"][0]["index"]`` is
-            its index in ``encoded``. The transaction is lost.
-        DocumentTooLarge: a document is greater than 16 MiB.
+        BulkWriteError: the server refuses a document; ``details["writeErrors"][0]["index"]`` is
+            its index in ``encoded``. With code ``TOO_LARGE`` where it is greater than 16 MiB. The
+            transaction is lost.
         ValueError: no transaction is open.
     """
     if not session.in_transaction:
         raise ValueError("insert_encoded needs an open transaction")
+    lengths = np.diff(encoded.offsets)
+    if (lengths > _DOCUMENT_BYTES).any():
+        raise _too_large(lengths.argmax().item(), lengths.max().item())
     for first, last in _commands(encoded.offsets):
         start, second, end = (encoded.offsets.item(index) for index in (first, first + 1, last))
         answer = await collection.database.command(
@@ -87,6 +101,12 @@ async def insert_encoded(collection: Collection, encoded: EncodedRecords, sessio
                 }
             )
     return encoded.count
+
+
+def _too_large(index: int, size: int) -> BulkWriteError:
+    """The error that the server would answer, if PyMongo sent it such a document."""
+    message = f"the document has {size:,} bytes"
+    return BulkWriteError({"writeErrors": [{"index": index, "code": TOO_LARGE, "errmsg": message}], "nInserted": 0})
 
 
 def _commands(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -109,14 +129,12 @@ async def find_by_keys(
 ) -> dict[Any, Document]:
     """The tenant's live records whose ``key`` is one of ``values``, by their key.
 
-    Null is no key: it finds nothing. Each record holds ``_id``, ``_import``, ``updated_at``, ``key``
-    and ``fields``; dates are naive UTC, or ``DatetimeMS`` where Python has no such year.
+    Null is no key: it finds nothing. A Decimal128 is found by a ``Decimal``, which is also the key here.
+    Each record holds ``_id``, ``_import``, ``updated_at``, ``key`` and ``fields``; dates
+    are naive UTC, or ``DatetimeMS`` where Python has no such year.
     """
-    options = collection.codec_options.with_options(
-        tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO
-    )
-    wanted = [value for value in values if value is not None]
-    records = collection.with_options(codec_options=options).find(
+    wanted = [_stored(value) for value in values if value is not None]
+    records = _as_compared(collection).find(
         {"tenant_id": tenant_id, "is_deleted": False, key: {"$in": wanted, "$type": KEY_TYPES}},
         projection=["_import", "updated_at", key, *fields],
         # One answer instead of a first of 101 records.
@@ -124,7 +142,43 @@ async def find_by_keys(
         session=session,
     )
     # A list matches when one of its elements does; as a key it is equal to none of the values.
-    return {record[key]: record for record in await records.to_list() if not isinstance(record[key], list)}
+    return {comparable(record[key]): record for record in await records.to_list() if not isinstance(record[key], list)}
+
+
+async def find_by_fields(
+    collection: Collection, tenant_id: str, fields: Fields, values: Iterable[Values], more: Iterable[str]
+) -> dict[Values, Document]:
+    """The tenant's live records that hold one of ``values`` in ``fields``, by these.
+
+    Each holds ``fields`` and ``more``, in the form of ``find_by_keys``. Values with a null find nothing.
+    """
+    wanted = [each for each in dict.fromkeys(values) if None not in each]
+    live = {"tenant_id": tenant_id, "is_deleted": False, **{name: {"$type": KEY_TYPES} for name in fields}}
+    found: dict[Values, Document] = {}
+    for first in range(0, len(wanted), _VALUES_PER_QUERY):
+        alternatives = [
+            {name: _stored(value) for name, value in zip(fields, each, strict=True)}
+            for each in wanted[first : first + _VALUES_PER_QUERY]
+        ]
+        records = _as_compared(collection).find({**live, "$or": alternatives}, projection=[*fields, *more])
+        async for record in records:
+            held = tuple(comparable(record[name]) for name in fields)
+            if not any(isinstance(value, list) for value in held):
+                found[held] = record
+    return found
+
+
+def _as_compared(collection: Collection) -> Collection:
+    """``collection`` that answers with dates as checked batches hold them."""
+    options = collection.codec_options.with_options(
+        tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    )
+    return collection.with_options(codec_options=options)
+
+
+def _stored(value: object) -> object:
+    """What is stored for a value in the form that Python compares."""
+    return Decimal128(value) if isinstance(value, Decimal) else value
 
 
 async def apply_updates(
@@ -137,14 +191,23 @@ async def apply_updates(
 
     Raises:
         TransientError: a record is gone; the transaction must be aborted and the batch planned anew.
-        BulkWriteError: the server refused a change, e.g. for a unique index.
+        BulkWriteError: the server refuses a change, e.g. for a unique index;
+            ``details["writeErrors"][0]["index"]`` is its index in ``updates``. With code ``TOO_LARGE``
+            where the change or the record that it would make is greater than 16 MiB.
     """
     if not updates:
         return 0
-    result = await collection.bulk_write(
-        [UpdateOne({"_id": update.record_id, "tenant_id": tenant_id}, {"$set": update.changes}) for update in updates],
-        session=session,
-    )
+    try:
+        result = await collection.bulk_write(
+            [
+                UpdateOne({"_id": update.record_id, "tenant_id": tenant_id}, {"$set": update.changes})
+                for update in updates
+            ],
+            session=session,
+        )
+    except DocumentTooLarge as error:
+        sizes = [len(bson.encode(update.changes)) for update in updates]
+        raise _too_large(sizes.index(max(sizes)), max(sizes)) from error
     if result.matched_count != len(updates):
         raise TransientError(
             f"{len(updates) - result.matched_count} of {len(updates)} records to update are gone from {collection.name}"

@@ -1,8 +1,9 @@
 """Write validated batches: the ledger, the records and their before-images in one transaction a batch."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,18 +27,36 @@ from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.writer.domain.batch_plan import (
     BatchPlan,
+    Fields,
+    Record,
     Rejection,
     SkipReason,
+    Values,
+    described,
     field_values,
+    fields_from_file,
     plan_batch,
     split_conflicts,
     upsert_keys,
+    without_rows,
 )
+from services.writer.domain.extra_keys import extra_columns
 from services.writer.domain.record_encoding import EncodedRecords, RecordEncoder
-from services.writer.record_store import apply_updates, find_by_keys, insert_encoded, save_before_images
+from services.writer.record_store import (
+    TOO_LARGE,
+    TOO_LARGE_AFTER_UPDATE,
+    apply_updates,
+    find_by_fields,
+    find_by_keys,
+    insert_encoded,
+    save_before_images,
+)
 from services.writer.settings import WriterSettings
 
 RUNS_AT_WORK = 64
+_REFUSALS = frozenset({DUPLICATE_KEY, TOO_LARGE, TOO_LARGE_AFTER_UPDATE})
+_COMMON_KEYS = frozenset({"tenant_id", "is_deleted"})
+"""Fields that say nothing about a row; those of an index that Rowdock makes stand after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +69,76 @@ class _Run:
     file_fields: frozenset[str]
     columns: dict[str, str]
     sources: dict[str, int]
+    extra: tuple[tuple[str, str], ...]
     target: Collection
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every field whose value the run knows for each row."""
+        return frozenset({*(field.name for field in self.template.fields), *self.template.default_values})
 
     @property
     def compared(self) -> list[str]:
         """The fields of a record that the run may change."""
-        return [*self.file_fields, *self.template.default_values]
+        extra = ["extra"] if self.template.include_unmatched_columns else []
+        return [*self.file_fields, *self.template.default_values, *extra]
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """The rows of one batch that are to be written, and those that turned out not to be writable."""
+    """One batch, and what turned out to keep some of its rows from being written.
+
+    Attributes:
+        checked: the rows as they were checked.
+        refused: rows that the server refuses for a reason of their own.
+        taken: for the fields of each unique index that refused a row: the records that hold values of the batch.
+        table: the rows that are to be written.
+        rejections: the others.
+    """
 
     run: _Run
     batch: BatchDocument
+    checked: pa.Table
     table: pa.Table
+    refused: tuple[Rejection, ...] = ()
+    taken: Mapping[Fields, Mapping[Values, Record]] = field(default_factory=dict[Fields, Mapping[Values, Record]])
     rejections: tuple[Rejection, ...] = ()
+
+    def again(self) -> "_Work":
+        """Parted anew: a row that goes for one reason may be what kept another row from being written."""
+        rest = without_rows(self.checked, {rejection.row for rejection in self.refused})
+        table, found = split_conflicts(rest, self.run.template, self.taken)
+        return replace(self, table=table, rejections=(*self.refused, *found))
+
+
+class _RowRefusedError(Exception):
+    """The server refuses the record of one row; the transaction is lost.
+
+    Attributes:
+        row: 1-based row of the file.
+        reason: the server's write error.
+    """
+
+    def __init__(self, row: int, reason: Document) -> None:
+        super().__init__(row, reason)
+        self.row = row
+        self.reason = reason
+
+
+@contextmanager
+def _refusals(row_at: Callable[[int], int]) -> Generator[None]:
+    """Name the row whose record the server refuses because of its values.
+
+    Args:
+        row_at: the row of the file of each record that is written.
+    """
+    try:
+        yield
+    except BulkWriteError as error:
+        reason: Document = error.details["writeErrors"][0]
+        if reason["code"] not in _REFUSALS:
+            raise
+        raise _RowRefusedError(row_at(reason["index"]), reason) from error
 
 
 class AnnounceBatches:
@@ -134,9 +207,10 @@ class WriteBatch:
             run.id,
             run.tenant_id,
             run.template,
-            frozenset(sources),
+            fields_from_file(run.template, run.plan),
             {name: run.plan.columns[at] for name, at in sources.items()},
             sources,
+            extra_columns(run.plan.columns, run.plan.unmatched),
             self._mongo.target[run.template.target_resource],
         )
         self._runs[run_id] = found
@@ -151,13 +225,14 @@ class WriteBatch:
         payload = await self._ledger.payloads.find_one({"_id": f"{batch.id}:{PayloadKind.VALID}"})
         if payload is None:
             return  # Rows go only when their run has ended; the claim would have failed a moment later.
-        work = _Work(run, batch, await asyncio.to_thread(decode_table, payload["data"]))
+        checked = await asyncio.to_thread(decode_table, payload["data"])
+        work = _Work(run, batch, checked, checked)
         while True:
             failpoint("writer.read_before_written")
             try:
                 result = await self._apply(work)
-            except BulkWriteError as error:
-                work = await self._without_conflicts(work, error)
+            except _RowRefusedError as refusal:
+                work = await self._without(work, refusal)
                 continue
             break
         failpoint("writer.written_before_advance")
@@ -170,7 +245,7 @@ class WriteBatch:
         """One attempt at the batch's transaction; ``None`` where another writer did it or the run stopped."""
         run, batch = work.run, work.batch
         written_at = datetime.now(UTC)
-        encoder = RecordEncoder(run.template, run.id, run.tenant_id, written_at)
+        encoder = RecordEncoder(run.template, run.id, run.tenant_id, written_at, run.extra)
         appended = None
         if run.template.mode is ImportMode.APPEND:
             appended = await asyncio.to_thread(encoder.encode, work.table)
@@ -184,15 +259,18 @@ class WriteBatch:
                 encoded = await asyncio.to_thread(encoder.encode, plan.create)
             else:
                 encoded = appended
-            result = _result(batch.result, encoded.count, plan, len(work.rejections))
+            result = _result(work, encoded.count, plan)
             skipped = {} if plan is None else {str(reason): _packed(rows) for reason, rows in plan.skipped.items()}
             if not await self._ledger.move_batch(session, batch, BatchState.WRITTEN, result, skipped=skipped):
                 return None
             if plan is not None and plan.updates:
                 await save_before_images(self._undo, run.id, run.target, plan.updates, written_at, session)
-                await apply_updates(run.target, run.tenant_id, plan.updates, session)
+                with _refusals(lambda index: plan.updates[index].row):
+                    await apply_updates(run.target, run.tenant_id, plan.updates, session)
             if encoded.count:
-                await insert_encoded(run.target, encoded, session)
+                created = work.table if plan is None else plan.create
+                with _refusals(lambda index: created["_row"][index].as_py()):
+                    await insert_encoded(run.target, encoded, session)
             if rejected:
                 await self._ledger.rejected.insert_many(rejected, session=session)
             failpoint("writer.inserted_before_commit")
@@ -206,30 +284,47 @@ class WriteBatch:
         keys = await asyncio.to_thread(upsert_keys, work.table, run.template)
         existing = await find_by_keys(run.target, run.tenant_id, run.template.upsert_key, keys, run.compared, session)
         return await asyncio.to_thread(
-            plan_batch, work.table, existing, run.template, run.file_fields, run.id, written_at
+            plan_batch, work.table, existing, run.template, run.file_fields, run.id, written_at, run.extra
         )
 
-    async def _without_conflicts(self, work: _Work, error: BulkWriteError) -> _Work:
-        """The batch without rows that a unique index of the target refuses; they are rejected.
+    async def _without(self, work: _Work, refusal: _RowRefusedError) -> _Work:
+        """The batch without the rows that the target cannot hold for the reason of ``refusal``; they are rejected.
+
+        Each time either a unique index joins those that are known, or the one row is rejected that the server
+        named: so this ends. The second is for an index that Rowdock did not make, and whose rules it cannot
+        know, and for a record that came a moment ago.
 
         Raises:
-            TransientError: the record that was in the way has gone or is one to update: try again.
-            BulkWriteError: refused for another reason.
+            TransientError: a record with the row's upsert key was created meanwhile: plan the batch anew.
         """
-        first: Document = error.details["writeErrors"][0]
-        if first.get("code") != DUPLICATE_KEY:
-            raise error
         run = work.run
-        names = {field.name for field in run.template.fields}
-        field = next((name for name in first.get("keyPattern", {}) if name in names), None)
-        if field is None or field == run.template.upsert_key:
-            raise TransientError(f"a record was created meanwhile: {first.get('errmsg')}") from error
-        values = field_values(work.table, run.template, field)
-        taken = await find_by_keys(run.target, run.tenant_id, field, values, run.compared, None)
-        free, found = split_conflicts(work.table, run.template, field, taken)
-        if not found:
-            raise TransientError(f"a record came and went: {first.get('errmsg')}") from error
-        return replace(work, table=free, rejections=(*work.rejections, *found))
+        if refusal.reason["code"] != DUPLICATE_KEY:
+            message = "the record would be greater than 16 MiB, the most that MongoDB can hold"
+            return _refused(work, Rejection(refusal.row, "", "RECORD_TOO_LARGE", message))
+        fields: Fields = tuple(name for name in refusal.reason["keyPattern"] if name not in _COMMON_KEYS)
+        if "_id" in fields:
+            raise TransientError(f"the record of row {refusal.row} exists: {refusal.reason.get('errmsg')}")
+        if run.template.mode is ImportMode.UPSERT and fields == (run.template.upsert_key,):
+            position = work.checked["_row"].to_pylist().index(refusal.row)
+            key = upsert_keys(work.checked, run.template)[position]
+            if await find_by_keys(run.target, run.tenant_id, fields[0], [key], (), None):
+                raise TransientError(f"a record was created meanwhile: {refusal.reason.get('errmsg')}")
+        elif fields not in work.taken and run.names.issuperset(fields):
+            taken = await self._taken(work, fields)
+            parted = replace(work, taken={**work.taken, fields: taken}).again()
+            if len(parted.rejections) > len(work.rejections):
+                return parted
+            work = parted
+        values: Document = refusal.reason["keyValue"]
+        held = described((name, values.get(name)) for name in fields)
+        message = f"a unique index of {run.target.name!r} allows no second record with {held}"
+        return _refused(work, Rejection(refusal.row, next(iter(fields), ""), "DUPLICATE_KEY", message))
+
+    async def _taken(self, work: _Work, fields: Fields) -> Mapping[Values, Record]:
+        template = work.run.template
+        columns = [field_values(work.checked, template, name) for name in fields]
+        key = [] if template.upsert_key is None else [template.upsert_key]
+        return await find_by_fields(work.run.target, work.run.tenant_id, fields, zip(*columns, strict=True), key)
 
     async def _rejected_documents(self, work: _Work) -> list[Document]:
         if not work.rejections:
@@ -239,18 +334,29 @@ class WriteBatch:
         return list(_rejected_documents(work.run, parsed, work.rejections))
 
 
-def _result(checked: BatchResult, created: int, plan: BatchPlan | None, rejected: int) -> BatchResult:
+def _refused(work: _Work, rejection: Rejection) -> _Work:
+    return replace(work, refused=(*work.refused, rejection)).again()
+
+
+def _result(work: _Work, created: int, plan: BatchPlan | None) -> BatchResult:
+    checked = work.batch.result
     skipped = {} if plan is None else plan.skipped
+    rejected = len(work.rejections)
     return checked.model_copy(
         update={
             "ok": checked.ok - rejected,
             "rejected": checked.rejected + rejected,
+            "warnings": checked.warnings - (_warned(work.checked) - _warned(work.table)),
             "created": created,
             "updated": 0 if plan is None else len(plan.updates),
             "unchanged": len(skipped.get(SkipReason.UNCHANGED, [])),
             "duplicate_keys": checked.duplicate_keys + len(skipped.get(SkipReason.DUPLICATE_UPSERT_KEY, [])),
         }
     )
+
+
+def _warned(table: pa.Table) -> int:
+    return table.num_rows - table["_warnings"].null_count if "_warnings" in table.column_names else 0
 
 
 def _packed(rows: Sequence[int]) -> bytes:

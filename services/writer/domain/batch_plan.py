@@ -4,7 +4,7 @@ The same function answers a preview and plans an execution, so the two cannot di
 """
 
 import json
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,12 +12,18 @@ from operator import itemgetter
 from typing import Any, cast
 
 import pyarrow as pa
-from bson import Int64, ObjectId
+from bson import Decimal128, Int64, ObjectId
 
+from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
-from libs.contracts.templates import FieldType, ImportMode, Template, TemplateField
+from libs.contracts.plan import ParsePlan
+from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform, Unique
+from services.writer.domain.decimal128 import comparable, decimal_cells
+from services.writer.domain.extra_keys import overflow_entries
 
 Record = Mapping[str, Any]
+Fields = tuple[str, ...]
+Values = tuple[Any, ...]
 
 
 class SkipReason(StrEnum):
@@ -83,6 +89,26 @@ class Rejection:
     message: str
 
 
+def fields_from_file(template: Template, plan: ParsePlan) -> frozenset[str]:
+    """The fields that a file says something about: read from its columns, or constant.
+
+    A field whose column the file does not have says nothing about a record that exists, though a new one
+    may get a default for it.
+    """
+    return frozenset(
+        field.name
+        for field in template.fields
+        if plan.mapping.get(field.name) is not None
+        or any(_reads_anything(transform, plan) for transform in field.transforms)
+    )
+
+
+def _reads_anything(transform: Transform, plan: ParsePlan) -> bool:
+    if isinstance(transform, Concat):
+        return any(plan.concat_columns.get(column) is not None for column in transform.columns)
+    return isinstance(transform, Constant)
+
+
 def upsert_keys(table: pa.Table, template: Template) -> list[Any]:
     """The upsert key of every row, to look up the records that exist; null where it is empty."""
     assert template.upsert_key is not None
@@ -96,24 +122,34 @@ def plan_batch(
     file_fields: Container[str],
     run_id: str,
     written_at: datetime,
+    extra: Sequence[tuple[str, str]] = (),
 ) -> BatchPlan:
     """Plan the rows of a checked batch.
 
     A row equals its record when every compared field does; then it is skipped. Compared are the
-    template's fields that the file has a column for, and the default values: a field without a
-    column says nothing about the record. A missing field equals null, ``1`` equals ``1.0``, a
-    boolean equals no number, and dates are compared as points in time.
+    template's fields that the file says something about, the default values, and in ``extra`` the
+    columns of the file; what else the record has there stays. A missing field equals null, a boolean
+    equals no number, and dates are compared as points in time. Numbers are equal as they are to the
+    server, which finds records by them: by their exact value, whatever their type and trailing zeros.
 
     Args:
         table: a checked batch of ``template``.
         existing: the live record of each upsert key that has one, dates naive (UTC) or aware;
             not looked at in mode ``append``.
-        file_fields: the fields that the file has a column for.
+        file_fields: see ``fields_from_file``.
         run_id: written to ``_import`` of what is updated.
         written_at: aware; ``updated_at`` of what is updated.
+        extra: columns of the checked batch and their keys in ``extra``, see ``extra_keys.extra_columns``.
+
+    Raises:
+        PermanentError: ``MODE_NOT_SUPPORTED``; the template's mode is neither ``append`` nor ``upsert``.
     """
     if template.mode is ImportMode.APPEND:
         return BatchPlan(create=table, updates=[], skipped={})
+    if template.mode is not ImportMode.UPSERT:
+        raise PermanentError(
+            "MODE_NOT_SUPPORTED", f"runs of mode {template.mode.value!r} cannot be written; use 'append' or 'upsert'"
+        )
     keys = upsert_keys(table, template)
     rows = _row_numbers(table)
     last_of_key = {key: index for index, key in enumerate(keys)}
@@ -129,7 +165,7 @@ def plan_batch(
             matched.append(index)
         else:
             created.append(index)
-    differences = _Differences(_take(table, matched), template, file_fields)
+    differences = _Differences(_take(table, matched), template, file_fields, extra)
     updates: list[RecordUpdate] = []
     prefix = record_prefix(run_id)
     for position, index in enumerate(matched):
@@ -151,55 +187,94 @@ def plan_batch(
     return BatchPlan(create=_take(table, created), updates=updates, skipped=skipped)
 
 
-def split_conflicts(
-    table: pa.Table, template: Template, field: str, taken: Mapping[Any, Record]
-) -> tuple[pa.Table, list[Rejection]]:
-    """Part the rows whose value of a unique field is free from those that must be rejected.
+def without_rows(table: pa.Table, rows: Container[int]) -> pa.Table:
+    """The rows of a checked batch whose numbers are not among ``rows``."""
+    return _take(table, [index for index, row in enumerate(_row_numbers(table)) if row not in rows])
 
-    A value is free when no other record has it: in mode ``upsert`` the row's own record may. Of
-    several rows with one value the first keeps it. Null is always free.
+
+def split_conflicts(
+    table: pa.Table, template: Template, taken: Mapping[Fields, Mapping[Values, Record]]
+) -> tuple[pa.Table, list[Rejection]]:
+    """Part the rows that unique indexes of the target let pass from those that must be rejected.
+
+    Values are free when no live record holds them; in mode ``upsert`` the row's own record may. Of several
+    rows with the same values the first one that can be written keeps them. An index binds no row in which
+    one of its fields is empty, and none that is not written for its upsert key.
 
     Args:
         table: a checked batch of ``template``.
-        field: the field of the template that the unique index is on.
-        taken: the live record of each value of ``field`` that one holds.
+        taken: for the fields of each index, all of the template: the live record that holds the values.
 
     Returns:
         The writable rows, a checked batch again, and the rest with code ``DUPLICATE_KEY``.
     """
     rows = _row_numbers(table)
-    values = field_values(table, template, field)
     keys = upsert_keys(table, template) if template.mode is ImportMode.UPSERT else None
+    last_of_key = {} if keys is None else {key: index for index, key in enumerate(keys)}
+    columns = {
+        fields: list(zip(*(field_values(table, template, name) for name in fields), strict=True)) for fields in taken
+    }
     writable: list[int] = []
     rejected: list[Rejection] = []
-    holders: dict[Any, int] = {}
-    for index, value in enumerate(values):
-        record = taken.get(value)
-        if record is not None and not (keys and record.get(template.upsert_key or "") == keys[index]):
-            message = f"a record with {field} {value!r} exists already"
-        elif value is not None and value in holders:
-            message = f"row {holders[value]} has {field} {value!r} already"
+    holders: dict[tuple[Fields, Values], int] = {}
+    for index, row in enumerate(rows):
+        key = None if keys is None else keys[index]
+        claims: list[tuple[Fields, Values]] = []
+        if keys is None or (key is not None and last_of_key[key] == index):
+            claims = [(fields, values[index]) for fields, values in columns.items() if None not in values[index]]
+        for fields, values in claims:
+            record = taken[fields].get(values)
+            if record is not None and (key is None or comparable(record.get(template.upsert_key or "")) != key):
+                rejected.append(_duplicate(row, template, fields, values, None))
+                break
+            if (fields, values) in holders:
+                rejected.append(_duplicate(row, template, fields, values, holders[fields, values]))
+                break
         else:
-            holders[value] = rows[index]
+            holders.update(dict.fromkeys(claims, row))
             writable.append(index)
-            continue
-        rejected.append(Rejection(rows[index], field, "DUPLICATE_KEY", message))
     return _take(table, writable), rejected
 
 
-def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:
-    """The values of a template's field as Python objects, one per row; dates are naive UTC.
+def _duplicate(row: int, template: Template, fields: Fields, values: Values, holder: int | None) -> Rejection:
+    own_words = [
+        rule.message
+        for field in template.fields
+        for rule in field.rules
+        if isinstance(rule, Unique) and rule.message is not None and {field.name, *rule.fields} == set(fields)
+    ]
+    held = described(zip(fields, values, strict=True))
+    message = f"a record with {held} exists already" if holder is None else f"row {holder} has {held} already"
+    return Rejection(row, fields[0], "DUPLICATE_KEY", own_words[0] if own_words else message)
 
-    As in the encoder, the original text of a kept cell stands in for a null.
+
+def described(values: Iterable[tuple[str, Any]]) -> str:
+    """Names and values for a message: ``email 'a@example.com' and country 'SE'``."""
+    return " and ".join(f"{name} {value!r}" if isinstance(value, str) else f"{name} {value}" for name, value in values)
+
+
+def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:
+    """The values of a template's field or default value as Python objects that compare as the server does.
+
+    One per row; dates are naive UTC. As in the encoder, the original text of a kept cell stands in for a null.
     """
-    field = next(field for field in template.fields if field.name == name)
-    return _cells(table, field)
+    for field in template.fields:
+        if field.name == name:
+            cells = _cells(table, field)
+            return [comparable(cell) for cell in cells] if field.type is FieldType.NUMBER else cells
+    return [template.default_values[name]] * table.num_rows
 
 
 class _Differences:
     """Compares rows with records; all rows are turned into Python values at once."""
 
-    def __init__(self, table: pa.Table, template: Template, file_fields: Container[str]) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        template: Template,
+        file_fields: Container[str],
+        extra: Sequence[tuple[str, str]],
+    ) -> None:
         # The key is equal by definition; with it there is always something to compare.
         fields = [f for f in template.fields if f.name in file_fields or f.name == template.upsert_key]
         columns = [_cells(table, field) for field in fields]
@@ -214,12 +289,22 @@ class _Differences:
             if name in template.default_values or fields[index].type in (FieldType.NUMBER, FieldType.BOOLEAN)
         ]
         self._held = _values_of(self._names)
+        self._extra = _extra_cells(table, extra) if template.include_unmatched_columns else None
         self.warnings: list[str | None] = (
             table["_warnings"].to_pylist() if "_warnings" in table.column_names else [None] * table.num_rows
         )
 
     def of(self, index: int, record: Record) -> dict[str, Any]:
         """The fields of the row at ``index`` whose values differ from the record's."""
+        changes = self._fields_of(index, record)
+        if self._extra is not None:
+            held: object = record.get("extra")
+            before: Record = cast("Record", held) if isinstance(held, Mapping) else {}
+            if any(before.get(key) != text for key, text in self._extra[index].items()):
+                changes["extra"] = {**before, **self._extra[index]}
+        return changes
+
+    def _fields_of(self, index: int, record: Record) -> dict[str, Any]:
         row = self._rows[index]
         try:
             # Nearly every row of a repeated import ends here: one comparison in C.
@@ -243,9 +328,24 @@ def _values_of(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
     return itemgetter(*names)
 
 
+def _extra_cells(table: pa.Table, extra: Sequence[tuple[str, str]]) -> list[dict[str, str | None]]:
+    """What the columns and the overflow of each row say about ``extra``."""
+    keys = [key for _, key in extra]
+    columns: list[list[str | None]] = [table[column].to_pylist() for column, _ in extra]
+    cells = [dict(zip(keys, texts, strict=True)) for texts in zip(*columns, strict=True)] if columns else []
+    cells = cells or [{} for _ in range(table.num_rows)]
+    if "_more" in table.column_names:
+        for texts, overflow in zip(cells, table["_more"].to_pylist(), strict=True):
+            if overflow is not None:
+                texts.update(overflow_entries(overflow, keys))
+    return cells
+
+
 def _differs(held: object, value: object) -> bool:
     if held == value:
         return isinstance(held, bool) is not isinstance(value, bool)
+    if isinstance(held, Decimal128) or isinstance(value, Decimal128):
+        return _differs(comparable(held), comparable(value))
     if isinstance(held, datetime) and isinstance(value, datetime):
         return _naive(held) != value
     # Not a number equals nothing, not even itself.
@@ -280,16 +380,24 @@ def _row_numbers(table: pa.Table) -> list[int]:
 
 def _cells(table: pa.Table, field: TemplateField) -> list[Any]:
     cells: list[Any]
-    if field.type is FieldType.DATE:
+    if field.decimals is not None:
+        cells = _decimals(table, field.name)
+    elif field.type is FieldType.DATE:
         # Through numpy: naive datetimes come 25 times faster than Arrow's aware ones.
         cells = table[field.name].to_numpy().astype("datetime64[ms]").tolist()
     else:
         cells = table[field.name].to_pylist()
-    if field.type is FieldType.NUMBER and not field.integer:
+    if field.type is FieldType.NUMBER and not field.integer and field.decimals is None:
         cells = _first_of(table[f"_int_{field.name}"].to_pylist(), cells)
+        if (exact := f"_dec_{field.name}") in table.column_names:
+            cells = _first_of(cells, _decimals(table, exact))
     if (original := f"_raw_{field.name}") in table.column_names:
         cells = _first_of(cells, table[original].to_pylist())
     return cells
+
+
+def _decimals(table: pa.Table, name: str) -> list[Any]:
+    return [cell for piece in table[name].chunks for cell in decimal_cells(piece)]
 
 
 def _first_of(preferred: list[Any], other: list[Any]) -> list[Any]:

@@ -5,7 +5,7 @@ A document is a row of *slots*: runs of adjacent bytes whose width is the same i
 matrix, alternate with strings, which stay the Arrow columns they were. All slots go into one
 Arrow array, and one ``take`` in row order copies them side by side: its values buffer *is*
 the concatenation of the documents. An empty value takes the empty slot. No Python per row,
-except for rows that carry warnings.
+except for rows that carry warnings or have more than the file's columns.
 
 The format is that of https://bsonspec.org/spec.html, version 1.1.
 """
@@ -13,6 +13,7 @@ The format is that of https://bsonspec.org/spec.html, version 1.1.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -23,14 +24,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.templates import FieldType, Template, TemplateField
+from services.writer.domain.decimal128 import encode_decimals
+from services.writer.domain.extra_keys import overflow_entries
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[Any]
 Column: TypeAlias = "pa.Array[Any]"
 
-_DOUBLE, _STRING, _DOCUMENT, _OBJECT_ID, _BOOLEAN, _DATE, _NULL, _INT64 = 1, 2, 3, 7, 8, 9, 10, 18
+_DOUBLE, _STRING, _DOCUMENT, _OBJECT_ID, _BOOLEAN, _DATE, _NULL, _INT64, _DECIMAL128 = 1, 2, 3, 7, 8, 9, 10, 18, 19
 _ARROW_TYPES: dict[int, pa.DataType] = {
     _DOUBLE: pa.float64(),
     _STRING: pa.string(),
@@ -61,12 +65,20 @@ class EncodedRecords:
 class RecordEncoder:
     """Encodes the rows of one run as new records of its target collection.
 
-    A record is ``{_id, tenant_id, <fields in template order>, <default_values>, is_deleted,
+    A record is ``{_id, tenant_id, <fields in template order>, <default_values>[, extra: {…}], is_deleted,
     deleted_at, created_at, updated_at, _import: {run_id, row, version[, warnings]}}``.
-    Numbers are 64-bit integers or doubles, dates UTC milliseconds, empty values null.
+    Numbers are 64-bit integers, doubles or Decimal128, dates UTC milliseconds, empty values null.
+    ``extra`` is there where the template includes unmatched columns.
     """
 
-    def __init__(self, template: Template, run_id: str, tenant_id: str, written_at: datetime) -> None:
+    def __init__(
+        self,
+        template: Template,
+        run_id: str,
+        tenant_id: str,
+        written_at: datetime,
+        extra: Sequence[tuple[str, str]] = (),
+    ) -> None:
         """Prepare the bytes that all records share.
 
         Args:
@@ -74,6 +86,7 @@ class RecordEncoder:
             run_id: decides the records' ids, see ``libs.contracts.ids.record_id``.
             tenant_id: owner of the records.
             written_at: aware; becomes ``created_at`` and ``updated_at``, cut to milliseconds.
+            extra: columns of the checked batch and their keys in ``extra``, see ``extra_keys.extra_columns``.
 
         Raises:
             OverflowError: a default value is an integer beyond 64 bits.
@@ -81,9 +94,12 @@ class RecordEncoder:
         self._fields = [(field, field.name.encode() + b"\0") for field in template.fields]
         self._before_row = bytes([_OBJECT_ID]) + b"_id\0" + record_prefix(run_id)
         self._tenant = _elements({"tenant_id": tenant_id})
-        self._after_fields = _elements(
+        self._default_values = _elements(template.default_values)
+        self._has_extra = template.include_unmatched_columns
+        self._extra = [(column, key.encode() + b"\0") for column, key in extra]
+        self._extra_keys = [key for _, key in extra]
+        self._after_extra = _elements(
             {
-                **template.default_values,
                 "is_deleted": False,
                 "deleted_at": None,
                 "created_at": written_at,
@@ -101,7 +117,8 @@ class RecordEncoder:
 
         Raises:
             KeyError: a field has no column.
-            OverflowError: the documents together reach 2 GiB.
+            OverflowError: a number has more than 34 digits.
+            PermanentError: ``RECORDS_TOO_LARGE``; the documents together reach 2 GiB.
         """
         if table.num_rows == 0:
             return EncodedRecords(memoryview(b""), np.zeros(1, np.int64))
@@ -114,11 +131,26 @@ class RecordEncoder:
         slots.constant(self._tenant)
         for field, key in self._fields:
             _add_element(slots, key, _alternatives(table, field))
-        slots.constant(self._after_fields)
+        slots.constant(self._default_values)
+        if self._has_extra:
+            self._add_extra(slots, table)
+        slots.constant(self._after_extra)
         self._add_import(slots, row_numbers, _warnings(table))
         slots.constant(b"\0")
         document_lengths[:] = slots.lengths
         return slots.joined()
+
+    def _add_extra(self, slots: _Slots, table: pa.Table) -> None:
+        slots.constant(bytes([_DOCUMENT]) + b"extra\0")
+        before = slots.lengths
+        lengths = np.empty(table.num_rows, "<i4")
+        slots.numbers(lengths)
+        for column, key in self._extra:
+            _add_element(slots, key, [(_STRING, _column(table, column, pa.string()))])
+        if (overflow := _overflow(table, self._extra_keys)) is not None:
+            slots.binary(overflow)
+        slots.constant(b"\0")
+        lengths[:] = slots.lengths - before
 
     def _add_import(self, slots: _Slots, row_numbers: Numbers, warnings: Column | None) -> None:
         slots.constant(bytes([_DOCUMENT]) + b"_import\0")
@@ -189,7 +221,11 @@ class _Slots:
         np.cumsum(self.lengths, out=offsets[1:])
         total = int(offsets[-1])
         if total > _LONGEST_BLOB:
-            raise OverflowError(f"{self._rows} records take {total} bytes; a batch must stay below 2 GiB")
+            raise PermanentError(
+                "RECORDS_TOO_LARGE",
+                f"{self._rows:,} records would take {total:,} bytes, and at most {_LONGEST_BLOB:,} can be written at "
+                "once; shorten the template's default values, or transforms that lengthen the text",
+            )
         nothing = len(self._slots) * self._rows
         choice = np.arange(self._rows, dtype=np.int32)[:, None] + np.arange(0, nothing, self._rows, dtype=np.int32)
         for index, present in enumerate(self._present):
@@ -221,19 +257,23 @@ class _FixedSlot:
 def _alternatives(table: pa.Table, field: TemplateField) -> list[tuple[int, Column]]:
     """What a cell of a field may be, by precedence: BSON type and column."""
     match field.type:
+        case FieldType.NUMBER if field.decimals is not None:
+            columns = [(_DECIMAL128, field.name)]
         case FieldType.NUMBER if not field.integer:
             columns = [(_INT64, f"_int_{field.name}"), (_DOUBLE, field.name)]
+            if (exact := f"_dec_{field.name}") in table.column_names:
+                columns.append((_DECIMAL128, exact))
         case FieldType.NUMBER:
             columns = [(_INT64, field.name)]
         case FieldType.BOOLEAN:
             columns = [(_BOOLEAN, field.name)]
         case FieldType.DATE:
             columns = [(_DATE, field.name)]
-        case FieldType.TEXT | FieldType.EMAIL:
+        case _:
             columns = [(_STRING, field.name)]
     if (original := f"_raw_{field.name}") in table.column_names:
         columns.append((_STRING, original))
-    return [(bson_type, _column(table, name, _ARROW_TYPES[bson_type])) for bson_type, name in columns]
+    return [(bson_type, _column(table, name, _ARROW_TYPES.get(bson_type))) for bson_type, name in columns]
 
 
 def _add_element(slots: _Slots, key: bytes, alternatives: list[tuple[int, Column]]) -> None:
@@ -264,17 +304,21 @@ def _add_element(slots: _Slots, key: bytes, alternatives: list[tuple[int, Column
             slots.binary(text, present)
             slots.numbers(np.zeros(rows, np.uint8), present)
         else:
-            slots.numbers(_numbers(array), present)
+            slots.numbers(_numbers(bson_type, array), present)
 
 
-def _column(table: pa.Table, name: str, arrow_type: pa.DataType) -> Column:
-    """A column in one piece, without a copy where it is one piece of that type already."""
-    pieces = [piece if piece.type == arrow_type else piece.cast(arrow_type) for piece in table.column(name).chunks]
+def _column(table: pa.Table, name: str, arrow_type: pa.DataType | None) -> Column:
+    """A column in one piece, without a copy where it is one piece of that type (or of any, for ``None``) already."""
+    pieces = table.column(name).chunks
+    if arrow_type is not None:
+        pieces = [piece if piece.type == arrow_type else piece.cast(arrow_type) for piece in pieces]
     return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
 
-def _numbers(array: Column) -> Numbers:
-    """The 64 bits of every value, or a byte for a boolean; meaningless where the value is null."""
+def _numbers(bson_type: int, array: Column) -> Numbers:
+    """What BSON holds of every value; meaningless where the value is null."""
+    if bson_type == _DECIMAL128:
+        return encode_decimals(array)
     if pa.types.is_boolean(array.type):
         return array.cast(pa.uint8()).fill_null(0).to_numpy()
     return np.frombuffer(_buffer(array, 1), np.int64)[array.offset : array.offset + len(array)]
@@ -317,3 +361,18 @@ def _warnings(table: pa.Table) -> Column | None:
         ],
         pa.binary(),
     )
+
+
+def _overflow(table: pa.Table, keys: Sequence[str]) -> Column | None:
+    """The elements of ``extra`` beyond ``keys``, nothing for a row without; ``None`` where no row has any."""
+    if "_more" not in table.column_names or table.column("_more").null_count == table.num_rows:
+        return None
+    return pa.array(
+        [b"" if text is None else _nested(overflow_entries(text, keys)) for text in table.column("_more").to_pylist()],
+        pa.binary(),
+    )
+
+
+def _nested(document: dict[str, Any]) -> bytes:
+    """``_elements`` of a subdocument; in a document ``_id`` would come first."""
+    return bson.encode({"": document})[10:-2]

@@ -1,21 +1,32 @@
 """What a batch does to the records that exist."""
 
 import math
+from collections.abc import Container
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import bson
 import pytest
-from bson import Int64, ObjectId
+from bson import Decimal128, Int64, ObjectId
 from bson.codec_options import CodecOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_id
+from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import FieldType, ImportMode, Template, TemplateField
-from services.writer.domain.batch_plan import BatchPlan, plan_batch, split_conflicts, upsert_keys
+from services.writer.domain.batch_plan import (
+    BatchPlan,
+    fields_from_file,
+    plan_batch,
+    split_conflicts,
+    upsert_keys,
+    without_rows,
+)
 from services.writer.domain.record_encoding import RecordEncoder
-from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, Raw, checked_batch
+from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, WIDE, WIDE_EXTRA, Raw, checked_batch
 
 OTHER_RUN = RUN_ID[:-1] + "9"
 WRITTEN_AT = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
@@ -232,21 +243,222 @@ def test_a_key_of_any_type_finds_its_record(kind: FieldType, integer: bool, cell
     assert planned.skipped == {"UNCHANGED": [1]}
 
 
+def keyed_template(mode: ImportMode = ImportMode.UPSERT, message: str | None = None) -> Template:
+    """Key ``email``; ``phone`` is unique, and so are ``country`` and ``number`` together."""
+    return Template.model_validate(
+        {
+            "name": "keyed",
+            "target_resource": "keyed",
+            "mode": mode,
+            "upsert_key": "email",
+            "fields": [
+                {"name": "email"},
+                {"name": "phone", "rules": [{"type": "unique", "message": message}]},
+                {"name": "country", "rules": [{"type": "unique", "fields": ["number"], "message": message}]},
+                {"name": "number", "type": "number", "decimals": 1},
+            ],
+            "default_values": {"source": "import"},
+        }
+    )
+
+
+def split(
+    rows: list[dict[str, Any]], template: Template, taken: dict[tuple[str, ...], dict[tuple[Any, ...], Any]]
+) -> tuple[list[int], dict[int, tuple[str, str]]]:
+    """The rows that stay, and field and message of each rejection."""
+    table = checked_batch(template, [{"_row": row, **cells} for row, cells in enumerate(rows, start=1)])
+    writable, rejected = split_conflicts(table, template, taken)
+    assert all(rejection.code == "DUPLICATE_KEY" for rejection in rejected)
+    return writable["_row"].to_pylist(), {each.row: (each.field, each.message) for each in rejected}
+
+
 def test_conflicts_of_an_append() -> None:
-    template = CONTACTS.model_copy(update={"mode": ImportMode.APPEND, "upsert_key": None})
-    emails = ["a", "b", None, "b", None, "c"]
-    table = checked_batch(template, [{"_row": row, "email": email} for row, email in enumerate(emails, start=1)])
-    writable, rejected = split_conflicts(table, template, "email", {"a": {"_id": 1, "email": "a"}})
-    assert writable["_row"].to_pylist() == [2, 3, 5, 6]
-    assert [(rejection.row, rejection.field, rejection.code, rejection.message) for rejection in rejected] == [
-        (1, "email", "DUPLICATE_KEY", "a record with email 'a' exists already"),
-        (4, "email", "DUPLICATE_KEY", "row 2 has email 'b' already"),
+    """The upsert key is a field like any other."""
+    rows = [{"email": email} for email in ["a", "b", None, "b", None, "c"]]
+    stay, rejected = split(rows, keyed_template(ImportMode.APPEND), {("email",): {("a",): {"_id": 1, "email": "a"}}})
+    assert stay == [2, 3, 5, 6]
+    assert rejected == {
+        1: ("email", "a record with email 'a' exists already"),
+        4: ("email", "row 2 has email 'b' already"),
+    }
+
+
+def test_conflicts_of_several_fields() -> None:
+    rows: list[dict[str, Any]] = [
+        {"email": "a", "country": "SE", "number": Decimal("1.0")},
+        {"email": "b", "country": "NO", "number": Decimal("1.0")},
+        {"email": "c", "country": "SE", "number": None},
+        {"email": "d", "country": "NO", "number": Decimal("1.0")},
+        {"email": "e", "country": None, "number": Decimal("1.0")},
+        {"email": "f", "country": "SE", "number": Decimal("2.0")},
     ]
+    held = {"_id": 1, "email": "x", "country": "SE", "number": 1}
+    stay, rejected = split(rows, keyed_template(), {("country", "number"): {("SE", 1): held}})
+    assert stay == [2, 3, 5, 6]
+    assert rejected == {
+        1: ("country", "a record with country 'SE' and number 1.0 exists already"),
+        4: ("country", "row 2 has country 'NO' and number 1.0 already"),
+    }
 
 
-def test_a_records_own_value_is_no_conflict() -> None:
-    table = checked_batch(CONTACTS, [{"_row": 1, "email": "a", "note": "x"}, {"_row": 2, "email": "b", "note": "y"}])
-    taken = {"x": {"_id": 1, "email": "a", "note": "x"}, "y": {"_id": 2, "email": "c", "note": "y"}}
-    writable, rejected = split_conflicts(table, CONTACTS, "note", taken)
-    assert writable["_row"].to_pylist() == [1]
-    assert [rejection.row for rejection in rejected] == [2]
+def test_a_row_that_is_rejected_keeps_no_value_from_another() -> None:
+    """Row 1 would hold the phone, were it not for its email."""
+    rows = [{"email": "a", "phone": "5"}, {"email": "b", "phone": "5"}, {"email": "c", "phone": "5"}]
+    template = keyed_template(ImportMode.APPEND)
+    stay, rejected = split(rows, template, {("phone",): {}, ("email",): {("a",): {"_id": 1, "email": "a"}}})
+    assert stay == [2]
+    assert rejected == {
+        1: ("email", "a record with email 'a' exists already"),
+        3: ("phone", "row 2 has phone '5' already"),
+    }
+
+
+def test_a_records_own_values_are_no_conflict() -> None:
+    rows = [{"email": "a", "phone": "5"}, {"email": "b", "phone": "6"}]
+    taken = {("phone",): {("5",): {"_id": 1, "email": "a"}, ("6",): {"_id": 2, "email": "c"}}}
+    assert split(rows, keyed_template(), taken) == (
+        [1],
+        {2: ("phone", "a record with phone '6' exists already")},
+    )
+
+
+def test_a_row_that_is_not_written_for_its_key_conflicts_with_none() -> None:
+    rows = [{"email": "a", "phone": "5"}, {"email": None, "phone": "5"}, {"email": "a", "phone": "5"}]
+    assert split(rows, keyed_template(), {("phone",): {}}) == ([1, 2, 3], {})
+
+
+def test_conflicts_of_a_default_value() -> None:
+    rows = [{"email": "a"}, {"email": "b"}]
+    assert split(rows, keyed_template(ImportMode.APPEND), {("source",): {}}) == (
+        [1],
+        {2: ("source", "row 1 has source 'import' already")},
+    )
+
+
+def test_the_rules_own_message() -> None:
+    rows: list[dict[str, Any]] = [{"email": "a", "phone": "5", "country": "SE", "number": 1}] * 2
+    template = keyed_template(ImportMode.APPEND, "we know that one")
+    assert split(rows, template, {("phone",): {}})[1] == {2: ("phone", "we know that one")}
+    assert split(rows, template, {("number", "country"): {}})[1] == {2: ("number", "we know that one")}
+    assert split(rows, template, {("country",): {}})[1] == {2: ("country", "row 1 has country 'SE' already")}
+
+
+def test_rows_that_are_left_out() -> None:
+    table = checked_batch(CONTACTS, [{"_row": 3}, {"_row": 5}, {"_row": 9}])
+    assert without_rows(table, {5, 7})["_row"].to_pylist() == [3, 9]
+
+
+@pytest.mark.parametrize("mode", [ImportMode.UPDATE, ImportMode.SYNC])
+def test_other_modes_are_refused(mode: ImportMode) -> None:
+    template = CONTACTS.model_copy(update={"mode": mode})
+    table = checked_batch(template, [{"_row": 1, "email": "a"}])
+    with pytest.raises(PermanentError, match="MODE_NOT_SUPPORTED"):
+        plan_batch(table, {}, template, FIELDS, OTHER_RUN, WRITTEN_AT)
+
+
+def wide_plan(row: dict[str, Any], record: dict[str, Any], fields: Container[str] = ()) -> BatchPlan:
+    """``row`` over the record that has its price."""
+    table = checked_batch(WIDE, [{"_row": 4, "price": Decimal("1.50"), **row}], WIDE_EXTRA)
+    assert upsert_keys(table, WIDE) == [Decimal("1.5")]
+    held = {"_id": 1, "price": Decimal128("1.5"), "source": "import", **record}
+    return plan_batch(table, {Decimal("1.50"): held}, WIDE, fields, OTHER_RUN, WRITTEN_AT, WIDE_EXTRA)
+
+
+@pytest.mark.parametrize(
+    ("field", "held", "cell"),
+    [
+        ("whole", Decimal128("12"), Decimal(12)),
+        ("whole", Int64(12), Decimal(12)),
+        ("whole", 12.0, Decimal(12)),
+        ("fine", Decimal128("1.50"), Decimal("1.5")),
+        ("fine", 0.5, Decimal("0.5")),
+        ("any", Decimal128("0.12345678901234567890"), Decimal("0.12345678901234567890")),
+        ("any", Decimal128("12"), 12),
+        ("any", Decimal128("1.5"), 1.5),
+        ("whole", None, None),
+    ],
+)
+def test_equal_numbers_of_any_type(field: str, held: object, cell: object) -> None:
+    assert wide_plan({field: cell}, {field: held}, [field]).skipped == {"UNCHANGED": [4]}
+
+
+@pytest.mark.parametrize(
+    ("field", "held", "cell", "written"),
+    [
+        ("fine", 0.1, Decimal("0.1"), Decimal128("0." + "1" + "0" * 29)),
+        ("whole", Decimal128("12"), Decimal(13), Decimal128("13")),
+        ("whole", True, Decimal(1), Decimal128("1")),
+        ("whole", "1", Decimal(1), Decimal128("1")),
+        ("whole", Decimal128("sNaN"), Decimal(1), Decimal128("1")),
+        ("whole", Decimal128("1"), None, None),
+        ("whole", Decimal128("1"), Raw("one"), "one"),
+        ("any", Decimal128("0.1"), 0.1, 0.1),
+        ("any", 1.5, Decimal("0.12345678901234567890"), Decimal128("0.12345678901234567890")),
+    ],
+)
+def test_different_numbers(field: str, held: object, cell: object, written: object) -> None:
+    (update,) = wide_plan({field: cell}, {field: held}, [field]).updates
+    assert update.changes.keys() == {field, "updated_at", "_import"}
+    assert (update.changes[field], type(update.changes[field])) == (written, type(written))
+    assert update.before is not None
+    assert update.before.restore == {field: held}
+
+
+@pytest.mark.parametrize(
+    ("held", "row"),
+    [
+        ({"City": "x", "_id": None, "other": "y"}, {"extra": {"City": "x"}}),
+        ({"City": "x", "Town": "z"}, {"extra": {"City": "x"}, "_more": {"Town": "z", "none": None}}),
+        (None, {}),
+        ("text", {"_more": {"none": None}}),
+    ],
+)
+def test_equal_extra(held: object, row: dict[str, Any]) -> None:
+    assert wide_plan(row, {"extra": held}).skipped == {"UNCHANGED": [4]}
+
+
+@pytest.mark.parametrize(
+    ("held", "row", "written"),
+    [
+        ({"City": "x"}, {"extra": {"City": "y"}}, {"City": "y", "_id": None, "a\uff0eb": None}),
+        ({"old": "x"}, {"extra": {"_id": "7"}}, {"old": "x", "City": None, "_id": "7", "a\uff0eb": None}),
+        ({}, {"_more": {"city": "z"}}, {"City": None, "_id": None, "a\uff0eb": None, "city_2": "z"}),
+        ("text", {"extra": {"City": "y"}}, {"City": "y", "_id": None, "a\uff0eb": None}),
+    ],
+)
+def test_different_extra_is_written_whole(held: object, row: dict[str, Any], written: object) -> None:
+    (update,) = wide_plan(row, {"extra": held}).updates
+    assert update.changes.keys() == {"extra", "updated_at", "_import"}
+    assert update.changes["extra"] == written
+    assert update.before is not None
+    assert update.before.restore == {"extra": held}
+
+
+def test_extra_without_a_column_says_nothing() -> None:
+    table = checked_batch(WIDE, [{"_row": 4, "price": Decimal(1)}])
+    held = {"_id": 1, "price": Decimal128("1"), "source": "import", "extra": {"City": "x"}}
+    planned = plan_batch(table, {Decimal(1): held}, WIDE, [], OTHER_RUN, WRITTEN_AT)
+    assert planned.skipped == {"UNCHANGED": [4]}
+
+
+@pytest.mark.parametrize(
+    ("transforms", "columns", "told"),
+    [
+        ([], {"a": 0}, True),
+        ([], {"a": None}, False),
+        ([{"type": "default", "value": "x"}], {"a": None}, False),
+        ([{"type": "constant", "value": "x"}], {"a": None}, True),
+        ([{"type": "concat", "columns": ["One", "Two"]}], {}, True),
+        ([{"type": "concat", "columns": ["Two", "Three"]}], {}, False),
+        ([{"type": "trim"}, {"type": "concat", "columns": ["Two"]}, {"type": "constant", "value": "x"}], {}, True),
+    ],
+    ids=["column", "no column", "default", "constant", "concat", "concat of nothing", "several"],
+)
+def test_fields_that_a_file_says_something_about(
+    transforms: list[dict[str, Any]], columns: dict[str, int | None], told: bool
+) -> None:
+    template = Template.model_validate(
+        {"name": "t", "target_resource": "t", "fields": [{"name": "a", "transforms": transforms}]}
+    )
+    file = ParsePlan(columns=("One",), mapping=columns, concat_columns={"One": 0, "Two": None})
+    assert fields_from_file(template, file) == ({"a"} if told else set())
