@@ -105,12 +105,15 @@ class Oracle:
 
     def terminal_events(self, run_id: str) -> set[tuple[str, str]]:
         """``(event_id, status)`` of the terminal events of a run on the broker; repetitions count once."""
-        events = asyncio.run(_read_all(self._stack.kafka, RUN_EVENTS.name))
         return {
             (event["event_id"], event["status"])
-            for event in events
+            for event in self.run_events()
             if event["run_id"] == run_id and event["status"] in TERMINAL
         }
+
+    def run_events(self) -> list[dict[str, Any]]:
+        """Every event of every run's status on the broker, in no order."""
+        return asyncio.run(_read_all(self._stack.kafka, RUN_EVENTS.name))
 
 
 async def _read_all(kafka: str, topic: str) -> list[dict[str, Any]]:

@@ -149,7 +149,7 @@ def test_a_lying_extension_is_refused_at_the_door(gateway: GatewayClient, resour
         "/imports/upload", data={"template_id": template_id}, files={"file": ("rows.csv", b"PK\x03\x04" + bytes(100))}
     )
     assert answer.status_code == 415
-    assert answer.json()["code"] == "NOT_CSV"
+    assert answer.json()["code"] == "UNSUPPORTED_FILE"
 
 
 def test_a_key_that_another_template_made_unique_is_rejected_row_by_row(

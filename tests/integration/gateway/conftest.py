@@ -22,7 +22,10 @@ from services.gateway.authentication import ApiKeys, new_key
 from services.gateway.settings import GatewaySettings
 
 MAX_UPLOAD_BYTES = 3_000_000
+MAX_DRY_RUN_BYTES = 100_000
+MAX_ERRORS = 5
 WAIT_SECONDS = 0.4
+DRY_RUN_SECONDS = 6.0
 SECRET_KEY = Fernet.generate_key().decode()
 
 
@@ -58,7 +61,10 @@ async def app(mongo: Mongo, mongo_settings: MongoSettings) -> AsyncIterator[Lite
         GatewaySettings(
             secret_key=SecretStr(SECRET_KEY),
             max_upload_bytes=MAX_UPLOAD_BYTES,
+            dry_run_max_bytes=MAX_DRY_RUN_BYTES,
+            max_errors=MAX_ERRORS,
             wait_seconds=WAIT_SECONDS,
+            dry_run_wait_seconds=DRY_RUN_SECONDS,
             upload_idle_seconds=0.5,
         ),
     )

@@ -127,5 +127,5 @@ async def test_health_metrics_and_the_document_need_no_key(http: httpx.AsyncClie
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert {operation["operationId"] for operation in operations} == {
         "createTemplate", "listTemplates", "getTemplate", "replaceTemplate", "deleteTemplate",
-        "uploadFile", "listRuns", "getRun", "executeRun", "cancelRun", "listRejected",
+        "uploadFile", "dryRun", "listRuns", "getRun", "executeRun", "cancelRun", "listRejected",
     }  # fmt: skip

@@ -8,10 +8,12 @@ import pytest
 
 from libs.contracts.events import RunCounts
 from libs.contracts.ids import rejected_id
+from libs.contracts.plan import ColumnMatch, ParsePlan
 from libs.contracts.states import RunStatus
+from libs.contracts.templates import DateOrder, DecimalStyle
 from libs.storage.client import Mongo
 from libs.storage.ledger import Ledger
-from tests.integration.gateway.conftest import Organization
+from tests.integration.gateway.conftest import MAX_ERRORS, Organization
 from tests.integration.gateway.steps import assert_error, create_template, eventually, submit, upload, validate
 
 
@@ -149,6 +151,64 @@ async def test_rejected_rows(acme: Organization, mongo: Mongo, ledger: Ledger) -
     run = (await acme.http.get(f"/imports/runs/{run_id}")).json()
     assert [error["row"] for error in run["errors"]] == [2, 3, 11]
     assert_error(await acme.http.get("/imports/rejected"), 422, "INVALID_REQUEST", "query.run_id")
+
+
+async def test_a_run_lists_its_first_errors_only(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
+    run_id = await submit(acme.http)
+    await validate(ledger, run_id)
+    for row in range(1, MAX_ERRORS + 3):
+        await reject(mongo, acme, run_id, row, None, "Anvil")
+    twice = {"$push": {"errors": {"field": "name", "column": "name", "code": "TOO_LONG", "message": "is too long"}}}
+    await mongo.state["rejected_records"].update_one({"_id": rejected_id(run_id, 2)}, twice)
+    run = (await acme.http.get(f"/imports/runs/{run_id}")).json()
+    assert [(error["row"], error["code"]) for error in run["errors"]] == [
+        (1, "REQUIRED"), (2, "REQUIRED"), (2, "TOO_LONG"), (3, "REQUIRED"), (4, "REQUIRED"),
+    ]  # fmt: skip
+    assert run["errors"][0]["message"] == "is required"
+    rejected = (await acme.http.get("/imports/rejected", params={"run_id": run_id})).json()
+    assert len(rejected["data"]) == MAX_ERRORS + 2
+
+
+async def test_how_a_file_is_read(http: httpx.AsyncClient, ledger: Ledger) -> None:
+    run_id = await submit(http)
+    run = await ledger.begin_parse(run_id, "test-parser", 30)
+    assert run is not None
+    plan = ParsePlan(
+        file_type="excel",
+        encoding="utf-8",
+        skip_rows=2,
+        options={"sheet": "März", "rows": 10},
+        columns=("SKU ", "$where", "Bezeichnung", "Preis"),
+        mapping={"sku": 0, "name": 2, "price": 3, "colour": None},
+        matches={
+            "sku": ColumnMatch(method="normalised", confidence=0.95),
+            "name": ColumnMatch(method="fuzzy", confidence=0.81),
+            "price": ColumnMatch(method="given", confidence=1),
+        },
+        unmatched=(1,),
+        date_orders={"day": DateOrder.MDY},
+        decimal_styles={"price": DecimalStyle.COMMA},
+        notes=("the dates of 'day' do not tell their order; taken as in the template",),
+    )
+    assert await ledger.freeze_plan(run, plan)
+    assert (await http.get(f"/imports/runs/{run_id}")).json()["plan"] == {
+        "file_type": "excel",
+        "encoding": "utf-8",
+        "delimiter": None,
+        "sheet": "März",
+        "has_header": True,
+        "columns": ["SKU ", "$where", "Bezeichnung", "Preis"],
+        "mapping": {"sku": "SKU ", "name": "Bezeichnung", "price": "Preis", "colour": None},
+        "matches": {
+            "sku": {"column": "SKU ", "method": "normalised", "confidence": 0.95},
+            "name": {"column": "Bezeichnung", "method": "fuzzy", "confidence": 0.81},
+            "price": {"column": "Preis", "method": "given", "confidence": 1.0},
+        },
+        "unmatched": ["$where"],
+        "date_orders": {"day": "mdy"},
+        "decimal_styles": {"price": "comma"},
+        "notes": ["the dates of 'day' do not tell their order; taken as in the template"],
+    }
 
 
 async def test_counts(acme: Organization, mongo: Mongo) -> None:

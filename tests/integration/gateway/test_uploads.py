@@ -17,6 +17,7 @@ from tests.integration.gateway.steps import CSV, assert_error, create_template, 
 
 Message = Any
 BOUNDARY = "----rowdock"
+XLSX = b"PK\x03\x04\x14\x00\x06\x00" + bytes(range(256))
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
@@ -99,13 +100,24 @@ async def test_an_empty_file_is_for_the_parser_to_judge(http: httpx.AsyncClient)
         (part("template_id", b"x" * 2_000) + END, 422, "INVALID_REQUEST", ["body.template_id"]),
         (part("template_id", b"nope") + part("file", CSV, "x") + END, 404, "TEMPLATE_NOT_FOUND", []),
         (part("file", CSV, "x") + part("template_id", b"nope") + END, 404, "TEMPLATE_NOT_FOUND", []),
-        (part("template_id", b"%s") + part("file", b"PK\x03\x04zip", "x.csv") + END, 415, "NOT_CSV", ["body.file"]),
+        (part("template_id", b"%s") + part("file", XLSX, "x.csv") + END, 415, "UNSUPPORTED_FILE", ["body.file"]),
+        (part("file", XLSX, "x.csv") + part("template_id", b"%s") + END, 415, "UNSUPPORTED_FILE", ["body.file"]),
+        (part("template_id", b"%s") + part("file", XLSX * 999, "x") + END, 415, "UNSUPPORTED_FILE", ["body.file"]),
+        (part("mapping", b"{") + part("template_id", b"%s") + END, 422, "INVALID_REQUEST", ["body.mapping"]),
+        (
+            part("mapping", b'{"a": "x", "b": "sku", "c": "sku"}') + part("template_id", b"%s") + END,
+            422, "INVALID_REQUEST", ["body.mapping['a']", "body.mapping['c']"],
+        ),
+        (part("mapping", b" " * 65_537) + END, 422, "INVALID_REQUEST", ["body.mapping"]),
+        (part("mapping", b"{}") * 2 + END, 422, "INVALID_REQUEST", ["body.mapping"]),
+        (part("mapping", b"{}") + part("file", CSV, "x") + END, 422, "INVALID_REQUEST", ["body.template_id"]),
+        (part("template", b"{}") + END, 422, "INVALID_REQUEST", ["body.template"]),
         (part("template_id", b"%s") + part("file", CSV, "x.csv"), 400, "MALFORMED_FORM", []),
         (part("template_id", b"%s") + part("file", CSV, "x.csv")[:-10], 400, "MALFORMED_FORM", []),
         (b"no form at all", 400, "MALFORMED_FORM", []),
         (b"", 400, "MALFORMED_FORM", []),
     ],
-)
+)  # fmt: skip
 async def test_forms_that_cannot_be_used_leave_nothing_behind(
     acme: Organization, mongo: Mongo, form: bytes, status: int, code: str, locations: list[str]
 ) -> None:
@@ -130,6 +142,96 @@ async def test_headers_that_cannot_be_used(
 ) -> None:
     answer = await http.post("/imports/upload", content=CSV, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("content", "described"),
+    [
+        pytest.param(b"MZ\x90\x00\x03\x00\x00\x00" + bytes(56), "a Windows program", id="program called csv"),
+        pytest.param(b"<!DOCTYPE html><html><body>Sign in</body></html>", "an HTML page", id="login page"),
+        pytest.param(b"\x1f\x8b\x08\x00" + bytes(range(200)), "a gzip archive", id="gzip"),
+        pytest.param(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document", id="pdf"),
+        pytest.param(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "an old Excel workbook", id="xls"),
+        pytest.param(XLSX, "a ZIP archive or an Excel workbook", id="xlsx"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 7, 1_000_000], ids=["byte by byte", "seven by seven", "at once"])
+@pytest.mark.parametrize("file_first", [False, True], ids=["template first", "file first"])
+async def test_the_content_decides_and_not_the_name(
+    acme: Organization, mongo: Mongo, content: bytes, described: str, chunk: int, file_first: bool
+) -> None:
+    template = await create_template(acme.http)
+    parts = [part("template_id", template["id"].encode()), part("file", content, "contacts.csv")]
+    form = b"".join(reversed(parts) if file_first else parts) + END
+
+    async def body() -> AsyncIterator[bytes]:
+        for start in range(0, len(form), chunk):
+            yield form[start : start + chunk]
+
+    answer = await acme.http.post("/imports/upload", content=body(), headers=FORM)
+    error = assert_error(answer, 415, "UNSUPPORTED_FILE", "body.file")
+    assert described in error["detail"]
+    assert error["errors"][0]["code"] == "UNSUPPORTED_FILE"
+    await assert_no_files(mongo, acme)
+
+
+async def test_a_file_is_refused_before_the_rest_of_it_arrives(acme: Organization, mongo: Mongo, app: Litestar) -> None:
+    template = await create_template(acme.http)
+    start = part("template_id", template["id"].encode()) + part("file", XLSX * 999, "x.csv")[:-2]
+    messages: list[Any] = [{"type": "http.request", "body": start, "more_body": True}]
+
+    async def receive() -> Message:
+        assert messages, "the rest was asked for"
+        return messages.pop()
+
+    assert await call(app, acme, receive) == 415
+    await assert_no_files(mongo, acme)
+
+
+@pytest.mark.parametrize("mapping_first", [False, True])
+async def test_a_mapping_is_kept_on_the_run(http: httpx.AsyncClient, mongo: Mongo, mapping_first: bool) -> None:
+    template = await create_template(http)
+    parts = [
+        part("mapping", b'{"$where": "sku", "a.b": null}'),
+        part("template_id", template["id"].encode()),
+        part("file", CSV, "p.csv"),
+    ]
+    form = b"".join(parts if mapping_first else reversed(parts)) + END
+    answer = await http.post("/imports/upload", content=form, headers=FORM)
+    assert answer.status_code == 202, answer.text
+    stored = await mongo.state["runs"].find_one({"_id": answer.json()["id"]})
+    assert stored is not None
+    assert stored["column_mapping"] == [["$where", "sku"], ["a.b", None]]
+    without = await upload(http, template["id"])
+    stored = await mongo.state["runs"].find_one({"_id": without.json()["id"]})
+    assert stored is not None
+    assert stored["column_mapping"] is None
+
+
+async def test_the_same_file_again_is_imported_and_said(
+    new_organization: Callable[[], Awaitable[Organization]], mongo: Mongo
+) -> None:
+    acme, other = await new_organization(), await new_organization()
+    template, second = await create_template(acme.http), await create_template(acme.http)
+    first = (await upload(acme.http, template["id"])).json()
+    assert first["duplicate_of"] is None
+    again = (await upload(acme.http, template["id"])).json()
+    assert (again["status"], again["duplicate_of"]) == ("pending", first["id"])
+    assert (await acme.http.get(f"/imports/runs/{again['id']}")).json()["duplicate_of"] == first["id"]
+    third = await upload(acme.http, template["id"], CSV, **{"Idempotency-Key": "third"})
+    assert third.json()["duplicate_of"] == again["id"], "the newest one"
+    repeated = await upload(acme.http, template["id"], CSV, **{"Idempotency-Key": "third"})
+    assert repeated.json()["duplicate_of"] == again["id"], "no duplicate of itself"
+    for http, template_id, content in (
+        (acme.http, template["id"], CSV + b"A2,Bolt\n"),
+        (acme.http, second["id"], CSV),
+        (other.http, (await create_template(other.http))["id"], CSV),
+    ):
+        assert (await upload(http, template_id, content)).json()["duplicate_of"] is None
+    query = {"tenant_id": acme.id, "template_id": template["id"], "file.sha256": first["file_sha256"]}
+    plan = await mongo.state["runs"].find(query).sort("_id", -1).limit(1).explain()
+    assert "content" in str(plan["queryPlanner"]["winningPlan"])
+    assert "SORT" not in str(plan["queryPlanner"]["winningPlan"])
 
 
 async def test_too_large_by_its_own_account(acme: Organization, app: Litestar) -> None:

@@ -1,6 +1,7 @@
 """Dry runs on a real server: told to nobody, never executed, purged for good whatever is at work on them."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.servers
 COLLECTIONS = ("runs", "batches", "batch_payloads", "rejected_records", "outbox", "files.files", "files.chunks", "undo")
 
 
-async def rows() -> Any:  # noqa: ANN401 - an async generator
+async def rows() -> AsyncIterator[bytes]:
     yield b"sku\nA1\n"
 
 
