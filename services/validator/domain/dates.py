@@ -30,18 +30,21 @@ _LAST_HOUR = 23
 _PIVOT = 69
 """The first two-digit year of the 20th century (POSIX, ``strptime``, ``%y``)."""
 
-_MONTH_NAMES = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
-_DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTH_NUMBERS = {
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11,
+    "dec": 12,
+}  # fmt: skip
 _SHORT = 3
-_MONTH_NUMBERS = {month[:_SHORT].lower(): number for number, month in enumerate(_MONTH_NAMES, 1)}
-
-
-def _one_of(names: Sequence[str]) -> str:
-    # Of ASCII only: ignoring the case in all of Unicode takes a long s for an s.
-    return f"(?i-u:{'|'.join(names)})"
+# ASCII only (-u): ignoring the case in all of Unicode takes a long s for an s. No two branches begin alike, which
+# lets the engine take the groups of such a pattern in one pass, four times as fast.
+_LONG_MONTH = "(?i-u:A(?:pril|ugust)|December|February|J(?:anuary|u(?:ly|ne))|Ma(?:rch|y)|November|October|September)"
+_SHORT_MONTH = "(?i-u:A(?:pr|ug)|Dec|Feb|J(?:an|u[ln])|Ma[ry]|Nov|Oct|Sep)"
+_ANY_MONTH = (
+    "(?i-u:A(?:pr(?:il)?|ug(?:ust)?)|Dec(?:ember)?|Feb(?:ruary)?|J(?:an(?:uary)?|u(?:ly?|ne?))|Ma(?:r(?:ch)?|y)"
+    "|Nov(?:ember)?|Oct(?:ober)?|Sep(?:t(?:ember)?)?)"
+)
+_LONG_DAY = "(?i-u:(?:Mon|T(?:ues|hurs)|Wednes|Fri|S(?:atur|un))day)"
+_SHORT_DAY = "(?i-u:Mon|T(?:ue|hu)|Wed|Fri|S(?:at|un))"
 
 
 class _Token(NamedTuple):
@@ -61,14 +64,14 @@ class _Token(NamedTuple):
 _TOKENS = {
     "YYYY": _Token("year", "[0-9]{4}", "%Y"),
     "YY": _Token("short_year", "[0-9]{2}", "%y"),
-    "MMMM": _Token("month_name", _one_of(_MONTH_NAMES), "%B"),
-    "MMM": _Token("month_name", _one_of([month[:_SHORT] for month in _MONTH_NAMES]), "%b"),
+    "MMMM": _Token("month_name", _LONG_MONTH, "%B"),
+    "MMM": _Token("month_name", _SHORT_MONTH, "%b"),
     "MM": _Token("month", "[0-9]{2}", "%m"),
     "M": _Token("month", "[0-9]{1,2}", "%-m"),
     "DD": _Token("day", "[0-9]{2}", "%d"),
     "D": _Token("day", "[0-9]{1,2}", "%-d"),
-    "dddd": _Token("weekday", _one_of(_DAY_NAMES), "%A"),
-    "ddd": _Token("weekday", _one_of([day[:_SHORT] for day in _DAY_NAMES]), "%a"),
+    "dddd": _Token("weekday", _LONG_DAY, "%A"),
+    "ddd": _Token("weekday", _SHORT_DAY, "%a"),
     "HH": _Token("hour", "[0-9]{2}", "%H"),
     "H": _Token("hour", "[0-9]{1,2}", "%-H"),
     "hh": _Token("hour", "[0-9]{2}", "%I"),
@@ -84,7 +87,7 @@ _TOKENS = {
 }
 
 _YEAR, _MONTH, _DAY = "(?P<year>[0-9]{4})", "(?P<month>[0-9]{1,2})", "(?P<day>[0-9]{1,2})"
-_MONTH_NAME = rf"(?P<month_name>{_one_of([*_MONTH_NAMES, 'Sept', *(month[:_SHORT] for month in _MONTH_NAMES)])})"
+_MONTH_NAME = f"(?P<month_name>{_ANY_MONTH})"
 _CLOCK = (
     r"(?:(?:,? |T)(?P<hour>[0-9]{1,2}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?"
     "(?:[ \u00a0\u202f]?(?P<half>(?i-u:[AP]M)))?)?"
@@ -121,8 +124,17 @@ _LEAP_BUG = 60
 _EPOCH_1904, _EPOCH_BEFORE_BUG, _EPOCH_1900 = -24_107, -25_568, -25_569
 _DAY_SECONDS = 86_400
 
-_Read = Callable[[pl.Expr, Let], pl.Expr]
-"""From texts to instants."""
+
+class _Way(NamedTuple):
+    """A way to write a date.
+
+    Attributes:
+        pattern: of texts that are worth reading.
+        read: from texts to instants, null where there is none.
+    """
+
+    pattern: str
+    read: Callable[[pl.Expr, Let], pl.Expr]
 
 
 def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> Conversion:
@@ -204,15 +216,16 @@ def instant(
         found = _iso_day(text)
         year_last = [_YEAR_LAST[order]] if order in _YEAR_LAST else []
         patterns = [_ISO_TIME, *year_last, _YEAR_FIRST, *_NAMED]
-        others: list[_Read] = [partial(_by_pattern, pattern) for pattern in patterns]
-        others.append(partial(_serial, typed_cells=typed_cells, date_1904=date_1904))
+        others = [_Way(pattern, partial(_by_pattern, pattern)) for pattern in patterns]
+        others.append(_Way(_SERIAL, partial(_serial, typed_cells=typed_cells, date_1904=date_1904)))
     else:
         found = _by_pattern(_pattern(date_format), text, let)
-        others = [partial(_by_pattern, _ISO_DAY), partial(_by_pattern, _ISO_TIME)] if typed_cells else []
+        iso = (_ISO_DAY, _ISO_TIME) if typed_cells else ()
+        others = [_Way(pattern, partial(_by_pattern, pattern)) for pattern in iso]
     found = let(found)
     if others:
         rest = pl.when(found.is_null()).then(text)
-        found = let(pl.coalesce(found, rest.map_batches(_FirstOf(others), return_dtype=pl.Int64)))
+        found = let(pl.coalesce(found, rest.map_batches(_Ways(others), return_dtype=pl.Int64)))
     # An offset may lead out of the years, and a format may hold the year 0000.
     return let(pl.when(found.is_between(_FIRST_MS, _LAST_MS)).then(found))
 
@@ -244,27 +257,29 @@ def _iso_day(text: pl.Expr) -> pl.Expr:
     return day.str.to_datetime("%Y-%m-%d", time_unit="ms", strict=False, cache=False).cast(pl.Int64)
 
 
-class _FirstOf:
-    """Reads texts in one of several ways: the first that makes a date of a text counts.
+class _Ways:
+    """Reads texts written in different ways, of which none is another's.
 
-    A way is tried only while there are texts left, so ways that a column does not need cost nothing.
+    A way that no text is written in costs no more than a look.
     """
 
-    def __init__(self, ways: Sequence[_Read]) -> None:
-        self._ways: list[tuple[tuple[tuple[pl.Expr, ...], ...], pl.Expr]] = []
-        for read in ways:
+    def __init__(self, ways: Sequence[_Way]) -> None:
+        self._ways: list[tuple[str, tuple[tuple[pl.Expr, ...], ...], pl.Expr]] = []
+        for way in ways:
             steps = Steps()
-            instant = read(pl.col("text"), steps.let).alias("instant")
-            self._ways.append((steps.stages, instant))
+            instant = way.read(pl.col("text"), steps.let).alias("instant")
+            self._ways.append((way.pattern, steps.stages, instant))
 
     def __call__(self, texts: pl.Series) -> pl.Series:
         left, found = texts.alias("text"), pl.Series([None], dtype=pl.Int64).new_from_index(0, len(texts))
-        for stages, instant in self._ways:
+        for pattern, stages, instant in self._ways:
             if left.null_count() == len(left):
                 break
-            read = evaluate(left.to_frame(), stages, [instant])["instant"]
-            found = read.zip_with(read.is_not_null(), found)
-            left = left.set(read.is_not_null(), None)
+            matches = left.str.contains(pattern)
+            if matches.any():
+                read = evaluate(left.to_frame(), stages, [instant])["instant"]
+                found = read.zip_with(read.is_not_null(), found)
+                left = left.set(matches, None)
         return found
 
 
