@@ -87,7 +87,8 @@ class Problems:
             model.model_validate(raw)
         except ValidationError as error:
             kept = cast("Json", _copied(raw))
-            for path in self.refusals(error, raw, location):
+            # The innermost first, while what they are in is still there.
+            for path in sorted(self.refusals(error, raw, location), key=len, reverse=True):
                 _remove(kept, path)
             return kept
         return raw
@@ -160,11 +161,9 @@ def _copied(value: object) -> object:
 def _remove(raw: Json, path: Path) -> None:
     container: Any = raw
     for step in path[:-1]:
-        if container is None:
-            return  # a part of what is removed already
         container = container[step]
     last = path[-1]
-    if isinstance(container, list) and isinstance(last, int):
-        cast("list[object]", container)[last] = None
-    elif isinstance(container, dict):
-        cast("dict[int | str, object]", container).pop(last, None)
+    if isinstance(last, int):
+        container[last] = None
+    else:
+        container.pop(last, None)

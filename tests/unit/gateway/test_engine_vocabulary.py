@@ -1,8 +1,10 @@
 """Templates in the engine's vocabulary: what they mean, and everything that is wrong with one at once."""
 
+import sys
 import time
 from contextlib import suppress
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -260,6 +262,16 @@ def test_how_the_file_is_read(changes: dict[str, Any], source: SourceFormat) -> 
     assert read_template(template(**changes)).template.source == source
 
 
+def test_formats_of_installed_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "a_package-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: a-package\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[rowdock.formats]\nmt940 = a_package:read\nMT-940 = a_package:read\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    assert read_template(template(file_type="mt940")).template.source == SourceFormat(file_type="mt940")
+    assert problems(template(file_type="MT-940")) == {"body.file_type": "INVALID"}
+
+
 def test_the_rest_of_a_template() -> None:
     read = read_template(
         template(
@@ -344,6 +356,7 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
         (template(delimiter='"'), {"body.delimiter": "INVALID"}),
         (template(encoding="rot13"), {"body.encoding": "INVALID"}),
         (template(encoding="utf-9"), {"body.encoding": "INVALID"}),
+        (template(encoding="punycode"), {"body.encoding": "INVALID"}),
         (template(file_type=7), {"body.file_type": "INVALID"}),
         (template(file_type="fixed_width"), {"body.column_widths": "MISSING"}),
         (template(file_type="fixed_width", column_widths=[]), {"body.column_widths": "INVALID"}),
@@ -383,6 +396,8 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
         (template(webhook_url="http://127.0.0.1/x"), {"body.webhook_url": "INVALID_URL"}),
         (template(webhook_secret=SECRET), {"body.webhook_secret": "CONFLICT"}),
         (template(webhook_url="https://example.com/x", webhook_secret="short"), {"body.webhook_secret": "INVALID"}),
+        (template(webhook_url="https://example.com/x", webhook_secret="whsec_!"), {"body.webhook_secret": "INVALID"}),
+        (template(webhook_url=7, webhook_secret=SECRET), {"body.webhook_url": "INVALID"}),
         (with_field(target="$where"), {"body.field_mapping[0].target": "INVALID"}),
         (with_field(target="_id"), {"body.field_mapping[0].target": "INVALID"}),
         (with_field(target="tenant_id"), {"body.field_mapping[0].target": "RESERVED_NAME"}),
@@ -459,6 +474,8 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
             "body.field_mapping[0].validators[0].value": "INVALID"}),
         (with_field(validators=[{"type": "min", "value": 1}]), {
             "body.field_mapping[0].validators": "CONFLICT"}),
+        (with_field(type="number", validators=[{"type": "min", "value": -1e300}]), {
+            "body.field_mapping[0].validators[0].value": "INVALID"}),
         (with_field(type="number", validators=[{"type": "max", "value": 10**400}]), {
             "body.field_mapping[0].validators[0].value": "INVALID"}),
         (with_field(validators=[{"type": "min_length", "value": 5}, {"type": "max_length", "value": 3}]), {
