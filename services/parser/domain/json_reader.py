@@ -1,0 +1,158 @@
+"""Push-style JSON reader: bytes in, batches of string columns out, in bounded memory.
+
+Every element of the file's array, every object of a sequence, every line that is not blank is a row. One
+that is no object, has a key twice, is nested too deep or too large, or holds text that cannot be stored
+becomes an issue. A malformed line costs its row; anywhere else nobody can tell where the next record
+starts, and the file is refused.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from libs.contracts.plan import ParsePlan
+from services.parser.domain.batches import ParsedBatch
+from services.parser.domain.collector import RowCollector
+from services.parser.domain.encoding import open_decoder
+from services.parser.domain.json_records import LINES, Records, Unread, splitter
+from services.parser.domain.json_values import BadRecordError, Number, Value, compact, flatten
+from services.parser.domain.limits import ReaderLimits
+
+_CELLS_AT_ONCE = 256 * 1024
+_PLAIN = frozenset({str, Number, type(None)})
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_NO_MARKS = re.compile("[\ud800-\udbff\udd00-\udfff]")
+_KINDS = {Number: "a number", str: "a text", bool: "a boolean", list: "an array", type(None): "null"}
+
+
+class JsonReader:
+    """Reads one file.
+
+    Args:
+        plan: how to read it; its ``options`` are ``shape`` and ``start`` (see ``json_records.splitter``) and
+            ``keys``, pairs of a key and the index of its column for columns that are not called like their key.
+        limits: bounds; the same for a repeated parse, or its batches differ.
+    """
+
+    def __init__(self, plan: ParsePlan, limits: ReaderLimits) -> None:
+        shape: str = plan.options["shape"]
+        self._place = "line" if shape == LINES else "record"
+        self._limits = limits
+        self._columns = plan.columns
+        self._collector = RowCollector(plan, limits, place=self._place, extra_hint="")
+        self._splitter = splitter(shape, plan.options["start"], limits, self._take)
+        self._decoder = open_decoder(plan.encoding)
+        self._bom_left = plan.bom_bytes
+        keys = list(plan.columns)
+        for key, index in plan.options["keys"]:
+            keys[index] = key
+        self._keys = tuple(keys[: plan.overflow])
+        self._has_overflow = plan.overflow is not None
+        self._rows_at_once = max(1, _CELLS_AT_ONCE // max(1, len(keys)))
+        self._rows: list[Sequence[str | None]] = []
+        self._starts: list[int] = []
+        self._suspect = False
+
+    def feed(self, data: bytes) -> list[ParsedBatch]:
+        """Take the file's next bytes; answer the batches that are complete.
+
+        Raises:
+            FileRefusedError: ``MALFORMED_JSON``, ``TOO_MANY_ROWS``.
+        """
+        dropped = min(self._bom_left, len(data))
+        self._bom_left -= dropped
+        for start in range(dropped, len(data), self._limits.block_bytes):
+            self._splitter.feed(self._decoder.decode(data[start : start + self._limits.block_bytes]))
+        return self._collector.take()
+
+    def close(self) -> list[ParsedBatch]:
+        """The file ends here; answer the remaining batches.
+
+        Raises:
+            FileRefusedError: ``MALFORMED_JSON``, ``TOO_MANY_ROWS``.
+        """
+        self._splitter.feed(self._decoder.decode(b"", final=True))
+        self._splitter.close()
+        return self._collector.close()
+
+    def _take(self, found: Records | Unread) -> None:
+        if isinstance(found, Unread):
+            self._reject(found.start, found.code, found.problem, found.raw)
+            return
+        self._suspect = found.suspect
+        for start, record in zip(found.starts, found.values, strict=True):
+            try:
+                row = self._row(record)
+            except BadRecordError as bad:
+                self._reject(start, bad.code, bad.problem, _excerpt(record))
+                continue
+            if found.suspect and (column := _lone_surrogate(row, marked=found.marked)) is not None:
+                self._reject_surrogate(start, row, column)
+                continue
+            self._rows.append(row)
+            self._starts.append(start)
+            if len(self._rows) == self._rows_at_once:
+                self._flush()
+        self._flush()
+
+    def _reject(self, start: int, code: str, problem: str, raw: str) -> None:
+        self._flush()
+        self._collector.add_issue(code, f"{self._place} {start}: {problem}", [raw])
+
+    def _reject_surrogate(self, start: int, row: Sequence[str | None], column: int) -> None:
+        self._flush()
+        self._collector.add_issue(
+            "LONE_SURROGATE",
+            f"{self._place} {start}, column {self._columns[column]!r}: the text holds half of a character (an escape "
+            "from \\ud800 to \\udfff without its other half); correct it",
+            [None if cell is None else _escaped(cell) for cell in row],
+            column,
+        )
+
+    def _row(self, record: Value) -> Sequence[str | None]:
+        if not isinstance(record, tuple):
+            raise BadRecordError(
+                "NOT_AN_OBJECT", f"{_KINDS[type(record)]} stands where an object with keys and values should"
+            )
+        width = self._collector.width
+        if record:
+            keys, values = zip(*record, strict=True)
+            if keys == self._keys[: len(keys)] and _PLAIN.issuperset(map(type, values)):
+                return values + (None,) * (width - len(values))
+        cells = flatten(record)
+        row = [cells.pop(key, None) for key in self._keys]
+        if self._has_overflow:
+            row.append(self._rest(cells) if cells else None)
+        elif cells:
+            raise BadRecordError(
+                "UNKNOWN_KEY", f"no column was planned for the key {next(iter(cells))!r}; upload it again"
+            )
+        return row
+
+    def _rest(self, cells: Mapping[str, str | None]) -> str:
+        """What no column takes, as a JSON object of texts."""
+        texts = compact(tuple((key, None if text is None else str(text)) for key, text in cells.items()))
+        # Dotted names can make it larger than the record.
+        self._suspect = self._suspect or len(texts) * 4 > self._limits.max_cell_bytes
+        return texts
+
+    def _flush(self) -> None:
+        self._collector.add_records(self._starts, self._rows, suspect=self._suspect)
+        self._rows, self._starts = [], []
+
+
+def _lone_surrogate(row: Sequence[str | None], *, marked: bool) -> int | None:
+    """Index of the first cell with a surrogate that stands for no byte."""
+    pattern = _NO_MARKS if marked else _SURROGATES
+    return next((at for at, cell in enumerate(row) if cell and not cell.isascii() and pattern.search(cell)), None)
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _excerpt(record: Value) -> str:
+    """What is shown of a record."""
+    try:
+        return _escaped(compact(record))
+    except BadRecordError:
+        return ""

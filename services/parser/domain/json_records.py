@@ -1,0 +1,385 @@
+"""Splits JSON text that comes in pieces into records; what it finds never depends on where they are cut.
+
+Whole records are decoded where they stand. Only one that does not end within a piece, or that cannot be
+decoded, is taken out of the text first, by its brackets or line ends: it costs more, and only then is it
+known what is wrong with it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from libs.contracts.errors import FileRefusedError
+from services.parser.domain.encoding import MARKS
+from services.parser.domain.json_values import (
+    Extent,
+    Value,
+    blank_end,
+    decode_at,
+    decode_object,
+    explain,
+    has_surrogates,
+    too_deep,
+)
+from services.parser.domain.limits import ReaderLimits
+
+ARRAY, OBJECT, OBJECTS, LINES = "array", "object", "objects", "lines"
+WRAPPED = "wrapped:"
+WRAPPERS = ("data", "items", "rows", "records", "results")
+"""Keys of an object around the array of records (seeds 002, "Parsers")."""
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+_COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
+_ESCAPES = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_RECORDS_AT_ONCE = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Decoded records.
+
+    Attributes:
+        values: they need not be objects.
+        starts: number of each record, or of its line.
+        suspect: whether a text may hold a NUL or a surrogate, or be too large.
+        marked: whether surrogates may be marks of undecodable bytes (``encoding.MARKS``).
+    """
+
+    values: Sequence[Value]
+    starts: Sequence[int]
+    suspect: bool
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A record that cannot be decoded.
+
+    Attributes:
+        start: its number, or that of its line.
+        code: of the issue.
+        problem: what is wrong.
+        raw: its text, or the start of it.
+    """
+
+    start: int
+    code: str
+    problem: str
+    raw: str
+
+
+Sink = Callable[[Records | Unread], None]
+"""Takes the records in their order."""
+
+
+class Place(NamedTuple):
+    """Where in the file, both from 1; columns are characters."""
+
+    line: int = 1
+    column: int = 1
+
+    def after(self, text: str, end: int) -> "Place":
+        """The place of ``text[end]`` if the text starts here."""
+        lines = text.count("\n", 0, end)
+        if lines:
+            return Place(self.line + lines, end - text.rfind("\n", 0, end))
+        return Place(self.line, self.column + end)
+
+
+def malformed(what: str, place: Place, text: str, at: int) -> FileRefusedError:
+    """Refuse a file for what stands at ``text[at]``; ``place`` is that of the text."""
+    place = place.after(text, at)
+    if (bad := MARKS.match(text, at)) is not None:
+        what += f" (the byte 0x{ord(bad[0]) & 0xFF:02X} there does not fit the file's encoding)"
+    return FileRefusedError(
+        "MALFORMED_JSON",
+        f"line {place.line:,}, column {place.column:,}: {what}; the file is not JSON from there on, correct or export "
+        "it again",
+    )
+
+
+def splitter(shape: str, start: int, limits: ReaderLimits, sink: Sink) -> "Lines | Elements":
+    """The splitter for a shape.
+
+    Args:
+        shape: ``array``, ``object``, ``objects``, ``lines`` or ``wrapped:`` and a key.
+        start: characters before the first record; in an array, those up to its bracket.
+        limits: bounds on records.
+        sink: takes the records.
+    """
+    if shape == LINES:
+        return Lines(limits, sink)
+    return Elements(shape, start, limits, sink)
+
+
+class _Held:
+    """The text of a record that is not complete yet; of one that is too large only its start."""
+
+    def __init__(self, limits: ReaderLimits) -> None:
+        self._limits = limits
+        self._texts: list[str] = []
+        self.size = 0
+
+    def add(self, text: str) -> None:
+        self._texts.append(text)
+        self.size += _utf8_bytes(text)
+        if self.too_large:
+            self._texts = ["".join(self._texts)[: self._limits.issue_cell_chars]]
+
+    @property
+    def too_large(self) -> bool:
+        return self.size > self._limits.max_record_bytes
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+
+class _Splitter:
+    def __init__(self, limits: ReaderLimits, sink: Sink) -> None:
+        self._limits = limits
+        self._sink = sink
+        # A text of fewer characters can hold neither a record nor a cell that is too large.
+        self._small_chars = min(limits.max_record_bytes, limits.max_cell_bytes) // 4
+        self._held = _Held(limits)
+
+    def _take(self, records: list[Value], starts: list[int], *, suspect: bool) -> None:
+        if records:
+            self._sink(Records(records, starts, suspect))
+
+    def _take_one(self, held: _Held, start: int) -> None:
+        """Take a record that was taken out of the text.
+
+        Raises:
+            ValueError: it is malformed.
+        """
+        text = held.text
+        if held.too_large:
+            problem = (
+                f"the record has {held.size:,} bytes and at most {self._limits.max_record_bytes:,} can be read; "
+                "shorten it, or look for a missing quote or bracket"
+            )
+            self._sink(Unread(start, "ROW_TOO_LARGE", problem, text))
+            return
+        try:
+            value, end = decode_at(text)
+        except RecursionError:
+            deep = too_deep()
+            self._sink(Unread(start, deep.code, deep.problem, text))
+            return
+        if end != len(text):
+            raise ValueError(f"unexpected {text[end]!r} after the value")
+        self._sink(Records([value], [start], suspect=True, marked=has_surrogates(text)))
+
+
+class Lines(_Splitter):
+    """Each line that is not blank is a record; a malformed one is an issue."""
+
+    def __init__(self, limits: ReaderLimits, sink: Sink) -> None:
+        super().__init__(limits, sink)
+        self._line = 1
+
+    def feed(self, text: str) -> None:
+        """Take the next piece of the text."""
+        first, *others = text.split("\n")
+        self._held.add(first)
+        if not others:
+            return
+        self._end_line()
+        rest = others.pop()
+        suspect, marked = _find_suspects(text)
+        records: list[Value] = []
+        starts: list[int] = []
+        for line in others:
+            stripped = line.strip(" \t\r")
+            if stripped:
+                value = None if marked or len(line) > self._small_chars else decode_object(stripped)
+                if value is None:
+                    self._take(records, starts, suspect=suspect)
+                    records, starts = [], []
+                    self._held.add(line)
+                    self._end_line()
+                    continue
+                records.append(value)
+                starts.append(self._line)
+                if len(records) == _RECORDS_AT_ONCE:
+                    self._take(records, starts, suspect=suspect)
+                    records, starts = [], []
+            self._line += 1
+        self._take(records, starts, suspect=suspect)
+        self._held.add(rest)
+
+    def close(self) -> None:
+        """The text ends here."""
+        self._end_line()
+
+    def _end_line(self) -> None:
+        held, self._held = self._held, _Held(self._limits)
+        stripped = _Held(self._limits)
+        stripped.add(held.text.strip(" \t\r"))
+        stripped.size = held.size if held.too_large else stripped.size
+        if stripped.size:
+            try:
+                self._take_one(stripped, self._line)
+            except ValueError as error:
+                what, at = explain(error)
+                problem = f"column {at + 1:,}: {what}; the line is not one JSON object, correct it"
+                self._sink(Unread(self._line, "MALFORMED_RECORD", problem, stripped.text))
+        self._line += 1
+
+
+class Elements(_Splitter):
+    """The elements of an array, or objects one after the other, are the records."""
+
+    def __init__(self, shape: str, start: int, limits: ReaderLimits, sink: Sink) -> None:
+        super().__init__(limits, sink)
+        self._wrapper = shape.removeprefix(WRAPPED) if shape.startswith(WRAPPED) else None
+        self._in_array = shape == ARRAY or self._wrapper is not None
+        self._separator = (_COMMA if self._in_array else _BLANK).match
+        self._skip_left = start
+        self._place = Place()
+        self._start = Place()
+        self._record = 1
+        self._extent: Extent | None = None
+        self._suspect = False
+        self._marked = False
+        self._step: Callable[[str, int], int] = self._first if self._in_array else self._values
+
+    def feed(self, text: str) -> None:
+        """Take the next piece of the text.
+
+        Raises:
+            FileRefusedError: ``MALFORMED_JSON``.
+        """
+        at = min(self._skip_left, len(text))
+        self._skip_left -= at
+        self._suspect, self._marked = _find_suspects(text)
+        if self._extent is not None:
+            at = self._go_on(self._extent, text, at)
+        while (at := blank_end(text, at)) < len(text):
+            at = self._step(text, at)
+        self._place = self._place.after(text, len(text))
+
+    def close(self) -> None:
+        """The text ends here.
+
+        Raises:
+            FileRefusedError: ``MALFORMED_JSON``.
+        """
+        if self._step == self._end or (self._extent is None and not self._in_array):
+            return
+        if self._extent is not None and self._step != self._tail and not self._held.too_large:
+            text = self._held.text
+            try:
+                decode_at(text)
+            except ValueError as error:
+                what, at = explain(error)
+                raise malformed(f"record {self._record:,} does not end: {what}", self._start, text, at) from error
+            except RecursionError:
+                pass  # then it is not known what is missing where
+        raise malformed(f"the file ends too early, in or after record {self._record:,}", self._place, "", 0)
+
+    def _first(self, text: str, at: int) -> int:
+        if text[at] == "]":
+            return self._close_array(at)
+        self._step = self._values
+        return at
+
+    def _values(self, text: str, at: int) -> int:
+        """Decode records from ``text[at]`` on as long as they are small, sound objects."""
+        records: list[Value] = []
+        separated = True
+        try:
+            while not self._marked and len(records) < _RECORDS_AT_ONCE:
+                value, end = decode_at(text, at)
+                if not isinstance(value, tuple) or end - at > self._small_chars:
+                    break
+                records.append(value)
+                found = self._separator(text, end)
+                at = end if found is None else found.end()
+                if found is None:
+                    separated = False
+                    break
+        except (ValueError, RecursionError):
+            pass
+        if records:
+            self._take(records, list(range(self._record, self._record + len(records))), suspect=self._suspect)
+            self._record += len(records)
+        if not separated:
+            self._step = self._comma
+            return at
+        if len(records) == _RECORDS_AT_ONCE or at == len(text):
+            return at
+        return self._value(text, at)
+
+    def _value(self, text: str, at: int) -> int:
+        """Take out the record at ``text[at]``, whatever it is."""
+        if text[at] in ",:]}" or (not self._in_array and text[at] not in "{["):
+            raise malformed(f"record {self._record:,} does not start here with {text[at]!r}", self._place, text, at)
+        self._start = self._place.after(text, at)
+        self._extent = Extent()
+        return self._go_on(self._extent, text, at)
+
+    def _go_on(self, extent: Extent, text: str, at: int) -> int:
+        end = extent.feed(text, at)
+        self._held.add(text[at:end])
+        if end is None:
+            return len(text)
+        held, self._held, self._extent = self._held, _Held(self._limits), None
+        if self._step == self._tail:
+            self._check_tail(held)
+            self._step = self._end
+            return end
+        try:
+            self._take_one(held, self._record)
+        except ValueError as error:
+            what, where = explain(error)
+            raise malformed(f"record {self._record:,}: {what}", self._start, held.text, where) from error
+        self._record += 1
+        self._step = self._comma if self._in_array else self._values
+        return end
+
+    def _comma(self, text: str, at: int) -> int:
+        if text[at] == ",":
+            self._step = self._values
+            return at + 1
+        if text[at] == "]":
+            return self._close_array(at)
+        raise malformed(f"expected ',' or ']' after record {self._record - 1:,}", self._place, text, at)
+
+    def _close_array(self, at: int) -> int:
+        self._step = self._end if self._wrapper is None else self._tail
+        return at + 1
+
+    def _tail(self, text: str, at: int) -> int:
+        """What stands behind the array in the object around it."""
+        self._start = self._place.after(text, at)
+        self._extent = Extent(depth=1)
+        return self._go_on(self._extent, text, at)
+
+    def _check_tail(self, held: _Held) -> None:
+        if held.too_large:
+            return
+        before = '{"":0'
+        try:
+            members, _ = decode_at(before + held.text)
+        except RecursionError:
+            return
+        except ValueError as error:
+            what, at = explain(error)
+            raise malformed(f"after the records: {what}", self._start, held.text, at - len(before)) from error
+        if isinstance(members, tuple) and any(key == self._wrapper for key, _ in members):
+            raise malformed(f"the key {self._wrapper!r} stands in the file twice", self._start, held.text, 0)
+
+    def _end(self, text: str, at: int) -> int:
+        raise malformed("the file goes on after its end", self._place, text, at)
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _find_suspects(text: str) -> tuple[bool, bool]:
+    """Whether texts decoded from here may hold a NUL or a surrogate, and whether bytes were undecodable."""
+    return _ESCAPES.search(text) is not None, has_surrogates(text)

@@ -1,0 +1,211 @@
+"""JSON values that keep what the text says (digits, repeated keys), and the cells they become.
+
+An object is the tuple of its pairs of key and value, an array a list, a number the text of its digits.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from json.encoder import encode_basestring
+
+MAX_DEPTH = 64
+"""Objects and arrays within each other, the record included."""
+_MAX_NAME_CHARS = 16 * 1024 * 1024
+"""Of all dotted names of a record together: deep nesting repeats the outer keys in each of them."""
+
+
+class Number(str):
+    """The digits of a number, to tell them from a string of digits."""
+
+    __slots__ = ()
+
+
+Value = str | bool | None | tuple[tuple[str, "Value"], ...] | list["Value"]
+Pairs = tuple[tuple[str, Value], ...]
+
+
+class BadRecordError(Exception):
+    """A record that cannot become cells.
+
+    Attributes:
+        code: of the row issue.
+        problem: what is wrong, to follow ``record 17: ``.
+    """
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(f"{code}: {problem}")
+        self.code = code
+        self.problem = problem
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+# The standard library's scanner is the one that hands out every pair and the text of every number.
+decode_at: Callable[..., tuple[Value, int]] = json.JSONDecoder(
+    object_pairs_hook=tuple, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant
+).raw_decode
+"""``(text, at=0)`` to the value that starts exactly there and the index of its end.
+
+Raises:
+    ValueError: there is none.
+    RecursionError: it is nested deeper than some hundred levels.
+"""
+
+
+def decode_object(text: str) -> Pairs | None:
+    """The object that is all of ``text``, or ``None``."""
+    try:
+        value, end = decode_at(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, tuple) and end == len(text) else None
+
+
+def blank_end(text: str, at: int) -> int:
+    """The index of the first character from ``text[at]`` on that is no blank of JSON."""
+    found = _BLANK.match(text, at)
+    return at if found is None else found.end()
+
+
+def has_surrogates(text: str) -> bool:
+    """Whether ``text`` holds a surrogate, such as a mark of an undecodable byte (``encoding.MARKS``)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def explain(error: ValueError) -> tuple[str, int]:
+    """What ``decode_at`` complains about, and at which index of its text."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg[:1].lower() + error.msg[1:], error.pos
+    return str(error), 0
+
+
+def too_deep() -> BadRecordError:
+    """The issue of a record that is nested too deep."""
+    return BadRecordError(
+        "NESTED_TOO_DEEP", f"the record is nested deeper than {MAX_DEPTH} levels and cannot be read; flatten it"
+    )
+
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+# What ``Extent`` is inside of: the pattern finds what ends that.
+_START = re.compile("")
+_CODE = re.compile(r'["{}\[\]]')
+_STRING = re.compile(r'["\\]')
+_ESCAPE = re.compile(r".", re.DOTALL)
+_SCALAR = re.compile(r'[\s,:{}\[\]"]')
+
+
+class Extent:
+    """Finds where a value ends by its brackets and quotes alone, however large, deep or malformed it is.
+
+    Args:
+        depth: brackets that are open already; then the end is after the one that closes the last of them.
+    """
+
+    def __init__(self, depth: int = 0) -> None:
+        self._depth = depth
+        self._inside = _CODE if depth else _START
+
+    def feed(self, text: str, at: int) -> int | None:
+        """The index of ``text`` behind the value, or ``None`` if it goes on; ``at`` is where to look from."""
+        if self._inside is _START:
+            if text[at] not in '"{[':
+                self._inside = _SCALAR
+                at += 1
+            else:
+                self._inside = _CODE
+        while found := self._inside.search(text, at):
+            mark, at = found[0], found.end()
+            if self._inside is _SCALAR:
+                return found.start()
+            if self._inside is _ESCAPE:
+                self._inside = _STRING
+            elif mark == "\\":
+                self._inside = _ESCAPE
+            elif mark == '"':
+                self._inside = _CODE if self._inside is _STRING else _STRING
+                if self._inside is _CODE and not self._depth:
+                    return at
+            else:
+                self._depth += 1 if mark in "{[" else -1
+                if not self._depth:
+                    return at
+        return None
+
+
+def flatten(record: Pairs) -> dict[str, str | None]:
+    """The cells of a record by their dotted names: ``{"a": {"b": 1}}`` has the cell ``a.b``.
+
+    A key that holds a dot itself is the same name. Null is a missing cell, an array the compact text of
+    it, and an object without members has no cell at all.
+
+    Raises:
+        BadRecordError: ``DUPLICATE_KEY_IN_RECORD`` (two values have the same name), ``NESTED_TOO_DEEP``,
+            ``ROW_TOO_LARGE``.
+    """
+    cells = _Cells()
+    cells.add(record, "", 1)
+    return cells.texts
+
+
+class _Cells:
+    def __init__(self) -> None:
+        self.texts: dict[str, str | None] = {}
+        self._objects: set[str] = set()
+        self._name_chars = 0
+
+    def add(self, pairs: Pairs, prefix: str, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise too_deep()
+        texts, objects = self.texts, self._objects
+        for key, value in pairs:
+            name = key
+            if prefix:
+                name = prefix + key
+                self._name_chars += len(name)
+                if self._name_chars > _MAX_NAME_CHARS:
+                    raise BadRecordError("ROW_TOO_LARGE", "the dotted names of its keys are too long; flatten it")
+            if name in texts or name in objects:
+                raise BadRecordError(
+                    "DUPLICATE_KEY_IN_RECORD",
+                    f"the key {name[:300]!r} stands twice in the record, so one of its values would be lost; "
+                    "rename or remove one",
+                )
+            if value is None or isinstance(value, str):
+                texts[name] = value
+            elif isinstance(value, bool):
+                texts[name] = "true" if value else "false"
+            elif isinstance(value, tuple):
+                objects.add(name)
+                self.add(value, f"{name}.", depth + 1)
+            else:
+                texts[name] = compact(value, depth + 1)
+
+
+def compact(value: Value, depth: int = 1) -> str:
+    """The JSON text of a value without blanks; numbers, order and repeated keys as they were.
+
+    Args:
+        value: what to write.
+        depth: of the value, if it is an object or an array.
+
+    Raises:
+        BadRecordError: ``NESTED_TOO_DEEP``.
+    """
+    if isinstance(value, str):
+        return value if isinstance(value, Number) else encode_basestring(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if depth > MAX_DEPTH:
+        raise too_deep()
+    if isinstance(value, list):
+        return f"[{','.join([compact(each, depth + 1) for each in value])}]"
+    return f"{{{','.join([f'{encode_basestring(key)}:{compact(each, depth + 1)}' for key, each in value])}}}"
