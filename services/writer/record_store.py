@@ -16,7 +16,7 @@ from bson import Decimal128
 from bson.codec_options import DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge
+from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from libs.contracts.errors import TransientError
 from libs.storage.client import Collection, Document, Session
@@ -205,7 +205,9 @@ async def apply_updates(
             ],
             session=session,
         )
-    except DocumentTooLarge as error:
+    except (DocumentTooLarge, OperationFailure) as error:
+        if isinstance(error, BulkWriteError) or getattr(error, "code", TOO_LARGE) != TOO_LARGE:
+            raise
         sizes = [len(bson.encode(update.changes)) for update in updates]
         raise _too_large(sizes.index(max(sizes)), max(sizes)) from error
     if result.matched_count != len(updates):

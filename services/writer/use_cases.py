@@ -32,6 +32,7 @@ from services.writer.domain.batch_plan import (
     Rejection,
     SkipReason,
     Values,
+    cut,
     described,
     field_values,
     fields_from_file,
@@ -300,7 +301,7 @@ class WriteBatch:
         run = work.run
         if refusal.reason["code"] != DUPLICATE_KEY:
             message = "the record would be greater than 16 MiB, the most that MongoDB can hold"
-            return _refused(work, Rejection(refusal.row, "", "RECORD_TOO_LARGE", message))
+            return _refused(work, Rejection(refusal.row, None, "RECORD_TOO_LARGE", message))
         fields: Fields = tuple(name for name in refusal.reason["keyPattern"] if name not in _COMMON_KEYS)
         if "_id" in fields:
             raise TransientError(f"the record of row {refusal.row} exists: {refusal.reason.get('errmsg')}")
@@ -309,7 +310,7 @@ class WriteBatch:
             key = upsert_keys(work.checked, run.template)[position]
             if await find_by_keys(run.target, run.tenant_id, fields[0], [key], (), None):
                 raise TransientError(f"a record was created meanwhile: {refusal.reason.get('errmsg')}")
-        elif fields not in work.taken and run.names.issuperset(fields):
+        elif fields and fields not in work.taken and run.names.issuperset(fields):
             taken = await self._taken(work, fields)
             parted = replace(work, taken={**work.taken, fields: taken}).again()
             if len(parted.rejections) > len(work.rejections):
@@ -318,7 +319,7 @@ class WriteBatch:
         values: Document = refusal.reason["keyValue"]
         held = described((name, values.get(name)) for name in fields)
         message = f"a unique index of {run.target.name!r} allows no second record with {held}"
-        return _refused(work, Rejection(refusal.row, next(iter(fields), ""), "DUPLICATE_KEY", message))
+        return _refused(work, Rejection(refusal.row, next(iter(fields), None), "DUPLICATE_KEY", message))
 
     async def _taken(self, work: _Work, fields: Fields) -> Mapping[Values, Record]:
         template = work.run.template
@@ -369,7 +370,7 @@ def _rejected_documents(run: _Run, parsed: pa.Table, rejections: Iterable[Reject
     names = parsed.column_names[1:]
     for rejection in rejections:
         cells: dict[str, Any] = parsed.slice(position[rejection.row], 1).to_pylist()[0]
-        source = run.sources.get(rejection.field)
+        source = run.sources.get(rejection.field or "")
         yield {
             "_id": rejected_id(run.id, rejection.row),
             "tenant_id": run.tenant_id,
@@ -379,10 +380,10 @@ def _rejected_documents(run: _Run, parsed: pa.Table, rejections: Iterable[Reject
             "errors": [
                 {
                     "field": rejection.field,
-                    "column": run.columns.get(rejection.field),
+                    "column": run.columns.get(rejection.field or ""),
                     "code": rejection.code,
                     "message": rejection.message,
-                    "value": None if source is None else cells[f"c{source}"],
+                    "value": None if source is None else cut(cells[f"c{source}"]),
                 }
             ],
             "state": "open",

@@ -24,6 +24,7 @@ from services.writer.domain.extra_keys import overflow_entries
 Record = Mapping[str, Any]
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
+MAX_SHOWN_CHARS = 200
 
 
 class SkipReason(StrEnum):
@@ -81,10 +82,10 @@ class BatchPlan:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A row that cannot be written, and why."""
+    """A row that cannot be written, and why; ``field`` is ``None`` where no one field is to blame."""
 
     row: int
-    field: str
+    field: str | None
     code: str
     message: str
 
@@ -250,7 +251,14 @@ def _duplicate(row: int, template: Template, fields: Fields, values: Values, hol
 
 def described(values: Iterable[tuple[str, Any]]) -> str:
     """Names and values for a message: ``email 'a@example.com' and country 'SE'``."""
-    return " and ".join(f"{name} {value!r}" if isinstance(value, str) else f"{name} {value}" for name, value in values)
+    return " and ".join(
+        f"{name} {cut(value)!r}" if isinstance(value, str) else f"{name} {value}" for name, value in values
+    )
+
+
+def cut(text: str | None) -> str | None:
+    """The beginning of ``text``, as much of it as a message can show."""
+    return text if text is None or len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
 
 
 def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
-from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from libs.contracts.ids import record_id
 from libs.storage.client import Document, Mongo, Session
 from services.writer.domain.record_encoding import EncodedRecords, RecordEncoder
-from services.writer.record_store import insert_encoded
+from services.writer.record_store import TOO_LARGE, insert_encoded
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, checked_batch
 
 pytestmark = pytest.mark.servers
@@ -77,8 +77,9 @@ async def test_more_than_one_command_can_hold(mongo: Mongo) -> None:
 
 
 async def test_a_document_that_no_command_can_hold(mongo: Mongo) -> None:
-    with pytest.raises(DocumentTooLarge):
+    with pytest.raises(BulkWriteError) as refused:
         await insert(mongo, encoded([{"_id": 1}, {"_id": 2, "text": "x" * 17 * 1024 * 1024}]))
+    assert [(error["index"], error["code"]) for error in refused.value.details["writeErrors"]] == [(1, TOO_LARGE)]
     assert await mongo.target["contacts"].count_documents({}) == 0
 
 

@@ -343,6 +343,11 @@ def test_the_rules_own_message() -> None:
     assert split(rows, template, {("country",): {}})[1] == {2: ("country", "row 1 has country 'SE' already")}
 
 
+def test_a_message_shows_the_beginning_of_a_long_value() -> None:
+    _, rejected = split([{"phone": "5" * 1000}] * 2, keyed_template(ImportMode.APPEND), {("phone",): {}})
+    assert rejected == {2: ("phone", f"row 1 has phone '{'5' * 200}…' already")}
+
+
 def test_rows_that_are_left_out() -> None:
     table = checked_batch(CONTACTS, [{"_row": 3}, {"_row": 5}, {"_row": 9}])
     assert without_rows(table, {5, 7})["_row"].to_pylist() == [3, 9]

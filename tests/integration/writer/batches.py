@@ -1,0 +1,85 @@
+"""Checked batches in the ledger of an executing run, as the services before the writer leave them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from libs.contracts.ids import batch_id
+from libs.contracts.plan import ParsePlan
+from libs.contracts.states import BatchState
+from libs.storage.client import Document, Mongo
+from libs.storage.documents import BatchResult, RunDocument
+from libs.storage.ledger import Ledger, NewBatch
+from libs.storage.payloads import PayloadKind, payload_document
+from libs.telemetry.metrics import Metrics
+from services.writer.domain.extra_keys import extra_columns
+from services.writer.settings import WriterSettings
+from services.writer.use_cases import WriteBatch
+from tests.integration.storage.runs import LEASE, OWNER, current, move, submitted
+from tests.unit.writer.checked_batches import checked_batch
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+async def executing(
+    mongo: Mongo, ledger: Ledger, rows: Rows, unmatched: Sequence[str] = (), **template: object
+) -> RunDocument:
+    """A run whose only batch holds ``rows``, numbered from 1; its file has a column for every field.
+
+    What is longer than 100 characters has been made so by a transform.
+    """
+    run = await ledger.begin_parse((await submitted(ledger, auto_execute=True, **template)).id, OWNER, LEASE)
+    assert run is not None
+    names = [field.name for field in run.template.fields]
+    columns = (*names, *unmatched)
+    plan = ParsePlan(
+        columns=columns,
+        mapping={name: index for index, name in enumerate(names)},
+        unmatched=tuple(range(len(names), len(columns))),
+    )
+    assert await ledger.freeze_plan(run, plan)
+    numbered = [{"_row": number, **row} for number, row in enumerate(rows, start=1)]
+    identifier = batch_id(run.id, run.epoch, 0)
+    cells = {f"c{index}": [str(row.get(name))[:100] for row in numbered] for index, name in enumerate(columns)}
+    parsed = pa.table({"_row": pa.array(range(1, len(rows) + 1), pa.uint32()), **cells})
+    payloads = (payload_document(identifier, run.id, PayloadKind.PARSED, parsed),)
+    batch = NewBatch(0, 1, len(rows), len(rows), "digest", payloads)
+    assert await ledger.add_batches(run, [batch], LEASE)
+    assert await ledger.close_parse(run, 1, len(rows), "digest")
+    valid = checked_batch(run.template, numbered, extra_columns(columns, plan.unmatched))
+    await ledger.payloads.insert_one(payload_document(identifier, run.id, PayloadKind.VALID, valid))
+    claimed = await ledger.claim_batch(identifier, BatchState.PARSED)
+    assert claimed is not None
+    warned = sum("_warnings" in row for row in rows)
+    assert await move(mongo, ledger, claimed, BatchState.VALIDATED, BatchResult(ok=len(rows), warnings=warned))
+    await ledger.maybe_advance(run.id)
+    return await current(ledger, run)
+
+
+async def write(mongo: Mongo, ledger: Ledger, run: RunDocument, max_attempts: int = 3) -> RunDocument:
+    """Write the run's batch."""
+    writing = WriteBatch(mongo, ledger, Metrics("writer"), WriterSettings(max_attempts=max_attempts))
+    await writing(run.id, batch_id(run.id, run.epoch, 0))
+    return await current(ledger, run)
+
+
+async def written(
+    mongo: Mongo, ledger: Ledger, rows: Rows, unmatched: Sequence[str] = (), **template: object
+) -> RunDocument:
+    """The run after its batch was written; every row has its place."""
+    run = await write(mongo, ledger, await executing(mongo, ledger, rows, unmatched, **template))
+    assert run.counts is not None
+    assert run.counts.rows == len(rows) == run.counts.written + run.counts.rejected + run.counts.skipped
+    rejected = await ledger.rejected.distinct("row", {"run_id": run.id})
+    assert len(rejected) == run.counts.rejected
+    created = await mongo.target["records"].distinct("_import.row", {"_import.run_id": run.id})
+    assert not set(created) & set(rejected)
+    return run
+
+
+async def rejections(ledger: Ledger, run: RunDocument) -> dict[int, tuple[str | None, str, str]]:
+    """Field, code and message of each rejected row."""
+    documents = await ledger.rejected.find({"run_id": run.id}).to_list()
+    errors: dict[int, Document] = {document["row"]: document["errors"][0] for document in documents}
+    return {row: (error["field"], error["code"], error["message"]) for row, error in errors.items()}
