@@ -1,0 +1,1 @@
+"""The format ``excel``: workbooks are opened in a child process, which may fail without harm."""
