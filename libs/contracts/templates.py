@@ -4,8 +4,9 @@ Every vocabulary of the public surface is translated to and from this model in t
 A template is immutable per version; a run carries a copy of the version it was started with.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -402,59 +403,22 @@ class Template(_Frozen):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        problems = list(template_problems(self))
-        if problems:
-            raise ValueError("; ".join(problems))
+        findings = template_findings(self)
+        if findings:
+            raise ValueError("; ".join(self._said(finding) for finding in findings))
         return self
+
+    def _said(self, finding: "Finding") -> str:
+        return (
+            finding.message
+            if finding.field is None
+            else f"field {self.fields[finding.field].name!r}: {finding.message}"
+        )
 
     @property
     def whole_file_questions(self) -> bool:
         """Whether the barrier has to compare rows of different batches."""
         return self.mode in KEYED_MODES or any(field.unique for field in self.fields)
-
-
-def template_problems(template: Template) -> list[str]:
-    """Everything that keeps a well-formed template from working, all at once.
-
-    Patterns are not compiled here: contracts have no regex engine. The gateway asks the
-    engine that will run them.
-    """
-    problems: list[str] = []
-    names = [field.name for field in template.fields]
-    problems += [f"field {name!r} is defined twice" for name in sorted({n for n in names if names.count(n) > 1})]
-    every_name = [*names, *template.default_values]
-    problems += [f"field name {n!r} is reserved; choose another" for n in every_name if n in RESERVED_FIELD_NAMES]
-    problems += [
-        f"default_values.{name} would overwrite the field of that name; use the transform 'default' on it"
-        for name in template.default_values
-        if name in names
-    ]
-    problems += [
-        f"default_values.{name} is a number beyond 64 bits, which no record can hold"
-        for name, value in template.default_values.items()
-        if isinstance(value, int) and not -(2**63) <= value < 2**63
-    ]
-    if template.mode in KEYED_MODES and template.upsert_key is None:
-        problems.append(f"mode {template.mode.value!r} needs an upsert_key")
-    if template.upsert_key is not None and template.upsert_key not in names:
-        problems.append(f"upsert_key {template.upsert_key!r} is not one of the fields: {', '.join(names)}")
-    if template.mode is ImportMode.SYNC and not template.scope_filter:
-        problems.append("mode 'sync' needs a scope_filter, so that it cannot delete what the file does not stand for")
-    if template.scope_filter is not None and template.mode is not ImportMode.SYNC:
-        problems.append("scope_filter needs mode 'sync'")
-    if template.delete_column is not None and template.mode is not ImportMode.UPSERT:
-        problems.append("delete_column needs mode 'upsert'")
-    source = template.source
-    if source.file_type == "fixed_width" and not source.column_widths:
-        problems.append("file_type 'fixed_width' needs column_widths")
-    if source.column_widths and source.file_type != "fixed_width":
-        problems.append("column_widths need file_type 'fixed_width'")
-    if source.sheet is not None and source.file_type not in {"excel", None}:
-        problems.append("sheet needs file_type 'excel'")
-    types = {field.name: field.type for field in template.fields}
-    for field in template.fields:
-        problems += [f"field {field.name!r}: {problem}" for problem in field_problems(field, types)]
-    return problems
 
 
 TEXTUAL_TYPES = frozenset(
@@ -465,14 +429,86 @@ _NUMERIC_RULES = (Min, Max)
 _LENGTH_RULES = (MinLength, MaxLength)
 
 
-def field_problems(field: TemplateField, types: dict[str, FieldType]) -> list[str]:
-    """Everything that keeps one field from working.
+class Finding(NamedTuple):
+    """Something that keeps a well-formed template from working.
 
-    Args:
-        field: the field.
-        types: type of every field of the template, by name.
+    Attributes:
+        code: ``MISSING``, ``CONFLICT``, ``RESERVED_NAME`` or ``INVALID``.
+        message: what is wrong and how to fix it.
+        member: what it is about: the name of an attribute of the template, or of the field.
+        field: index of the field that it is about.
+        rule: type of the rule of that field.
+        other: name of another field that the rule speaks of.
     """
-    problems: list[str] = []
+
+    code: Literal["MISSING", "CONFLICT", "RESERVED_NAME", "INVALID"]
+    message: str
+    member: str
+    field: int | None = None
+    rule: str | None = None
+    other: str | None = None
+
+
+def template_findings(template: Template) -> list[Finding]:
+    """Everything that keeps a well-formed template from working, all at once.
+
+    Patterns are not compiled here: contracts have no regex engine. The gateway asks the
+    engine that will run them.
+    """
+    return [
+        *_name_findings(template),
+        *_mode_findings(template),
+        *_source_findings(template.source),
+        *(finding for index in range(len(template.fields)) for finding in _field_findings(template, index)),
+    ]
+
+
+def _name_findings(template: Template) -> Iterator[Finding]:
+    names = [field.name for field in template.fields]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Finding("CONFLICT", f"{name!r} is defined twice", "name", index)
+        if name in RESERVED_FIELD_NAMES:
+            yield Finding("RESERVED_NAME", f"{name!r} is reserved; choose another name", "name", index)
+    for name, value in template.default_values.items():
+        member = f"default_values.{name}"
+        if name in RESERVED_FIELD_NAMES:
+            yield Finding("RESERVED_NAME", f"{member} is reserved; choose another name", member)
+        if name in names:
+            message = f"{member} would overwrite the field of that name; use the transform 'default' on it"
+            yield Finding("CONFLICT", message, member)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            yield Finding("INVALID", f"{member} is a number beyond 64 bits, which no record can hold", member)
+
+
+def _mode_findings(template: Template) -> Iterator[Finding]:
+    names = [field.name for field in template.fields]
+    mode, key = template.mode, template.upsert_key
+    if mode in KEYED_MODES and key is None:
+        yield Finding("MISSING", f"mode {mode.value!r} needs an upsert_key", "upsert_key")
+    if key is not None and key not in names:
+        message = f"upsert_key {key!r} is not one of the fields: {', '.join(names)}"
+        yield Finding("INVALID", message, "upsert_key")
+    if mode is ImportMode.SYNC and not template.scope_filter:
+        message = "mode 'sync' needs a scope_filter, so that it cannot delete what the file does not stand for"
+        yield Finding("MISSING", message, "scope_filter")
+    if template.scope_filter is not None and mode is not ImportMode.SYNC:
+        yield Finding("CONFLICT", "scope_filter needs mode 'sync'", "scope_filter")
+    if template.delete_column is not None and mode is not ImportMode.UPSERT:
+        yield Finding("CONFLICT", "delete_column needs mode 'upsert'", "delete_column")
+
+
+def _source_findings(source: SourceFormat) -> Iterator[Finding]:
+    if source.file_type == "fixed_width" and not source.column_widths:
+        yield Finding("MISSING", "file_type 'fixed_width' needs column_widths", "column_widths")
+    if source.column_widths and source.file_type != "fixed_width":
+        yield Finding("CONFLICT", "column_widths need file_type 'fixed_width'", "column_widths")
+    if source.sheet is not None and source.file_type not in {"excel", None}:
+        yield Finding("CONFLICT", "sheet needs file_type 'excel'", "sheet")
+
+
+def _field_findings(template: Template, index: int) -> Iterator[Finding]:
+    field = template.fields[index]
     for attribute, needed, given in (
         ("date_format", FieldType.DATE, field.date_format is not None),
         ("date_order", FieldType.DATE, field.date_order is not None),
@@ -483,42 +519,49 @@ def field_problems(field: TemplateField, types: dict[str, FieldType]) -> list[st
         ("region", FieldType.PHONE, field.region is not None),
     ):
         if given and field.type is not needed:
-            problems.append(f"{attribute} needs type {needed.value!r}")
-    formats = [transform.format for transform in field.transforms if isinstance(transform, NormalizeDate)]
-    if field.date_format is not None:
-        formats.append(field.date_format)
-    problems += [problem for each in formats if (problem := date_format_problem(each))]
+            yield Finding("CONFLICT", f"{attribute} needs type {needed.value!r}", attribute, index)
+    if field.date_format is not None and (problem := date_format_problem(field.date_format)):
+        yield Finding("INVALID", problem, "date_format", index)
+    for transform in field.transforms:
+        if isinstance(transform, NormalizeDate) and (problem := date_format_problem(transform.format)):
+            yield Finding("INVALID", problem, "transforms", index)
     if field.date_format is not None and field.date_order is not None:
-        problems.append("date_order says nothing beside a date_format; leave one of them out")
+        message = "date_order says nothing beside a date_format; leave one of them out"
+        yield Finding("CONFLICT", message, "date_order", index)
     if field.integer and field.decimals is not None:
-        problems.append("integer and decimals exclude each other")
+        yield Finding("CONFLICT", "integer and decimals exclude each other", "decimals", index)
     if field.type is FieldType.SELECT and not field.options:
-        problems.append("type 'select' needs options")
+        yield Finding("MISSING", "type 'select' needs options", "options", index)
     if field.type is FieldType.CUSTOM_REGEX and not any(isinstance(rule, Regex) for rule in field.rules):
-        problems.append("type 'custom_regex' needs a regex rule")
-    return [*problems, *_rule_problems(field, types)]
+        yield Finding("MISSING", "type 'custom_regex' needs a regex rule", "rules", index)
+    yield from _rule_findings(template, index)
 
 
-def _rule_problems(field: TemplateField, types: dict[str, FieldType]) -> list[str]:
-    problems: list[str] = []
+def _rule_findings(template: Template, index: int) -> Iterator[Finding]:
+    field = template.fields[index]
+    types = {each.name: each.type for each in template.fields}
     lengths: dict[str, Any] = {rule.type: rule.value for rule in field.rules if isinstance(rule, _LENGTH_RULES)}
     bounds: dict[str, Any] = {rule.type: rule.value for rule in field.rules if isinstance(rule, _NUMERIC_RULES)}
     if bounds and field.type is not FieldType.NUMBER:
-        problems.append("min and max compare numbers; the type must be 'number'")
+        message = "min and max compare numbers; the type must be 'number'"
+        yield Finding("CONFLICT", message, "rules", index)
     if lengths.get("min_length", 0) > lengths.get("max_length", float("inf")):
-        problems.append("min_length is greater than max_length: no value can pass")
+        yield Finding("CONFLICT", "min_length is greater than max_length: no value can pass", "rules", index)
     if bounds.get("min", float("-inf")) > bounds.get("max", float("inf")):
-        problems.append("min is greater than max: no value can pass")
+        yield Finding("CONFLICT", "min is greater than max: no value can pass", "rules", index)
     for rule in field.rules:
-        others = _other_fields(rule)
-        problems += [f"{rule.type}: there is no field {other!r}" for other in others if other not in types]
-        problems += [f"{rule.type} names the field itself" for other in others if other == field.name]
+        for other in _other_fields(rule):
+            if other not in types:
+                message = f"{rule.type}: there is no field {other!r}"
+                yield Finding("INVALID", message, "rules", index, rule.type, other)
+            if other == field.name:
+                yield Finding("INVALID", f"{rule.type} names the field itself", "rules", index, rule.type, other)
         if isinstance(rule, Compare) and rule.field in types and not comparable(rule, field.type, types[rule.field]):
-            problems.append(
+            message = (
                 f"compare: a {field.type.value} cannot be compared with the {types[rule.field].value} "
                 f"{rule.field!r} by {rule.operator!r}"
             )
-    return problems
+            yield Finding("CONFLICT", message, "rules", index, rule.type, rule.field)
 
 
 def _other_fields(rule: Rule) -> tuple[str, ...]:

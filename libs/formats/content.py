@@ -33,38 +33,46 @@ class Content:
 
 
 # A signature of letters only could begin a text too: those must be followed by a control character soon.
-_SIGNATURES: tuple[tuple[Kind, str, bytes], ...] = (
-    ("zip", "an empty ZIP archive", rb"PK\x05\x06"),
-    ("zip", "a ZIP archive or an Excel workbook (.xlsx)", rb"PK(?:\x03\x04|\x07\x08)"),
-    ("ole", "an old Excel workbook (.xls) or another Office document", rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
-    ("binary", "a PDF document", rb"\s{0,64}%PDF-\d"),
-    ("binary", "an RTF document", rb"\{\\rtf\d"),
-    ("binary", "a PostScript document", rb"%!PS-"),
-    ("binary", "a gzip archive", rb"\x1f\x8b"),
-    ("binary", "a bzip2 archive", rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),
-    ("binary", "an xz archive", rb"\xfd7zXZ\x00"),
-    ("binary", "a 7z archive", rb"7z\xbc\xaf\x27\x1c"),
-    ("binary", "a zstd archive", rb"\x28\xb5\x2f\xfd"),
-    ("binary", "an lz4 archive", rb"\x04\x22\x4d\x18"),
-    ("binary", "a compress archive (.Z)", rb"\x1f\x9d"),
-    ("binary", "a RAR archive", rb"Rar!\x1a\x07"),
-    ("binary", "a tar archive", rb"(?=.{0,256}\x00).{257}ustar[\x00 ]"),
-    ("binary", "a Windows program", rb"MZ(?=.{0,62}[\x00-\x08])"),
-    ("binary", "a program", rb"\x7fELF|[\xce\xcf]\xfa\xed\xfe|\xfe\xed\xfa[\xce\xcf]"),
-    ("binary", "a Java class or a program", rb"\xca\xfe\xba\xbe"),
-    ("binary", "a PNG image", rb"\x89PNG\r\n"),
-    ("binary", "a JPEG image", rb"\xff\xd8\xff"),
-    ("binary", "a GIF image", rb"GIF8[79]a(?=.{0,58}[\x00-\x08])"),
-    ("binary", "a TIFF image", rb"II\*\x00|MM\x00\*"),
-    ("binary", "a bitmap image", rb"BM.{4}\x00{4}"),
-    ("binary", "a WebP image", rb"RIFF.{4}WEBP"),
-    ("binary", "a sound or a video", rb"RIFF.{4}(?:WAVE|AVI )|\x00\x00\x00.ftyp|ID3[\x02-\x04]\x00|OggS\x00"),
-    ("binary", "an SQLite database", rb"SQLite format 3\x00"),
-    ("binary", "a Parquet file", rb"PAR1(?=.{0,60}[\x00-\x08])"),
-    ("binary", "an Avro file", rb"Obj\x01"),
-    ("binary", "an ORC file", rb"ORC(?=.{0,61}[\x00-\x08])"),
-    ("binary", "an Arrow file", rb"ARROW1\x00\x00"),
-    ("binary", "an HDF5 file", rb"\x89HDF\r\n"),
+_SIGNATURES: tuple[tuple[Kind, str, re.Pattern[bytes]], ...] = (
+    ("zip", "an empty ZIP archive", re.compile(rb"PK\x05\x06", re.DOTALL)),
+    ("zip", "a ZIP archive or an Excel workbook (.xlsx)", re.compile(rb"PK(?:\x03\x04|\x07\x08)", re.DOTALL)),
+    (
+        "ole",
+        "an old Excel workbook (.xls) or another Office document",
+        re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", re.DOTALL),
+    ),
+    ("binary", "a PDF document", re.compile(rb"\s{0,64}%PDF-\d", re.DOTALL)),
+    ("binary", "an RTF document", re.compile(rb"\{\\rtf\d", re.DOTALL)),
+    ("binary", "a PostScript document", re.compile(rb"%!PS-", re.DOTALL)),
+    ("binary", "a gzip archive", re.compile(rb"\x1f\x8b", re.DOTALL)),
+    ("binary", "a bzip2 archive", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", re.DOTALL)),
+    ("binary", "an xz archive", re.compile(rb"\xfd7zXZ\x00", re.DOTALL)),
+    ("binary", "a 7z archive", re.compile(rb"7z\xbc\xaf\x27\x1c", re.DOTALL)),
+    ("binary", "a zstd archive", re.compile(rb"\x28\xb5\x2f\xfd", re.DOTALL)),
+    ("binary", "an lz4 archive", re.compile(rb"\x04\x22\x4d\x18", re.DOTALL)),
+    ("binary", "a compress archive (.Z)", re.compile(rb"\x1f\x9d", re.DOTALL)),
+    ("binary", "a RAR archive", re.compile(rb"Rar!\x1a\x07", re.DOTALL)),
+    ("binary", "a tar archive", re.compile(rb"(?=.{0,256}\x00).{257}ustar[\x00 ]", re.DOTALL)),
+    ("binary", "a Windows program", re.compile(rb"MZ(?=.{0,62}[\x00-\x08])", re.DOTALL)),
+    ("binary", "a program", re.compile(rb"\x7fELF|[\xce\xcf]\xfa\xed\xfe|\xfe\xed\xfa[\xce\xcf]", re.DOTALL)),
+    ("binary", "a Java class or a program", re.compile(rb"\xca\xfe\xba\xbe", re.DOTALL)),
+    ("binary", "a PNG image", re.compile(rb"\x89PNG\r\n", re.DOTALL)),
+    ("binary", "a JPEG image", re.compile(rb"\xff\xd8\xff", re.DOTALL)),
+    ("binary", "a GIF image", re.compile(rb"GIF8[79]a(?=.{0,58}[\x00-\x08])", re.DOTALL)),
+    ("binary", "a TIFF image", re.compile(rb"II\*\x00|MM\x00\*", re.DOTALL)),
+    ("binary", "a bitmap image", re.compile(rb"BM.{4}\x00{4}", re.DOTALL)),
+    ("binary", "a WebP image", re.compile(rb"RIFF.{4}WEBP", re.DOTALL)),
+    (
+        "binary",
+        "a sound or a video",
+        re.compile(rb"RIFF.{4}(?:WAVE|AVI )|\x00\x00\x00.ftyp|ID3[\x02-\x04]\x00|OggS\x00", re.DOTALL),
+    ),
+    ("binary", "an SQLite database", re.compile(rb"SQLite format 3\x00", re.DOTALL)),
+    ("binary", "a Parquet file", re.compile(rb"PAR1(?=.{0,60}[\x00-\x08])", re.DOTALL)),
+    ("binary", "an Avro file", re.compile(rb"Obj\x01", re.DOTALL)),
+    ("binary", "an ORC file", re.compile(rb"ORC(?=.{0,61}[\x00-\x08])", re.DOTALL)),
+    ("binary", "an Arrow file", re.compile(rb"ARROW1\x00\x00", re.DOTALL)),
+    ("binary", "an HDF5 file", re.compile(rb"\x89HDF\r\n", re.DOTALL)),
 )
 _BOMS = (
     # UTF-32 first: its little-endian mark starts with that of UTF-16.
@@ -88,7 +96,7 @@ def recognise(head: bytes) -> Content:
     if not head:
         return Content("empty", "an empty file")
     for kind, description, signature in _SIGNATURES:
-        if re.match(signature, head, re.DOTALL):
+        if signature.match(head):
             return Content(kind, description)
     text = _text(head)
     if len(_CONTROLS.findall(text)) > _CONTROL_SHARE * len(text):

@@ -5,7 +5,6 @@ Which rules and transforms there are and what they take stands in the model alon
 spellings in which the three reference documents (seeds 000, 001, 002) write them.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, cast, get_args
@@ -32,8 +31,7 @@ from libs.contracts.templates import (
     Template,
     Text,
     Transform,
-    field_problems,
-    template_problems,
+    template_findings,
 )
 from libs.rules.patterns import pattern_problem
 from services.gateway.domain.request_shape import Json, Part, Problems, objects, shown
@@ -278,53 +276,13 @@ def place_problems(
         unread: names of fields that could not be read and stand in ``template`` by name only.
         problems: takes the findings.
     """
-    types = {field.name: field.type for field in template.fields}
-    for each, place in zip(template.fields, places, strict=True):
-        findings = [] if each.name in unread else field_problems(each, types)
-        for message in findings:
-            if not problems.told(message, place.location) and not any(repr(name) in message for name in unread):
-                problems.add(*_field_finding(message, place), message)
-    for message in template_problems(template):
-        if not re.match(r"field '\w+': ", message):
-            for location, code in _template_finding(message, template, places):
-                problems.add(location, code, message)
-
-
-_FIELD_FINDINGS: tuple[tuple[str, str, str], ...] = (
-    (r"type 'select' needs", "options", "MISSING"),
-    (r"type 'custom_regex' needs", "rules", "MISSING"),
-    (r"date_format '", "date_format", "INVALID"),
-    (r"date_order says nothing", "date_order", "CONFLICT"),
-    (r"integer and decimals", "decimals", "CONFLICT"),
-    (r"min", "rules", "CONFLICT"),
-)
-
-
-def _field_finding(message: str, place: FieldPlace) -> tuple[str, str]:
-    if attribute := re.match(r"(\w+) needs type", message):
-        return place.at(attribute[1]), "CONFLICT"
-    if rule := re.match(r"(unique|required_if|compare)\b", message):
-        return place.rule(rule[1]), "CONFLICT" if "compared" in message else "INVALID"
-    for pattern, attribute, code in _FIELD_FINDINGS:
-        if re.match(pattern, message):
-            return place.at(attribute), code
-    return place.location, "INVALID"
-
-
-def _template_finding(message: str, template: Template, places: Sequence[FieldPlace]) -> list[tuple[str, str]]:
-    def named(name: str) -> list[str]:
-        return [place.at("name") for each, place in zip(template.fields, places, strict=True) if each.name == name]
-
-    if twice := re.match(r"field '(\w+)' is defined twice", message):
-        return [(location, "CONFLICT") for location in named(twice[1])[1:]]
-    if reserved := re.match(r"field name '(\w+)' is reserved", message):
-        return [(each, "RESERVED_NAME") for each in named(reserved[1]) or [f"body.default_values.{reserved[1]}"]]
-    if default := re.match(r"(default_values\.\w+) (would|is)", message):
-        return [(f"body.{default[1]}", "CONFLICT" if default[2] == "would" else "INVALID")]
-    if needed := re.search(r" needs an? (upsert_key|scope_filter)| needs (column_widths)", message):
-        return [(f"body.{needed[1] or needed[2]}", "MISSING")]
-    if needing := re.match(r"(scope_filter|delete_column|column_widths|sheet) needs? ", message):
-        return [(f"body.{needing[1]}", "CONFLICT")]
-    if message.startswith("upsert_key "):
-        return [("body.upsert_key", "INVALID")]
-    return [("body", "INVALID")]
+    for finding in template_findings(template):
+        place = None if finding.field is None else places[finding.field]
+        names = {finding.other} if finding.field is None else {finding.other, template.fields[finding.field].name}
+        if place is None:
+            problems.add(f"body.{finding.member}", finding.code, finding.message)
+        elif finding.member == "name" or (
+            not names & set(unread) and not problems.told(finding.message, place.location)
+        ):
+            location = place.at(finding.member) if finding.rule is None else place.rule(finding.rule)
+            problems.add(location, finding.code, finding.message)

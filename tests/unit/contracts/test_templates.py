@@ -62,9 +62,9 @@ def test_every_problem_is_told_at_once() -> None:
         )
     told = str(refused.value)
     for problem in (
-        "field 'email' is defined twice",
-        "field name 'tenant_id' is reserved",
-        "field name 'extra' is reserved",
+        "field 'email': 'email' is defined twice",
+        "field 'tenant_id': 'tenant_id' is reserved",
+        "default_values.extra is reserved",
         "default_values.email would overwrite",
         "default_values.huge is a number beyond 64 bits",
         "mode 'upsert' needs an upsert_key",
