@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from libs.contracts.templates import FieldType, Template, TemplateField
+from libs.contracts.plan import ParsePlan
+from libs.contracts.templates import FieldType, Regex, Template, TemplateField
 from libs.messaging.service import Backbone, Background, Service, repeat
 from libs.messaging.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
-from services.validator.domain.engine import check_batch, compile_template, preview
+from services.validator.domain.engine import check_batch, compile_template
+from services.validator.domain.preview import preview
 from services.validator.handlers import subscribe
 from services.validator.settings import ValidatorSettings
 from services.validator.use_cases import Barrier, RescueInbox, RunCache, ValidateBatch
@@ -20,9 +22,17 @@ def warm_up() -> None:
     template = Template(
         name="warm-up",
         target_resource="warm_up",
-        fields=tuple(TemplateField(name=kind.value, type=kind) for kind in FieldType),
+        fields=tuple(
+            TemplateField(
+                name=kind.value,
+                type=kind,
+                options=("1",) if kind is FieldType.SELECT else (),
+                rules=(Regex(pattern="1"),) if kind is FieldType.CUSTOM_REGEX else (),
+            )
+            for kind in FieldType
+        ),
     )
-    compiled = compile_template(template, {field.name: 0 for field in template.fields})
+    compiled = compile_template(template, ParsePlan(mapping={field.name: 0 for field in template.fields}))
     preview(check_batch(compiled, pa.table({"_row": pa.array([1], pa.uint32()), "c0": pa.array(["1"])})).valid, 1)
 
 

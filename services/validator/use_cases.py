@@ -1,13 +1,15 @@
 """Check batches one by one; where all are checked, answer the questions about the whole file."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from itertools import chain, islice
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from cachetools import LRUCache
 
@@ -26,11 +28,17 @@ from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.validator.domain.barrier import Verdict, apply_verdict, rejections, settle
 from services.validator.domain.checks import DUPLICATE_UPSERT_KEY
-from services.validator.domain.engine import CompiledTemplate, check_batch, compile_template, preview
-from services.validator.domain.rows import RejectedRow, issue_rejections
+from services.validator.domain.engine import CompiledTemplate, check_batch, compile_template
+from services.validator.domain.preview import preview
+from services.validator.domain.rows import RejectedRow, RejectedRows, issue_rejections
 from services.validator.settings import ValidatorSettings
+from services.validator.target_lookup import TargetLookup
 
 COMPILED_RUNS = 64
+MAX_PAYLOAD_BYTES = 15 * 1024 * 1024
+"""A document of MongoDB holds 16 MiB."""
+_REJECTED_AT_A_TIME = 250
+_ROWS_IN_TARGET = "in_target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,8 @@ class _Outcome:
 
     result: BatchResult
     payloads: tuple[Document, ...]
-    rejected: tuple[Document, ...]
+    rejected: RejectedRows
+    unreadable: tuple[RejectedRow, ...]
     preview: tuple[Document, ...]
 
 
@@ -103,8 +112,8 @@ class ValidateBatch:
             moved = await self._ledger.move_batch(session, batch, target, outcome.result, preview=outcome.preview)
             if moved:
                 await self._ledger.payloads.insert_many(outcome.payloads, session=session)
-                if outcome.rejected:
-                    await self._ledger.rejected.insert_many(outcome.rejected, session=session)
+                rows = chain(outcome.rejected, outcome.unreadable)
+                await store_rejected(self._ledger, session, rejected_documents(run.tenant_id, run.id, rows))
             return moved
 
         if await self._mongo.transaction(body):
@@ -115,16 +124,29 @@ class ValidateBatch:
     def _outcome(self, run: _Run, batch: BatchDocument, parsed: Document) -> _Outcome:
         checked = check_batch(run.compiled, decode_table(parsed["data"]))
         unreadable = issue_rejections(payload_issues(parsed), run.columns)
-        rejected = [*checked.rejected, *unreadable]
-        payloads = [payload_document(batch.id, run.id, PayloadKind.VALID, checked.valid)]
+        payloads = [_payload(batch, PayloadKind.VALID, checked.valid)]
         if checked.keys is not None:
-            payloads.append(payload_document(batch.id, run.id, PayloadKind.KEYS, checked.keys))
+            payloads.append(_payload(batch, PayloadKind.KEYS, checked.keys))
+        shown = preview(checked.valid, self._settings.preview_rows, run.columns) if batch.seq == 0 else ()
+        rejected = len(checked.rejected) + len(unreadable)
         return _Outcome(
-            BatchResult(ok=checked.valid.num_rows, rejected=len(rejected), warnings=checked.warnings),
+            BatchResult(ok=checked.valid.num_rows, rejected=rejected, warnings=checked.warnings),
             tuple(payloads),
-            tuple(rejected_documents(run.tenant_id, run.id, rejected)),
-            tuple(preview(checked.valid, self._settings.preview_rows)) if batch.seq == 0 else (),
+            checked.rejected,
+            tuple(unreadable),
+            tuple(shown),
         )
+
+
+def _payload(batch: BatchDocument, kind: PayloadKind, table: pa.Table) -> Document:
+    document: Document = payload_document(batch.id, batch.run_id, kind, table)
+    if len(document["data"]) > MAX_PAYLOAD_BYTES:
+        raise PermanentError(
+            "BATCH_TOO_LARGE",
+            f"the {kind} rows from {batch.row_from} to {batch.row_to} need more than "
+            f"{MAX_PAYLOAD_BYTES // 1024**2} MiB; read fewer fields from the same column",
+        )
+    return document
 
 
 class RunCache:
@@ -145,13 +167,19 @@ class RunCache:
         run = await self._ledger.run(run_id)
         if run is None or run.plan is None:
             return None
-        compiled = await asyncio.to_thread(compile_template, run.template, run.plan.mapping, run.plan.columns)
+        compiled = await asyncio.to_thread(compile_template, run.template, run.plan)
         found = _Run(run.id, run.tenant_id, run.plan.columns, compiled)
         self._runs[run_id] = found
         return found
 
 
-def rejected_documents(tenant_id: str, run_id: str, rows: Sequence[RejectedRow]) -> Iterator[Document]:
+async def store_rejected(ledger: Ledger, session: Session, documents: Iterator[Document]) -> None:
+    """Insert documents a few at a time: a batch of wrong rows need not be in memory as Python objects."""
+    while some := list(islice(documents, _REJECTED_AT_A_TIME)):
+        await ledger.rejected.insert_many(some, session=session)
+
+
+def rejected_documents(tenant_id: str, run_id: str, rows: Iterable[RejectedRow]) -> Iterator[Document]:
     """Documents of ``rejected_records``, each under the id of its row."""
     now = datetime.now(UTC)
     for row in rows:
@@ -179,8 +207,9 @@ def rejected_documents(tenant_id: str, run_id: str, rows: Sequence[RejectedRow])
 class Barrier:
     """Between checking and writing: uniqueness and repeated upsert keys over the whole file.
 
-    A run has one worker here at a time (a lease). Its answer depends on the checked batches alone,
-    so that a second worker after a crash goes on where the first one ended.
+    A run has one worker here at a time (a lease). Its answer depends on the checked batches alone, and on what
+    it has noted there about the target before any of them moves, so that a second worker after a crash goes on
+    where the first one ended.
     """
 
     def __init__(
@@ -192,6 +221,7 @@ class Barrier:
         self._settings = settings
         self._runs = runs
         self._owner = owner
+        self._target = TargetLookup(mongo)
 
     async def advance(self, run_id: str) -> None:
         """Move the run on, through the barrier where it stands before it."""
@@ -234,6 +264,7 @@ class Barrier:
         states = [BatchState.CHECKED.value, BatchState.VALIDATED.value]
         found = self._ledger.batches.find({"run_id": run.id, "state": {"$in": states}}, {"seq": 1}).sort("seq")
         batches = [(batch["seq"], batch["_id"]) async for batch in found]
+        in_target = await self._rows_in_target(run, [identifier for _, identifier in batches])
         loop = asyncio.get_running_loop()
 
         def keys() -> Iterator[tuple[int, pa.Table]]:
@@ -242,16 +273,31 @@ class Barrier:
                 document = asyncio.run_coroutine_threadsafe(load, loop).result()
                 yield seq, decode_table(document["data"])
 
-        return await asyncio.to_thread(settle, run.compiled, keys, rows)
+        return await asyncio.to_thread(settle, run.compiled, keys, rows, in_target=in_target)
+
+    async def _rows_in_target(self, run: _Run, batches: list[str]) -> Mapping[str, npt.NDArray[np.uint32]]:
+        """Rows whose values the target holds, by question. The first answer is kept with the batch's keys."""
+        names = self._target.questions(run.compiled)
+        found: dict[str, list[npt.NDArray[np.uint32]]] = {name: [] for name in names}
+        for identifier in batches if names else ():
+            keys = await load_payload(self._ledger.payloads, identifier, PayloadKind.KEYS)
+            if (noted := keys.get(_ROWS_IN_TARGET)) is None:
+                valid = decode_table((await load_payload(self._ledger.payloads, identifier, PayloadKind.VALID))["data"])
+                rows = await self._target.rows_in_target(run.compiled, run.tenant_id, valid)
+                noted = {name: some.astype("<u4").tobytes() for name, some in rows.items()}
+                await self._ledger.payloads.update_one({"_id": keys["_id"]}, {"$set": {_ROWS_IN_TARGET: noted}})
+            for name in names:
+                found[name].append(np.frombuffer(noted[name], "<u4"))
+        return {name: np.concatenate([np.empty(0, np.uint32), *some]) for name, some in found.items()}
 
     async def _apply(self, run: _Run, batch: BatchDocument, verdict: Verdict | None) -> None:
-        result, payload, rejected, skipped = batch.result, None, list[Document](), b""
+        result, payload, rejected, skipped = batch.result, None, None, b""
         if verdict is not None:
             tables = [
                 decode_table((await load_payload(self._ledger.payloads, batch.id, kind))["data"])
                 for kind in (PayloadKind.VALID, PayloadKind.PARSED, PayloadKind.KEYS)
             ]
-            result, payload, rejected, skipped = await asyncio.to_thread(self._settled, run, batch, verdict, *tables)
+            result, payload, rejected, skipped = await asyncio.to_thread(self._settled, batch, verdict, *tables)
 
         async def body(session: Session) -> bool:
             moved = await self._ledger.move_batch(
@@ -261,8 +307,7 @@ class Barrier:
                 await self._ledger.payloads.update_one(
                     {"_id": payload["_id"]}, {"$set": {"data": payload["data"]}}, session=session
                 )
-                if rejected:
-                    await self._ledger.rejected.insert_many(rejected, session=session)
+                await store_rejected(self._ledger, session, rejected_documents(run.tenant_id, run.id, rejected or ()))
             return moved
 
         if await self._mongo.transaction(body):
@@ -271,13 +316,12 @@ class Barrier:
 
     def _settled(
         self,
-        run: _Run,
         batch: BatchDocument,
         verdict: Verdict,
         valid: pa.Table,
         parsed: pa.Table,
         keys: pa.Table,
-    ) -> tuple[BatchResult, Document, list[Document], bytes]:
+    ) -> tuple[BatchResult, Document, RejectedRows, bytes]:
         remaining = apply_verdict(valid, verdict)
         rejected = rejections(verdict, parsed, keys)
         warnings = 0
@@ -289,9 +333,8 @@ class Barrier:
             warnings=warnings,
             duplicate_keys=len(verdict.superseded),
         )
-        payload: dict[str, Any] = payload_document(batch.id, run.id, PayloadKind.VALID, remaining)
-        documents = list(rejected_documents(run.tenant_id, run.id, rejected))
-        return result, payload, documents, verdict.superseded.astype("<u4").tobytes()
+        payload = _payload(batch, PayloadKind.VALID, remaining)
+        return result, payload, rejected, verdict.superseded.astype("<u4").tobytes()
 
 
 class RescueInbox:

@@ -2,9 +2,10 @@
 
 Two questions, asked when every batch has been checked:
 
-- ``unique``: the first row of the file keeps the value; each later row is rejected, or warned about
-  with ``invalid_rows=keep``. All rows that passed their own checks are compared, for every unique
-  field on its own: a row rejected for one field still holds its values in the others.
+- ``unique``: the first row of the file keeps the value (or the combination of several); each later row
+  is rejected, or warned about with ``invalid_rows=keep``. All rows that passed their own checks are
+  compared, for every question on its own: a row rejected for one still holds its values in the others.
+  So does a row whose value a record of the target holds already, which is an answer that the caller brings.
 - the upsert key: the last row of the file wins, earlier ones are skipped. Rows that ``unique``
   rejected do not compete, so the winner is always a row that will be written. (A key that is unique
   itself has no competitors left.)
@@ -16,8 +17,9 @@ n² / 2^129, for five million rows 4e-26. The same input gives the same verdict.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +27,10 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from libs.contracts.templates import ImportMode, InvalidRows, Unique
-from services.validator.domain.checks import DUPLICATE_VALUE
-from services.validator.domain.engine import WARNINGS, CompiledTemplate, warnings_json, with_warnings
-from services.validator.domain.rows import ROW, RejectedRow, RowError, original_cells, shown
+from libs.contracts.templates import FieldType, InvalidRows
+from services.validator.domain.checks import DUPLICATE_VALUE, EXISTS_IN_TARGET
+from services.validator.domain.engine import WARNINGS, CompiledTemplate, Question, warnings_json, with_warnings
+from services.validator.domain.rows import ROW, RejectedRows, RowError, shown
 
 Batches = Callable[[], Iterable[tuple[int, pa.Table]]]
 """Gives all batches of a run as ``(seq, keys)``, in the order of the file; called once per pass."""
@@ -40,25 +42,22 @@ _Rows = npt.NDArray[np.uint32]
 _Hashes = npt.NDArray[np.uint64]
 _SEEDS = (0x524F57, 0x444F434B)
 _NO_ROWS: _Rows = np.empty(0, np.uint32)
+_NOTHING: Mapping[str, _Rows] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicates:
-    """The rows of one batch that repeat the value of a unique field.
+class Repetition:
+    """The rows of one batch whose answer to a question of uniqueness is no.
 
     Attributes:
-        field: name of the field.
-        column: header of its source column.
-        message: the template's own message.
+        question: the question.
         rows: rows that repeat a value, ascending.
-        first: for each of them, the row that keeps the value.
+        first: for each of them, the row that keeps the value; ``None`` where a record of the target does.
     """
 
-    field: str
-    column: str
-    message: str | None
+    question: Question
     rows: _Rows
-    first: _Rows
+    first: _Rows | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +65,27 @@ class Verdict:
     """What the barrier decided about the rows of one batch.
 
     Attributes:
-        duplicates: repeated values, per unique field that has any in this batch.
+        repetitions: repeated values, per question that has any in this batch.
         superseded: rows skipped as ``DUPLICATE_UPSERT_KEY``, because a later row holds their key; ascending.
-        keep: whether duplicates become warnings instead of rejections.
+        keep: whether repetitions become warnings instead of rejections.
     """
 
-    duplicates: tuple[Duplicates, ...]
+    repetitions: tuple[Repetition, ...]
     superseded: _Rows
     keep: bool
 
     @property
     def rejected_rows(self) -> _Rows:
         """Rows that ``unique`` rejects, ascending."""
-        return _NO_ROWS if self.keep else _union([found.rows for found in self.duplicates])
+        return _NO_ROWS if self.keep else _union([found.rows for found in self.repetitions])
 
 
 def settle(
-    compiled: CompiledTemplate, batches: Batches, rows: int, rows_per_pass: int = ROWS_PER_PASS
+    compiled: CompiledTemplate,
+    batches: Batches,
+    rows: int,
+    rows_per_pass: int = ROWS_PER_PASS,
+    in_target: Mapping[str, _Rows] = _NOTHING,
 ) -> dict[int, Verdict]:
     """Answer all questions of a template about the whole file.
 
@@ -91,27 +94,26 @@ def settle(
         batches: the ``keys`` of every checked batch.
         rows: about how many rows there are; it decides the number of passes, not the result.
         rows_per_pass: about how many hashes may be held at a time.
+        in_target: per question by name, the rows whose value a live record of the target holds; ascending.
 
     Returns:
         Verdicts by ``seq``, for those batches that lose rows or get warnings.
     """
-    template = compiled.template
-    keep = template.invalid_rows is InvalidRows.KEEP
+    keep = compiled.template.invalid_rows is InvalidRows.KEEP
     passes = max(1, -(-rows // rows_per_pass))
     first_rows: dict[int, int] = {}
-    repeated: list[Duplicates] = []
-    for field in template.fields:
-        message = next((rule.message for rule in field.rules if isinstance(rule, Unique)), None)
-        if field.unique:
-            found, first = _Search(batches, field.name, passes, rows_per_pass, first_rows, _NO_ROWS).run(
-                last_wins=False
-            )
-            repeated.append(Duplicates(field.name, compiled.columns[field.name], message, found, first))
+    repeated: list[Repetition] = []
+    for question in compiled.questions:
+        if question.unique:
+            search = _Search(batches, question.name, passes, rows_per_pass, first_rows, _NO_ROWS)
+            repeated.append(Repetition(question, *search.run(last_wins=False)))
+        if len(held := in_target.get(question.name, _NO_ROWS)):
+            repeated.append(Repetition(question, held, None))
     superseded = _NO_ROWS
-    settled = () if keep else [found.field for found in repeated]
-    if template.mode is ImportMode.UPSERT and template.upsert_key is not None and template.upsert_key not in settled:
+    settled = () if keep else [found.question.name for found in repeated if found.first is not None]
+    if compiled.upsert_key is not None and compiled.upsert_key not in settled:
         gone = _NO_ROWS if keep else _union([found.rows for found in repeated])
-        search = _Search(batches, template.upsert_key, passes, rows_per_pass, first_rows, gone)
+        search = _Search(batches, compiled.upsert_key, passes, rows_per_pass, first_rows, gone)
         superseded, _ = search.run(last_wins=True)
     return _by_batch(repeated, superseded, first_rows, keep=keep)
 
@@ -121,12 +123,13 @@ class _Search:
     """The search for repeated values in one column of keys.
 
     Attributes:
+        question: name of the column.
         first_rows: filled with the first row of every batch that has rows.
         gone: rows that do not take part, ascending.
     """
 
     batches: Batches
-    field: str
+    question: str
     passes: int
     rows_per_pass: int
     first_rows: dict[int, int]
@@ -166,12 +169,12 @@ class _Search:
 
     def _hashed(self, seq: int, keys: pa.Table, share: int) -> "_Hashed":
         """The rows of a batch that have a value and belong to a share of all hashes."""
-        frame = pl.DataFrame(keys.select([ROW, self.field]))
+        frame = pl.DataFrame(keys.select([ROW, self.question]))
         if frame.height:
             self.first_rows[seq] = frame[ROW].item(0)
-        frame = frame.filter(pl.col(self.field).is_not_null())
+        frame = frame.filter(pl.col(self.question).is_not_null())
         rows: _Rows = frame[ROW].to_numpy()
-        texts = frame[self.field]
+        texts = frame[self.question]
         low: _Hashes = texts.hash(_SEEDS[0]).to_numpy()
         wanted = low % np.uint64(self.passes) == share
         if len(self.gone) and len(rows):
@@ -214,7 +217,7 @@ def _contest(held: list[_Hashed], *, last_wins: bool) -> tuple[_Hashed, _Rows, _
 
 
 def _by_batch(
-    repeated: list[Duplicates], superseded: _Rows, first_rows: dict[int, int], *, keep: bool
+    repeated: list[Repetition], superseded: _Rows, first_rows: dict[int, int], *, keep: bool
 ) -> dict[int, Verdict]:
     ordered = sorted(first_rows.items(), key=lambda item: item[1])
     starts = np.array([row for _, row in ordered], np.uint32)
@@ -222,14 +225,14 @@ def _by_batch(
     skip_bounds = np.append(np.searchsorted(superseded, starts), len(superseded))
     verdicts: dict[int, Verdict] = {}
     for at, (seq, _) in enumerate(ordered):
-        duplicates = tuple(
-            Duplicates(found.field, found.column, found.message, found.rows[part], found.first[part])
+        repetitions = tuple(
+            Repetition(found.question, found.rows[part], None if found.first is None else found.first[part])
             for found, bound in zip(repeated, bounds, strict=True)
             if (part := slice(bound[at], bound[at + 1])).start < part.stop
         )
         skipped = superseded[skip_bounds[at] : skip_bounds[at + 1]]
-        if duplicates or len(skipped):
-            verdicts[seq] = Verdict(duplicates, skipped, keep)
+        if repetitions or len(skipped):
+            verdicts[seq] = Verdict(repetitions, skipped, keep)
     return verdicts
 
 
@@ -239,10 +242,10 @@ def apply_verdict(valid: pa.Table, verdict: Verdict) -> pa.Table:
     lost = np.concatenate([verdict.rejected_rows, verdict.superseded])
     stays = ~np.isin(frame[ROW].to_numpy(), lost)
     remaining = valid.filter(pa.array(stays))
-    if not (verdict.keep and verdict.duplicates):
+    if not (verdict.keep and verdict.repetitions):
         return remaining
     before = pl.DataFrame(remaining.select([ROW, WARNINGS]))
-    errors = _duplicate_errors(verdict, None)
+    errors = _repetition_errors(verdict, None)
     old = dict(before.filter(pl.col(ROW).is_in(list(errors))).iter_rows())
     merged = {row: _merged(text, errors[row]) for row, text in old.items()}
     warnings = before.select(pl.coalesce(with_warnings(merged), pl.col(WARNINGS)))[WARNINGS]
@@ -254,7 +257,7 @@ def _merged(warnings: str | None, errors: list[RowError]) -> str:
     return json.dumps(json.loads(warnings or "[]") + json.loads(warnings_json(errors)), ensure_ascii=False)
 
 
-def rejections(verdict: Verdict, parsed: pa.Table, keys: pa.Table) -> list[RejectedRow]:
+def rejections(verdict: Verdict, parsed: pa.Table, keys: pa.Table) -> RejectedRows:
     """The rows of a batch that ``unique`` rejects, in the form of all rejected rows.
 
     Args:
@@ -262,34 +265,56 @@ def rejections(verdict: Verdict, parsed: pa.Table, keys: pa.Table) -> list[Rejec
         parsed: the parsed batch, for the original cells.
         keys: the batch's keys, for the repeated values.
     """
-    rejected = verdict.rejected_rows
-    if not len(rejected):
-        return []
-    originals = original_cells(parsed, rejected.tolist())
-    errors = _duplicate_errors(verdict, keys)
-    return [RejectedRow(row, cells, tuple(errors[row])) for row, cells in originals.items()]
+    errors = {} if verdict.keep else _repetition_errors(verdict, keys)
+    return RejectedRows(parsed, {row: tuple(errors[row]) for row in sorted(errors)})
 
 
-def _duplicate_errors(verdict: Verdict, keys: pa.Table | None) -> dict[int, list[RowError]]:
+def _repetition_errors(verdict: Verdict, keys: pa.Table | None) -> dict[int, list[RowError]]:
     """Row to its repeated values; without keys, the errors show no value."""
     errors: dict[int, list[RowError]] = {}
-    for found in verdict.duplicates:
+    for found in verdict.repetitions:
+        question = found.question
+        code = EXISTS_IN_TARGET if found.first is None else DUPLICATE_VALUE
         values = _values(keys, found)
-        for row, first, value in zip(found.rows.tolist(), found.first.tolist(), values, strict=True):
-            message = found.message or (
-                f"Row {first} already holds this value, and no two rows may. Change or remove one of the two."
-            )
-            error = RowError(found.field, found.column, DUPLICATE_VALUE, message, shown(value))
+        holders = [0] * len(found.rows) if found.first is None else found.first.tolist()
+        for row, holder, value in zip(found.rows.tolist(), holders, values, strict=True):
+            message = question.message or _message(question, holder)
+            error = RowError(question.fields[0], question.columns[0], code, message, shown(value))
             errors.setdefault(row, []).append(error)
     return errors
 
 
-def _values(keys: pa.Table | None, found: Duplicates) -> list[str | None]:
+def _message(question: Question, holder: int) -> str:
+    several = f"combination of {', '.join(map(repr, question.columns))}" if len(question.fields) > 1 else "value"
+    if holder:
+        return f"Row {holder} already holds this {several}, and no two rows may. Change or remove one of the two."
+    return f"A record with this {several} exists already, and no two may hold it. Change the row or remove it."
+
+
+def _values(keys: pa.Table | None, found: Repetition) -> list[str]:
     if keys is None:
-        return [None] * len(found.rows)
+        return [""] * len(found.rows)
     at = np.searchsorted(keys[ROW].to_numpy(), found.rows)
-    values: list[str | None] = keys[found.field].take(at).to_pylist()
-    return values
+    texts: list[str | None] = keys[found.question.name].take(at).to_pylist()
+    return [shown_key(found.question, text or "") for text in texts]
+
+
+def shown_key(question: Question, key: str) -> str:
+    """The value of a key, or of a joint key, as people know it: ``a, b``."""
+    texts: list[str] = []
+    while len(question.fields) > 1 and key:
+        length, _, rest = key.partition(":")
+        texts.append(rest[: int(length)])
+        key = rest[int(length) :]
+    texts = texts or [key]
+    return ", ".join(_shown(text, kind) for text, kind in zip(texts, question.types, strict=True))
+
+
+def _shown(text: str, kind: FieldType) -> str:
+    if kind is not FieldType.DATE:
+        return text
+    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text))
+    return instant.isoformat().replace("+00:00", "Z").removesuffix("T00:00:00Z")
 
 
 def _union(rows: list[_Rows]) -> _Rows:

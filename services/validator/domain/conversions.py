@@ -1,7 +1,7 @@
 """What every type of field makes of a text."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -30,4 +30,4 @@ class Conversion:
     key: pl.Expr
     numbers: tuple[pl.Expr, ...] = ()
     keeps_text: bool = False
-    comparable: pl.Expr | None = None
+    comparable: pl.Expr = field(kw_only=True)

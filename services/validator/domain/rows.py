@@ -1,7 +1,8 @@
 """Rows that leave the way: what is stored about them, and parser issues in the same form."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from libs.contracts.plan import RowIssue
 
 ROW: Final = "_row"
 MAX_SHOWN_CHARS = 200
+_ROWS_AT_A_TIME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,37 @@ class RejectedRow:
     Attributes:
         row: 1-based number over the data rows.
         cells: the cells as they stand in the file, in its order; ``None`` for a missing cell.
-        errors: every reason, in the order of the template.
+        errors: the reasons, in the order of the template.
     """
 
     row: int
     cells: list[str | None]
     errors: tuple[RowError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRows:
+    """Rejected rows of one batch, ascending.
+
+    Their cells are taken from the batch as they are asked for: as Python objects the cells of a batch
+    need ten times the memory.
+
+    Attributes:
+        parsed: the parsed batch.
+        errors: row number to errors, ascending.
+    """
+
+    parsed: pa.Table
+    errors: Mapping[int, tuple[RowError, ...]]
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+    def __iter__(self) -> Iterator[RejectedRow]:
+        rows = iter(self.errors)
+        while some := list(islice(rows, _ROWS_AT_A_TIME)):
+            for row, cells in original_cells(self.parsed, some).items():
+                yield RejectedRow(row, cells, self.errors[row])
 
 
 def issue_rejections(issues: Iterable[RowIssue], columns: Sequence[str]) -> list[RejectedRow]:

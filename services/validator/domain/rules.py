@@ -1,14 +1,30 @@
-"""The rules of a field as checks; each rule looks at the checked text or at the number."""
+"""The rules of a field as checks; each rule looks at the checked text, at the number, or at another field."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import polars as pl
 
-from libs.contracts.templates import Max, MaxLength, Min, MinLength, OneOf, Regex, Required, TemplateField, Unique
+from libs.contracts.templates import (
+    Compare,
+    FieldType,
+    Max,
+    MaxLength,
+    Min,
+    MinLength,
+    OneOf,
+    Regex,
+    Required,
+    RequiredIf,
+    TemplateField,
+    Unique,
+)
 from libs.rules.patterns import whole_match
 from services.validator.domain.checks import (
     ABOVE_MAXIMUM,
     BELOW_MINIMUM,
+    COMPARISON_FAILED,
     NOT_ALLOWED,
     PATTERN_MISMATCH,
     REQUIRED,
@@ -16,9 +32,38 @@ from services.validator.domain.checks import (
     TOO_SHORT,
     Check,
 )
+from services.validator.domain.conversions import Conversion
 
 _SHOWN_VALUES = 10
 _WIDEST_WHOLE_BOUND = 2**64
+_DECIMAL_DIGITS = 38
+_CONTEXT = Context(prec=_DECIMAL_DIGITS)
+_RELATIONS = {
+    "eq": "equal to",
+    "ne": "different from",
+    "lt": "less than",
+    "le": "at most",
+    "gt": "greater than",
+    "ge": "at least",
+}
+_DATE_RELATIONS = _RELATIONS | {"lt": "before", "le": "on or before", "gt": "after", "ge": "on or after"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A field of a file as its rules see it.
+
+    Attributes:
+        field: the field.
+        column: header of its source column.
+        text: checked text, null where empty.
+        converted: its value.
+    """
+
+    field: TemplateField
+    column: str
+    text: pl.Expr
+    converted: Conversion
 
 
 def required_check(text: pl.Expr, message: str | None = None) -> Check:
@@ -26,50 +71,106 @@ def required_check(text: pl.Expr, message: str | None = None) -> Check:
     return Check(REQUIRED, message or "A value is required. Fill in this cell.", text.is_null())
 
 
-def rule_checks(field: TemplateField, text: pl.Expr, numbers: tuple[pl.Expr, ...]) -> Iterator[Check]:
+def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[Check]:
     """The checks of a field's rules, in the order of the template.
 
-    All but ``required`` let empty values pass: comparisons with null are null. ``unique`` is a
-    question about the whole file, which the barrier answers.
+    All but ``required`` and ``required_if`` let empty values pass: comparisons with null are null.
+    ``unique`` is a question about the whole file, which the barrier answers.
 
     Args:
-        field: the field.
-        text: checked text, null where empty. Lengths count Unicode code points.
-        numbers: the columns that the value of a number field may be in; empty for other types.
+        subject: the field. Lengths count Unicode code points.
+        subjects: all fields by name.
     """
-    for rule in field.rules:
+    text = subject.text
+    for rule in subject.field.rules:
         match rule:
             case Required():
                 yield required_check(text, rule.message)
-            case MinLength():
-                message = rule.message or f"This is too short. Write at least {rule.value} characters."
-                yield Check(TOO_SHORT, message, text.str.len_chars() < rule.value)
-            case MaxLength():
-                message = rule.message or f"This is too long. Shorten it to at most {rule.value} characters."
-                yield Check(TOO_LONG, message, text.str.len_chars() > rule.value)
-            case Min():
-                message = rule.message or f"This is too small. The number must be {_bound(rule.value)} or more."
-                below = [number < _bound(rule.value) for number in numbers]
-                yield Check(BELOW_MINIMUM, message, pl.any_horizontal(below))
-            case Max():
-                message = rule.message or f"This is too large. The number must be {_bound(rule.value)} or less."
-                above = [number > _bound(rule.value) for number in numbers]
-                yield Check(ABOVE_MAXIMUM, message, pl.any_horizontal(above))
+            case RequiredIf():
+                yield _required_if(rule, text, subjects[rule.field])
+            case MinLength() | MaxLength():
+                yield _length_check(rule, text)
+            case Min() | Max():
+                yield _bound_check(rule, subject)
             case Regex():
                 message = rule.message or f"This does not have the expected form: {rule.pattern}"
                 yield Check(PATTERN_MISMATCH, message, ~text.str.contains(whole_match(rule.pattern)))
             case OneOf():
-                yield Check(NOT_ALLOWED, rule.message or _allowed(rule.values), ~text.is_in(rule.values))
+                message = rule.message or f"This value is not allowed. Use one of: {_listed(rule.values)}."
+                yield Check(NOT_ALLOWED, message, ~text.is_in(rule.values))
+            case Compare():
+                yield _comparison(rule, subject, subjects[rule.field])
             case Unique():
                 pass
 
 
-def _bound(value: float) -> int | float:
-    """The bound as an integer where it is one, so that int64 values beyond 2**53 are compared exactly."""
-    return int(value) if value.is_integer() and abs(value) <= _WIDEST_WHOLE_BOUND else value
+def _required_if(rule: RequiredIf, text: pl.Expr, other: Subject) -> Check:
+    if rule.values is None:
+        wanted, condition = other.text.is_not_null(), f"{other.column!r} has a value"
+    else:
+        wanted, condition = other.text.is_in(rule.values), f"{other.column!r} is {_listed(rule.values, ' or ')}"
+    message = rule.message or f"A value is required here where {condition}. Fill in this cell."
+    return Check(REQUIRED, message, text.is_null() & wanted)
 
 
-def _allowed(values: tuple[str, ...]) -> str:
-    shown = ", ".join(values[:_SHOWN_VALUES])
-    more = f" and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else ""
-    return f"This value is not allowed. Use one of: {shown}{more}."
+def _length_check(rule: MinLength | MaxLength, text: pl.Expr) -> Check:
+    if isinstance(rule, MinLength):
+        message = rule.message or f"This is too short. Write at least {rule.value} characters."
+        return Check(TOO_SHORT, message, text.str.len_chars() < rule.value)
+    message = rule.message or f"This is too long. Shorten it to at most {rule.value} characters."
+    return Check(TOO_LONG, message, text.str.len_chars() > rule.value)
+
+
+def _bound_check(rule: Min | Max, subject: Subject) -> Check:
+    limit = int(rule.value) if rule.value.is_integer() and abs(rule.value) <= _WIDEST_WHOLE_BOUND else rule.value
+    literal = _literal(rule, subject.field)
+    if isinstance(rule, Min):
+        message = rule.message or f"This is too small. The number must be {limit} or more."
+        broken = [number < literal for number in subject.converted.numbers]
+        return Check(BELOW_MINIMUM, message, pl.any_horizontal(broken))
+    message = rule.message or f"This is too large. The number must be {limit} or less."
+    broken = [number > literal for number in subject.converted.numbers]
+    return Check(ABOVE_MAXIMUM, message, pl.any_horizontal(broken))
+
+
+def _literal(rule: Min | Max, field: TemplateField) -> pl.Expr:
+    """The bound in the type of the numbers, so that both are compared exactly.
+
+    A bound with more decimals than the field has is moved to the next number that the field can have.
+    """
+    if field.decimals is not None:
+        rounding = ROUND_CEILING if isinstance(rule, Min) else ROUND_FLOOR
+        widest = Decimal((0, (9,) * _DECIMAL_DIGITS, -field.decimals))
+        bound = min(max(Decimal(repr(rule.value)), widest.copy_negate()), widest)
+        exact = bound.quantize(Decimal((0, (1,), -field.decimals)), rounding, _CONTEXT)
+        return pl.lit(exact, pl.Decimal(_DECIMAL_DIGITS, field.decimals))
+    # As an integer where it is one: int64 values beyond 2**53 are no doubles.
+    whole = rule.value.is_integer() and abs(rule.value) <= _WIDEST_WHOLE_BOUND
+    return pl.lit(int(rule.value) if whole else rule.value)
+
+
+def _comparison(rule: Compare, subject: Subject, other: Subject) -> Check:
+    one, two = subject.converted.comparable, other.converted.comparable
+    match rule.operator:
+        case "eq":
+            holds = one == two
+        case "ne":
+            holds = one != two
+        case "lt":
+            holds = one < two
+        case "le":
+            holds = one <= two
+        case "gt":
+            holds = one > two
+        case "ge":
+            holds = one >= two
+    relations = _DATE_RELATIONS if subject.field.type is FieldType.DATE else _RELATIONS
+    message = rule.message or (
+        f"This must be {relations[rule.operator]} the value of {other.column!r}. Correct one of the two cells."
+    )
+    return Check(COMPARISON_FAILED, message, ~holds)
+
+
+def _listed(values: tuple[str, ...], separator: str = ", ") -> str:
+    shown = separator.join(values[:_SHOWN_VALUES])
+    return f"{shown} and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else shown

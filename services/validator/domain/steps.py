@@ -39,9 +39,12 @@ class Steps:
 
 
 def evaluate(frame: pl.DataFrame, stages: Iterable[Iterable[pl.Expr]], outputs: Iterable[pl.Expr]) -> pl.DataFrame:
-    """Run all stages over a frame and return the outputs, in one collect."""
-    lazy = frame.lazy()
-    for stage in stages:
-        lazy = lazy.with_columns(stage)
+    """Run all stages over a frame and return the outputs.
+
+    Stage by stage: in one plan, a template of hundreds of fields takes hundreds of megabytes.
+    """
     # Every step is read and none twice: there is nothing to optimise, and looking for it takes time.
-    return lazy.select(outputs).collect(optimizations=pl.QueryOptFlags.none())
+    none = pl.QueryOptFlags.none()
+    for stage in stages:
+        frame = frame.lazy().with_columns(stage).collect(optimizations=none)
+    return frame.lazy().select(outputs).collect(optimizations=none)

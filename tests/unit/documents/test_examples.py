@@ -41,7 +41,7 @@ def _rejected(file: Path) -> tuple[int, dict[int, list[str]]]:
     )
     reader = CsvReader(plan, limits)
     batches = [*reader.feed(content), *reader.close()]
-    compiled = compile_template(template, plan.mapping, plan.columns)
+    compiled = compile_template(template, plan)
     codes: dict[int, list[str]] = {}
     for batch in batches:
         codes |= {row.row: [error.code for error in row.errors] for row in check_batch(compiled, batch.table).rejected}

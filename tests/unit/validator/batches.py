@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template, TemplateField
 from services.validator.domain.engine import CheckedBatch, CompiledTemplate, check_batch, compile_template
+from services.validator.domain.rows import RejectedRow, RowError
 
 
 def parsed_batch(*columns: Sequence[str | None], first_row: int = 1) -> pa.Table:
@@ -22,7 +24,7 @@ def template(*fields: TemplateField, **more: object) -> Template:
 def compiled(*fields: TemplateField, **more: object) -> CompiledTemplate:
     """A template whose fields are the file's columns, in order."""
     mapping: dict[str, int | None] = {field.name: at for at, field in enumerate(fields)}
-    return compile_template(template(*fields, **more), mapping)
+    return compile_template(template(*fields, **more), ParsePlan(mapping=mapping))
 
 
 def check(field: TemplateField, *cells: str | None, **more: object) -> CheckedBatch:
@@ -34,7 +36,17 @@ def outcome(field: TemplateField, cell: str | None) -> object:
     """The value of a cell, or the list of its error codes."""
     batch = check(field, cell)
     if batch.rejected:
-        return [error.code for error in batch.rejected[0].errors]
+        return [error.code for error in errors(batch)]
     row = batch.valid.to_pylist()[0]
-    whole = row.get(f"_int_{field.name}")
-    return row[field.name] if whole is None else whole
+    values = [row[name] for name in (field.name, f"_int_{field.name}", f"_dec_{field.name}") if name in row]
+    return next((value for value in values if value is not None), None)
+
+
+def rejected(batch: CheckedBatch) -> list[RejectedRow]:
+    """The rejected rows, all at once."""
+    return list(batch.rejected)
+
+
+def errors(batch: CheckedBatch) -> list[RowError]:
+    """The errors of all rejected rows."""
+    return [error for row in batch.rejected for error in row.errors]

@@ -152,7 +152,7 @@ def test_keep_warns_about_duplicates_and_goes_on() -> None:
     assert told(verdicts) == {1: ([], [])}
     keys = file.checked[1].keys
     assert keys is not None
-    assert rejections(verdicts[1], file.parsed[1], keys) == []
+    assert len(rejections(verdicts[1], file.parsed[1], keys)) == 0
     after = apply_verdict(file.checked[1].valid, verdicts[1])
     assert after.schema == file.checked[1].valid.schema
     warnings = [json.loads(each) for each in after["_warnings"].to_pylist()]
@@ -200,7 +200,7 @@ def test_values_that_repeat_without_end_do_not_pile_up() -> None:
     file = one_column(*[["x"] * 10] * 50, a=UNIQUE)
     verdicts = file.verdicts(rows_per_pass=20)
     assert sum(len(each.rejected_rows) for each in verdicts.values()) == 499
-    assert {int(first) for each in verdicts.values() for first in each.duplicates[0].first} == {1}
+    assert {int(first) for each in verdicts.values() for first in each.repetitions[0].first} == {1}
     last = one_column(*[["x"] * 10] * 50, mode=ImportMode.UPSERT, upsert_key="a")
     assert last.written(last.verdicts(rows_per_pass=20)) == [500]
 
@@ -237,5 +237,5 @@ def test_the_answer_is_that_of_a_plain_loop_in_any_number_of_passes(
 
     verdicts = file.verdicts(rows_per_pass)
     assert file.written(verdicts) == written
-    assert {int(r) for each in verdicts.values() for found in each.duplicates for r in found.rows} == duplicates
+    assert {int(r) for each in verdicts.values() for found in each.repetitions for r in found.rows} == duplicates
     assert told(file.verdicts()) == told(verdicts)

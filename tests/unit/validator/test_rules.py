@@ -18,7 +18,7 @@ from libs.contracts.templates import (
     Unique,
     Upper,
 )
-from tests.unit.validator.batches import check, outcome
+from tests.unit.validator.batches import check, errors, outcome
 
 RULES: list[Rule] = [
     Required(),
@@ -177,7 +177,7 @@ def test_enum_is_exact(cell: str | None, allowed: bool) -> None:
 
 def test_the_message_about_a_long_enum_names_the_first_values() -> None:
     rule = OneOf(values=tuple(str(at) for at in range(100, 150)))
-    message = check(TemplateField(name="f", rules=(rule,)), "x").rejected[0].errors[0].message
+    message = errors(check(TemplateField(name="f", rules=(rule,)), "x"))[0].message
     assert "100, 101" in message
     assert "and 40 more" in message
     assert "149" not in message

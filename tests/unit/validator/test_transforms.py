@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import (
     Capitalize,
     Default,
@@ -113,7 +114,7 @@ def test_default_fills_empty_values_only(field_type: FieldType, cell: str | None
 
 def test_default_serves_a_field_without_a_column() -> None:
     absent = TemplateField(name="absent", transforms=(Default(value="ab"), UPPER))
-    both = compile_template(template(TemplateField(name="f"), absent), {"f": 0, "absent": None})
+    both = compile_template(template(TemplateField(name="f"), absent), ParsePlan(mapping={"f": 0, "absent": None}))
     assert check_batch(both, parsed_batch(["x", "y"])).valid["absent"].to_pylist() == ["AB", "AB"]
 
 

@@ -1,0 +1,71 @@
+"""The first rows of a file as JSON, for people to look at before anything is written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from services.validator.domain.engine import MORE, extra_column, raw_column
+
+MAX_TEXT_CHARS = 1_000
+MAX_PREVIEW_CHARS = 1_000_000
+EXTRA = "extra"
+_FULL_WIDTH = str.maketrans({".": "\uff0e", "$": "\uff04"})
+
+
+def preview(valid: pa.Table, limit: int, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The first rows of a checked batch as JSON values: field name to value.
+
+    Dates are ISO 8601 with ``Z``, empty values ``None``. An exact decimal is a number where a JSON reader that
+    knows doubles only gets it exactly, else its text. A value that could not be converted shows its original
+    text. Texts are cut to 1,000 characters, and no row follows after a million characters.
+
+    ``extra`` holds what no field reads, by header. The rows are stored, so ``.`` and ``$`` in a header stand in
+    their full-width forms and control characters are left out.
+
+    Args:
+        valid: a checked batch.
+        limit: most rows.
+        columns: headers of the file (``ParsePlan.columns``).
+    """
+    rows: list[dict[str, Any]] = []
+    chars = 0
+    for at in range(min(limit, valid.num_rows)):
+        if chars > MAX_PREVIEW_CHARS:
+            break
+        rows.append(_preview_row(valid.slice(at, 1).to_pylist()[0], columns))
+        chars += len(json.dumps(rows[-1]))
+    return rows
+
+
+def _preview_row(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name in row:
+        if not name.startswith("_"):
+            alternatives = (name, f"_int_{name}", f"_dec_{name}", raw_column(name))
+            shown[name] = _json_value(next((row[each] for each in alternatives if row.get(each) is not None), None))
+    extra = {header: row[extra_column(at)] for at, header in enumerate(columns) if extra_column(at) in row}
+    extra |= json.loads(row.get(MORE) or "{}")
+    if extra:
+        shown[EXTRA] = {_safe(header): _json_value(text) for header, text in extra.items() if text is not None}
+    return shown
+
+
+def _safe(header: str) -> str:
+    return "".join(letter for letter in header.translate(_FULL_WIDTH) if letter.isprintable())
+
+
+def _json_value(value: object) -> object:
+    match value:
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case Decimal():
+            double = float(value)
+            return double if Decimal(repr(double)) == value else str(value)
+        case str():
+            return value if len(value) <= MAX_TEXT_CHARS else f"{value[:MAX_TEXT_CHARS]}…"
+        case _:
+            return value
