@@ -353,9 +353,10 @@ def _serial(text: pl.Expr, _: Let, *, typed_cells: bool, date_1904: bool) -> pl.
     serial = pl.when(text.str.contains(_SERIAL)).then(text).cast(pl.Float64)
     first, last = (1, _LAST_SERIAL) if typed_cells else (_FIRST_SURE_SERIAL, _LAST_SURE_SERIAL)
     valid = (serial >= first) & (serial < last + 1)
-    epoch = pl.lit(_EPOCH_1904)
+    epoch = pl.lit(_EPOCH_1904, pl.Int64)
     if not date_1904:
         valid &= ~serial.is_between(_LEAP_BUG, _LEAP_BUG + 1, closed="left")
-        epoch = pl.when(serial < _LEAP_BUG).then(_EPOCH_BEFORE_BUG).otherwise(_EPOCH_1900)
+        before, after = pl.lit(_EPOCH_BEFORE_BUG, pl.Int64), pl.lit(_EPOCH_1900, pl.Int64)
+        epoch = pl.when(serial < _LEAP_BUG).then(before).otherwise(after)
     seconds = (serial * _DAY_SECONDS).round().cast(pl.Int64)
     return pl.when(valid).then((epoch * _DAY_SECONDS + seconds) * 1000)

@@ -36,7 +36,7 @@ _STYLE_WORDS = {
 # Up to 15 significant digits survive the way into a double and back (IEEE 754, DBL_DIG).
 _SURELY_EXACT_CHARS = 15
 _MOST_DIGITS_OF_A_DOUBLE = 767
-_SMALLEST_NORMAL = 2.2250738585072014e-308
+_SMALLEST_NORMAL, _LARGEST = 2.2250738585072014e-308, 1.7976931348623157e308
 _FRACTION_OR_EXPONENT = re.compile("[.eE]")
 
 _MOST_DIGITS = 34
@@ -135,14 +135,14 @@ def _number(name: str, rest: pl.Expr, whole: pl.Expr, plain: pl.Expr, let: Let, 
 
     A double holds them if it prints as the same number, in its shortest form or with as many significant
     digits: so what other programs print of a double (``48.053808600000004``) stays a double, and 20 digits of pi
-    do not. That is certain up to 15 digits, so only longer texts are compared, and numbers so small that a
-    double has fewer digits left.
+    do not. That is certain up to 15 digits, so only longer texts are compared, and numbers that are too great
+    for a double or so small that it has fewer digits left.
     """
     whole = let(pl.coalesce(whole, plain.cast(pl.Int64, strict=False)))
     fractional = let(pl.when(whole.is_null()).then(plain))
     double = let(fractional.cast(pl.Float64, strict=False))
-    doubtful = (fractional.str.len_bytes() > _SURELY_EXACT_CHARS) | (double.abs() < _SMALLEST_NORMAL)
-    beyond = let(pl.when(doubtful).then(fractional).map_batches(_beyond_doubles, return_dtype=pl.String))
+    sure = (fractional.str.len_bytes() <= _SURELY_EXACT_CHARS) & double.abs().is_between(_SMALLEST_NORMAL, _LARGEST)
+    beyond = let(pl.when(~sure).then(fractional).map_batches(_beyond_doubles, return_dtype=pl.String))
     decimal = let(pl.when(beyond != "").then(beyond))
     double = let(pl.when(beyond.is_null()).then(double))
     out_of_range = (

@@ -136,7 +136,25 @@ def test_questions_about_the_whole_file(changes: dict[str, Any], asks: bool) -> 
 
 
 @pytest.mark.parametrize(
-    "date_format", ["YYYY-MM-DD", "DD.MM.YYYY", "MM/DD/YYYY HH:mm", "YYYYMMDD", "YYYY-MM-DDTHH:mm:ss"]
+    "date_format",
+    [
+        "YYYY-MM-DD",
+        "DD.MM.YYYY",
+        "MM/DD/YYYY HH:mm",
+        "YYYYMMDD",
+        "YYYYMMDDHHmmss",
+        "YYYY-MM-DDTHH:mm:ss",
+        "YYYY-MM-DDTHH:mm:ss.SSSZ",
+        "D.M.YY",
+        "DMMMYYYY",
+        "D MMMM YYYY",
+        "MMM D, YYYY",
+        "dddd, MMMM D, YYYY h:mm A",
+        "ddd DD/MM/YYYY hh:mma",
+        "D. MMMM YYYY [at] H[h]mm",
+        "YYYY-MM-DD ss",
+        "[]YYYY[$^.*]MM DD",
+    ],
 )
 def test_date_formats_that_work(date_format: str) -> None:
     assert date_format_problem(date_format) is None
@@ -149,12 +167,37 @@ def test_date_formats_that_work(date_format: str) -> None:
         ("YYYY-MM", "must hold YYYY, MM and DD"),
         ("HH:mm", "must hold YYYY, MM and DD"),
         ("", "must hold YYYY, MM and DD"),
-        ("YYYY-MM-DD DD", "holds a token twice"),
-        ("DD-MMM-YYYY", "are understood"),
+        ("[YYYY]-MM-DD", "must hold YYYY, MM and DD"),
+        ("YYYY-MM-DD DD", "holds a token for the day twice"),
+        ("YYYY-MM-DD D", "holds a token for the day twice"),
+        ("YYYY-MM-MMM-DD", "holds a token for the month twice"),
+        ("YYYY-YY-MM-DD", "holds a token for the year twice"),
+        ("YYYY-MM-DDD", "holds a token for the day twice"),
+        ("YYYY-MM-DD HH hh A", "holds a token for the hour twice"),
+        ("YYYY-MM-DD hh A a", "holds a token for the half twice"),
+        ("YYYY-MM-DD ddd dddd", "holds a token for the weekday twice"),
+        ("YYYY-MM-DD hh:mm", "must hold hh (or h) and A (or a) together"),
+        ("YYYY-MM-DD HH:mm A", "must hold hh (or h) and A (or a) together"),
+        ("DMYYYY", "holds D directly before digits"),
+        ("D[1]MM-YYYY", "holds D directly before digits"),
+        ("D[]MM-YYYY", "holds D directly before digits"),
+        ("YYYY-MM-DD Hmm", "holds H directly before digits"),
+        ("YYYYY-MM-DD", "are understood"),
         ("yyyy-mm-dd", "are understood"),
         ("%Y-%m-%d", "are understood"),
         ("YYYY-MM-DD\n", "are understood"),
+        ("YYYY-MM-DD_", "are understood"),
+        ("YYYY-MM-DD [x", "are understood"),
+        ("YYYY-MM-DD at", "'t'"),
+        ("Do MMMM YYYY", "'o'"),
     ],
 )
 def test_date_formats_that_do_not(date_format: str, problem: str) -> None:
     assert problem in (date_format_problem(date_format) or "")
+
+
+def test_every_problem_of_a_date_format_is_told() -> None:
+    told = date_format_problem("hh:MM Q") or ""
+    assert told.count("; it ") == 2
+    for problem in ("'Q'", "must hold YYYY", "must hold hh (or h) and A"):
+        assert problem in told
