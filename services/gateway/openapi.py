@@ -107,7 +107,8 @@ def _form(*, with_template: bool) -> dict[str, Any]:
                 "contentMediaType": "application/json",
                 "maxLength": MAX_MAPPING_BYTES,
                 "description": "A JSON object: header → name of the field that the column fills, or null for a column "
-                "that is not wanted. It decides alone: a field that it does not name has no column.",
+                "that is not wanted. Where it names a field it decides alone: a field that it does not name has no "
+                "column. With nulls only, the rest is found by name.",
                 "examples": ['{"E-mail address": "email", "Remarks": null}'],
             },
             "file": {"type": "string", "contentMediaType": "application/octet-stream"},

@@ -69,7 +69,7 @@ def match_columns(
 ) -> Matching:
     """Find the column of every field.
 
-    What the upload gives decides alone. Otherwise a field that names its ``column`` reads that one, compared
+    What the upload gives decides alone, unless it only says which columns to leave out. Otherwise a field that names its ``column`` reads that one, compared
     exactly and then without regard to case and to runs of space, ``_`` and ``-``. Any other field takes the
     column that is called like its name or its label, then like one of its aliases, then the most similar
     one from a threshold on; no two such fields take the same column. In a file without a header a field
@@ -86,12 +86,16 @@ def match_columns(
     """
     reading = [field for field in template.fields if field.reads_column]
     empty: dict[str, int | None] = {field.name: None for field in template.fields}
-    if given is not None:
-        return _given(layout, given, empty)
+    told = _given(layout, given or (), empty)
+    if told.matches:
+        return told
     if not layout.named:
         mapping = empty | _by_position(reading, template, layout.columns)
-        return Matching(mapping, {name: _GIVEN for name, index in mapping.items() if index is not None})
-    names = [name if index != layout.overflow else "" for index, name in enumerate(layout.columns)]
+        mapping = {name: None if index in told.ignored else index for name, index in mapping.items()}
+        matches = {name: _GIVEN for name, index in mapping.items() if index is not None}
+        return Matching(mapping, matches, told.ignored)
+    closed = {*told.ignored, layout.overflow}
+    names = [name if index not in closed else "" for index, name in enumerate(layout.columns)]
     columns = Columns(names)
     found: dict[str, tuple[int, ColumnMatch]] = {}
     for field in reading:
@@ -104,10 +108,12 @@ def match_columns(
     return Matching(
         empty | {name: index for name, (index, _) in found.items()},
         {name: match for name, (_, match) in found.items()},
+        told.ignored,
     )
 
 
-def _given(layout: Layout, given: Sequence[tuple[str, str | None]], mapping: dict[str, int | None]) -> Matching:
+def _given(layout: Layout, given: Sequence[tuple[str, str | None]], fields: dict[str, int | None]) -> Matching:
+    mapping = dict(fields)
     columns = Columns(layout.columns)
     matches: dict[str, ColumnMatch] = {}
     ignored: set[int] = set()

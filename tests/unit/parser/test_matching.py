@@ -97,6 +97,15 @@ def test_the_uploads_mapping_decides_alone() -> None:
     assert found.ignored == {1}
 
 
+def test_a_mapping_that_only_leaves_columns_out_leaves_the_rest_to_the_names() -> None:
+    found = matched(template_of("email", "name"), "email", "name", "Name", given=[("name", None)])
+    assert found.mapping == {"email": 0, "name": 2}
+    assert found.ignored == {1}
+    layout = Layout(("column_1", "column_2"), named=False)
+    found = match_columns(template_of("email", "name"), layout, [("column_1", None)])
+    assert found.mapping == {"email": None, "name": 1}
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
