@@ -6,9 +6,9 @@ from services.parser.domain.encoding import open_decoder
 from services.parser.domain.file_format import FileFacts, Layout
 from services.parser.domain.headers import column_names
 from services.parser.domain.json_reader import JsonReader
-from services.parser.domain.json_records import Records, Unread, splitter
+from services.parser.domain.json_records import Unread, splitter
 from services.parser.domain.json_shape import detect_shape
-from services.parser.domain.json_values import BadRecordError, flatten, has_surrogates
+from services.parser.domain.json_values import BadRecordError, Value, flatten, has_surrogates
 from services.parser.domain.limits import MIB, ReaderLimits
 from services.parser.domain.matching import Columns, expected_headers, match_columns
 from services.parser.domain.sampling import TextSample
@@ -113,18 +113,15 @@ class _Keys:
     def names(self) -> list[str]:
         return list(self._seen)
 
-    def take(self, found: Records | Unread) -> None:
-        """See ``json_records.Sink``."""
-        if isinstance(found, Unread):
-            return
-        for record in found.values:
-            try:
-                keys = flatten(record) if isinstance(record, tuple) else ()
-            except BadRecordError:
-                continue  # an issue of the reader
-            for key in keys:
-                if key not in self._seen:
-                    self._add(key)
+    def take(self, found: Value | Unread, *_: int) -> None:
+        """Take a record, see ``json_records.Sink``."""
+        try:
+            keys = flatten(found) if isinstance(found, tuple) else ()
+        except BadRecordError:
+            return  # an issue of the reader
+        for key in keys:
+            if key not in self._seen:
+                self._add(key)
 
     def _add(self, key: str) -> None:
         if len(key) > self._limits.max_header_chars or has_surrogates(key):

@@ -13,15 +13,15 @@ from libs.contracts.plan import ParsePlan
 from services.parser.domain.batches import ParsedBatch
 from services.parser.domain.collector import RowCollector
 from services.parser.domain.encoding import open_decoder
-from services.parser.domain.json_records import LINES, Records, Unread, splitter
-from services.parser.domain.json_values import BadRecordError, Number, Value, compact, flatten
+from services.parser.domain.json_records import LINES, MARKED, Unread, splitter
+from services.parser.domain.json_values import BadRecordError, Number, Value, compact, flatten, kind_of
 from services.parser.domain.limits import ReaderLimits
 
+_ROWS_AT_ONCE = 1_024
 _CELLS_AT_ONCE = 256 * 1024
 _PLAIN = frozenset({str, Number, type(None)})
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _NO_MARKS = re.compile("[\ud800-\udbff\udd00-\udfff]")
-_KINDS = {Number: "a number", str: "a text", bool: "a boolean", list: "an array", type(None): "null"}
 
 
 class JsonReader:
@@ -47,7 +47,7 @@ class JsonReader:
             keys[index] = key
         self._keys = tuple(keys[: plan.overflow])
         self._has_overflow = plan.overflow is not None
-        self._rows_at_once = max(1, _CELLS_AT_ONCE // max(1, len(keys)))
+        self._rows_at_once = max(1, min(_ROWS_AT_ONCE, _CELLS_AT_ONCE // max(1, len(keys))))
         self._rows: list[Sequence[str | None]] = []
         self._starts: list[int] = []
         self._suspect = False
@@ -62,6 +62,7 @@ class JsonReader:
         self._bom_left -= dropped
         for start in range(dropped, len(data), self._limits.block_bytes):
             self._splitter.feed(self._decoder.decode(data[start : start + self._limits.block_bytes]))
+        self._flush()
         return self._collector.take()
 
     def close(self) -> list[ParsedBatch]:
@@ -72,31 +73,27 @@ class JsonReader:
         """
         self._splitter.feed(self._decoder.decode(b"", final=True))
         self._splitter.close()
+        self._flush()
         return self._collector.close()
 
-    def _take(self, found: Records | Unread) -> None:
-        if isinstance(found, Unread):
-            self._reject(found.start, found.code, found.problem, found.raw)
+    def _take(self, found: Value | Unread, start: int, doubt: int) -> None:
+        """Take a record, see ``json_records.Sink``."""
+        try:
+            row = self._row(found)
+        except BadRecordError as bad:
+            self._flush()
+            raw = found.raw if isinstance(found, Unread) else _excerpt(found)
+            self._collector.add_issue(bad.code, f"{self._place} {start}: {bad.problem}", [raw])
             return
-        self._suspect = found.suspect
-        for start, record in zip(found.starts, found.values, strict=True):
-            try:
-                row = self._row(record)
-            except BadRecordError as bad:
-                self._reject(start, bad.code, bad.problem, _excerpt(record))
-                continue
-            if found.suspect and (column := _lone_surrogate(row, marked=found.marked)) is not None:
+        if doubt:
+            self._suspect = True
+            if (column := _lone_surrogate(row, marked=doubt == MARKED)) is not None:
                 self._reject_surrogate(start, row, column)
-                continue
-            self._rows.append(row)
-            self._starts.append(start)
-            if len(self._rows) == self._rows_at_once:
-                self._flush()
-        self._flush()
-
-    def _reject(self, start: int, code: str, problem: str, raw: str) -> None:
-        self._flush()
-        self._collector.add_issue(code, f"{self._place} {start}: {problem}", [raw])
+                return
+        self._rows.append(row)
+        self._starts.append(start)
+        if len(self._rows) == self._rows_at_once:
+            self._flush()
 
     def _reject_surrogate(self, start: int, row: Sequence[str | None], column: int) -> None:
         self._flush()
@@ -108,10 +105,12 @@ class JsonReader:
             column,
         )
 
-    def _row(self, record: Value) -> Sequence[str | None]:
+    def _row(self, record: Value | Unread) -> Sequence[str | None]:
+        if isinstance(record, Unread):
+            raise BadRecordError(record.code, record.problem)
         if not isinstance(record, tuple):
             raise BadRecordError(
-                "NOT_AN_OBJECT", f"{_KINDS[type(record)]} stands where an object with keys and values should"
+                "NOT_AN_OBJECT", f"{kind_of(record)} stands where an object with keys and values should"
             )
         width = self._collector.width
         if record:
@@ -137,7 +136,7 @@ class JsonReader:
 
     def _flush(self) -> None:
         self._collector.add_records(self._starts, self._rows, suspect=self._suspect)
-        self._rows, self._starts = [], []
+        self._rows, self._starts, self._suspect = [], [], False
 
 
 def _lone_surrogate(row: Sequence[str | None], *, marked: bool) -> int | None:

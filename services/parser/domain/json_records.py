@@ -6,7 +6,7 @@ known what is wrong with it.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,24 +32,6 @@ WRAPPERS = ("data", "items", "rows", "records", "results")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 _ESCAPES = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-_RECORDS_AT_ONCE = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Decoded records.
-
-    Attributes:
-        values: they need not be objects.
-        starts: number of each record, or of its line.
-        suspect: whether a text may hold a NUL or a surrogate, or be too large.
-        marked: whether surrogates may be marks of undecodable bytes (``encoding.MARKS``).
-    """
-
-    values: Sequence[Value]
-    starts: Sequence[int]
-    suspect: bool
-    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +39,23 @@ class Unread:
     """A record that cannot be decoded.
 
     Attributes:
-        start: its number, or that of its line.
         code: of the issue.
         problem: what is wrong.
         raw: its text, or the start of it.
     """
 
-    start: int
     code: str
     problem: str
     raw: str
 
 
-Sink = Callable[[Records | Unread], None]
-"""Takes the records in their order."""
+SOUND, SUSPECT, MARKED = range(3)
+"""How far the texts of a record can be trusted: entirely; one may hold a NUL or a surrogate, or be too large;
+and surrogates may be marks of undecodable bytes (``encoding.MARKS``)."""
+
+Sink = Callable[[Value | Unread, int, int], None]
+"""Takes the records in their order: the value, which need not be an object; the number of the record, or
+that of its line; and ``SOUND``, ``SUSPECT`` or ``MARKED``."""
 
 
 class Place(NamedTuple):
@@ -144,10 +129,6 @@ class _Splitter:
         self._small_chars = min(limits.max_record_bytes, limits.max_cell_bytes) // 4
         self._held = _Held(limits)
 
-    def _take(self, records: list[Value], starts: list[int], *, suspect: bool) -> None:
-        if records:
-            self._sink(Records(records, starts, suspect))
-
     def _take_one(self, held: _Held, start: int) -> None:
         """Take a record that was taken out of the text.
 
@@ -160,17 +141,17 @@ class _Splitter:
                 f"the record has {held.size:,} bytes and at most {self._limits.max_record_bytes:,} can be read; "
                 "shorten it, or look for a missing quote or bracket"
             )
-            self._sink(Unread(start, "ROW_TOO_LARGE", problem, text))
+            self._sink(Unread("ROW_TOO_LARGE", problem, text), start, SOUND)
             return
         try:
             value, end = decode_at(text)
         except RecursionError:
             deep = too_deep()
-            self._sink(Unread(start, deep.code, deep.problem, text))
+            self._sink(Unread(deep.code, deep.problem, text), start, SOUND)
             return
         if end != len(text):
             raise ValueError(f"unexpected {text[end]!r} after the value")
-        self._sink(Records([value], [start], suspect=True, marked=has_surrogates(text)))
+        self._sink(value, start, MARKED if has_surrogates(text) else SUSPECT)
 
 
 class Lines(_Splitter):
@@ -188,26 +169,17 @@ class Lines(_Splitter):
             return
         self._end_line()
         rest = others.pop()
-        suspect, marked = _find_suspects(text)
-        records: list[Value] = []
-        starts: list[int] = []
+        doubt = _doubt(text)
         for line in others:
             stripped = line.strip(" \t\r")
-            if stripped:
-                value = None if marked or len(line) > self._small_chars else decode_object(stripped)
-                if value is None:
-                    self._take(records, starts, suspect=suspect)
-                    records, starts = [], []
-                    self._held.add(line)
-                    self._end_line()
+            if stripped and doubt != MARKED and len(line) <= self._small_chars:
+                value = decode_object(stripped)
+                if value is not None:
+                    self._sink(value, self._line, doubt)
+                    self._line += 1
                     continue
-                records.append(value)
-                starts.append(self._line)
-                if len(records) == _RECORDS_AT_ONCE:
-                    self._take(records, starts, suspect=suspect)
-                    records, starts = [], []
-            self._line += 1
-        self._take(records, starts, suspect=suspect)
+            self._held.add(line)
+            self._end_line()
         self._held.add(rest)
 
     def close(self) -> None:
@@ -225,7 +197,7 @@ class Lines(_Splitter):
             except ValueError as error:
                 what, at = explain(error)
                 problem = f"column {at + 1:,}: {what}; the line is not one JSON object, correct it"
-                self._sink(Unread(self._line, "MALFORMED_RECORD", problem, stripped.text))
+                self._sink(Unread("MALFORMED_RECORD", problem, stripped.text), self._line, SOUND)
         self._line += 1
 
 
@@ -242,8 +214,7 @@ class Elements(_Splitter):
         self._start = Place()
         self._record = 1
         self._extent: Extent | None = None
-        self._suspect = False
-        self._marked = False
+        self._doubt = SOUND
         self._step: Callable[[str, int], int] = self._first if self._in_array else self._values
 
     def feed(self, text: str) -> None:
@@ -254,7 +225,7 @@ class Elements(_Splitter):
         """
         at = min(self._skip_left, len(text))
         self._skip_left -= at
-        self._suspect, self._marked = _find_suspects(text)
+        self._doubt = _doubt(text)
         if self._extent is not None:
             at = self._go_on(self._extent, text, at)
         while (at := blank_end(text, at)) < len(text):
@@ -288,30 +259,24 @@ class Elements(_Splitter):
 
     def _values(self, text: str, at: int) -> int:
         """Decode records from ``text[at]`` on as long as they are small, sound objects."""
-        records: list[Value] = []
-        separated = True
-        try:
-            while not self._marked and len(records) < _RECORDS_AT_ONCE:
+        if self._doubt == MARKED:
+            return self._value(text, at)
+        sink, separator, doubt = self._sink, self._separator, self._doubt
+        while at < len(text):
+            try:
                 value, end = decode_at(text, at)
-                if not isinstance(value, tuple) or end - at > self._small_chars:
-                    break
-                records.append(value)
-                found = self._separator(text, end)
-                at = end if found is None else found.end()
-                if found is None:
-                    separated = False
-                    break
-        except (ValueError, RecursionError):
-            pass
-        if records:
-            self._take(records, list(range(self._record, self._record + len(records))), suspect=self._suspect)
-            self._record += len(records)
-        if not separated:
-            self._step = self._comma
-            return at
-        if len(records) == _RECORDS_AT_ONCE or at == len(text):
-            return at
-        return self._value(text, at)
+            except (ValueError, RecursionError):
+                return self._value(text, at)
+            if not isinstance(value, tuple) or end - at > self._small_chars:
+                return self._value(text, at)
+            sink(value, self._record, doubt)
+            self._record += 1
+            found = separator(text, end)
+            if found is None:
+                self._step = self._comma
+                return end
+            at = found.end()
+        return at
 
     def _value(self, text: str, at: int) -> int:
         """Take out the record at ``text[at]``, whatever it is."""
@@ -380,6 +345,7 @@ def _utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _find_suspects(text: str) -> tuple[bool, bool]:
-    """Whether texts decoded from here may hold a NUL or a surrogate, and whether bytes were undecodable."""
-    return _ESCAPES.search(text) is not None, has_surrogates(text)
+def _doubt(text: str) -> int:
+    if has_surrogates(text):
+        return MARKED
+    return SOUND if _ESCAPES.search(text) is None else SUSPECT

@@ -11,7 +11,7 @@ from services.parser.domain.json_records import (
     Place,
     malformed,
 )
-from services.parser.domain.json_values import Extent, blank_end, decode_at, decode_object, explain
+from services.parser.domain.json_values import Extent, blank_end, decode_at, decode_object, explain, kind_of
 
 _JUDGED_LINES = 100
 
@@ -109,6 +109,6 @@ def _no_records(text: str, at: int, *, whole_file: bool) -> FileRefusedError:
         return malformed("the file goes on after its end", Place(), text, rest)
     return FileRefusedError(
         "NO_RECORDS",
-        f"the file holds one single value ({type(value).__name__}), not records; it should be an array of objects, an "
+        f"the file holds {kind_of(value)}, not records; it should be an array of objects, an "
         f"object with one of the keys {wrappers}, or one object per line",
     )

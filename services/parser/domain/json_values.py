@@ -85,6 +85,21 @@ def explain(error: ValueError) -> tuple[str, int]:
     return str(error), 0
 
 
+def kind_of(value: Value) -> str:
+    """What a value is, in words."""
+    return _KINDS[type(value)]
+
+
+_KINDS: dict[type, str] = {
+    Number: "a number",
+    str: "a text",
+    bool: "a boolean",
+    list: "an array",
+    tuple: "an object",
+    type(None): "null",
+}
+
+
 def too_deep() -> BadRecordError:
     """The issue of a record that is nested too deep."""
     return BadRecordError(
