@@ -7,12 +7,14 @@ from importlib.metadata import entry_points
 from libs.contracts.errors import FileRefusedError
 from services.parser.domain.csv_format import CsvFormat
 from services.parser.domain.file_format import FileFormat
+from services.parser.excel.excel_format import ExcelFormat
 
 ENTRY_POINTS = "rowdock.formats"
 """Group under which other packages offer formats, see ``domain.file_format``."""
 
 _BUILT_IN: dict[str, Callable[[], FileFormat]] = {
     "csv": CsvFormat,
+    "excel": ExcelFormat,
 }
 
 

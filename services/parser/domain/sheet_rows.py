@@ -17,7 +17,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import IntEnum
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from services.parser.domain.sheet_marks import Marks
 
@@ -25,15 +25,17 @@ Cell = int | float | str | bool | time | date | datetime | timedelta
 
 _CELLS_OF_A_BLOCK = 40_000
 _MOST_ROWS_OF_A_BLOCK = 4_096
-_CUT_CHARS = 1_000
-"""What is kept of the cells of a row that is too large."""
+_CUT_CHARS, _CUT_CELLS = 1_000, 200
+"""What is kept of a row that is too large."""
 _PLAIN_NUMBERS = (1e-15, 1e21)
+_EXACT = 2.0**53
+"""Below it, the digits of a whole number are the shortest text that means it."""
 
 
 def _number(value: float) -> str:
-    text = repr(value + 0.0)  # no minus before zero
-    if text.endswith(".0"):
-        return text[:-2]
+    if value.is_integer() and -_EXACT < value < _EXACT:
+        return str(int(value))
+    text = repr(value)
     if "e" in text and _PLAIN_NUMBERS[0] <= abs(value) < _PLAIN_NUMBERS[1]:
         return format(Decimal(text), "f")
     return text
@@ -57,12 +59,8 @@ def _duration(value: timedelta) -> str:
     return f"{text}.{seconds.microseconds:06d}".rstrip("0") if seconds.microseconds else text
 
 
-def _text(value: str) -> str:
-    return value
-
-
 _TEXTS: dict[type, Callable[[Any], str]] = {
-    str: _text,
+    str: str,
     float: _number,
     int: str,
     bool: lambda value: "true" if value else "false",
@@ -76,9 +74,11 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
 def column_texts(cells: Sequence[Cell]) -> list[str]:
     """The texts of a column's cells, see the module."""
     kinds = set(map(type, cells))
-    if len(kinds) > 1:
-        return [_TEXTS[type(cell)](cell) for cell in cells]
-    return [text for kind in kinds for text in map(_TEXTS[kind], cells)]
+    if kinds == {str}:
+        return cast("list[str]", list(cells))
+    if len(kinds) == 1:
+        return list(map(_TEXTS[kinds.pop()], cells))
+    return [_TEXTS[type(cell)](cell) for cell in cells]
 
 
 class RowProblem(IntEnum):
@@ -107,6 +107,19 @@ class Block:
     culprits: list[int]
     columns: list[list[str]]
 
+    def smaller(self) -> tuple["Block", ...]:
+        """The block's halves; of one row, what is kept of a row that is too large."""
+        if len(self.places) == 1:
+            cut = [[column[0][:_CUT_CHARS] if at < _CUT_CELLS else ""] for at, column in enumerate(self.columns)]
+            return (Block(self.places, [RowProblem.TOO_LARGE], [0], cut),)
+        half = len(self.places) // 2
+        return tuple(
+            Block(
+                self.places[part], self.problems[part], self.culprits[part], [column[part] for column in self.columns]
+            )
+            for part in (slice(half), slice(half, None))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SheetReading:
@@ -117,14 +130,12 @@ class SheetReading:
         has_header: whether the first row after those that is not blank names the columns.
         width: columns that are read; a row with a cell beyond them is a problem.
         checked: indexes of columns in which an error is a problem; elsewhere it is the text it shows.
-        max_row_bytes: a row with more bytes of UTF-8 is a problem.
     """
 
     skip_rows: int = 0
     has_header: bool = True
     width: int | None = None
     checked: frozenset[int] = field(default_factory=frozenset[int])
-    max_row_bytes: int = 4 * 1024 * 1024
 
 
 class SheetRows:
@@ -170,7 +181,7 @@ class SheetRows:
             problems, culprits = self._problems(places, columns)
             columns = columns[: self.width]
             columns += [[""] * len(rows) for _ in range(self.width - len(columns))]
-            yield from self._bounded(Block(places, problems, culprits, columns))
+            yield Block(places, problems, culprits, columns)
 
     def _filled(self, rows: Iterable[Sequence[Cell]]) -> Iterator[tuple[int, Sequence[Cell]]]:
         """Rows that are not blank, with the texts of error cells; rows are counted from 0."""
@@ -216,26 +227,7 @@ class SheetRows:
                     culprits[at] = index
         return problems, culprits
 
-    def _bounded(self, block: Block) -> Iterator[Block]:
-        """The block in parts that are not too large; a row that is, alone and cut."""
-        # No character has more than four bytes.
-        chars = sum(sum(map(len, column)) for column in block.columns)
-        if chars * 4 <= self._reading.max_row_bytes or _bytes(block) <= self._reading.max_row_bytes:
-            yield block
-        elif len(block.places) == 1:
-            cut = [[column[0][:_CUT_CHARS]] for column in block.columns]
-            yield Block(block.places, [RowProblem.TOO_LARGE], [0], cut)
-        else:
-            half = len(block.places) // 2
-            for part in (slice(half), slice(half, None)):
-                columns = [column[part] for column in block.columns]
-                yield from self._bounded(Block(block.places[part], block.problems[part], block.culprits[part], columns))
-
 
 def column_texts_of_row(cells: Sequence[Cell]) -> list[str]:
     """The texts of a row's cells."""
     return [column_texts([cell])[0] for cell in cells]
-
-
-def _bytes(block: Block) -> int:
-    return sum(len(text.encode()) for column in block.columns for text in column)

@@ -64,7 +64,8 @@ def child_frames(file: IO[bytes], request: Request, wait_seconds: float) -> Gene
 
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    return {**kept, "PYTHONPATH": str(_ROOT), "LC_ALL": "C.UTF-8"}
+    # Every thread's own heap would take address space, which is limited.
+    return {**kept, "PYTHONPATH": str(_ROOT), "LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "1"}
 
 
 class _Stream:

@@ -9,9 +9,10 @@ from __future__ import annotations  # array is generic only in the stubs
 import json
 import struct
 from array import array
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from services.parser.domain.sheet_rows import Block, SheetReading
+from services.parser.domain.sheet_rows import Block, RowProblem, SheetReading
 
 HEAD = struct.Struct("<cI")
 SHAPE = struct.Struct("<II")
@@ -30,7 +31,7 @@ class Request:
         has_header: see ``SheetReading``.
         width: see ``SheetReading``.
         checked: see ``SheetReading``.
-        max_row_bytes: see ``SheetReading``.
+        max_row_bytes: a row with more bytes of text is a problem.
         max_rows: rows after which the process ends.
         memory_bytes: limit of the address space.
         cpu_seconds: limit of computing time.
@@ -52,21 +53,22 @@ class Request:
 
     @property
     def reading(self) -> SheetReading:
-        return SheetReading(self.skip_rows, self.has_header, self.width, frozenset(self.checked), self.max_row_bytes)
+        return SheetReading(self.skip_rows, self.has_header, self.width, frozenset(self.checked))
 
 
-def rows_frame(block: Block) -> bytes:
-    """The shape; as int32 the places, the problems, the culprits and, by column, the bytes of each text; the texts.
+def rows_frames(block: Block, max_row_bytes: int) -> Iterator[bytes]:
+    """Frames of at most so many bytes of text; a row that has more alone becomes a problem.
 
-    Numbers are in the machine's byte order, texts are UTF-8 and stand by column without anything between them.
+    Their content: the shape; as int32 the places, the problems, the culprits and, by column, the bytes of each text;
+    the texts. Numbers are in the machine's byte order, texts are UTF-8 and stand by column without anything between.
     """
-    numbers = array("i", block.places)
-    numbers.extend(block.problems)
-    numbers.extend(block.culprits)
-    texts: list[bytes] = []
-    for column in block.columns:
-        text = "".join(column)
+    texts = ["".join(column).encode() for column in block.columns]
+    if sum(map(len, texts)) > max_row_bytes and block.problems != [RowProblem.TOO_LARGE]:
+        for part in block.smaller():
+            yield from rows_frames(part, max_row_bytes)
+        return
+    numbers = array("i", [*block.places, *block.problems, *block.culprits])
+    for column, text in zip(block.columns, texts, strict=True):
         numbers.extend(map(len, column) if text.isascii() else [len(cell.encode()) for cell in column])
-        texts.append(text.encode())
     content = b"".join([SHAPE.pack(len(block.places), len(block.columns)), numbers.tobytes(), *texts])
-    return HEAD.pack(ROWS, len(content)) + content
+    yield HEAD.pack(ROWS, len(content)) + content

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -43,6 +45,7 @@ _GAP_BYTES = 1024 * 1024
 def main(lifeline: int, request: Request) -> None:
     """Read the workbook; always ends with a frame that says so, unless the process is killed."""
     _restrict(lifeline, request)
+    gc.disable()  # there are no cycles, and looking for them takes a fifth of the time
     out = sys.stdout.buffer
     try:
         with _damage_is_refused():
@@ -108,12 +111,14 @@ class _Source:
 def _frames(file: IO[bytes], request: Request) -> Iterator[bytes]:
     source = _scan(file)
     file.seek(0)
-    book = calamine.CalamineWorkbook.from_filelike(file)
+    book = calamine.CalamineWorkbook.from_filelike(file)  # which takes all of it into memory
     tabs = [_sheet_info(each) for each in book.sheets_metadata]
     index = workbook.choose_sheet(tabs, request.sheet)
     name = tabs[index].name
-    marks = source.marks(index, name)
-    sheet = book.get_sheet_by_name(name)
+    with ThreadPoolExecutor(1) as threads:  # both work outside of Python
+        marking = threads.submit(source.marks, index, name)
+        sheet = book.get_sheet_by_name(name)
+        marks = marking.result()
     first_column = (sheet.start or (0, 0))[1]
     rows = SheetRows(sheet.iter_rows(), sheet.width, first_column, marks, request.reading)
     yield _json_frame(
@@ -131,7 +136,7 @@ def _frames(file: IO[bytes], request: Request) -> Iterator[bytes]:
     )
     sent = 0
     for block in rows.blocks():
-        yield frames.rows_frame(block)
+        yield from frames.rows_frames(block, request.max_row_bytes)
         sent += len(block.places)
         if request.max_rows is not None and sent >= request.max_rows:
             return
