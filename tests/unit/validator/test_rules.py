@@ -1,8 +1,13 @@
 """Each rule on the values that pass, break or escape it."""
 
+from decimal import Decimal
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from libs.contracts.templates import (
+    Compare,
     FieldType,
     Max,
     MaxLength,
@@ -11,6 +16,7 @@ from libs.contracts.templates import (
     OneOf,
     Regex,
     Required,
+    RequiredIf,
     Rule,
     TemplateField,
     Transform,
@@ -18,7 +24,8 @@ from libs.contracts.templates import (
     Unique,
     Upper,
 )
-from tests.unit.validator.batches import check, errors, outcome
+from services.validator.domain.engine import check_batch
+from tests.unit.validator.batches import check, compiled, errors, outcome, parsed_batch
 
 RULES: list[Rule] = [
     Required(),
@@ -124,6 +131,37 @@ def test_bounds_of_decimals(bound: float, cell: str, below: bool, above: bool) -
     assert codes(Max(value=bound), cell, FieldType.NUMBER) == (["ABOVE_MAXIMUM"] if above else [])
 
 
+@pytest.mark.parametrize(
+    ("decimals", "bound", "cell", "below", "above"),
+    [
+        (2, 0.1, "0.10", False, False),
+        (2, 0.1, "0.09", True, False),
+        (2, 0.1, "0.11", False, True),
+        (2, 0.105, "0.10", True, False),
+        (2, 0.105, "0.11", False, True),
+        (2, -0.105, "-0.10", False, True),
+        (2, -0.105, "-0.11", True, False),
+        (0, 1.5, "1", True, False),
+        (0, 1.4, "2", False, True),
+        (2, 9007199254740993, "9007199254740992.01", False, True),
+        (2, 1e22, "10000000000000000000000.00", False, False),
+        (2, 1e22, "9999999999999999999999.99", True, False),
+        (2, 1e22, "10000000000000000000000.01", False, True),
+        (2, 1e300, "1", True, False),
+        (2, -1e300, "1", False, True),
+        (30, 0.1, "0.1", False, False),
+        (2, 5, "", False, False),
+    ],
+)
+def test_bounds_of_exact_decimals(decimals: int, bound: float, cell: str, below: bool, above: bool) -> None:
+    def broken(rule: Rule) -> list[str]:
+        field = TemplateField(name="f", type=FieldType.NUMBER, decimals=decimals, rules=(rule,))
+        return [error.code for error in errors(check(field, cell))]
+
+    assert broken(Min(value=bound)) == (["BELOW_MINIMUM"] if below else [])
+    assert broken(Max(value=bound)) == (["ABOVE_MAXIMUM"] if above else [])
+
+
 def test_bounds_say_nothing_about_what_is_no_number() -> None:
     assert codes(Min(value=5), "x", FieldType.NUMBER) == ["NOT_A_NUMBER"]
 
@@ -186,6 +224,143 @@ def test_the_message_about_a_long_enum_names_the_first_values() -> None:
 def test_unique_is_no_question_for_a_single_batch() -> None:
     batch = check(TemplateField(name="f", rules=(Unique(),)), "a", "a")
     assert not batch.rejected
+
+
+@pytest.mark.parametrize(
+    ("values", "cell", "other", "broken"),
+    [
+        (None, "", "x", True),
+        (None, None, "x", True),
+        (None, "a", "x", False),
+        (None, "", "", False),
+        (None, "", None, False),
+        (None, " ", "x", False),
+        (("x", "y"), "", "x", True),
+        (("x", "y"), "", "y", True),
+        (("x", "y"), "", "z", False),
+        (("x", "y"), "", "X", False),
+        (("x", "y"), "", "", False),
+        (("x", "y"), "a", "x", False),
+    ],
+)
+def test_required_if(values: tuple[str, ...] | None, cell: str | None, other: str | None, broken: bool) -> None:
+    fields = (TemplateField(name="f", rules=(RequiredIf(field="g", values=values),)), TemplateField(name="g"))
+    assert codes_of_row(fields, cell, other) == (["REQUIRED"] if broken else [])
+
+
+def codes_of_row(fields: tuple[TemplateField, ...], *cells: str | None) -> list[str]:
+    return [error.code for error in errors(check_batch(compiled(*fields), parsed_batch(*([cell] for cell in cells))))]
+
+
+def test_required_if_looks_at_the_transformed_text_of_a_field_that_comes_later() -> None:
+    fields = (
+        TemplateField(name="f", rules=(RequiredIf(field="g", values=("YES",)),)),
+        TemplateField(name="g", transforms=(Trim(), Upper())),
+    )
+    assert codes_of_row(fields, "", " yes") == ["REQUIRED"]
+    assert codes_of_row(fields, "", "no") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "operator", "other", "holds"),
+    [
+        ("text", "a", "eq", "a", True),
+        ("text", "a", "eq", "A", False),
+        ("text", "a", "ne", "b", True),
+        ("text", "a", "ne", "a", False),
+        ("text", "", "eq", "a", True),
+        ("text", "a", "ne", "", True),
+        ("number", "2", "gt", "1", True),
+        ("number", "10", "gt", "9", True),
+        ("number", "1", "gt", "1.0", False),
+        ("number", "1", "ge", "1.0", True),
+        ("number", "1", "eq", "1.0", True),
+        ("number", "-2", "lt", "-1.5", True),
+        ("number", "1e3", "le", "999", False),
+        ("number", "9007199254740993", "gt", "9007199254740992", True),
+        ("number", "12345678901234567890.5", "gt", "12345678901234567890.4", True),
+        ("number", "0.1", "lt", "0.10000000000000000001", True),
+        ("number", "0", "le", "-0", True),
+        ("number", "", "gt", "5", True),
+        ("number", "1", "gt", None, True),
+        ("date", "2024-03-31", "ge", "2024-03-30", True),
+        ("date", "2024-03-30", "ge", "2024-03-31", False),
+        ("date", "2024-03-31T00:00Z", "eq", "2024-03-31", True),
+        ("date", "0999-01-01", "lt", "1999-01-01", True),
+        ("date", "2024-03-31", "gt", "2024-03-31T01:00+02:00", True),
+        ("boolean", "yes", "eq", "1", True),
+        ("boolean", "yes", "ne", "1", False),
+    ],
+)
+def test_compare(kind: FieldType, cell: str, operator: str, other: str | None, holds: bool) -> None:
+    rule = Compare.model_validate({"operator": operator, "field": "g"})
+    fields = (TemplateField(name="f", type=kind, rules=(rule,)), TemplateField(name="g", type=kind))
+    assert codes_of_row(fields, cell, other) == ([] if holds else ["COMPARISON_FAILED"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"integer": True}, {}),
+        ({"decimals": 2}, {}),
+        ({"decimals": 2}, {"decimals": 5}),
+        ({"integer": True}, {"decimals": 0}),
+    ],
+    ids=str,
+)
+def test_numbers_of_every_kind_are_compared_exactly(one: dict[str, int], other: dict[str, int]) -> None:
+    rule = Compare(operator="gt", field="g")
+    fields = (
+        TemplateField(name="f", type=FieldType.NUMBER, rules=(rule,), **one),
+        TemplateField(name="g", type=FieldType.NUMBER, **other),
+    )
+    assert codes_of_row(fields, "9007199254740993", "9007199254740992") == []
+    assert codes_of_row(fields, "7", "7") == ["COMPARISON_FAILED"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70), st.integers(0, 12))
+def test_comparing_is_what_python_compares(one: int, other: int, decimals: int) -> None:
+    left, right = Decimal(one).scaleb(-decimals), Decimal(other).scaleb(-decimals)
+    for operator, holds in (("lt", left < right), ("ge", left >= right), ("eq", left == right)):
+        rule = Compare.model_validate({"operator": operator, "field": "g"})
+        fields = (
+            TemplateField(name="f", type=FieldType.NUMBER, rules=(rule,)),
+            TemplateField(name="g", type=FieldType.NUMBER),
+        )
+        assert codes_of_row(fields, f"{left:f}", f"{right:f}") == ([] if holds else ["COMPARISON_FAILED"])
+
+
+def test_nothing_is_compared_with_what_is_no_value() -> None:
+    fields = (
+        TemplateField(name="f", type=FieldType.NUMBER, rules=(Compare(operator="gt", field="g"),)),
+        TemplateField(name="g", type=FieldType.NUMBER),
+    )
+    assert codes_of_row(fields, "1", "x") == ["NOT_A_NUMBER"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "words"),
+    [
+        (RequiredIf(field="g"), "date", "'Other' has a value"),
+        (RequiredIf(field="g", values=("2024-01-01", "b")), "date", "'Other' is 2024-01-01 or b"),
+        (Compare(operator="gt", field="g"), "date", "after the value of 'Other'"),
+        (Compare(operator="ne", field="g"), "text", "different from the value of 'Other'"),
+        (Compare(operator="lt", field="g"), "number", "less than the value of 'Other'"),
+        (Compare(operator="gt", field="g", message="Later!"), "date", "Later!"),
+        (RequiredIf(field="g", message="Say why."), "date", "Say why."),
+    ],
+    ids=lambda value: getattr(value, "type", None),
+)
+def test_messages_about_two_fields_name_the_other_column(rule: Rule, kind: FieldType, words: str) -> None:
+    fields = (
+        TemplateField(name="f", type=kind, rules=(rule,)),
+        TemplateField(name="g", type=kind, column="Other"),
+    )
+    same = {"date": "2024-01-01", "number": "1", "text": "a"}[kind]
+    cell = "" if isinstance(rule, RequiredIf) else same
+    message = errors(check_batch(compiled(*fields), parsed_batch([cell], [same])))[0].message
+    assert words in message
 
 
 @pytest.mark.parametrize(
