@@ -160,7 +160,9 @@ async def find_by_fields(
             {name: _stored(value) for name, value in zip(fields, each, strict=True)}
             for each in wanted[first : first + _VALUES_PER_QUERY]
         ]
-        records = _as_compared(collection).find({**live, "$or": alternatives}, projection=[*fields, *more])
+        records = _as_compared(collection).find(
+            {**live, "$or": alternatives}, projection=[*fields, *more], batch_size=len(alternatives) + 1
+        )
         async for record in records:
             held = tuple(comparable(record[name]) for name in fields)
             if not any(isinstance(value, list) for value in held):

@@ -19,7 +19,7 @@ from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform, Unique
 from services.writer.domain.decimal128 import comparable, decimal_cells
-from services.writer.domain.extra_keys import overflow_entries
+from services.writer.domain.extra_keys import Overflow
 
 Record = Mapping[str, Any]
 Fields = tuple[str, ...]
@@ -343,9 +343,10 @@ def _extra_cells(table: pa.Table, extra: Sequence[tuple[str, str]]) -> list[dict
     cells = [dict(zip(keys, texts, strict=True)) for texts in zip(*columns, strict=True)] if columns else []
     cells = cells or [{} for _ in range(table.num_rows)]
     if "_more" in table.column_names:
-        for texts, overflow in zip(cells, table["_more"].to_pylist(), strict=True):
-            if overflow is not None:
-                texts.update(overflow_entries(overflow, keys))
+        overflow = Overflow(keys)
+        for texts, more in zip(cells, table["_more"].to_pylist(), strict=True):
+            if more is not None:
+                texts.update(overflow.entries(more))
     return cells
 
 

@@ -64,18 +64,27 @@ def extra_columns(headers: Sequence[str], unmatched: Iterable[int]) -> tuple[tup
     return tuple((f"_extra_{index}", keys.key(headers[index], index + 1)) for index in unmatched)
 
 
-def overflow_entries(text: str, taken: Iterable[str]) -> dict[str, str | None]:
-    """What one record of the file has beyond the file's columns, under keys that its ``extra`` can hold.
+class Overflow:
+    """What the records of a batch have beyond the file's columns, under keys that their ``extra`` can hold."""
 
-    Args:
-        text: a JSON object of texts and nulls. Half a surrogate pair, which JSON can write and UTF-8 cannot,
-            becomes U+FFFD.
-        taken: keys of the columns.
-    """
-    taken = list(taken)
-    keys = ExtraKeys(taken)
-    entries: dict[str, str | None] = json.loads(text)
-    return {
-        keys.key(name, number): None if value is None else _LONE_SURROGATE.sub("\ufffd", value)
-        for number, (name, value) in enumerate(entries.items(), start=len(taken) + 1)
-    }
+    def __init__(self, taken: Iterable[str]) -> None:
+        """``taken``: keys of the columns."""
+        self._taken = list(taken)
+        self._keys: dict[tuple[str, ...], list[str]] = {}
+
+    def entries(self, text: str) -> dict[str, str | None]:
+        """Keys and values of one record.
+
+        Args:
+            text: a JSON object of texts and nulls. Half a surrogate pair, which JSON can write and UTF-8
+                cannot, becomes U+FFFD.
+        """
+        found: dict[str, str | None] = json.loads(text)
+        names = tuple(found)
+        if names not in self._keys:
+            keys = ExtraKeys(self._taken)
+            self._keys[names] = [keys.key(name, number) for number, name in enumerate(names, len(self._taken) + 1)]
+        values: Iterable[str | None] = found.values()
+        if "\\u" in text:
+            values = (None if value is None else _LONE_SURROGATE.sub("\ufffd", value) for value in values)
+        return dict(zip(self._keys[names], values, strict=True))

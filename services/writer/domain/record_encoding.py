@@ -28,7 +28,7 @@ from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.templates import FieldType, Template, TemplateField
 from services.writer.domain.decimal128 import encode_decimals
-from services.writer.domain.extra_keys import overflow_entries
+from services.writer.domain.extra_keys import Overflow
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[Any]
@@ -367,8 +367,9 @@ def _overflow(table: pa.Table, keys: Sequence[str]) -> Column | None:
     """The elements of ``extra`` beyond ``keys``, nothing for a row without; ``None`` where no row has any."""
     if "_more" not in table.column_names or table.column("_more").null_count == table.num_rows:
         return None
+    overflow = Overflow(keys)
     return pa.array(
-        [b"" if text is None else _nested(overflow_entries(text, keys)) for text in table.column("_more").to_pylist()],
+        [b"" if text is None else _nested(overflow.entries(text)) for text in table.column("_more").to_pylist()],
         pa.binary(),
     )
 

@@ -1,5 +1,6 @@
 """A whole batch, as the writer writes it, on a real server: what it refuses, and what it never may."""
 
+import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from bson import Decimal128
 from libs.contracts.errors import TransientError
 from libs.contracts.states import RunStatus
 from libs.storage.client import Mongo
+from libs.storage.documents import RunDocument
 from libs.storage.ledger import Ledger
 from services.writer.record_store import KEY_TYPES
 from tests.integration.writer.batches import executing, rejections, write, written
@@ -320,3 +322,41 @@ async def test_a_mode_that_is_not_there_yet_fails_the_run(mongo: Mongo, ledger: 
     assert failed.stop is not None
     assert failed.stop.code == "MODE_NOT_SUPPORTED"
     assert await mongo.target["records"].count_documents({}) == 0
+
+
+async def test_two_runs_create_the_same_keys_at_once(mongo: Mongo, ledger: Ledger) -> None:
+    """Whoever comes second finds the records of the first, after a conflict or instead of one."""
+    await unique(mongo, "sku")
+    rows = [{"sku": str(number), "phone": "1"} for number in range(300)]
+    runs = [await executing(mongo, ledger, rows, **UPSERT) for _ in range(3)]
+
+    async def persistently(run: RunDocument) -> RunDocument:
+        """As the consumer does: what is transient is tried again."""
+        for _ in range(5):
+            try:
+                return await write(mongo, ledger, run, max_attempts=5)
+            except TransientError:
+                continue
+        return await write(mongo, ledger, run, max_attempts=5)
+
+    ended = await asyncio.gather(*map(persistently, runs))
+    assert [run.status for run in ended] == [RunStatus.COMPLETED] * 3
+    counts = [run.counts for run in ended if run.counts is not None]
+    assert sum(each.created for each in counts) == 300
+    assert sum(each.skipped for each in counts) == 600
+    assert await mongo.target["records"].count_documents({}) == 300
+
+
+async def test_a_thousand_conflicts_of_several_fields(mongo: Mongo, ledger: Ledger) -> None:
+    """Found by their index, without reading records that share only one of the fields."""
+    await unique(mongo, "country", "number")
+    await held(mongo, *({"country": "SE", "number": number} for number in range(10_000)))
+    rows = [{"country": "SE", "number": Decimal(number)} for number in range(8_002, 10_002, 2)]
+    await mongo.target.command("profile", 2)
+    run = await written(mongo, ledger, rows, **APPEND)
+    await mongo.target.command("profile", 0)
+    assert run.counts is not None
+    assert (run.counts.rejected, run.counts.created) == (999, 1)
+    looked_up = await mongo.target["system.profile"].find({"op": "query"}).to_list()
+    assert sum(query["docsExamined"] for query in looked_up) == 999
+    assert sum(query["keysExamined"] for query in looked_up) <= 2 * 1_000

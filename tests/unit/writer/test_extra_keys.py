@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.writer.domain.extra_keys import MAX_KEY_CHARS, ExtraKeys, extra_columns, overflow_entries, safe_key
+from services.writer.domain.extra_keys import MAX_KEY_CHARS, ExtraKeys, Overflow, extra_columns, safe_key
 
 headers = st.text(max_size=140) | st.sampled_from(
     ["$where", "a.b", "", "_id", "__proto__", "constructor", "Constructor_", "tenant_id", "A", "a", "a_2", "x" * 200]
@@ -84,12 +84,33 @@ def test_long_headers_with_a_common_beginning() -> None:
 
 
 def test_overflow() -> None:
-    text = json.dumps({"Town": "x", "city": "y", "": None, "$gt": "", "__proto__": "p", "half \ud800": "\udfff"})
-    assert overflow_entries(text, ["City", "B"]) == {
+    record = {
+        "Town": "x",
+        "city": "y",
+        "": None,
+        "$gt": "",
+        "__proto__": "p",
+        "half \ud800": "\udfff",
+        "whole": "\U0001f600",
+    }
+    overflow = Overflow(["City", "B"])
+    assert overflow.entries(json.dumps(record)) == {
         "Town": "x",
         "city_2": "y",
         "column_5": None,
         "\uff04gt": "",
         "__proto___": "p",
         "half": "\ufffd",
+        "whole": "\U0001f600",
     }
+
+
+def test_the_keys_of_a_record_depend_on_that_record_alone() -> None:
+    overflow = Overflow(["City"])
+    texts = ['{"a": "1", "A": "2"}', '{"A": "3"}', '{"A": "4", "a": "5"}', '{"a": "6", "A": null}']
+    assert [overflow.entries(text) for text in texts] == [
+        {"a": "1", "A_2": "2"},
+        {"A": "3"},
+        {"A": "4", "a_2": "5"},
+        {"a": "6", "A_2": None},
+    ]
