@@ -9,6 +9,8 @@ from services.parser.domain.file_format import Layout
 from services.parser.domain.limits import ReaderLimits
 from services.parser.domain.matching import Columns, Matching, concat_columns, match_columns
 
+MAX_BATCH_CELLS = 1_000_000
+"""Every cell costs memory in every stage, also an empty one: of a wide file a batch has fewer rows."""
 _SHOWN_COLUMNS = 30
 _DOUBTFUL = 0.95
 
@@ -58,7 +60,7 @@ def make_plan(
         matches=matching.matches,
         concat_columns=joined,
         unmatched=tuple(unmatched) if template.include_unmatched_columns else (),
-        batch_rows=batch_rows,
+        batch_rows=min(batch_rows, max(1, MAX_BATCH_CELLS // max(1, len(layout.columns)))),
         batch_bytes=batch_bytes,
         notes=(*layout.notes, *_guesses(matching, layout.columns)),
     )

@@ -147,6 +147,14 @@ def test_unmatched_columns_are_those_that_nobody_reads() -> None:
     assert plan_of(template_of("sku"), "sku", "Colour").unmatched == ()
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(1, 10), (100_000, 10), (200_000, 5), (600_000, 1)])
+def test_a_batch_of_a_wide_file_has_fewer_rows(columns: int, rows: int) -> None:
+    layout = Layout(("sku", *map(str, range(columns - 1))))
+    limits = ReaderLimits(max_columns=columns)
+    plan = make_plan(layout, template_of("sku"), "csv", batch_rows=10, batch_bytes=1_000, limits=limits)
+    assert plan.batch_rows == rows
+
+
 def test_a_guess_is_said_on_the_run() -> None:
     (note,) = plan_of(template_of(EMAIL), "E-Mail Adress").notes
     assert "'email' reads the column 'E-Mail Adress', which is only similar" in note
