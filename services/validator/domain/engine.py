@@ -9,7 +9,7 @@ longer, is checked in several parts.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -334,7 +334,8 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
     outcomes: list[pl.DataFrame] = []
     errors: dict[int, tuple[RowError, ...]] = {}
     warnings = size = 0
-    for part in _parts(compiled, cells):
+    parts = _parts(compiled, cells)
+    for part in parts:
         frame = evaluate(pl.DataFrame(part), compiled.stages, compiled.outputs)
         refused = frame[_REFUSED]
         errors |= _errors(compiled, frame, refused)
@@ -348,7 +349,8 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
             columns.append(WARNINGS)
         outcome = frame[columns]
         outcomes.append(outcome.filter(~refused) if refused.any() else outcome)
-        size += outcomes[-1].estimated_size()
+        if len(parts) > 1:
+            size += _arrow_bytes(outcomes[-1])
         if size > MAX_BATCH_BYTES:
             raise PermanentError(
                 "BATCH_TOO_LARGE",
@@ -366,15 +368,20 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
     )
 
 
-def _parts(compiled: CompiledTemplate, cells: pa.Table) -> Iterator[pa.Table]:
+def _parts(compiled: CompiledTemplate, cells: pa.Table) -> list[pa.Table]:
     """The batch in as many parts of equal height as memory asks for."""
     rows = cells.num_rows
     sizes = {name: cells[name].nbytes for name in compiled.sources}
     texts = sum(text_bound(field, sum(sizes[name] for name in reads), rows) for field, reads in compiled.reads)
     parts = max(-(-rows * len(compiled.reads) // _PART_CELLS), -(-texts // _PART_BYTES), 1)
     height = max(-(-rows // parts), 1)
-    for start in range(0, max(rows, 1), height):
-        yield cells.slice(start, height)
+    return [cells.slice(start, height) for start in range(0, max(rows, 1), height)]
+
+
+def _arrow_bytes(outcome: pl.DataFrame) -> int:
+    """About what the values need in Arrow, where rows share no text as they do in Polars."""
+    texts = outcome.select(pl.col(pl.String).str.len_bytes().sum())
+    return outcome.height * outcome.width * 8 + sum(texts.row(0))
 
 
 def _errors(compiled: CompiledTemplate, frame: pl.DataFrame, wanted: pl.Series) -> dict[int, tuple[RowError, ...]]:

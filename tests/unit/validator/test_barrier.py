@@ -4,14 +4,15 @@ import json
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.templates import FieldType, ImportMode, InvalidRows, TemplateField, Unique
-from services.validator.domain.barrier import Verdict, _contest, _Hashed, apply_verdict, rejections, settle
-from services.validator.domain.engine import CheckedBatch, check_batch
+from services.validator.domain.barrier import Verdict, _contest, _Hashed, apply_verdict, rejections, settle, shown_key
+from services.validator.domain.engine import CheckedBatch, Question, check_batch
 from tests.unit.validator.batches import compiled, parsed_batch
 
 Rules = tuple[Unique, ...]
@@ -203,6 +204,75 @@ def test_values_that_repeat_without_end_do_not_pile_up() -> None:
     assert {int(first) for each in verdicts.values() for first in each.repetitions[0].first} == {1}
     last = one_column(*[["x"] * 10] * 50, mode=ImportMode.UPSERT, upsert_key="a")
     assert last.written(last.verdicts(rows_per_pass=20)) == [500]
+
+
+def test_a_combination_is_repeated_only_as_a_whole() -> None:
+    pairs = [[("a", "1"), ("a", "2"), ("b", "1")], [("a", "1"), ("", "1"), ("", "1"), ("a", "")], [("a", "2")]]
+    file = File(pairs, a=(Unique(fields=("b",)),))
+    verdicts = file.verdicts()
+    assert told(verdicts) == {1: ([4], []), 2: ([8], [])}
+    keys = file.checked[1].keys
+    assert keys is not None
+    (error,) = next(iter(rejections(verdicts[1], file.parsed[1], keys))).errors
+    assert (error.field, error.column, error.code, error.value) == ("a", "A", "DUPLICATE_VALUE", "a, 1")
+    assert "Row 1 already holds this combination of 'A', 'b'" in error.message
+
+
+@pytest.mark.parametrize(
+    ("types", "key", "value"),
+    [
+        ((FieldType.TEXT,), "a", "a"),
+        ((FieldType.TEXT,), "1:a", "1:a"),
+        ((FieldType.NUMBER,), "1.5", "1.5"),
+        ((FieldType.DATE,), "0", "1970-01-01"),
+        ((FieldType.DATE,), "1711893900000", "2024-03-31T14:05:00Z"),
+        ((FieldType.DATE,), "-62135596800000", "0001-01-01"),
+        ((FieldType.TEXT, FieldType.TEXT), "1:a1:b", "a, b"),
+        ((FieldType.TEXT, FieldType.TEXT), "3:1:a2:::", "1:a, ::"),
+        ((FieldType.TEXT, FieldType.DATE), "2:\u65e5\u672c1:0", "\u65e5\u672c, 1970-01-01"),
+        ((FieldType.TEXT, FieldType.TEXT, FieldType.NUMBER), "1:a1:b2:10", "a, b, 10"),
+    ],
+)
+def test_keys_are_shown_as_people_know_the_values(types: tuple[FieldType, ...], key: str, value: str) -> None:
+    names = tuple(f"f{at}" for at in range(len(types)))
+    assert shown_key(Question("+".join(names), names, names, types, unique=True), key) == value
+
+
+def in_target(**rows: list[int]) -> dict[str, npt.NDArray[np.uint32]]:
+    return {name: np.array(some, np.uint32) for name, some in rows.items()}
+
+
+TARGET: Rules = (Unique(against_target=True),)
+
+
+def test_what_the_target_holds_is_rejected_and_still_holds_its_value_in_the_file() -> None:
+    file = File([[("x", "1"), ("y", "2")], [("x", "3"), ("z", "4")]], a=TARGET)
+    verdicts = settle(file.template, file.keys, file.rows, in_target=in_target(a=[1, 3]))
+    assert told(verdicts) == {0: ([1], []), 1: ([3], [])}
+    keys = file.checked[1].keys
+    assert keys is not None
+    (row,) = rejections(verdicts[1], file.parsed[1], keys)
+    assert (row.row, row.cells) == (3, ["x", "3"])
+    assert [(error.code, error.value) for error in row.errors] == [("DUPLICATE_VALUE", "x"), ("EXISTS_IN_TARGET", "x")]
+    assert "A record with this value exists already" in row.errors[1].message
+    assert file.written(verdicts) == [2, 4]
+
+
+def test_a_row_that_the_target_rejects_does_not_compete_for_the_key() -> None:
+    file = File([[("k", "1"), ("k", "2")]], b=TARGET, mode=ImportMode.UPSERT, upsert_key="a")
+    verdicts = settle(file.template, file.keys, file.rows, in_target=in_target(b=[2]))
+    assert told(verdicts) == {0: ([2], [])}
+    assert file.written(verdicts) == [1]
+
+
+def test_keep_warns_about_what_the_target_holds() -> None:
+    file = File([[("x", "1"), ("y", "2")]], a=(Unique(against_target=True, message="Taken."),), invalid_rows="keep")
+    verdicts = settle(file.template, file.keys, file.rows, in_target=in_target(a=[2]))
+    after = apply_verdict(file.checked[0].valid, verdicts[0])
+    assert after["_warnings"].to_pylist()[0] is None
+    assert json.loads(after["_warnings"].to_pylist()[1]) == [
+        {"field": "a", "code": "EXISTS_IN_TARGET", "message": "Taken."}
+    ]
 
 
 @settings(max_examples=80, deadline=None)

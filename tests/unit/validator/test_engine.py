@@ -1,8 +1,9 @@
 """A batch as a whole: shape, conservation, policies for invalid rows, preview."""
 
 import json
-from datetime import UTC, datetime
+from decimal import Decimal
 
+import bson
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from libs.contracts.errors import PermanentError
 from libs.contracts.plan import ParsePlan, RowIssue
 from libs.contracts.templates import (
+    Constant,
     Default,
     FieldType,
     ImportMode,
@@ -24,8 +26,7 @@ from libs.contracts.templates import (
     Trim,
     Unique,
 )
-from services.validator.domain.engine import check_batch, compile_template
-from services.validator.domain.preview import preview
+from services.validator.domain.engine import Question, check_batch, compile_template
 from services.validator.domain.rows import RejectedRow, RowError, issue_rejections
 from tests.unit.validator.batches import check, compiled, errors, parsed_batch, rejected, template
 
@@ -254,25 +255,141 @@ def test_issues_become_rejected_rows() -> None:
     ]
 
 
-def test_preview_shows_values_as_json() -> None:
-    fields = (*ALL_TYPES, TemplateField(name="raw", type=FieldType.DATE))
-    engine = compiled(*fields, invalid_rows=InvalidRows.KEEP)
-    first, second = ["a", "1.5", "2", "a@b.c", "2024-01-02T03:04:05.678Z", "ja", "soon"], ["", "7", *[""] * 5]
-    valid = check_batch(engine, parsed_batch(*map(list, zip(first, second, strict=True)))).valid
-    assert valid["date"].to_pylist()[0] == datetime(2024, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
-    shown = preview(valid, 10)
-    assert shown == [
-        {
-            "text": "a",
-            "number": 1.5,
-            "integer": 2,
-            "email": "a@b.c",
-            "date": "2024-01-02T03:04:05.678000Z",
-            "boolean": True,
-            "raw": "soon",
-        },
-        {"text": None, "number": 7, "integer": None, "email": None, "date": None, "boolean": None, "raw": None},
+def test_exact_decimals_are_decimals_and_their_column_comes_only_where_it_is_needed() -> None:
+    price = TemplateField(name="price", type=FieldType.NUMBER, decimals=2)
+    engine = compiled(price, NUMBER)
+    exact = check_batch(engine, parsed_batch(["1.005", ""], ["1.5", "12345678901234567890.5"])).valid
+    assert exact.schema.field("price").type == pa.decimal128(38, 2)
+    assert exact["price"].to_pylist() == [Decimal("1.01"), None]
+    assert exact.schema.field("_dec_number").type == pa.string()
+    assert exact["_dec_number"].to_pylist() == [None, "12345678901234567890.5"]
+    assert check_batch(engine, parsed_batch(["1"], ["1.5"])).valid.column_names == [
+        "_row",
+        "price",
+        "number",
+        "_int_number",
     ]
-    assert json.loads(json.dumps(shown)) == shown
-    assert preview(valid, 1) == shown[:1]
-    assert preview(valid.slice(0, 0), 5) == []
+
+
+def test_unmatched_columns_and_what_a_record_has_beyond_them() -> None:
+    plan = ParsePlan(columns=("a", "text", "b", "more"), mapping={"text": 1}, unmatched=(0, 2), overflow=3)
+    engine = compile_template(template(TEXT, include_unmatched_columns=True), plan)
+    cells = [["1", ""], ["x", "y"], [None, "2"], ['{"k": "v"}', None]]
+    assert check_batch(engine, parsed_batch(*cells)).valid.to_pylist() == [
+        {"_row": 1, "text": "x", "_extra_0": "1", "_extra_2": None, "_more": '{"k": "v"}'},
+        {"_row": 2, "text": "y", "_extra_0": None, "_extra_2": "2", "_more": None},
+    ]
+    cells[3] = [None, None]
+    assert "_more" not in check_batch(engine, parsed_batch(*cells)).valid.column_names
+
+
+def test_without_unmatched_columns_the_overflow_is_not_read() -> None:
+    plan = ParsePlan(columns=("text", "more"), mapping={"text": 0}, overflow=1)
+    batch = check_batch(compile_template(template(TEXT), plan), parsed_batch(["x"], ['{"k": "v"}']))
+    assert batch.valid.column_names == ["_row", "text"]
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(1, 1), (99, 99), (100, 100), (101, 100), (250, 100)])
+@pytest.mark.parametrize("policy", [InvalidRows.SKIP, InvalidRows.KEEP])
+def test_a_row_has_at_most_a_hundred_errors(policy: InvalidRows, wrong: int, told: int) -> None:
+    fields = [TemplateField(name=f"f{at}", type=FieldType.NUMBER) for at in range(250)]
+    cells = [["x" if at < wrong else "1", "2"] for at in range(250)]
+    batch = check_batch(compiled(*fields, invalid_rows=policy), parsed_batch(*cells))
+    if policy is InvalidRows.KEEP:
+        found = [(each["code"], each["message"]) for each in json.loads(batch.valid["_warnings"].to_pylist()[0])]
+        assert batch.warnings == 1
+    else:
+        found = [(error.code, error.message) for error in rejected(batch)[0].errors]
+    assert len(found) == told
+    if wrong > told:
+        assert found[-1][0] == "MORE_ERRORS"
+        assert f"{wrong - 99} more errors" in found[-1][1]
+    else:
+        assert {code for code, _ in found} == {"NOT_A_NUMBER"}
+
+
+def test_a_batch_of_many_cells_is_checked_in_parts_and_is_the_same() -> None:
+    fields = [TemplateField(name=f"f{at}", type=FieldType.NUMBER) for at in range(100)]
+    rows = 13_000
+    cells = [[str(row) if row % 1000 else "x" for row in range(rows)]] + [["1.5"] * rows] * 99
+    batch = check_batch(compiled(*fields), parsed_batch(*cells))
+    refused = [row.row for row in batch.rejected]
+    assert refused == list(range(1, rows, 1000))
+    assert sorted([*refused, *batch.valid["_row"].to_pylist()]) == list(range(1, rows + 1))
+    assert batch.valid["_int_f0"].to_pylist()[:3] == [1, 2, 3]
+    assert all(row.cells == ["x", *["1.5"] * 99] for row in batch.rejected)
+
+
+def test_transforms_cannot_make_a_batch_greater_than_memory() -> None:
+    fields = [
+        TemplateField(name=f"f{at}", transforms=(Constant(value="x" * 2000),), rules=(MaxLength(value=3000),))
+        for at in range(25)
+    ]
+    engine = compile_template(template(*fields), ParsePlan())
+    parsed = pa.table({"_row": pa.array(range(1, 5001), pa.uint32())})
+    with pytest.raises(PermanentError, match="rows from 1 to 5000") as refused:
+        check_batch(engine, parsed)
+    assert refused.value.code == "BATCH_TOO_LARGE"
+
+
+@pytest.mark.parametrize("policy", InvalidRows)
+def test_a_row_whose_texts_no_record_can_hold_is_rejected(policy: InvalidRows) -> None:
+    fields = [TemplateField(name=f"f{at}", column="c") for at in range(9)]
+    plan = ParsePlan(columns=("c",), mapping={field.name: 0 for field in fields})
+    engine = compile_template(template(*fields, invalid_rows=policy), plan)
+    batch = check_batch(engine, parsed_batch(["x" * 1024 * 1024, "y"]))
+    assert [(row.row, [error.code for error in row.errors]) for row in batch.rejected] == [(1, ["ROW_TOO_LARGE"])]
+    assert batch.valid["_row"].to_pylist() == [2]
+
+
+@pytest.mark.parametrize("mode", [ImportMode.UPSERT, ImportMode.UPDATE, ImportMode.SYNC])
+def test_every_mode_with_a_key_has_the_question_of_the_key(mode: ImportMode) -> None:
+    scope = {"scope_filter": {"source": "erp"}} if mode is ImportMode.SYNC else {}
+    batch = check(TEXT, "a", "", mode=mode, upsert_key="text", **scope)
+    assert batch.keys is not None
+    assert batch.keys["text"].to_pylist() == ["a"]
+    assert [error.code for error in errors(batch)] == ["REQUIRED"]
+
+
+def test_questions_are_named_after_their_fields() -> None:
+    one = TemplateField(
+        name="one",
+        column="One",
+        rules=(Unique(fields=("two",), message="Once."), Unique(fields=("two",), against_target=True), Unique()),
+    )
+    two = TemplateField(name="two", type=FieldType.DATE, rules=(Unique(),))
+    questions = compiled(one, two, mode=ImportMode.UPSERT, upsert_key="two").questions
+    assert questions == (
+        Question(
+            "one+two",
+            ("one", "two"),
+            ("One", "two"),
+            (FieldType.TEXT, FieldType.DATE),
+            unique=True,
+            against_target=True,
+            message="Once.",
+        ),
+        Question("one", ("one",), ("One",), (FieldType.TEXT,), unique=True),
+        Question("two", ("two",), ("two",), (FieldType.DATE,), unique=True),
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(*[st.text("1:a,\u65e5", max_size=4)] * 2), min_size=1, max_size=12))
+def test_joint_keys_are_equal_exactly_where_both_values_are(rows: list[tuple[str, str]]) -> None:
+    fields = TemplateField(name="a", rules=(Unique(fields=("b",)),)), TemplateField(name="b")
+    keys = check_batch(compiled(*fields), parsed_batch(*map(list, zip(*rows, strict=True)))).keys
+    assert keys is not None
+    joint = keys["a+b"].to_pylist()
+    assert [key is None for key in joint] == [not (a and b) for a, b in rows]
+    pairs = {pair for pair in rows if all(pair)}
+    assert len({key for key in joint if key is not None}) == len(pairs)
+
+
+def test_text_may_hold_every_character_that_utf8_can() -> None:
+    odd = ["a\0b", "$where", '{"$gt": ""}', "<script>", "../../etc/passwd", "\r\n", "\uffff", "\U0010ffff"]
+    batch = check(TemplateField(name="f", rules=(MaxLength(value=0),)), *odd)
+    assert [row.cells for row in batch.rejected] == [[text] for text in odd]
+    assert check(TEXT, *odd).valid["text"].to_pylist() == odd
+    documents = [{"cells": row.cells, "value": row.errors[0].value} for row in batch.rejected]
+    assert [bson.decode(bson.encode(each)) for each in documents] == documents
