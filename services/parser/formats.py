@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from libs.contracts.errors import FileRefusedError
 from services.parser.domain.csv_format import CsvFormat
 from services.parser.domain.file_format import FileFormat
+from services.parser.domain.json_format import JsonFormat
 from services.parser.excel.excel_format import ExcelFormat
 
 ENTRY_POINTS = "rowdock.formats"
@@ -14,6 +15,7 @@ ENTRY_POINTS = "rowdock.formats"
 
 _BUILT_IN: dict[str, Callable[[], FileFormat]] = {
     "csv": CsvFormat,
+    "json": JsonFormat,
     "excel": ExcelFormat,
 }
 

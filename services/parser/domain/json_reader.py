@@ -14,12 +14,12 @@ from services.parser.domain.batches import ParsedBatch
 from services.parser.domain.collector import RowCollector
 from services.parser.domain.encoding import open_decoder
 from services.parser.domain.json_records import LINES, MARKED, Unread, splitter
-from services.parser.domain.json_values import BadRecordError, Number, Value, compact, flatten, kind_of
+from services.parser.domain.json_values import BOOLEANS, BadRecordError, Number, Value, compact, flatten, kind_of
 from services.parser.domain.limits import ReaderLimits
 
 _ROWS_AT_ONCE = 1_024
 _CELLS_AT_ONCE = 256 * 1024
-_PLAIN = frozenset({str, Number, type(None)})
+_FLAT = frozenset({str, Number, bool, type(None)})
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _NO_MARKS = re.compile("[\ud800-\udbff\udd00-\udfff]")
 
@@ -115,7 +115,9 @@ class JsonReader:
         width = self._collector.width
         if record:
             keys, values = zip(*record, strict=True)
-            if keys == self._keys[: len(keys)] and _PLAIN.issuperset(map(type, values)):
+            if keys == self._keys[: len(keys)] and _FLAT.issuperset(kinds := set(map(type, values))):
+                if bool in kinds:
+                    values = tuple([BOOLEANS[value] if isinstance(value, bool) else value for value in values])
                 return values + (None,) * (width - len(values))
         cells = flatten(record)
         row = [cells.pop(key, None) for key in self._keys]

@@ -151,7 +151,7 @@ class _Splitter:
             return
         if end != len(text):
             raise ValueError(f"unexpected {text[end]!r} after the value")
-        self._sink(value, start, MARKED if has_surrogates(text) else SUSPECT)
+        self._sink(value, start, _doubt(text) or (SOUND if len(text) <= self._small_chars else SUSPECT))
 
 
 class Lines(_Splitter):

@@ -14,6 +14,10 @@ _MAX_NAME_CHARS = 16 * 1024 * 1024
 """Of all dotted names of a record together: deep nesting repeats the outer keys in each of them."""
 
 
+BOOLEANS = {True: "true", False: "false"}
+"""Their texts, as JSON writes them."""
+
+
 class Number(str):
     """The digits of a number, to tell them from a string of digits."""
 
@@ -195,7 +199,7 @@ class _Cells:
             if value is None or isinstance(value, str):
                 texts[name] = value
             elif isinstance(value, bool):
-                texts[name] = "true" if value else "false"
+                texts[name] = BOOLEANS[value]
             elif isinstance(value, tuple):
                 objects.add(name)
                 self.add(value, f"{name}.", depth + 1)
@@ -218,7 +222,7 @@ def compact(value: Value, depth: int = 1) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return BOOLEANS[value]
     if depth > MAX_DEPTH:
         raise too_deep()
     if isinstance(value, list):
