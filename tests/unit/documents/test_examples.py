@@ -7,11 +7,8 @@ from pathlib import Path
 from deploy.local.demo import EXAMPLES, FILES, count_rows
 from libs.contracts.templates import Template
 from services.gateway.domain.engine_vocabulary import read_template
-from services.parser.domain.csv_reader import CsvReader
-from services.parser.domain.dialect import detect_plan
-from services.parser.domain.encoding import EncodingDetector
-from services.parser.domain.limits import ReaderLimits
 from services.validator.domain.engine import check_batch, compile_template
+from tests.reading import read_file
 
 PLANTED = {
     8: ["NOT_A_NUMBER"],
@@ -33,20 +30,14 @@ def _template() -> Template:
 
 def _rejected(file: Path) -> tuple[int, dict[int, list[str]]]:
     """The number of rows, and the codes of those that are rejected on their own."""
-    content, template, limits = file.read_bytes(), _template(), ReaderLimits()
-    detector = EncodingDetector(None)
-    encoding = detector.feed(content) or detector.close()
-    plan = detect_plan(
-        content, template, encoding, whole_file=True, batch_rows=5_000, batch_bytes=4 * 1024 * 1024, limits=limits
-    )
-    reader = CsvReader(plan, limits)
-    batches = [*reader.feed(content), *reader.close()]
-    compiled = compile_template(template, plan)
+    template = _template()
+    read = read_file(file.read_bytes(), template)
+    compiled = compile_template(template, read.plan)
     codes: dict[int, list[str]] = {}
-    for batch in batches:
+    for batch in read.batches:
         codes |= {row.row: [error.code for error in row.errors] for row in check_batch(compiled, batch.table).rejected}
         codes |= {issue.row: [issue.code] for issue in batch.issues}
-    return sum(batch.rows for batch in batches), codes
+    return read.rows, codes
 
 
 def test_the_planted_faults_and_nothing_else_set_the_faulty_copy_apart() -> None:
