@@ -82,8 +82,10 @@ class ExcelSampler:
             memory_bytes=self._settings.memory_bytes,
             cpu_seconds=self._settings.cpu_seconds,
         )
-        told, *rows = child_frames(self._spool.file, request, self._settings.wait_seconds)
-        self._spool.close()
+        try:
+            told, *rows = child_frames(self._spool.file, request, self._settings.wait_seconds)
+        finally:
+            self._spool.close()
         said = layout_of(told[1])
         if not said["width"] or not (has_header or rows):
             raise FileRefusedError(
