@@ -43,6 +43,7 @@ from services.parser.formats import file_format
 from tests.integration.parser import workbooks
 
 pytestmark = pytest.mark.timeout(240)
+Source = str | int | bool | None
 LIMITS = ReaderLimits()
 SETTINGS = ExcelSettings()
 
@@ -59,7 +60,7 @@ def nothing_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
 
 
-def template(columns: tuple[str, ...] = (), **source: str | int | bool | None) -> Template:
+def template(columns: tuple[str, ...] = (), **source: Source) -> Template:
     """A template with a text field for each of the columns; with a field for the first column without any."""
     fields = [
         {"name": f"f{index}", "type": "text", "column": column} for index, column in enumerate(columns or ("column_1",))
@@ -67,7 +68,7 @@ def template(columns: tuple[str, ...] = (), **source: str | int | bool | None) -
     return Template.model_validate({"name": "t", "target_resource": "things", "source": source, "fields": fields})
 
 
-def layout_of(data: bytes, settings: ExcelSettings = SETTINGS, **source: str | int | bool | None) -> Layout:
+def layout_of(data: bytes, settings: ExcelSettings = SETTINGS, **source: Source) -> Layout:
     sampler = ExcelFormat(settings).sampler(template(**source), FileFacts(len(data)), LIMITS)
     for start in range(0, len(data), 100_000):
         assert not sampler.feed(data[start : start + 100_000])
@@ -85,7 +86,7 @@ def reader_of(
     return reader
 
 
-def batches_of(data: bytes, columns: tuple[str, ...] | None = None, **source: str | int | bool | None) -> list[ParsedBatch]:
+def batches_of(data: bytes, columns: tuple[str, ...] | None = None, **source: Source) -> list[ParsedBatch]:
     return list(reader_of(data, layout_of(data, **source), columns).close())
 
 
@@ -105,7 +106,7 @@ def issues_of(batches: list[ParsedBatch]) -> list[RowIssue]:
     return [issue for batch in batches for issue in batch.issues]
 
 
-def refusal(data: bytes, settings: ExcelSettings = SETTINGS, **source: str | int | bool | None) -> FileRefusedError:
+def refusal(data: bytes, settings: ExcelSettings = SETTINGS, **source: Source) -> FileRefusedError:
     with pytest.raises(FileRefusedError) as refused:
         layout_of(data, settings, **source)
     return refused.value
@@ -218,7 +219,7 @@ DATES = {"a": "yyyy-mm-dd", "b": "yyyy-mm-dd hh:mm:ss", "c": "hh:mm:ss", "d": "[
         pytest.param(dt.datetime.fromisoformat("2024-03-31T14:05"), "b", "2024-03-31T14:05:00", id="date and time"),
         pytest.param(dt.datetime.fromisoformat("2024-03-31"), "b", "2024-03-31", id="midnight"),
         pytest.param(
-            dt.datetime.fromisoformat("2024-03-31T01:02:03.250"), "b", "2024-03-31T01:02:03.25", id="fraction of a second"
+            dt.datetime.fromisoformat("2024-03-31T01:02:03.250"), "b", "2024-03-31T01:02:03.25", id="fraction"
         ),
         pytest.param(dt.time(14, 5), "c", "14:05:00", id="time"),
         pytest.param(dt.timedelta(hours=36, minutes=5), "d", "36:05:00", id="duration"),
@@ -378,16 +379,11 @@ def test_errors_are_problems_where_a_field_reads_them() -> None:
         (4, "CELL_ERROR", 0, ("", "")),
         (5, "EXTRA_CELLS", 2, ("last", "2")),
     ]
-    assert "
-".join(issue.message for issue in issues_of(batches)) == (
+    assert "; and ".join(issue.message for issue in issues_of(batches)) == (
         "row 3 of the sheet, column 'a': the cell C3 holds the error #N/A; correct the formula, or put a value in its "
-        "place
-"
-        "row 5 of the sheet, column 'a': the cell C5 holds a formula whose value is not stored; open the workbook in "
-        "Excel and save it again
-"
-        "row 6 of the sheet: the cell F6 stands beyond the last column; name that column in the header row, or clear "
-        "the cell"
+        "place; and row 5 of the sheet, column 'a': the cell C5 holds a formula whose value is not stored; open the "
+        "workbook in Excel and save it again; and row 6 of the sheet: the cell F6 stands beyond the last column; name "
+        "that column in the header row, or clear the cell"
     )
 
 
