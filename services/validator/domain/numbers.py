@@ -14,6 +14,7 @@ the same digits; else the exact decimal, which must fit BSON's Decimal128 (34 si
 
 import math
 import re
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 
 import polars as pl
@@ -24,7 +25,8 @@ from services.validator.domain.checks import NOT_A_NUMBER, NOT_AN_INTEGER, NUMBE
 from services.validator.domain.conversions import Conversion, Let
 from services.validator.domain.reading import Reading
 
-PLAIN_PATTERN = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
+_PLAIN = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
+_TEXT = pl.col("text")
 _MINUS = "\u2212"
 _SEPARATORS = {DecimalStyle.POINT: ", '\u00a0\u202f\u2019", DecimalStyle.COMMA: ". '\u00a0\u202f\u2019"}
 _DECIMAL_MARKS = {DecimalStyle.POINT: ".", DecimalStyle.COMMA: ","}
@@ -35,6 +37,7 @@ _STYLE_WORDS = {
 
 # Up to 15 significant digits survive the way into a double and back (IEEE 754, DBL_DIG).
 _SURELY_EXACT_CHARS = 15
+_FEW_DIGITS = r"^[+-]?[0-9]{1,8}\.[0-9]{1,7}$"
 _MOST_DIGITS_OF_A_DOUBLE = 767
 _SMALLEST_NORMAL, _LARGEST = 2.2250738585072014e-308, 1.7976931348623157e308
 _FRACTION_OR_EXPONENT = re.compile("[.eE]")
@@ -45,6 +48,9 @@ _MOST_ARROW_DIGITS = 38
 _POWER_OFFSET = 50_000
 """Makes every power of ten that a number may have a positive number of five digits."""
 _DIGITS = list("0123456789")
+
+_INTEGERS = {"whole": pl.Int64(), "fraction": pl.Boolean()}
+_NUMBERS = {"whole": pl.Int64(), "double": pl.Float64(), "decimal": pl.String()}
 _INT64_RANGE = 2.0**63
 _NOT_WRITTEN_OUT = 10**_MOST_DIGITS
 
@@ -66,71 +72,121 @@ def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) 
         return _exact(field.name, field.decimals, text, let, style, typed_cells=reading.typed_cells)
     # The cast to int64 takes a sign and ASCII digits and nothing else, so it needs no pattern.
     whole = let(text.cast(pl.Int64, strict=False))
-    rest = let(pl.when(whole.is_null()).then(text))
-    plain = _plain_text(rest, let, style, typed_cells=reading.typed_cells)
+    rest = pl.when(whole.is_null()).then(text)
     if field.integer:
-        return _integer(field.name, rest, whole, plain, let, style)
-    return _number(field.name, rest, whole, plain, let, style)
+        others = let(_Others(style, _INTEGERS, _integers, typed_cells=reading.typed_cells).read(rest))
+        return _integer(field.name, whole, others, let, style)
+    others = let(_Others(style, _NUMBERS, _numbers, typed_cells=reading.typed_cells).read(rest))
+    return _number(field.name, whole, others, let, style)
 
 
-def _not_a_number(text: pl.Expr, plain: pl.Expr, style: DecimalStyle) -> Check:
-    message = (
-        f"This is not a number. The column is read with {_STYLE_WORDS[style][0]}; nothing but digits, a sign and an "
-        "exponent may stand there."
-    )
-    return Check(NOT_A_NUMBER, message, text.is_not_null() & plain.is_null())
+class _Others:
+    """Reads the numbers that are not written in the simplest way.
 
+    They are read apart from the others so that a column without them pays nothing for them: looking for a pattern in
+    nulls takes nearly as long as in texts.
 
-def _plain_text(text: pl.Expr, let: Let, style: DecimalStyle, *, typed_cells: bool) -> pl.Expr:
-    """Numbers as ``PLAIN_PATTERN`` has them, whatever the style of the column; null where there is none."""
-    if style is DecimalStyle.COMMA and not typed_cells:
-        return let(text.map_batches(_InStyle(style), return_dtype=pl.String))
-    plain = let(pl.when(text.str.contains(PLAIN_PATTERN)).then(text))
-    other = pl.when(plain.is_null()).then(text)
-    return let(pl.coalesce(plain, other.map_batches(_InStyle(style), return_dtype=pl.String)))
+    Gives a struct: ``number``, whether a text is a number at all, null for null; and the values.
+    """
 
-
-class _InStyle:
-    """Texts of one style as plain numbers; null where they are none."""
-
-    def __init__(self, style: DecimalStyle) -> None:
+    def __init__(
+        self,
+        style: DecimalStyle,
+        values: Mapping[str, pl.DataType],
+        read: Callable[[pl.Series], Iterable[pl.Series]],
+        *,
+        typed_cells: bool,
+    ) -> None:
         sign, mark = rf"[+\-{_MINUS}]?", re.escape(_DECIMAL_MARKS[style])
         groups = "|".join(f"(?:[{separator}][0-9]{{3}})+" for separator in _SEPARATORS[style])
         whole = f"(?:[0-9]+|[0-9]{{1,3}}(?:{groups}))"
         self._pattern = f"^{sign}{whole}(?:{mark}[0-9]+)?(?:[eE]{sign}[0-9]+)?$"
-        # In this order, so that a decimal comma becomes a point after the points between thousands are gone.
         self._replaced = {**dict.fromkeys(_SEPARATORS[style], ""), _DECIMAL_MARKS[style]: ".", _MINUS: "-"}
+        self._with_point = style is DecimalStyle.POINT or typed_cells
+        self._read = read
+        self._dtype = pl.Struct({"number": pl.Boolean(), **values})
+        self._nothing = pl.Series([None], dtype=self._dtype)
+
+    def read(self, text: pl.Expr) -> pl.Expr:
+        return text.map_batches(self, return_dtype=self._dtype)
 
     def __call__(self, texts: pl.Series) -> pl.Series:
         if texts.null_count() == len(texts):
+            return self._nothing.new_from_index(0, len(texts))
+        plain = self._plain_text(texts.alias("text"))
+        number = plain.is_not_null().set(texts.is_null(), None).alias("number")
+        return pl.DataFrame([number, *self._read(plain)]).to_struct()
+
+    def _plain_text(self, texts: pl.Series) -> pl.Series:
+        """Numbers as ``_PLAIN`` has them, whatever the style of the column; null where there is none."""
+        if not self._with_point:
+            return self._in_style(texts)
+        matches = texts.str.contains(_PLAIN)
+        if matches.all():
             return texts
-        text = pl.col(texts.name)
-        plain = pl.when(text.str.contains(self._pattern)).then(text)
-        return (
-            texts.to_frame()
-            .select(plain.str.replace_many(list(self._replaced), list(self._replaced.values())))
-            .to_series()
-        )
+        plain = texts.set(~matches, None)
+        left = texts.set(plain.is_not_null(), None)
+        return plain if left.null_count() == len(left) else plain.zip_with(plain.is_not_null(), self._in_style(left))
+
+    def _in_style(self, texts: pl.Series) -> pl.Series:
+        plain = pl.when(_TEXT.str.contains(self._pattern)).then(_TEXT)
+        replaced = plain.str.replace_many(list(self._replaced), list(self._replaced.values()))
+        return texts.to_frame().select(replaced).to_series()
 
 
-def _integer(name: str, rest: pl.Expr, whole: pl.Expr, plain: pl.Expr, let: Let, style: DecimalStyle) -> Conversion:
-    value = let(pl.coalesce(whole, plain.cast(pl.Int64, strict=False)))
-    fraction = let(plain.str.contains("[.eE]"))
+def _not_a_number(others: pl.Expr, style: DecimalStyle) -> Check:
+    message = (
+        f"This is not a number. The column is read with {_STYLE_WORDS[style][0]}; nothing but digits, a sign and an "
+        "exponent may stand there."
+    )
+    return Check(NOT_A_NUMBER, message, ~others.struct.field("number"))
+
+
+def _integers(plain: pl.Series) -> Iterable[pl.Series]:
+    return plain.cast(pl.Int64, strict=False).alias("whole"), plain.str.contains("[.eE]").alias("fraction")
+
+
+def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, style: DecimalStyle) -> Conversion:
+    value = let(pl.coalesce(whole, others.struct.field("whole")))
+    fraction = others.struct.field("fraction")
     not_whole = f"This is not a whole number. Write digits only, such as 12 and not {_STYLE_WORDS[style][1]}."
     out_of_range = (
         "This number cannot be stored without losing digits: whole numbers go from -9223372036854775808 to "
         "9223372036854775807. Import the field as a number without 'integer', or as text."
     )
     checks = (
-        _not_a_number(rest, plain, style),
+        _not_a_number(others, style),
         Check(NOT_AN_INTEGER, not_whole, fraction),
-        Check(NUMBER_OUT_OF_RANGE, out_of_range, plain.is_not_null() & ~fraction & value.is_null()),
+        Check(NUMBER_OUT_OF_RANGE, out_of_range, ~fraction & value.is_null()),
     )
     key = value.cast(pl.String)
     return Conversion({name: value}, checks, key, (value,), comparable=_ordered(key))
 
 
-def _number(name: str, rest: pl.Expr, whole: pl.Expr, plain: pl.Expr, let: Let, style: DecimalStyle) -> Conversion:
+def _numbers(plain: pl.Series) -> Iterable[pl.Series]:
+    """The value of a plain number, in one of three columns; in none where even a decimal loses digits."""
+    if plain.str.contains(_FEW_DIGITS).all():
+        nothing = pl.Series([None]).new_from_index(0, len(plain))
+        return (
+            nothing.cast(pl.Int64).alias("whole"),
+            plain.cast(pl.Float64).alias("double"),
+            nothing.cast(pl.String).alias("decimal"),
+        )
+    text, double = pl.col("text"), pl.col("double")
+    frame = plain.to_frame("text").with_columns(
+        text.cast(pl.Int64, strict=False).alias("whole"), text.cast(pl.Float64, strict=False).alias("double")
+    )
+    sure = (text.str.len_bytes() <= _SURELY_EXACT_CHARS) & double.abs().is_between(_SMALLEST_NORMAL, _LARGEST)
+    doubtful = frame.select(pl.when(pl.col("whole").is_null() & ~sure).then(text)).to_series()
+    beyond = _beyond_doubles(doubtful)
+    return frame.select(
+        "whole",
+        pl.when(pl.col("whole").is_null() & beyond.is_null()).then(double).alias("double"),
+        pl.when(beyond != "").then(beyond).alias("decimal"),
+    ).get_columns()
+
+
+def _number(name: str, whole: pl.Expr, others: pl.Expr, let: Let, style: DecimalStyle) -> Conversion:
     """An integer within int64 stays one; any other number becomes a double if that holds all its digits.
 
     A double holds them if it prints as the same number, in its shortest form or with as many significant
@@ -138,18 +194,17 @@ def _number(name: str, rest: pl.Expr, whole: pl.Expr, plain: pl.Expr, let: Let, 
     do not. That is certain up to 15 digits, so only longer texts are compared, and numbers that are too great
     for a double or so small that it has fewer digits left.
     """
-    whole = let(pl.coalesce(whole, plain.cast(pl.Int64, strict=False)))
-    fractional = let(pl.when(whole.is_null()).then(plain))
-    double = let(fractional.cast(pl.Float64, strict=False))
-    sure = (fractional.str.len_bytes() <= _SURELY_EXACT_CHARS) & double.abs().is_between(_SMALLEST_NORMAL, _LARGEST)
-    beyond = let(pl.when(~sure).then(fractional).map_batches(_beyond_doubles, return_dtype=pl.String))
-    decimal = let(pl.when(beyond != "").then(beyond))
-    double = let(pl.when(beyond.is_null()).then(double))
+    whole = let(pl.coalesce(whole, others.struct.field("whole")))
+    double, decimal = let(others.struct.field("double")), let(others.struct.field("decimal"))
     out_of_range = (
         f"This number cannot be stored without losing digits: a number has at most {_MOST_DIGITS} significant digits "
         "and an exponent from -6143 to 6144. Round it, or import the field as text."
     )
-    checks = (_not_a_number(rest, plain, style), Check(NUMBER_OUT_OF_RANGE, out_of_range, beyond == ""))
+    nowhere = whole.is_null() & double.is_null() & decimal.is_null()
+    checks = (
+        _not_a_number(others, style),
+        Check(NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & nowhere),
+    )
     # 12 and 12.0 are one number: to Python, and to an index of MongoDB.
     round_double = pl.when(double == double.floor()).then(double.cast(pl.Int64, strict=False))
     key = pl.coalesce(
@@ -226,39 +281,49 @@ def _exact(name: str, decimals: int, text: pl.Expr, let: Let, style: DecimalStyl
 
     The digits that count are those before the point and ``decimals`` behind it: Decimal128 has room for 34.
     """
-    plain = _plain_text(text, let, style, typed_cells=typed_cells)
-    short = let((plain.str.len_bytes() <= _MOST_DIGITS) & ~plain.str.contains("[eE]"))
-    # The cast rounds ties to even; one more digit behind the tie makes it greater than a tie and changes nothing else.
-    tie_broken = pl.when(plain.str.contains(rf"\.[0-9]{{{decimals}}}[0-9]")).then(plain + "1").otherwise(plain)
-    rounded = pl.when(~short).then(plain).map_batches(_Rounded(decimals), return_dtype=pl.String)
-    value = let(
-        pl.when(short).then(tie_broken).otherwise(rounded).cast(pl.Decimal(_MOST_ARROW_DIGITS, decimals), strict=False)
-    )
-    most = Decimal(10) ** (_MOST_DIGITS - decimals)
-    value = let(pl.when(value.abs() < most).then(value))
+    dtype = pl.Decimal(_MOST_ARROW_DIGITS, decimals)
+    most_digits = _MOST_DIGITS - decimals
+    fraction = rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals and (style is DecimalStyle.POINT or typed_cells) else ""
+    simple = let(pl.when(text.str.contains(rf"^[+-]?[0-9]{{1,{most_digits}}}{fraction}$")).then(text))
+    rest = pl.when(simple.is_null()).then(text)
+    others = let(_Others(style, {"value": dtype}, _Rounded(decimals), typed_cells=typed_cells).read(rest))
+    value = let(pl.coalesce(simple.cast(dtype, strict=False), others.struct.field("value")))
     out_of_range = (
-        f"This number is too large: a field with {decimals} decimals has room for {_MOST_DIGITS - decimals} digits "
-        "before them. Import the field as text, or with fewer decimals."
+        f"This number is too large: a field with {decimals} decimals has room for {most_digits} digits before them. "
+        "Import the field as text, or with fewer decimals."
     )
     checks = (
-        _not_a_number(text, plain, style),
-        Check(NUMBER_OUT_OF_RANGE, out_of_range, plain.is_not_null() & value.is_null()),
+        _not_a_number(others, style),
+        Check(NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & value.is_null()),
     )
     key = value.cast(pl.String)
     return Conversion({name: value}, checks, key, (value,), comparable=_ordered(key))
 
 
 class _Rounded:
-    """Plain numbers of any length, rounded half up to a number of decimals; null where 34 digits are too few."""
+    """Rounds plain numbers half up to a number of decimals; null where 34 digits are too few."""
 
     def __init__(self, decimals: int) -> None:
+        self._dtype = pl.Decimal(_MOST_ARROW_DIGITS, decimals)
         self._unit = Decimal(1).scaleb(-decimals)
+        value = pl.col("value")
+        self._fits = pl.when(value.abs() < Decimal(10) ** (_MOST_DIGITS - decimals)).then(value)
+        short = (_TEXT.str.len_bytes() <= _MOST_DIGITS) & ~_TEXT.str.contains("[eE]")
+        # The cast rounds ties to even; a digit behind a tie makes it more than a tie, and changes nothing else.
+        cut = pl.when(_TEXT.str.contains(rf"\.[0-9]{{{decimals}}}[0-9]")).then(_TEXT + "1").otherwise(_TEXT)
+        self._short = pl.when(short).then(cut).alias("short")
+        self._long = pl.when(~short).then(_TEXT).alias("long")
 
-    def __call__(self, texts: pl.Series) -> pl.Series:
-        if texts.null_count() == len(texts):
-            return texts
-        rounded = {text: self._rounded(text) for text in texts.drop_nulls().unique().to_list()}
-        return texts.replace_strict(list(rounded), list(rounded.values()), default=None, return_dtype=pl.String)
+    def __call__(self, plain: pl.Series) -> Iterable[pl.Series]:
+        texts = plain.to_frame("text").select(self._short, self._long)
+        value = texts["short"].cast(self._dtype, strict=False)
+        long: list[str] = texts["long"].drop_nulls().unique().to_list()
+        if long:
+            rounded = texts["long"].replace_strict(
+                long, [self._rounded(text) for text in long], default=None, return_dtype=pl.String
+            )
+            value = value.zip_with(texts["short"].is_not_null(), rounded.cast(self._dtype, strict=False))
+        return [value.alias("value").to_frame().select(self._fits).to_series()]
 
     def _rounded(self, text: str) -> str | None:
         try:
