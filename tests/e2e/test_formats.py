@@ -125,7 +125,7 @@ FAULTS: list[tuple[dict[str, str], list[str]]] = [
     ({"Updated": "31.03.2024 14:05"}, ["INVALID_DATE"]),
     ({"Phone": "123"}, ["INVALID_PHONE"]),
     ({"Active": "maybe"}, ["INVALID_BOOLEAN"]),
-    ({"Size": "XL"}, ["NOT_ALLOWED"]),
+    ({"Size": "XL"}, ["INVALID_OPTION"]),
     ({"Code": "ab1234"}, ["PATTERN_MISMATCH"]),
     ({"Site": "example.com"}, ["INVALID_URL"]),
     ({"Site": "https://example.com/" + "x" * 40}, ["TOO_LONG"]),
