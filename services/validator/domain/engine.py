@@ -32,6 +32,8 @@ from services.validator.domain.transforms import checked_text, dates_read_as, so
 WARNINGS: Final = "_warnings"
 MORE: Final = "_more"
 MAX_ROW_ERRORS: Final = 100
+MAX_ROW_ERROR_CHARS: Final = 30_000
+"""Of the messages of one row: a hundred of ours, or fifteen of the longest that a template can bring."""
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
 """Texts of one record, as UTF-8; its document has a limit of 16 MiB, and more in it than these texts."""
 MAX_BATCH_BYTES: Final = 192 * 1024 * 1024
@@ -320,7 +322,8 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
     converted, the original text in ``_raw_<field>`` and its errors in ``_warnings``; only a row
     without a value for the upsert key, or too large for a record, is rejected even then.
 
-    A row has at most 100 errors: where it would have more, the last one tells how many.
+    A row has at most 100 errors, with messages of 30,000 characters: where it would have more, the last one
+    tells how many.
 
     Args:
         compiled: the template for the file that the batch was cut from.
@@ -394,10 +397,14 @@ def _errors(compiled: CompiledTemplate, frame: pl.DataFrame, wanted: pl.Series) 
     rows: list[int] = faulty[ROW].to_list()
     errors: dict[int, list[RowError]] = {row: [] for row in rows}
     texts: dict[str, list[str | None]] = {}
-    counts = answers.sum(axis=1)
     at_rows, numbers = np.nonzero(answers)
-    rank = np.arange(len(at_rows)) - np.searchsorted(at_rows, at_rows)
-    told = rank < np.where(counts > MAX_ROW_ERRORS, MAX_ROW_ERRORS - 1, MAX_ROW_ERRORS)[at_rows]
+    first = np.searchsorted(at_rows, at_rows)
+    rank = np.arange(len(at_rows)) - first
+    chars = np.array([len(check.check.message) for check in compiled.checks])
+    spent = np.cumsum(chars[numbers])
+    spent += chars[numbers[first]] - spent[first]
+    fits = (answers.sum(axis=1) <= MAX_ROW_ERRORS) & (answers @ chars <= MAX_ROW_ERROR_CHARS)
+    told = fits[at_rows] | ((rank < MAX_ROW_ERRORS - 1) & (spent <= MAX_ROW_ERROR_CHARS))
     found: list[tuple[int, int]] = np.column_stack((at_rows[told], numbers[told])).tolist()
     for at, number in found:
         check = compiled.checks[number]
@@ -407,10 +414,11 @@ def _errors(compiled: CompiledTemplate, frame: pl.DataFrame, wanted: pl.Series) 
                 texts[check.text] = faulty[check.text].to_list()
             value = shown(texts[check.text][at])
         errors[rows[at]].append(RowError(check.field, check.column, check.check.code, check.check.message, value))
-    for at in np.flatnonzero(counts > MAX_ROW_ERRORS).tolist():
-        more = int(counts[at]) - MAX_ROW_ERRORS + 1
-        message = f"This row has {more} more errors. Correct the ones before and check it again."
-        errors[rows[at]].append(RowError(None, None, MORE_ERRORS, message, ""))
+    untold: list[int] = np.bincount(at_rows[~told], minlength=len(rows)).tolist()
+    for row, more in zip(rows, untold, strict=True):
+        if more:
+            message = f"This row has {more} more errors. Correct the ones before and check it again."
+            errors[row].append(RowError(None, None, MORE_ERRORS, message, ""))
     return {row: tuple(found) for row, found in errors.items()}
 
 

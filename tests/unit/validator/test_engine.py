@@ -308,6 +308,15 @@ def test_a_row_has_at_most_a_hundred_errors(policy: InvalidRows, wrong: int, tol
         assert {code for code, _ in found} == {"NOT_A_NUMBER"}
 
 
+def test_long_messages_leave_room_for_fewer_errors() -> None:
+    fields = [TemplateField(name=f"f{at}", rules=(Required(message="m" * 2000),)) for at in range(30)]
+    cells = [["", "x"] if at < 15 else ["", ""] for at in range(30)]
+    first, second = rejected(check_batch(compiled(*fields), parsed_batch(*cells)))
+    assert [error.field for error in first.errors] == [*(f"f{at}" for at in range(15)), None]
+    assert "15 more errors" in first.errors[-1].message
+    assert [error.field for error in second.errors] == [f"f{at}" for at in range(15, 30)]
+
+
 def test_a_batch_of_many_cells_is_checked_in_parts_and_is_the_same() -> None:
     fields = [TemplateField(name=f"f{at}", type=FieldType.NUMBER) for at in range(100)]
     rows = 13_000

@@ -1,0 +1,60 @@
+"""Runs whose rows the parser has cut, checked by the validator on a real server."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from libs.contracts.ids import batch_id
+from libs.contracts.plan import ParsePlan
+from libs.storage.client import Document, Mongo
+from libs.storage.documents import RunDocument
+from libs.storage.ledger import Ledger, NewBatch
+from libs.storage.payloads import PayloadKind, payload_document
+from libs.telemetry.metrics import Metrics
+from services.validator.settings import ValidatorSettings
+from services.validator.use_cases import Barrier, RunCache, ValidateBatch
+from tests.integration.storage.runs import LEASE, OWNER, current, submitted
+
+Batches = Sequence[Sequence[Sequence[str | None]]]
+
+
+async def parsed(ledger: Ledger, batches: Batches, **template: object) -> RunDocument:
+    """A run whose file has a column per field; ``batches`` hold rows of cells."""
+    run = await ledger.begin_parse((await submitted(ledger, **template)).id, OWNER, LEASE)
+    assert run is not None
+    names = [field.name for field in run.template.fields]
+    plan = ParsePlan(columns=tuple(names), mapping={name: at for at, name in enumerate(names)})
+    assert await ledger.freeze_plan(run, plan)
+    new: list[NewBatch] = []
+    first = 1
+    for seq, rows in enumerate(batches):
+        cells = {f"c{at}": pa.array([row[at] for row in rows], pa.string()) for at in range(len(names))}
+        table = pa.table({"_row": pa.array(range(first, first + len(rows)), pa.uint32()), **cells})
+        payload = payload_document(batch_id(run.id, run.epoch, seq), run.id, PayloadKind.PARSED, table)
+        new.append(NewBatch(seq, first, first + len(rows) - 1, len(rows), f"digest {seq}", (payload,)))
+        first += len(rows)
+    assert await ledger.add_batches(run, new, LEASE)
+    assert await ledger.close_parse(run, len(batches), first - 1, "digest")
+    return await current(ledger, run)
+
+
+def validator(mongo: Mongo, ledger: Ledger, max_attempts: int = 3) -> ValidateBatch:
+    """A validator with caches of its own."""
+    settings, metrics = ValidatorSettings(max_attempts=max_attempts), Metrics("validator")
+    runs = RunCache(ledger)
+    barrier = Barrier(mongo, ledger, metrics, settings, runs, "validator-1")
+    return ValidateBatch(mongo, ledger, metrics, settings, barrier, runs)
+
+
+async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, count: int) -> RunDocument:
+    """Check all ``count`` batches; the last one passes the barrier."""
+    validate = validator(mongo, ledger)
+    for seq in range(count):
+        await validate(run.id, batch_id(run.id, run.epoch, seq))
+    return await current(ledger, run)
+
+
+async def rejections(ledger: Ledger, run: RunDocument) -> dict[int, list[str]]:
+    """Row to the codes of its errors."""
+    found: list[Document] = await ledger.rejected.find({"run_id": run.id}, sort=[("row", 1)]).to_list()
+    return {each["row"]: [error["code"] for error in each["errors"]] for each in found}

@@ -1,0 +1,101 @@
+"""Batches through checks and barrier, on a real server."""
+
+from typing import Any
+
+import pytest
+
+from libs.contracts.ids import batch_id
+from libs.contracts.states import BatchState, RunStatus
+from libs.storage.client import Mongo
+from libs.storage.ledger import Ledger
+from services.validator import use_cases
+from tests.integration.storage.runs import current
+from tests.integration.validator.runs import check, parsed, rejections, validator
+
+pytestmark = pytest.mark.servers
+UNIQUE: dict[str, Any] = {"type": "unique", "against_target": True}
+FIELDS: list[dict[str, Any]] = [{"name": "k"}, {"name": "mail", "rules": [UNIQUE]}]
+
+
+async def held(mongo: Mongo, tenant_id: str, resource: str, *records: dict[str, Any]) -> None:
+    common = {"tenant_id": tenant_id, "is_deleted": False}
+    await mongo.target[resource].insert_many([{**common, **record} for record in records])
+
+
+async def test_rows_whose_values_the_target_holds_are_rejected(mongo: Mongo, ledger: Ledger) -> None:
+    batches = [[["1", "a"], ["2", "b"]], [["3", "c"], ["4", "a"], ["5", ""]]]
+    run = await parsed(ledger, batches, fields=FIELDS)
+    await held(mongo, run.tenant_id, run.template.target_resource, {"mail": "b"}, {"mail": "c", "is_deleted": True})
+    run = await check(mongo, ledger, run, 2)
+    assert run.status is RunStatus.VALIDATED
+    assert await rejections(ledger, run) == {2: ["EXISTS_IN_TARGET"], 4: ["DUPLICATE_VALUE"]}
+    totals = await ledger.totals(run.id)
+    assert (totals.result.ok, totals.result.rejected) == (3, 2)
+
+
+async def test_an_upsert_may_keep_its_own_values(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(ledger, [[["1", "a"], ["2", "b"], ["9", "a"]]], fields=FIELDS, mode="upsert", upsert_key="k")
+    await held(mongo, run.tenant_id, run.template.target_resource, {"k": "1", "mail": "a"}, {"k": "7", "mail": "b"})
+    run = await check(mongo, ledger, run, 1)
+    assert await rejections(ledger, run) == {2: ["EXISTS_IN_TARGET"], 3: ["DUPLICATE_VALUE", "EXISTS_IN_TARGET"]}
+
+
+async def test_kept_rows_are_warned_about_the_target(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(ledger, [[["1", "a"], ["2", "b"]]], fields=FIELDS, invalid_rows="keep")
+    await held(mongo, run.tenant_id, run.template.target_resource, {"mail": "b"})
+    run = await check(mongo, ledger, run, 1)
+    assert await rejections(ledger, run) == {}
+    totals = await ledger.totals(run.id)
+    assert (totals.result.ok, totals.result.warnings) == (2, 1)
+
+
+async def test_a_second_worker_at_the_barrier_goes_by_the_first_answer(
+    mongo: Mongo, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await parsed(ledger, [[["1", "a"]], [["2", "b"]]], fields=FIELDS)
+    await held(mongo, run.tenant_id, run.template.target_resource, {"mail": "a"})
+
+    def stopped(name: str) -> None:
+        if name == "validator.barrier_settled":
+            raise ConnectionError(name)
+
+    monkeypatch.setattr(use_cases, "failpoint", stopped)
+    with pytest.raises(ConnectionError):
+        await check(mongo, ledger, run, 2)
+    monkeypatch.undo()
+    await mongo.target[run.template.target_resource].update_one({"mail": "a"}, {"$set": {"mail": "b"}})
+    await validator(mongo, ledger)(run.id, batch_id(run.id, run.epoch, 1))
+    run = await current(ledger, run)
+    assert run.status is RunStatus.VALIDATED
+    assert await rejections(ledger, run) == {1: ["EXISTS_IN_TARGET"]}
+
+
+async def test_a_batch_of_nothing_but_errors_is_stored_whole(mongo: Mongo, ledger: Ledger) -> None:
+    fields = [{"name": f"f{at}", "type": "number"} for at in range(150)]
+    run = await parsed(ledger, [[["x"] * 150] * 600], fields=fields)
+    run = await check(mongo, ledger, run, 1)
+    found = await rejections(ledger, run)
+    assert list(found) == list(range(1, 601))
+    assert all(codes == ["NOT_A_NUMBER"] * 99 + ["MORE_ERRORS"] for codes in found.values())
+
+
+async def test_large_cells_of_rejected_rows_are_stored(mongo: Mongo, ledger: Ledger) -> None:
+    row = ["x" * 1024 * 1024] * 4
+    fields = [{"name": f"f{at}", "type": "number"} for at in range(4)]
+    run = await parsed(ledger, [[row]], fields=fields)
+    run = await check(mongo, ledger, run, 1)
+    assert await rejections(ledger, run) == {1: ["NOT_A_NUMBER"] * 4}
+    stored = await ledger.rejected.find_one({"run_id": run.id})
+    assert stored is not None
+    assert stored["cells"] == row
+
+
+async def test_a_template_that_makes_too_much_of_its_rows_fails_its_run(mongo: Mongo, ledger: Ledger) -> None:
+    constant = {"type": "constant", "value": "x" * 2000}
+    fields = [{"name": f"f{at}", "transforms": [constant]} for at in range(120)]
+    run = await parsed(ledger, [[[""] * 120] * 1_000], fields=fields)
+    run = await check(mongo, ledger, run, 1)
+    assert run.status is RunStatus.FAILED
+    assert run.failure is not None
+    assert run.failure["code"] == "BATCH_TOO_LARGE"
+    assert not (await ledger.totals(run.id)).states.get(BatchState.VALIDATED)
