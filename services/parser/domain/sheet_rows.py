@@ -35,7 +35,7 @@ _EXACT = 2.0**53
 def _number(value: float) -> str:
     if value.is_integer() and -_EXACT < value < _EXACT:
         return str(int(value))
-    text = repr(value)
+    text = repr(value).removesuffix(".0")
     if "e" in text and _PLAIN_NUMBERS[0] <= abs(value) < _PLAIN_NUMBERS[1]:
         return format(Decimal(text), "f")
     return text

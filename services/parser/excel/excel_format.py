@@ -8,7 +8,7 @@ from __future__ import annotations  # the stubs' pa.Array is generic, the class 
 
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -141,7 +141,7 @@ class ExcelReader:
         self._spool.write(data)
         return ()
 
-    def close(self) -> Iterator[ParsedBatch]:
+    def close(self) -> Generator[ParsedBatch]:
         """See ``file_format.Reader``; the child process lives as long as the answer.
 
         Raises:

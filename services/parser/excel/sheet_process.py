@@ -69,10 +69,11 @@ def _restrict(lifeline: int, request: Request) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
-        (resource.RLIMIT_CPU, request.cpu_seconds),
         (resource.RLIMIT_AS, request.memory_bytes),
     ):
         resource.setrlimit(kind, (limit, limit))
+    # At the soft limit the kernel sends a signal that says why, at the hard one it just kills.
+    resource.setrlimit(resource.RLIMIT_CPU, (request.cpu_seconds, request.cpu_seconds + 1))
     # The kernel sends SIGIO, which ends a process that does not handle it, when the last writer of the pipe closes.
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)

@@ -489,16 +489,16 @@ def test_a_repeated_reading_cuts_the_same_batches_whatever_pieces_come() -> None
 
 def test_closing_the_rows_early_ends_the_child() -> None:
     data = many_rows(60_000)
-    rows = iter(reader_of(data, layout_of(data)).close())
+    rows = reader_of(data, layout_of(data)).close()
     next(rows)
     assert len(psutil.Process().children()) == 1
-    rows.close()  # pyright: ignore[reportAttributeAccessIssue]
+    rows.close()
     assert psutil.Process().children() == []
 
 
 def test_rows_may_be_taken_by_different_threads() -> None:
     data = many_rows(12_000)
-    rows = iter(reader_of(data, layout_of(data)).close())
+    rows = reader_of(data, layout_of(data)).close()
     seen: list[ParsedBatch] = []
     for _ in range(13):
         thread = threading.Thread(target=lambda: seen.extend(batch for batch in [next(rows, None)] if batch))
@@ -533,7 +533,7 @@ time.sleep(60)
 
 def test_a_child_that_is_killed_refuses_the_file() -> None:
     data = many_rows(60_000)
-    rows = iter(reader_of(data, layout_of(data)).close())
+    rows = reader_of(data, layout_of(data)).close()
     next(rows)
     psutil.Process().children()[0].kill()
     with pytest.raises(FileRefusedError, match="FILE_TOO_COMPLEX"):
