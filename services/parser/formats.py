@@ -7,7 +7,9 @@ from importlib.metadata import entry_points
 from libs.contracts.errors import FileRefusedError
 from services.parser.domain.csv_format import CsvFormat
 from services.parser.domain.file_format import FileFormat
+from services.parser.domain.fixed_width_format import FixedWidthFormat
 from services.parser.domain.json_format import JsonFormat
+from services.parser.domain.xml_format import XmlFormat
 from services.parser.excel.excel_format import ExcelFormat
 
 ENTRY_POINTS = "rowdock.formats"
@@ -17,6 +19,8 @@ _BUILT_IN: dict[str, Callable[[], FileFormat]] = {
     "csv": CsvFormat,
     "json": JsonFormat,
     "excel": ExcelFormat,
+    "xml": XmlFormat,
+    "fixed_width": FixedWidthFormat,
 }
 
 
