@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
@@ -40,6 +41,8 @@ MAX_BATCH_BYTES: Final = 192 * 1024 * 1024
 """Values of one checked batch."""
 _PART_CELLS = 1_250_000
 _PART_BYTES = 48 * 1024 * 1024
+_FAULTY_ROWS = 250
+"""Rows whose errors are put together at a time."""
 # Names of the engine's own columns hold a colon, which no field name can.
 _FAULTY = "faulty:"
 _REFUSED = "refused:"
@@ -389,22 +392,21 @@ def _arrow_bytes(outcome: pl.DataFrame) -> int:
 
 def _errors(compiled: CompiledTemplate, frame: pl.DataFrame, wanted: pl.Series) -> dict[int, tuple[RowError, ...]]:
     """The errors of the wanted rows."""
-    if not wanted.any():
-        return {}
-    asked = dict.fromkeys(name for check in compiled.checks for name in (check.text, check.answer) if name)
-    faulty = frame[[ROW, *asked]].filter(wanted)
+    errors: dict[int, tuple[RowError, ...]] = {}
+    if wanted.any():
+        asked = dict.fromkeys(name for check in compiled.checks for name in (check.text, check.answer) if name)
+        for faulty in frame[[ROW, *asked]].filter(wanted).iter_slices(_FAULTY_ROWS):
+            errors |= _errors_of(compiled, faulty)
+    return errors
+
+
+def _errors_of(compiled: CompiledTemplate, faulty: pl.DataFrame) -> dict[int, tuple[RowError, ...]]:
     answers = faulty.select(pl.col(check.answer).fill_null(value=False) for check in compiled.checks).to_numpy()
-    rows: list[int] = faulty[ROW].to_list()
-    errors: dict[int, list[RowError]] = {row: [] for row in rows}
-    texts: dict[str, list[str | None]] = {}
     at_rows, numbers = np.nonzero(answers)
-    first = np.searchsorted(at_rows, at_rows)
-    rank = np.arange(len(at_rows)) - first
-    chars = np.array([len(check.check.message) for check in compiled.checks])
-    spent = np.cumsum(chars[numbers])
-    spent += chars[numbers[first]] - spent[first]
-    fits = (answers.sum(axis=1) <= MAX_ROW_ERRORS) & (answers @ chars <= MAX_ROW_ERROR_CHARS)
-    told = fits[at_rows] | ((rank < MAX_ROW_ERRORS - 1) & (spent <= MAX_ROW_ERROR_CHARS))
+    told = _told(at_rows, np.array([len(check.check.message) for check in compiled.checks])[numbers])
+    rows: list[int] = faulty[ROW].to_list()
+    errors: list[list[RowError]] = [[] for _ in rows]
+    texts: dict[str, list[str | None]] = {}
     found: list[tuple[int, int]] = np.column_stack((at_rows[told], numbers[told])).tolist()
     for at, number in found:
         check = compiled.checks[number]
@@ -413,13 +415,29 @@ def _errors(compiled: CompiledTemplate, frame: pl.DataFrame, wanted: pl.Series) 
             if check.text not in texts:
                 texts[check.text] = faulty[check.text].to_list()
             value = shown(texts[check.text][at])
-        errors[rows[at]].append(RowError(check.field, check.column, check.check.code, check.check.message, value))
+        errors[at].append(RowError(check.field, check.column, check.check.code, check.check.message, value))
     untold: list[int] = np.bincount(at_rows[~told], minlength=len(rows)).tolist()
-    for row, more in zip(rows, untold, strict=True):
+    for of_row, more in zip(errors, untold, strict=True):
         if more:
             message = f"This row has {more} more errors. Correct the ones before and check it again."
-            errors[row].append(RowError(None, None, MORE_ERRORS, message, ""))
-    return {row: tuple(found) for row, found in errors.items()}
+            of_row.append(RowError(None, None, MORE_ERRORS, message, ""))
+    return dict(zip(rows, map(tuple, errors), strict=True))
+
+
+def _told(at_rows: npt.NDArray[np.int64], chars: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which errors are stored: all of a row that has few, else the first and room for one that counts the rest.
+
+    Args:
+        at_rows: ascending position of each error's row.
+        chars: length of each error's message.
+    """
+    first = np.searchsorted(at_rows, at_rows)
+    rank = np.arange(len(at_rows)) - first
+    spent = np.cumsum(chars)
+    spent += chars[first] - spent[first]
+    few = np.bincount(at_rows) <= MAX_ROW_ERRORS
+    short = np.bincount(at_rows, weights=chars) <= MAX_ROW_ERROR_CHARS
+    return (few & short)[at_rows] | ((rank < MAX_ROW_ERRORS - 1) & (spent <= MAX_ROW_ERROR_CHARS))
 
 
 def with_warnings(warnings: dict[int, str]) -> pl.Expr:
