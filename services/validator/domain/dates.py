@@ -86,19 +86,28 @@ _TOKENS = {
     "Z": _Token("offset", "Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9]", "Z"),
 }
 
+_PARSED_AT_ONCE = (
+    {"YYYY", "MM", "DD"},
+    {"YYYY", "MM", "DD", "HH", "mm"},
+    {"YYYY", "MM", "DD", "HH", "mm", "ss"},
+)
+"""Tokens of formats that Polars reads by itself, once a pattern has held the text to them."""
+
 _YEAR, _MONTH, _DAY = "(?P<year>[0-9]{4})", "(?P<month>[0-9]{1,2})", "(?P<day>[0-9]{1,2})"
 _MONTH_NAME = f"(?P<month_name>{_ANY_MONTH})"
 _CLOCK = (
     r"(?:(?:,? |T)(?P<hour>[0-9]{1,2}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?"
     "(?:[ \u00a0\u202f]?(?P<half>(?i-u:[AP]M)))?)?"
 )
-_ISO_DAY = "^(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})$"
+_ISO_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_ISO_SECONDS = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9]$"
 _ISO_TIME = (
     r"^(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[T ](?P<hour>[0-9]{2}):(?P<minute>[0-5][0-9])"
     r"(?::(?P<second>[0-5][0-9])(?:\.(?P<fraction>[0-9]{1,9}))?)?"
     r"(?P<offset>Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?$"
 )
 _ONE, _TWO = "(?P<one>[-/.])", "(?P<two>[-/.])"
+_DAY_ONLY = "^[0-9]{{1,2}}{0}[0-9]{{1,2}}{0}[0-9]{{4}}$"
 _YEAR_FIRST = f"^{_YEAR}{_ONE}{_MONTH}{_TWO}{_DAY}{_CLOCK}$"
 _YEAR_LAST = {
     DateOrder.DMY: f"^{_DAY}{_ONE}{_MONTH}{_TWO}{_YEAR}{_CLOCK}$",
@@ -213,15 +222,12 @@ def instant(
         Int64, milliseconds since 1970 UTC.
     """
     if date_format is None:
-        found = _iso_day(text)
-        year_last = [_YEAR_LAST[order]] if order in _YEAR_LAST else []
-        patterns = [_ISO_TIME, *year_last, _YEAR_FIRST, *_NAMED]
-        others = [_Way(pattern, partial(_by_pattern, pattern)) for pattern in patterns]
-        others.append(_Way(_SERIAL, partial(_serial, typed_cells=typed_cells, date_1904=date_1904)))
+        found = _by_directives("%Y-%m-%d", pl.when(text.str.contains(_ISO_DAY)).then(text))
+        serial = _Way(_SERIAL, partial(_serial, typed_cells=typed_cells, date_1904=date_1904))
+        others = [*_iso_times(), *_numeric_ways(order), *map(_general, _NAMED), serial]
     else:
-        found = _by_pattern(_pattern(date_format), text, let)
-        iso = (_ISO_DAY, _ISO_TIME) if typed_cells else ()
-        others = [_Way(pattern, partial(_by_pattern, pattern)) for pattern in iso]
+        found = _in_format(text, date_format, let)
+        others = [_quick(_ISO_DAY, "%Y-%m-%d"), *_iso_times()] if typed_cells else []
     found = let(found)
     if others:
         rest = pl.when(found.is_null()).then(text)
@@ -232,15 +238,22 @@ def instant(
 
 def formatted(instant: pl.Expr, date_format: str) -> pl.Expr:
     """Instants as text in a ``date_format``, in UTC."""
-    directives = "".join(
+    return instant.cast(pl.Datetime("ms")).dt.strftime(_directives(date_format))
+
+
+def _in_format(text: pl.Expr, date_format: str, let: Let) -> pl.Expr:
+    parts = date_format_parts(date_format)
+    pattern = f"^{''.join(map(_part_pattern, parts))}$"
+    if {part.text for part in parts if part.is_token} not in _PARSED_AT_ONCE:
+        return _by_groups(pattern, text, let)
+    return _by_directives(_directives(date_format), pl.when(text.str.contains(pattern)).then(text))
+
+
+def _directives(date_format: str) -> str:
+    return "".join(
         _TOKENS[part.text].directive if part.is_token else part.text.replace("%", "%%")
         for part in date_format_parts(date_format)
     )
-    return instant.cast(pl.Datetime("ms")).dt.strftime(directives)
-
-
-def _pattern(date_format: str) -> str:
-    return f"^{''.join(map(_part_pattern, date_format_parts(date_format)))}$"
 
 
 def _part_pattern(part: Part) -> str:
@@ -250,11 +263,35 @@ def _part_pattern(part: Part) -> str:
     return "".join(rf"\x{{{ord(sign):x}}}" for sign in part.text)
 
 
-def _iso_day(text: pl.Expr) -> pl.Expr:
-    """The instant of ``2024-03-31``: what most files hold, so by a quicker way than the others."""
-    day = pl.when(text.str.contains(_ISO_DAY)).then(text)
+def _by_directives(directives: str, text: pl.Expr, _: Let | None = None) -> pl.Expr:
+    """The instant of texts of which a pattern says that they have exactly this form."""
     # Without the cache: it costs more than it saves on batches of distinct dates.
-    return day.str.to_datetime("%Y-%m-%d", time_unit="ms", strict=False, cache=False).cast(pl.Int64)
+    return text.str.to_datetime(directives, time_unit="ms", strict=False, cache=False).cast(pl.Int64)
+
+
+def _quick(pattern: str, directives: str) -> _Way:
+    return _Way(pattern, partial(_by_directives, directives))
+
+
+def _general(pattern: str) -> _Way:
+    return _Way(pattern, partial(_by_groups, pattern))
+
+
+def _iso_times() -> list[_Way]:
+    directives = "%Y-%m-%dT%H:%M:%S"
+    forms = ((_ISO_SECONDS, directives), (f"{_ISO_SECONDS[:-1]}Z$", f"{directives}Z"))
+    spaced = [(pattern.replace("T", " "), directives.replace("T", " ")) for pattern, directives in forms]
+    return [*(_quick(*form) for form in (*forms, *spaced)), _general(_ISO_TIME)]
+
+
+def _numeric_ways(order: DateOrder) -> list[_Way]:
+    """Quick ways to read dates alone, then all that may stand before a time of day."""
+    if order not in _YEAR_LAST:
+        return [_general(_YEAR_FIRST)]
+    directives = {DateOrder.DMY: "%d{0}%m{0}%Y", DateOrder.MDY: "%m{0}%d{0}%Y"}[order]
+    quick = [_quick(_DAY_ONLY.format(sign), directives.format(sign)) for sign in "/-"]
+    quick.append(_quick(_DAY_ONLY.format("[.]"), directives.format(".")))
+    return [*quick, _general(_YEAR_LAST[order]), _general(_YEAR_FIRST)]
 
 
 class _Ways:
@@ -277,13 +314,13 @@ class _Ways:
                 break
             matches = left.str.contains(pattern)
             if matches.any():
-                read = evaluate(left.to_frame(), stages, [instant])["instant"]
+                read = evaluate(left.set(~matches, None).to_frame(), stages, [instant])["instant"]
                 found = read.zip_with(read.is_not_null(), found)
                 left = left.set(matches, None)
         return found
 
 
-def _by_pattern(pattern: str, text: pl.Expr, let: Let) -> pl.Expr:
+def _by_groups(pattern: str, text: pl.Expr, let: Let) -> pl.Expr:
     """The instant of texts that match, by the named groups of the pattern."""
     groups = let(text.str.extract_groups(pattern))
     parts = {name: groups.struct.field(name) for name in _GROUP_NAME.findall(pattern)}
