@@ -152,7 +152,7 @@ def test_a_template_with_everything_gives_the_same_in_every_format(
     assert rejected == {row: codes for row, (_, codes) in enumerate(FAULTS, 2)}
     (record,) = oracle.target[resource].find({})
     assert {key: record[key] for key in RECORD} == RECORD
-    assert type(record["quantity"]) is int  # an int64 beyond PyMongo
+    assert type(record["quantity"]) is Int64
     assert run["plan"]["date_orders"]["day"] == "dmy"
     assert run["plan"]["decimal_styles"]["price"] == "comma"
 

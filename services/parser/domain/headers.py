@@ -22,7 +22,11 @@ def column_names(cells: Sequence[str], max_chars: int) -> tuple[tuple[str, ...],
     """
     cleaned = [clean_name(cell) for cell in cells]
     cut = [name[:max_chars] for name in cleaned]
-    long_names = [f"column {i}: header cut to {max_chars} characters" for i, n in enumerate(cleaned, 1) if n not in cut]
+    long_names = [
+        f"column {position}: header cut to {max_chars} characters"
+        for position, name in enumerate(cleaned, 1)
+        if len(name) > max_chars
+    ]
     taken = set(cut)
     seen: set[str] = set()
     next_number: dict[str, int] = {}
