@@ -28,6 +28,7 @@ _MOST_ROWS_OF_A_BLOCK = 4_096
 _CUT_CHARS, _CUT_CELLS = 1_000, 200
 """What is kept of a row that is too large."""
 _PLAIN_NUMBERS = (1e-15, 1e21)
+_TINY = 1e-4
 _EXACT = 2.0**53
 """Below it, the digits of a whole number are the shortest text that means it."""
 
@@ -76,6 +77,13 @@ def column_texts(cells: Sequence[Cell]) -> list[str]:
     kinds = set(map(type, cells))
     if kinds == {str}:
         return cast("list[str]", list(cells))
+    if kinds == {float}:
+        # A fraction that is not tiny is written without an exponent: most cells need no further look.
+        numbers = cast("Sequence[float]", cells)
+        return [
+            repr(number) if not (number.is_integer() or -_TINY < number < _TINY) else _number(number)
+            for number in numbers
+        ]
     if len(kinds) == 1:
         return list(map(_TEXTS[kinds.pop()], cells))
     return [_TEXTS[type(cell)](cell) for cell in cells]
