@@ -356,6 +356,12 @@ def test_concat_takes_the_columns_of_the_file(transforms: tuple[Transform, ...],
     assert joined(transforms, "a", "b") == value
 
 
+def test_a_constant_that_is_no_value_is_kept_as_the_original_text() -> None:
+    field = TemplateField(name="f", type=FieldType.NUMBER, transforms=(UPPER, Constant(value="seven")))
+    batch = check(field, "7", None, invalid_rows=InvalidRows.KEEP)
+    assert batch.valid["_raw_f"].to_pylist() == ["seven", "seven"]
+
+
 def test_what_concat_made_is_kept_as_the_original_text() -> None:
     field = TemplateField(name="f", type=FieldType.NUMBER, transforms=(UPPER, Concat(columns=("A", "B"))))
     plan = ParsePlan(columns=("A", "B"), mapping={"f": None}, concat_columns={"A": 0, "B": 1})
