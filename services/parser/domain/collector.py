@@ -68,7 +68,14 @@ class RowCollector:
         self._batches += self._cutter.close()
         return self.take()
 
-    def add_records(self, starts: Sequence[int], records: Sequence[Record], *, suspect: bool) -> None:
+    def add_records(
+        self,
+        starts: Sequence[int],
+        records: Sequence[Record],
+        *,
+        suspect: bool,
+        problems: Mapping[int, Problem] | None = None,
+    ) -> None:
         """Add rows of cells; ``None`` is a missing cell.
 
         A short row lacks its last cells. Extra cells are dropped if they are blank, else the row becomes
@@ -78,6 +85,7 @@ class RowCollector:
             starts: where each row stands in the file, for messages; as many as ``records``.
             records: their cells.
             suspect: whether a cell may hold a NUL, a mark of undecodable bytes, or too many bytes.
+            problems: rows that are issues in any case, by their 0-based place; their cells are for showing.
 
         Raises:
             FileRefusedError: ``TOO_MANY_ROWS``.
@@ -86,13 +94,17 @@ class RowCollector:
             return
         self.check_row_limit(len(records))
         first = self.rows + 1
-        if not suspect and set(map(len, records)) == {self.width}:
+        if not suspect and not problems and set(map(len, records)) == {self.width}:
             self._add_cells(zip(*records, strict=True), range(first, first + len(records)), [])
             return
         good: list[Record] = []
         numbers: list[int] = []
         issues: list[RowIssue] = []
         for number, start, cells in zip(range(first, first + len(records)), starts, records, strict=True):
+            problem = problems.get(number - first) if problems else None
+            if problem is not None:
+                issues.append(self._issue(number, problem.code, problem.message, cells, problem.column))
+                continue
             issue = self._check(number, start, cells, suspect=suspect)
             if issue is not None:
                 issues.append(issue)

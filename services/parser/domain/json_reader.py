@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from libs.contracts.plan import ParsePlan
 from services.parser.domain.batches import ParsedBatch
-from services.parser.domain.collector import RowCollector
+from services.parser.domain.collector import Problem, RowCollector
 from services.parser.domain.encoding import open_decoder
 from services.parser.domain.json_records import LINES, MARKED, Unread, splitter
 from services.parser.domain.json_values import BOOLEANS, BadRecordError, Number, Value, compact, flatten, kind_of
@@ -50,6 +50,7 @@ class JsonReader:
         self._rows_at_once = max(1, min(_ROWS_AT_ONCE, _CELLS_AT_ONCE // max(1, len(keys))))
         self._rows: list[Sequence[str | None]] = []
         self._starts: list[int] = []
+        self._problems: dict[int, Problem] = {}
         self._suspect = False
 
     def feed(self, data: bytes) -> list[ParsedBatch]:
@@ -62,7 +63,7 @@ class JsonReader:
         self._bom_left -= dropped
         for start in range(dropped, len(data), self._limits.block_bytes):
             self._splitter.feed(self._decoder.decode(data[start : start + self._limits.block_bytes]))
-        self._flush()
+            self._flush()
         return self._collector.take()
 
     def close(self) -> list[ParsedBatch]:
@@ -81,29 +82,30 @@ class JsonReader:
         try:
             row = self._row(found)
         except BadRecordError as bad:
-            self._flush()
-            raw = found.raw if isinstance(found, Unread) else _excerpt(found)
-            self._collector.add_issue(bad.code, f"{self._place} {start}: {bad.problem}", [raw])
-            return
-        if doubt:
-            self._suspect = True
-            if (column := _lone_surrogate(row, marked=doubt == MARKED)) is not None:
-                self._reject_surrogate(start, row, column)
-                return
+            row = [found.raw if isinstance(found, Unread) else _excerpt(found)]
+            self._problems[len(self._rows)] = Problem(bad.code, f"{self._place} {start}: {bad.problem}")
+        else:
+            if doubt:
+                row = self._examined(row, start, marked=doubt == MARKED)
         self._rows.append(row)
         self._starts.append(start)
         if len(self._rows) == self._rows_at_once:
             self._flush()
 
-    def _reject_surrogate(self, start: int, row: Sequence[str | None], column: int) -> None:
-        self._flush()
-        self._collector.add_issue(
+    def _examined(self, row: Sequence[str | None], start: int, *, marked: bool) -> Sequence[str | None]:
+        """The row, which the collector has to look at; an issue if it holds a surrogate that stands for no byte."""
+        self._suspect = True
+        pattern = _NO_MARKS if marked else _SURROGATES
+        bad = (at for at, cell in enumerate(row) if cell and not cell.isascii() and pattern.search(cell))
+        if (column := next(bad, None)) is None:
+            return row
+        self._problems[len(self._rows)] = Problem(
             "LONE_SURROGATE",
             f"{self._place} {start}, column {self._columns[column]!r}: the text holds half of a character (an escape "
             "from \\ud800 to \\udfff without its other half); correct it",
-            [None if cell is None else _escaped(cell) for cell in row],
             column,
         )
+        return [None if cell is None else _escaped(cell) for cell in row]
 
     def _row(self, record: Value | Unread) -> Sequence[str | None]:
         if isinstance(record, Unread):
@@ -137,14 +139,8 @@ class JsonReader:
         return texts
 
     def _flush(self) -> None:
-        self._collector.add_records(self._starts, self._rows, suspect=self._suspect)
-        self._rows, self._starts, self._suspect = [], [], False
-
-
-def _lone_surrogate(row: Sequence[str | None], *, marked: bool) -> int | None:
-    """Index of the first cell with a surrogate that stands for no byte."""
-    pattern = _NO_MARKS if marked else _SURROGATES
-    return next((at for at, cell in enumerate(row) if cell and not cell.isascii() and pattern.search(cell)), None)
+        self._collector.add_records(self._starts, self._rows, suspect=self._suspect, problems=self._problems)
+        self._rows, self._starts, self._problems, self._suspect = [], [], {}, False
 
 
 def _escaped(text: str) -> str:

@@ -64,17 +64,17 @@ class Place(NamedTuple):
     line: int = 1
     column: int = 1
 
-    def after(self, text: str, end: int) -> "Place":
-        """The place of ``text[end]`` if the text starts here."""
-        lines = text.count("\n", 0, end)
+    def after(self, text: str, start: int, end: int) -> "Place":
+        """The place of ``text[end]`` if this is that of ``text[start]``."""
+        lines = text.count("\n", start, end)
         if lines:
-            return Place(self.line + lines, end - text.rfind("\n", 0, end))
-        return Place(self.line, self.column + end)
+            return Place(self.line + lines, end - text.rfind("\n", start, end))
+        return Place(self.line, self.column + end - start)
 
 
-def malformed(what: str, place: Place, text: str, at: int) -> FileRefusedError:
-    """Refuse a file for what stands at ``text[at]``; ``place`` is that of the text."""
-    place = place.after(text, at)
+def malformed(what: str, place: Place, text: str, start: int, at: int) -> FileRefusedError:
+    """Refuse a file for what stands at ``text[at]``; ``place`` is that of ``text[start]``."""
+    place = place.after(text, start, at)
     if (bad := MARKS.match(text, at)) is not None:
         what += f" (the byte 0x{ord(bad[0]) & 0xFF:02X} there does not fit the file's encoding)"
     return FileRefusedError(
@@ -211,6 +211,7 @@ class Elements(_Splitter):
         self._separator = (_COMMA if self._in_array else _BLANK).match
         self._skip_left = start
         self._place = Place()
+        self._placed = 0
         self._start = Place()
         self._record = 1
         self._extent: Extent | None = None
@@ -226,11 +227,12 @@ class Elements(_Splitter):
         at = min(self._skip_left, len(text))
         self._skip_left -= at
         self._doubt = _doubt(text)
+        self._placed = 0
         if self._extent is not None:
             at = self._go_on(self._extent, text, at)
         while (at := blank_end(text, at)) < len(text):
             at = self._step(text, at)
-        self._place = self._place.after(text, len(text))
+        self._locate(text, len(text))
 
     def close(self) -> None:
         """The text ends here.
@@ -246,10 +248,16 @@ class Elements(_Splitter):
                 decode_at(text)
             except ValueError as error:
                 what, at = explain(error)
-                raise malformed(f"record {self._record:,} does not end: {what}", self._start, text, at) from error
+                raise malformed(f"record {self._record:,} does not end: {what}", self._start, text, 0, at) from error
             except RecursionError:
                 pass  # then it is not known what is missing where
-        raise malformed(f"the file ends too early, in or after record {self._record:,}", self._place, "", 0)
+        raise malformed(f"the file ends too early, in or after record {self._record:,}", self._place, "", 0, 0)
+
+    def _locate(self, text: str, at: int) -> Place:
+        """The place of ``text[at]``; from where it was last asked for, so that nothing is counted twice."""
+        self._place = self._place.after(text, self._placed, at)
+        self._placed = at
+        return self._place
 
     def _first(self, text: str, at: int) -> int:
         if text[at] == "]":
@@ -281,8 +289,10 @@ class Elements(_Splitter):
     def _value(self, text: str, at: int) -> int:
         """Take out the record at ``text[at]``, whatever it is."""
         if text[at] in ",:]}" or (not self._in_array and text[at] not in "{["):
-            raise malformed(f"record {self._record:,} does not start here with {text[at]!r}", self._place, text, at)
-        self._start = self._place.after(text, at)
+            raise malformed(
+                f"record {self._record:,} does not start here with {text[at]!r}", self._place, text, self._placed, at
+            )
+        self._start = self._locate(text, at)
         self._extent = Extent()
         return self._go_on(self._extent, text, at)
 
@@ -300,7 +310,7 @@ class Elements(_Splitter):
             self._take_one(held, self._record)
         except ValueError as error:
             what, where = explain(error)
-            raise malformed(f"record {self._record:,}: {what}", self._start, held.text, where) from error
+            raise malformed(f"record {self._record:,}: {what}", self._start, held.text, 0, where) from error
         self._record += 1
         self._step = self._comma if self._in_array else self._values
         return end
@@ -311,7 +321,7 @@ class Elements(_Splitter):
             return at + 1
         if text[at] == "]":
             return self._close_array(at)
-        raise malformed(f"expected ',' or ']' after record {self._record - 1:,}", self._place, text, at)
+        raise malformed(f"expected ',' or ']' after record {self._record - 1:,}", self._place, text, self._placed, at)
 
     def _close_array(self, at: int) -> int:
         self._step = self._end if self._wrapper is None else self._tail
@@ -319,7 +329,7 @@ class Elements(_Splitter):
 
     def _tail(self, text: str, at: int) -> int:
         """What stands behind the array in the object around it."""
-        self._start = self._place.after(text, at)
+        self._start = self._locate(text, at)
         self._extent = Extent(depth=1)
         return self._go_on(self._extent, text, at)
 
@@ -333,12 +343,12 @@ class Elements(_Splitter):
             return
         except ValueError as error:
             what, at = explain(error)
-            raise malformed(f"after the records: {what}", self._start, held.text, at - len(before)) from error
+            raise malformed(f"after the records: {what}", self._start, held.text, 0, at - len(before)) from error
         if isinstance(members, tuple) and any(key == self._wrapper for key, _ in members):
-            raise malformed(f"the key {self._wrapper!r} stands in the file twice", self._start, held.text, 0)
+            raise malformed(f"the key {self._wrapper!r} stands in the file twice", self._start, held.text, 0, 0)
 
     def _end(self, text: str, at: int) -> int:
-        raise malformed("the file goes on after its end", self._place, text, at)
+        raise malformed("the file goes on after its end", self._place, text, self._placed, at)
 
 
 def _utf8_bytes(text: str) -> int:

@@ -103,10 +103,10 @@ def _no_records(text: str, at: int, *, whole_file: bool) -> FileRefusedError:
                 "list of records; put the records into one of them, or into an array",
             )
         what, where = explain(error)
-        return malformed(what, Place(), text, where)
+        return malformed(what, Place(), text, 0, where)
     rest = blank_end(text, end)
     if rest < len(text):
-        return malformed("the file goes on after its end", Place(), text, rest)
+        return malformed("the file goes on after its end", Place(), text, 0, rest)
     return FileRefusedError(
         "NO_RECORDS",
         f"the file holds {kind_of(value)}, not records; it should be an array of objects, an "

@@ -37,6 +37,9 @@ def test_is_a_built_in_format() -> None:
         pytest.param('{"rows": [{"a": 1}], "data": [{"a": 2}]}', "wrapped:rows", ["1"], id="first of two in the file"),
         pytest.param('{"data": []}', "wrapped:data", [], id="nothing in data"),
         pytest.param('{"data": {"a": 1}, "a": 2}', "object", ["2"], id="data is no array"),
+        pytest.param(
+            '{"data": [{"a": 1}], "z": ' + "[" * 9_999 + "]" * 9_999 + "}", "wrapped:data", ["1"], id="deep behind data"
+        ),
         pytest.param('{"a": 1}\n{"a": 2}', "lines", ["1", "2"], id="lines"),
         pytest.param('\n\n{"a": 1}\r\n\r\n{"a": 2}\r\n', "lines", ["1", "2"], id="lines with blank ones"),
         pytest.param('{"items":[],"a":1}\n{"items":[],"a":2}', "lines", ["1", "2"], id="lines with a key of wrappers"),
