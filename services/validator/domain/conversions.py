@@ -31,3 +31,15 @@ class Conversion:
     numbers: tuple[pl.Expr, ...] = ()
     keeps_text: bool = False
     comparable: pl.Expr = field(kw_only=True)
+
+
+def spread(found: pl.Series, texts: pl.Series) -> pl.Series:
+    """What was found for those texts that are not null, in their places; null in all others.
+
+    Args:
+        found: one value per text that is not null, in their order.
+        texts: a column of a batch.
+    """
+    present = texts.is_not_null()
+    places = present.cast(pl.UInt32).cum_sum() - 1
+    return found.gather(places.set(~present, None))

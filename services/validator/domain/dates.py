@@ -17,7 +17,7 @@ import polars as pl
 from libs.contracts.date_formats import Part, date_format_parts
 from libs.contracts.templates import DateOrder, TemplateField
 from services.validator.domain.checks import INVALID_DATE, Check
-from services.validator.domain.conversions import Conversion, Let
+from services.validator.domain.conversions import Conversion, Let, spread
 from services.validator.domain.reading import Reading
 from services.validator.domain.steps import Steps, evaluate
 
@@ -308,7 +308,8 @@ class _Ways:
             self._ways.append((way.pattern, steps.stages, instant))
 
     def __call__(self, texts: pl.Series) -> pl.Series:
-        left, found = texts.alias("text"), pl.Series([None], dtype=pl.Int64).new_from_index(0, len(texts))
+        left = texts.drop_nulls().alias("text")
+        found = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(left))
         for pattern, stages, instant in self._ways:
             if left.null_count() == len(left):
                 break
@@ -317,7 +318,7 @@ class _Ways:
                 read = evaluate(left.set(~matches, None).to_frame(), stages, [instant])["instant"]
                 found = read.zip_with(read.is_not_null(), found)
                 left = left.set(matches, None)
-        return found
+        return spread(found, texts)
 
 
 def _by_groups(pattern: str, text: pl.Expr, let: Let) -> pl.Expr:

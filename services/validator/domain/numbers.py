@@ -22,7 +22,7 @@ from bson.decimal128 import create_decimal128_context
 
 from libs.contracts.templates import DecimalStyle, TemplateField
 from services.validator.domain.checks import NOT_A_NUMBER, NOT_AN_INTEGER, NUMBER_OUT_OF_RANGE, Check
-from services.validator.domain.conversions import Conversion, Let
+from services.validator.domain.conversions import Conversion, Let, spread
 from services.validator.domain.reading import Reading
 
 _PLAIN = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
@@ -37,6 +37,7 @@ _STYLE_WORDS = {
 
 # Up to 15 significant digits survive the way into a double and back (IEEE 754, DBL_DIG).
 _SURELY_EXACT_CHARS = 15
+# So few that a double holds them without a second look.
 _FEW_DIGITS = r"^[+-]?[0-9]{1,8}\.[0-9]{1,7}$"
 _MOST_DIGITS_OF_A_DOUBLE = 767
 _SMALLEST_NORMAL, _LARGEST = 2.2250738585072014e-308, 1.7976931348623157e308
@@ -76,8 +77,14 @@ def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) 
     if field.integer:
         others = let(_Others(style, _INTEGERS, _integers, typed_cells=reading.typed_cells).read(rest))
         return _integer(field.name, whole, others, let, style)
+    if style is DecimalStyle.POINT or reading.typed_cells:
+        rest = let(rest)
+        double = let(pl.when(rest.str.contains(_FEW_DIGITS)).then(rest).cast(pl.Float64, strict=False))
+        rest = pl.when(double.is_null()).then(rest)
+    else:
+        double = pl.lit(None, pl.Float64)
     others = let(_Others(style, _NUMBERS, _numbers, typed_cells=reading.typed_cells).read(rest))
-    return _number(field.name, whole, others, let, style)
+    return _number(field.name, whole, double, others, let, style)
 
 
 class _Others:
@@ -102,10 +109,12 @@ class _Others:
         whole = f"(?:[0-9]+|[0-9]{{1,3}}(?:{groups}))"
         self._pattern = f"^{sign}{whole}(?:{mark}[0-9]+)?(?:[eE]{sign}[0-9]+)?$"
         self._replaced = {**dict.fromkeys(_SEPARATORS[style], ""), _DECIMAL_MARKS[style]: ".", _MINUS: "-"}
-        self._with_point = style is DecimalStyle.POINT or typed_cells
+        # What has a point in a typed cell is no group of thousands, whatever the style.
+        self._point_too = typed_cells and style is DecimalStyle.COMMA
         self._read = read
         self._dtype = pl.Struct({"number": pl.Boolean(), **values})
         self._nothing = pl.Series([None], dtype=self._dtype)
+        self._refused = pl.Series([{"number": False}], dtype=self._dtype)
 
     def read(self, text: pl.Expr) -> pl.Expr:
         return text.map_batches(self, return_dtype=self._dtype)
@@ -113,20 +122,19 @@ class _Others:
     def __call__(self, texts: pl.Series) -> pl.Series:
         if texts.null_count() == len(texts):
             return self._nothing.new_from_index(0, len(texts))
-        plain = self._plain_text(texts.alias("text"))
-        number = plain.is_not_null().set(texts.is_null(), None).alias("number")
-        return pl.DataFrame([number, *self._read(plain)]).to_struct()
+        plain = self._plain_text(texts.drop_nulls().alias("text"))
+        if plain.null_count() == len(plain):
+            return spread(self._refused.new_from_index(0, len(plain)), texts)
+        number = plain.is_not_null().alias("number")
+        return spread(pl.DataFrame([number, *self._read(plain)]).to_struct(), texts)
 
     def _plain_text(self, texts: pl.Series) -> pl.Series:
-        """Numbers as ``_PLAIN`` has them, whatever the style of the column; null where there is none."""
-        if not self._with_point:
-            return self._in_style(texts)
-        matches = texts.str.contains(_PLAIN)
-        if matches.all():
-            return texts
-        plain = texts.set(~matches, None)
-        left = texts.set(plain.is_not_null(), None)
-        return plain if left.null_count() == len(left) else plain.zip_with(plain.is_not_null(), self._in_style(left))
+        """Numbers with nothing between the thousands and a point before the decimals; null where there is none."""
+        in_style = self._in_style(texts)
+        if not self._point_too:
+            return in_style
+        plain = texts.str.contains(_PLAIN)
+        return texts.zip_with(plain, in_style)
 
     def _in_style(self, texts: pl.Series) -> pl.Series:
         plain = pl.when(_TEXT.str.contains(self._pattern)).then(_TEXT)
@@ -165,13 +173,6 @@ def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, style: Decima
 
 def _numbers(plain: pl.Series) -> Iterable[pl.Series]:
     """The value of a plain number, in one of three columns; in none where even a decimal loses digits."""
-    if plain.str.contains(_FEW_DIGITS).all():
-        nothing = pl.Series([None]).new_from_index(0, len(plain))
-        return (
-            nothing.cast(pl.Int64).alias("whole"),
-            plain.cast(pl.Float64).alias("double"),
-            nothing.cast(pl.String).alias("decimal"),
-        )
     text, double = pl.col("text"), pl.col("double")
     frame = plain.to_frame("text").with_columns(
         text.cast(pl.Int64, strict=False).alias("whole"), text.cast(pl.Float64, strict=False).alias("double")
@@ -186,7 +187,7 @@ def _numbers(plain: pl.Series) -> Iterable[pl.Series]:
     ).get_columns()
 
 
-def _number(name: str, whole: pl.Expr, others: pl.Expr, let: Let, style: DecimalStyle) -> Conversion:
+def _number(name: str, whole: pl.Expr, double: pl.Expr, others: pl.Expr, let: Let, style: DecimalStyle) -> Conversion:
     """An integer within int64 stays one; any other number becomes a double if that holds all its digits.
 
     A double holds them if it prints as the same number, in its shortest form or with as many significant
@@ -195,7 +196,8 @@ def _number(name: str, whole: pl.Expr, others: pl.Expr, let: Let, style: Decimal
     for a double or so small that it has fewer digits left.
     """
     whole = let(pl.coalesce(whole, others.struct.field("whole")))
-    double, decimal = let(others.struct.field("double")), let(others.struct.field("decimal"))
+    double = let(pl.coalesce(double, others.struct.field("double")))
+    decimal = let(others.struct.field("decimal"))
     out_of_range = (
         f"This number cannot be stored without losing digits: a number has at most {_MOST_DIGITS} significant digits "
         "and an exponent from -6143 to 6144. Round it, or import the field as text."
