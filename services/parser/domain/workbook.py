@@ -24,6 +24,8 @@ _NESTED = re.compile(r"\.(?:zip|xls[xmb]?|od[st]|docx|pptx|7z|rar|gz|bz2|xz|zst|
 _EMBEDDED = re.compile(r"(?:^|/)embeddings/|^Object[^/]*/", re.IGNORECASE)
 """Folders of objects that were pasted into a sheet; nobody opens them here."""
 _ENCRYPTED_FLAG = 0x1
+_MAX_NAME_CHARS = 255
+"""Of a sheet; Excel allows 31."""
 
 
 class WorkbookKind(StrEnum):
@@ -262,8 +264,12 @@ def choose_sheet(sheets: Sequence[SheetInfo], wanted: str | int | None) -> int:
             over all tabs; or nothing: the first visible worksheet.
 
     Raises:
-        FileRefusedError: ``UNKNOWN_SHEET``.
+        FileRefusedError: ``UNKNOWN_SHEET``, ``CORRUPT_FILE``.
     """
+    if max((len(sheet.name) for sheet in sheets), default=0) > _MAX_NAME_CHARS:
+        raise corrupt("a sheet has a name that no program would let it have")
+    if len({sheet.name for sheet in sheets}) < len(sheets):
+        raise corrupt("two of its sheets have one name")
     found: int | None
     if wanted is None:
         found = next((index for index, sheet in enumerate(sheets) if sheet.table and sheet.visible), None)

@@ -81,7 +81,7 @@ class _Stream:
         while True:
             kind, size = frames.HEAD.unpack(self._exactly(frames.HEAD.size))
             if size > frames.MAX_FRAME_BYTES:
-                raise workbook.too_complex("a row of the workbook is too large")
+                raise workbook.too_complex("the header of the sheet is too large")
             content = self._exactly(size)
             if kind == frames.END:
                 return

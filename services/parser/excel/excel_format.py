@@ -9,6 +9,7 @@ from __future__ import annotations  # the stubs' pa.Array is generic, the class 
 import tempfile
 import weakref
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -32,6 +33,7 @@ from services.parser.excel.frames import Request
 from services.parser.excel.settings import ExcelSettings
 
 _FIRST_ROWS = 5_000
+_FIRST_BYTES = 8 * 1024 * 1024
 _EXTRA_HINT = "name that column in the header row, or clear the cell"
 
 
@@ -82,11 +84,17 @@ class ExcelSampler:
             memory_bytes=self._settings.memory_bytes,
             cpu_seconds=self._settings.cpu_seconds,
         )
+        rows: list[bytes] = []
         try:
-            told, *rows = child_frames(self._spool.file, request, self._settings.wait_seconds)
+            with closing(child_frames(self._spool.file, request, self._settings.wait_seconds)) as told:
+                _, layout = next(told)
+                for _, content in told:
+                    rows.append(content)
+                    if sum(map(len, rows)) > _FIRST_BYTES:
+                        break
         finally:
             self._spool.close()
-        said = layout_of(told[1])
+        said = layout_of(layout)
         if not said["width"] or not (has_header or rows):
             raise FileRefusedError(
                 "EMPTY_FILE",
@@ -106,7 +114,7 @@ class ExcelSampler:
         if has_header:
             columns, header_notes = column_names(said["header"], self._limits.max_header_chars)
             notes += header_notes
-        parts = [_rows_of(content).columns for _, content in rows]
+        parts = [_rows_of(content).columns for content in rows]
         return Layout(
             columns=columns,
             named=has_header,
@@ -159,16 +167,15 @@ class ExcelReader:
             memory_bytes=self._settings.memory_bytes,
             cpu_seconds=self._settings.cpu_seconds,
         )
-        told = child_frames(self._spool.file, request, self._settings.wait_seconds)
         try:
-            _, layout = next(told)
-            first_column = layout_of(layout)["first_column"]
-            for _, content in told:
-                self._add(_rows_of(content), first_column)
-                yield from self._collector.take()
+            with closing(child_frames(self._spool.file, request, self._settings.wait_seconds)) as told:
+                _, layout = next(told)
+                first_column = layout_of(layout)["first_column"]
+                for _, content in told:
+                    self._add(_rows_of(content), first_column)
+                    yield from self._collector.take()
             yield from self._collector.close()
         finally:
-            told.close()
             self._spool.close()
 
     def _add(self, rows: _Rows, first_column: int) -> None:

@@ -18,7 +18,7 @@ HEAD = struct.Struct("<cI")
 SHAPE = struct.Struct("<II")
 """Rows and columns of a rows frame."""
 LAYOUT, ROWS, END, REFUSED = b"L", b"R", b"Z", b"E"
-MAX_FRAME_BYTES = 256 * 1024 * 1024
+MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

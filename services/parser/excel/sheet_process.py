@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import resource
+import signal
 import struct
 import sys
 import zipfile
@@ -71,10 +72,11 @@ def _restrict(lifeline: int, request: Request) -> None:
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_AS, request.memory_bytes),
     ):
-        resource.setrlimit(kind, (limit, limit))
+        _limit(kind, limit)
     # At the soft limit the kernel sends a signal that says why, at the hard one it just kills.
-    resource.setrlimit(resource.RLIMIT_CPU, (request.cpu_seconds, request.cpu_seconds + 1))
+    _limit(resource.RLIMIT_CPU, request.cpu_seconds, request.cpu_seconds + 1)
     # The kernel sends SIGIO, which ends a process that does not handle it, when the last writer of the pipe closes.
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
     with contextlib.suppress(BlockingIOError):
@@ -82,6 +84,14 @@ def _restrict(lifeline: int, request: Request) -> None:
         sys.exit(1)  # the parent is gone already
     # What a library says about a broken file is of use to nobody.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _limit(kind: int, soft: int, hard: int | None = None) -> None:
+    """Set a limit, unless the process has a lower one already."""
+    _, ceiling = resource.getrlimit(kind)
+    wanted = (soft, soft if hard is None else hard)
+    known = [each if ceiling == resource.RLIM_INFINITY else min(each, ceiling) for each in wanted]
+    resource.setrlimit(kind, (known[0], known[1]))
 
 
 def _json_frame(kind: bytes, content: object) -> bytes:

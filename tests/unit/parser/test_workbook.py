@@ -187,6 +187,12 @@ def test_sheets_that_cannot_be_chosen(sheets: list[SheetInfo], wanted: str | int
     assert words in refused.value.detail
 
 
+@pytest.mark.parametrize("names", [["a", "b", "a"], ["x" * 256]], ids=["twins", "endless"])
+def test_sheet_names_that_no_program_writes(names: list[str]) -> None:
+    with pytest.raises(FileRefusedError, match="CORRUPT_FILE"):
+        choose_sheet([SheetInfo(name) for name in names], 0)
+
+
 def test_a_long_list_of_sheets_is_cut() -> None:
     assert described([SheetInfo(str(number)) for number in range(53)]).endswith("'49' and 3 more")
 
