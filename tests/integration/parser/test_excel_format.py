@@ -169,13 +169,13 @@ def old_people(book: xlwt.Workbook) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    "make",
     [
-        pytest.param(written(simple), id="xlsx"),
-        pytest.param(written(simple, constant_memory=True), id="xlsx-inline-strings"),
-        pytest.param(xls(old_people), id="xls"),
+        pytest.param(lambda: written(simple), id="xlsx"),
+        pytest.param(lambda: written(simple, constant_memory=True), id="xlsx-inline-strings"),
+        pytest.param(lambda: xls(old_people), id="xls"),
         pytest.param(
-            ods(
+            lambda: ods(
                 [ods_text("id"), ods_text("name")],
                 [ods_text("007"), ods_text("Bond")],
                 [ods_cell(valuetype="float", value="8"), ods_text("Eight")],
@@ -184,7 +184,8 @@ def old_people(book: xlwt.Workbook) -> None:
         ),
     ],
 )
-def test_each_kind_of_workbook_gives_the_same_rows(data: bytes) -> None:
+def test_each_kind_of_workbook_gives_the_same_rows(make: Callable[[], bytes]) -> None:
+    data = make()
     layout = layout_of(data)
     assert layout.columns == ("id", "name")
     assert layout.named
@@ -611,39 +612,50 @@ ENTITIES = (
 
 
 @pytest.mark.parametrize(
-    ("data", "codes"),
+    ("make", "codes"),
     [
-        pytest.param(extent_bomb("XFD1048576"), {"FILE_TOO_COMPLEX"}, id="cells A1 and XFD1048576"),
-        pytest.param(extent_bomb("ZZ200000"), {"FILE_TOO_COMPLEX"}, id="cells A1 and ZZ200000"),
-        pytest.param(honest_bomb(), {"FILE_TOO_COMPLEX"}, id="1 GB of A in 1 MB"),
-        pytest.param(lying_bomb(), {"FILE_TOO_COMPLEX", "CORRUPT_FILE"}, id="3 GB that claim to be 1 KB"),
+        pytest.param(lambda: extent_bomb("XFD1048576"), {"FILE_TOO_COMPLEX"}, id="cells A1 and XFD1048576"),
+        pytest.param(lambda: extent_bomb("ZZ200000"), {"FILE_TOO_COMPLEX"}, id="cells A1 and ZZ200000"),
+        pytest.param(honest_bomb, {"FILE_TOO_COMPLEX"}, id="1 GB of A in 1 MB"),
+        pytest.param(lying_bomb, {"FILE_TOO_COMPLEX", "CORRUPT_FILE"}, id="3 GB that claim to be 1 KB"),
         pytest.param(
-            workbooks.xlsx(workbooks.sheet(""), {"xl/sharedStrings.xml": "<sst>" + "<si><t>a</t></si>" * 4_000_000}),
+            lambda: workbooks.xlsx(
+                workbooks.sheet(""), {"xl/sharedStrings.xml": "<sst>" + "<si><t>a</t></si>" * 4_000_000}
+            ),
             {"FILE_TOO_COMPLEX"},
             id="shared strings",
         ),
         pytest.param(
-            workbooks.xlsx(ENTITIES + workbooks.sheet('<row r="1"><c r="A1" t="str"><v>&j;</v></c></row>')),
+            lambda: workbooks.xlsx(ENTITIES + workbooks.sheet('<row r="1"><c r="A1" t="str"><v>&j;</v></c></row>')),
             {"CORRUPT_FILE", "EMPTY_FILE"},
             id="entities in the sheet",
         ),
         pytest.param(
-            workbooks.xlsx(workbooks.sheet(""), {"xl/workbook.xml": ENTITIES + workbooks.WORKBOOK}),
+            lambda: workbooks.xlsx(workbooks.sheet(""), {"xl/workbook.xml": ENTITIES + workbooks.WORKBOOK}),
             {"CORRUPT_FILE"},
             id="entities in the workbook",
         ),
         pytest.param(
-            workbooks.xlsx(workbooks.sheet(""), {f"xl/{number}": "" for number in range(10_001)}),
+            lambda: workbooks.xlsx(workbooks.sheet(""), {f"xl/{number}": "" for number in range(10_001)}),
             {"FILE_TOO_COMPLEX"},
             id="too many parts",
         ),
-        pytest.param(workbooks.xlsx(workbooks.sheet(""), {"../evil.xml": ""}), {"UNSAFE_ARCHIVE"}, id="path upwards"),
-        pytest.param(workbooks.xlsx(workbooks.sheet(""), {"/etc/x": ""}), {"UNSAFE_ARCHIVE"}, id="absolute path"),
-        pytest.param(workbooks.xlsx(workbooks.sheet(""), {"xl/a.zip": ""}), {"UNSAFE_ARCHIVE"}, id="nested archive"),
-        pytest.param(workbooks.xlsx(workbooks.sheet(""), {"XL/workbook.XML": ""}), {"UNSAFE_ARCHIVE"}, id="twin parts"),
+        pytest.param(
+            lambda: workbooks.xlsx(workbooks.sheet(""), {"../evil.xml": ""}), {"UNSAFE_ARCHIVE"}, id="path upwards"
+        ),
+        pytest.param(
+            lambda: workbooks.xlsx(workbooks.sheet(""), {"/etc/x": ""}), {"UNSAFE_ARCHIVE"}, id="absolute path"
+        ),
+        pytest.param(
+            lambda: workbooks.xlsx(workbooks.sheet(""), {"xl/a.zip": ""}), {"UNSAFE_ARCHIVE"}, id="nested archive"
+        ),
+        pytest.param(
+            lambda: workbooks.xlsx(workbooks.sheet(""), {"XL/workbook.XML": ""}), {"UNSAFE_ARCHIVE"}, id="twin parts"
+        ),
     ],
 )
-def test_bombs_and_traps(data: bytes, codes: set[str]) -> None:
+def test_bombs_and_traps(make: Callable[[], bytes], codes: set[str]) -> None:
+    data = make()
     started = time.monotonic()
     assert refusal(data).code in codes
     assert time.monotonic() - started < 60
@@ -672,19 +684,19 @@ def protected_package() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "code", "words"),
+    ("make", "code", "words"),
     [
-        pytest.param(archive_of(a="b"), "NOT_EXCEL", "a ZIP archive, and no workbook", id="zip"),
-        pytest.param(archive_of(word__document="x"), "NOT_EXCEL", "another Office document", id="docx"),
-        pytest.param(archive_of(**{"xl__workbook.bin": "x"}), "NOT_EXCEL", "(.xlsb)", id="xlsb"),
+        pytest.param(lambda: archive_of(a="b"), "NOT_EXCEL", "a ZIP archive, and no workbook", id="zip"),
+        pytest.param(lambda: archive_of(word__document="x"), "NOT_EXCEL", "another Office document", id="docx"),
+        pytest.param(lambda: archive_of(**{"xl__workbook.bin": "x"}), "NOT_EXCEL", "(.xlsb)", id="xlsb"),
         pytest.param(
-            archive_of(mimetype="application/vnd.oasis.opendocument.text", **{"content.xml": ""}),
+            lambda: archive_of(mimetype="application/vnd.oasis.opendocument.text", **{"content.xml": ""}),
             "NOT_EXCEL",
             "a ZIP archive",
             id="odt",
         ),
         pytest.param(
-            archive_of(
+            lambda: archive_of(
                 mimetype="application/vnd.oasis.opendocument.spreadsheet",
                 **{"content.xml": "", "META-INF__manifest.xml": "<manifest:encryption-data/>"},
             ),
@@ -692,29 +704,29 @@ def protected_package() -> bytes:
             "remove the password",
             id="ods with a password",
         ),
-        pytest.param(protected_package(), "FILE_ENCRYPTED", "remove the password", id="xlsx with a password"),
+        pytest.param(protected_package, "FILE_ENCRYPTED", "remove the password", id="xlsx with a password"),
         pytest.param(
-            xls(old_people).replace("Workbook".encode("utf-16-le"), "Workbxxk".encode("utf-16-le")),
+            lambda: xls(old_people).replace("Workbook".encode("utf-16-le"), "Workbxxk".encode("utf-16-le")),
             "NOT_EXCEL",
             "another document of an old program",
             id="another compound file",
         ),
-        pytest.param(xls(old_people)[:300], "CORRUPT_FILE", "ends within its header", id="cut old workbook"),
-        pytest.param(written(simple)[:-100], "CORRUPT_FILE", "", id="cut workbook"),
-        pytest.param(b"a,b\n1,2\n", "NOT_EXCEL", "", id="text"),
-        pytest.param(b"", "NOT_EXCEL", "", id="nothing"),
-        pytest.param(two_directories(), "UNSAFE_ARCHIVE", "second table of contents", id="two directories"),
-        pytest.param(workbooks.xlsx("<worksheet><sheetData><row"), "CORRUPT_FILE", "", id="broken sheet"),
+        pytest.param(lambda: xls(old_people)[:300], "CORRUPT_FILE", "ends within its header", id="cut old workbook"),
+        pytest.param(lambda: written(simple)[:-100], "CORRUPT_FILE", "", id="cut workbook"),
+        pytest.param(lambda: b"a,b\n1,2\n", "NOT_EXCEL", "", id="text"),
+        pytest.param(lambda: b"", "NOT_EXCEL", "", id="nothing"),
+        pytest.param(two_directories, "UNSAFE_ARCHIVE", "second table of contents", id="two directories"),
+        pytest.param(lambda: workbooks.xlsx("<worksheet><sheetData><row"), "CORRUPT_FILE", "", id="broken sheet"),
         pytest.param(
-            workbooks.xlsx("", {"xl/workbook.xml": "<workbook>" + " " * 17 * MIB}),
+            lambda: workbooks.xlsx("", {"xl/workbook.xml": "<workbook>" + " " * 17 * MIB}),
             "FILE_TOO_COMPLEX",
             "'xl/workbook.xml' has more than 16 MiB",
             id="endless workbook part",
         ),
     ],
 )
-def test_files_that_are_no_workbook(data: bytes, code: str, words: str) -> None:
-    refused = refusal(data)
+def test_files_that_are_no_workbook(make: Callable[[], bytes], code: str, words: str) -> None:
+    refused = refusal(make())
     assert refused.code == code
     assert words in refused.detail
 
