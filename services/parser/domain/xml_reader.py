@@ -40,7 +40,7 @@ _PIECE_BYTES = 64 * 1024
 _ROWS_AT_ONCE = 1_024
 _MAX_DEPTH = 256
 _MAX_NAMESPACE_CHARS = 2_000
-_MAX_NAMES_BYTES = 64 * 1024 * 1024
+_MAX_NAMES_BYTES = 32 * 1024 * 1024
 _NAME_OVERHEAD_BYTES = 100
 _MAX_KINDS = 50_000
 _ROW = 1
@@ -148,7 +148,7 @@ class XmlRows:
         text = self._decode(data, final=final)
         if self._prolog is not None:
             self._prolog += text
-            if not final and not self._prolog_is_over(self._prolog):
+            if not self._prolog_is_over(self._prolog) and not final:
                 self._check_token(len(self._prolog))
                 return
             text, self._prolog = self._prolog, None
@@ -157,6 +157,7 @@ class XmlRows:
         try:
             self._parser.Parse(content, final)
         except expat.ExpatError as error:
+            self._take_events()
             raise FileRefusedError(
                 "MALFORMED_XML",
                 f"line {error.lineno}, column {error.offset + 1}: {expat.ErrorString(error.code)}; the file is not "
@@ -221,7 +222,9 @@ class XmlRows:
         new = len(self._names) - self._names_seen
         if new:
             self._names_seen += new
-            self._names_bytes += sum(len(name) + _NAME_OVERHEAD_BYTES for name in islice(reversed(self._names), new))
+            names = islice(reversed(self._names), new)
+            # Among them is None, the prefix of a default namespace.
+            self._names_bytes += sum(_NAME_OVERHEAD_BYTES + len(name or "") for name in names)
             if self._names_bytes > _MAX_NAMES_BYTES:
                 raise FileRefusedError(
                     "XML_TOO_MANY_NAMES",
@@ -289,7 +292,7 @@ class XmlRows:
             elif kind.depth >= _ROW and isinstance(event, dict):
                 kind = last = self._add_attributes(kind, event)
         self._events.clear()
-        self._kind, self._last_started, self._text = kind, last, text
+        self._kind, self._last_started, self._text = kind, last, text if kind.depth >= _ROW else ""
 
     def _repeat(self, column: str, text: str) -> None:
         before = self.cells[column]
