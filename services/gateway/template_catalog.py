@@ -10,13 +10,13 @@ from typing import Any
 
 from bson import ObjectId
 from cryptography.fernet import Fernet
-from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from libs.contracts.templates import ImportMode, Template, Unique
 from libs.egress.rules import IPNetwork
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import TemplateDocument, WebhookEndpoint
+from libs.storage.unique_keys import unique_index
 from services.gateway.domain.engine_vocabulary import (
     EngineTemplateView,
     TemplateRequest,
@@ -28,9 +28,6 @@ from services.gateway.http_errors import ApiError, not_found
 from services.gateway.tenant_store import TenantStore
 
 SECRET_BYTES = 32
-UPSERT_KEY_TYPES = ("string", "number", "date", "bool")
-"""BSON types of a unique value; records without one are not bound to be unique. The writer's look-up must
-ask for the same types, or it does not use the index."""
 CANNOT_CREATE_INDEX = 67
 
 
@@ -148,15 +145,7 @@ class TemplateCatalog:
         """Without a unique index, two runs side by side would write the same key twice."""
         for names, asking in _unique_keys(template).items():
             try:
-                await self._mongo.target[template.target_resource].create_index(
-                    [("tenant_id", ASCENDING), *((name, ASCENDING) for name in names)],
-                    name=f"upsert_{names[0]}" if len(names) == 1 else f"unique_{'+'.join(names)}",
-                    unique=True,
-                    partialFilterExpression={
-                        "is_deleted": False,
-                        **{name: {"$type": list(UPSERT_KEY_TYPES)} for name in names},
-                    },
-                )
+                await self._mongo.target[template.target_resource].create_indexes([unique_index(names)])
             except DuplicateKeyError as error:
                 raise asking.not_unique(template.target_resource, names) from error
             except OperationFailure as error:

@@ -13,14 +13,9 @@ from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
 from libs.storage.client import Collection, Document, Mongo
+from libs.storage.unique_keys import KEY_TYPES
 from services.validator.domain.engine import CompiledTemplate, Question
 
-KEY_TYPES: Final = ["string", "number", "date", "bool"]
-"""BSON types of a value that can be unique, as the partial unique index names them.
-
-A look-up uses an index with ``partialFilterExpression = {"is_deleted": False, field: {"$type": KEY_TYPES}}`` only if
-it asks for the same types.
-"""
 VALUES_PER_QUERY: Final = 1_000
 BYTES_PER_QUERY: Final = 4 * 1024 * 1024
 

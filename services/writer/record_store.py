@@ -20,6 +20,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from libs.contracts.errors import TransientError
 from libs.storage.client import Collection, Document, Session
+from libs.storage.unique_keys import KEY_TYPES, live_with
 from services.writer.domain.batch_plan import Fields, RecordUpdate, Values
 from services.writer.domain.decimal128 import comparable
 from services.writer.domain.record_encoding import EncodedRecords
@@ -35,12 +36,6 @@ TOO_LARGE_AFTER_UPDATE = 17419
 _VALUES_PER_QUERY = 500
 _COMMAND_DOCUMENTS = 100_000
 """The server's ``maxWriteBatchSize``."""
-KEY_TYPES = ["string", "number", "date", "bool"]
-"""BSON types of a key, as the partial unique index names them.
-
-With ``partialFilterExpression = {"is_deleted": False, key: {"$type": KEY_TYPES}}`` records without
-the key do not collide; a look-up uses that index only if it asks for the same types.
-"""
 
 
 class _Documents(RawBSONDocument):
@@ -153,7 +148,7 @@ async def find_by_fields(
     Each holds ``fields`` and ``more``, in the form of ``find_by_keys``. Values with a null find nothing.
     """
     wanted = [each for each in dict.fromkeys(values) if None not in each]
-    live = {"tenant_id": tenant_id, "is_deleted": False, **{name: {"$type": KEY_TYPES} for name in fields}}
+    live = {"tenant_id": tenant_id, **live_with(fields)}
     found: dict[Values, Document] = {}
     for first in range(0, len(wanted), _VALUES_PER_QUERY):
         alternatives = [

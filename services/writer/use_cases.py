@@ -18,6 +18,7 @@ from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import ImportMode, Template
 from libs.contracts.topics import BATCH_READY
 from libs.messaging.publisher import EventPublisher
+from libs.rules.extra_keys import extra_columns
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, UndoEntry
 from libs.storage.ledger import Ledger
@@ -41,7 +42,6 @@ from services.writer.domain.batch_plan import (
     upsert_keys,
     without_rows,
 )
-from services.writer.domain.extra_keys import extra_columns
 from services.writer.domain.record_encoding import EncodedRecords, RecordEncoder
 from services.writer.record_store import (
     TOO_LARGE,

@@ -69,12 +69,12 @@ def match_columns(
 ) -> Matching:
     """Find the column of every field.
 
-    What the upload gives decides alone, unless it only says which columns to leave out. Otherwise a field that names its ``column`` reads that one, compared
-    exactly and then without regard to case and to runs of space, ``_`` and ``-``. Any other field takes the
-    column that is called like its name or its label, then like one of its aliases, then the most similar
-    one from a threshold on; no two such fields take the same column. In a file without a header a field
-    whose source is ``column_1``, ``column_2``, … reads that one, and any other field the column at its own
-    position in the template.
+    What the upload gives decides alone, unless it only says which columns to leave out. Otherwise a field that
+    names its ``column`` reads that one, compared exactly and then without regard to case and to runs of space,
+    ``_`` and ``-``. Any other field takes the column that is called like its name or its label, then like one of
+    its aliases, then the most similar one from a threshold on; no two such fields take the same column. In a file
+    without a header a field whose source is ``column_1``, ``column_2``, … reads that one, and any other field the
+    column at its own position in the template.
 
     Args:
         template: the fields.

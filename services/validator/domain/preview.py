@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from libs.rules.extra_keys import Overflow, extra_columns
 from services.validator.domain.engine import MORE, extra_column, raw_column
 
 MAX_TEXT_CHARS = 1_000
 MAX_PREVIEW_CHARS = 1_000_000
 EXTRA = "extra"
-_FULL_WIDTH = str.maketrans({".": "\uff0e", "$": "\uff04"})
 
 
 def preview(valid: pa.Table, limit: int, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -23,8 +23,7 @@ def preview(valid: pa.Table, limit: int, columns: Sequence[str] = ()) -> list[di
     knows doubles only gets it exactly, else its text. A value that could not be converted shows its original
     text. Texts are cut to 1,000 characters, and no row follows after a million characters.
 
-    ``extra`` holds what no field reads, by header. The rows are stored, so ``.`` and ``$`` in a header stand in
-    their full-width forms and control characters are left out.
+    ``extra`` holds what no field reads, as far as there is any, under the keys of the record.
 
     Args:
         valid: a checked batch.
@@ -47,15 +46,14 @@ def _preview_row(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, An
         if not name.startswith("_"):
             alternatives = (name, f"_int_{name}", f"_dec_{name}", raw_column(name))
             shown[name] = _json_value(next((row[each] for each in alternatives if row.get(each) is not None), None))
-    extra = {header: row[extra_column(at)] for at, header in enumerate(columns) if extra_column(at) in row}
-    extra |= json.loads(row.get(MORE) or "{}")
+    unmatched = [at for at in range(len(columns)) if extra_column(at) in row]
+    keys = extra_columns(columns, unmatched)
+    extra = {key: row[column] for column, key in keys}
+    if more := row.get(MORE):
+        extra |= Overflow(key for _, key in keys).entries(more)
     if extra:
-        shown[EXTRA] = {_safe(header): _json_value(text) for header, text in extra.items() if text is not None}
+        shown[EXTRA] = {key: _json_value(text) for key, text in extra.items() if text is not None}
     return shown
-
-
-def _safe(header: str) -> str:
-    return "".join(letter for letter in header.translate(_FULL_WIDTH) if letter.isprintable())
 
 
 def _json_value(value: object) -> object:

@@ -18,8 +18,8 @@ from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform, Unique
+from libs.rules.extra_keys import Overflow
 from services.writer.domain.decimal128 import comparable, decimal_cells
-from services.writer.domain.extra_keys import Overflow
 
 Record = Mapping[str, Any]
 Fields = tuple[str, ...]

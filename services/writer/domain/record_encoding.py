@@ -27,8 +27,8 @@ import pyarrow.compute as pc
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.templates import FieldType, Template, TemplateField
+from libs.rules.extra_keys import Overflow
 from services.writer.domain.decimal128 import encode_decimals
-from services.writer.domain.extra_keys import Overflow
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[Any]

@@ -10,9 +10,10 @@ from bson import Decimal128, Int64
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import FieldType, ImportMode, Template, TemplateField, Unique
 from libs.storage.client import Mongo
+from libs.storage.unique_keys import KEY_TYPES
 from services.validator import target_lookup
 from services.validator.domain.engine import check_batch, compile_template
-from services.validator.target_lookup import KEY_TYPES, TargetLookup
+from services.validator.target_lookup import TargetLookup
 
 pytestmark = pytest.mark.servers
 TENANT = "tenant"

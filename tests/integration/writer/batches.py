@@ -8,12 +8,12 @@ import pyarrow as pa
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState
+from libs.rules.extra_keys import extra_columns
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
 from libs.storage.ledger import Ledger, NewBatch
 from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.metrics import Metrics
-from services.writer.domain.extra_keys import extra_columns
 from services.writer.settings import WriterSettings
 from services.writer.use_cases import WriteBatch
 from tests.integration.storage.runs import LEASE, OWNER, current, move, submitted

@@ -9,9 +9,10 @@ from bson.datetime_ms import DatetimeMS
 
 from libs.contracts.errors import TransientError
 from libs.storage.client import Mongo, Session
+from libs.storage.unique_keys import KEY_TYPES
 from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
 from services.writer.domain.record_encoding import RecordEncoder
-from services.writer.record_store import KEY_TYPES, apply_updates, find_by_keys, insert_encoded, save_before_images
+from services.writer.record_store import apply_updates, find_by_keys, insert_encoded, save_before_images
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, checked_batch
 
 pytestmark = pytest.mark.servers

@@ -13,7 +13,7 @@ from libs.contracts.states import RunStatus
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
 from libs.storage.ledger import Ledger
-from services.writer.record_store import KEY_TYPES
+from libs.storage.unique_keys import KEY_TYPES
 from tests.integration.writer.batches import executing, rejections, write, written
 
 pytestmark = pytest.mark.servers

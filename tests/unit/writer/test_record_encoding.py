@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_id
 from libs.contracts.templates import Template, TemplateField
-from services.writer.domain.extra_keys import extra_columns
+from libs.rules.extra_keys import extra_columns
 from services.writer.domain.record_encoding import RecordEncoder
 from tests.unit.writer.checked_batches import (
     CONTACTS,
