@@ -446,11 +446,13 @@ def texts_of(element: ET.Element) -> list[str]:
     )
 
 
-def values_in(row: Row, repeats: bool = True) -> list[str]:
+def values_in(row: Row) -> list[str]:
+    """The same of the cells that were read."""
     assert isinstance(row, dict)
     found: list[str] = []
     for cell in row.values():
-        values = json.loads(cell) if repeats and cell and cell.startswith('["') else [cell]
+        assert cell is not None
+        values: list[str] = json.loads(cell) if cell.startswith('["') else [cell]
         found += [value for value in values if value.strip()]
     return sorted(found)
 
