@@ -11,7 +11,7 @@ TESTS      ?= -m "not faults or pick"
 # Variables given on make's command line reach the programs as environment: BROKER, SCALE and ROWS need nothing here.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-unit faults bench bench-large lint format docs lock clean
+.PHONY: help setup up down status demo test test-unit coverage faults bench bench-large lint format docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,10 @@ test: $(STAMP) ## Run all tests, on real servers, with a few of the faults
 
 test-unit: $(STAMP) ## Run the tests that need no servers
 	$(BIN)/python -m pytest tests/unit
+
+coverage: $(STAMP) ## Branches of the domain packages that the tests without servers cover: at least 95 %
+	$(BIN)/python -m pytest tests/unit --cov --cov-report=
+	$(BIN)/coverage report --include='*/domain/*' --fail-under=95
 
 faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run
 	FAULT_ROWS=$(FAULT_ROWS) $(BIN)/python -m pytest -v $(FAULTS)

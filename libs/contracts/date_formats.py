@@ -43,8 +43,9 @@ MEANINGS: Final = {
 }
 """What each token stands for; ``half`` is the half of the day."""
 
+_TOKENS = "|".join(sorted(MEANINGS, key=len, reverse=True))
 _PART = re.compile(
-    rf"\[(?P<quoted>[^\[\]]*)\]|(?P<token>{'|'.join(sorted(MEANINGS, key=len, reverse=True))})"
+    rf"\[(?P<quoted>[^\[\]]*)\]|(?P<token>{_TOKENS})"
     r"|(?P<sign>[-/.:, T])|(?P<unknown>.)",
     re.DOTALL,
 )

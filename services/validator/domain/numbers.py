@@ -117,7 +117,7 @@ class _Others:
         self._refused = pl.Series([{"number": False}], dtype=self._dtype)
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        return text.map_batches(self, return_dtype=self._dtype, is_elementwise=True)
+        return text.map_batches(self, return_dtype=self._dtype)
 
     def __call__(self, texts: pl.Series) -> pl.Series:
         if texts.null_count() == len(texts):

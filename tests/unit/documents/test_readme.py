@@ -10,6 +10,7 @@ from deploy.provision import ProvisionSettings
 from libs.messaging.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.gateway.settings import GatewaySettings
+from services.parser.excel.settings import ExcelSettings
 from services.parser.settings import ParserSettings
 from services.validator.settings import ValidatorSettings
 from services.webhooks.settings import WebhookSettings
@@ -21,6 +22,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     MongoSettings,
     GatewaySettings,
     ParserSettings,
+    ExcelSettings,
     ValidatorSettings,
     WriterSettings,
     WebhookSettings,
@@ -30,7 +32,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
 
 def _variables() -> set[str]:
     return {
-        str(field.validation_alias or f"ROWDOCK_{name.upper()}")
+        str(field.validation_alias or f"{settings.model_config.get('env_prefix', '')}{name.upper()}")
         for settings in SETTINGS
         for name, field in settings.model_fields.items()
     }
@@ -41,7 +43,9 @@ def test_every_variable_is_in_the_configuration_reference() -> None:
     assert named == _variables()
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/formats.md", "examples/README.md"]
+)
 def test_links_within_the_repository_lead_somewhere(page: str) -> None:
     file = CHECKOUT / page
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", file.read_text(encoding="utf-8"))
