@@ -12,10 +12,10 @@ import openpyxl
 import pytest
 from bson import Decimal128, Int64
 
-from tests.client import GatewayClient, PlantedFile, planted_file, planted_template
+from tests.client import GatewayClient, planted_file, planted_template
 from tests.e2e.test_imports import imported
 from tests.oracle import Oracle
-from tests.renderings import FORMATS, rendered, source_of
+from tests.renderings import FORMATS, planted_as, rendered, source_of
 
 pytestmark = pytest.mark.servers
 
@@ -181,14 +181,11 @@ COUNTS: dict[str, Callable[[bytes], int]] = {
 def test_every_row_of_every_format_ends_in_exactly_one_place(
     gateway: GatewayClient, oracle: Oracle, resource: str, name: str
 ) -> None:
-    planted = planted_file(12_345, repeated_share=0.02, seed=3)
-    header, *rows = csv.reader(io.StringIO(planted.content.decode()))
-    content = rendered(name, header, rows)
-    assert COUNTS[name](content) == planted.rows
-    template = planted_template(resource, import_mode="upsert", upsert_key="sku", **source_of(name, header, rows))
-    run = imported(gateway, content, template)
-    same_rows = PlantedFile(content, planted.valid, planted.rejected, planted.skipped)
-    oracle.assert_exactly_once(run["id"], same_rows, resource)
+    planted, source = planted_as(name, planted_file(12_345, repeated_share=0.02, seed=3))
+    assert COUNTS[name](planted.content) == planted.rows
+    template = planted_template(resource, import_mode="upsert", upsert_key="sku", **source)
+    run = imported(gateway, planted.content, template)
+    oracle.assert_exactly_once(run["id"], planted, resource)
     assert run["total_rows"] == planted.rows
     assert run["written_count"] + run["rejected_count"] + run["skipped_count"] == planted.rows
 

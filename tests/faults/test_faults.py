@@ -23,6 +23,7 @@ from libs.contracts.topics import BATCH_PARSED, BATCH_READY, EXECUTION_REQUESTED
 from tests.client import TERMINAL, GatewayClient, PlantedFile, eventually, planted_file, planted_template
 from tests.oracle import Oracle
 from tests.receiver import Receiver
+from tests.renderings import planted_as
 
 pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -141,6 +142,26 @@ def test_kill_at_a_failpoint(
     assert_promise_kept(oracle, run_id, planted, resource)
     assert len(oracle.terminal_events(run_id)) == 1
     assert list(hits.iterdir()), "the failpoint was never passed"
+
+
+@pytest.mark.parametrize("name", ["json", "ndjson", pytest.param("xml", marks=pick), "xlsx", "fixed_width"])
+def test_kill_the_parser_at_random_moments_in_any_format(
+    name: str, stack: Stack, gateway: GatewayClient, oracle: Oracle, planted: PlantedFile, resource: str
+) -> None:
+    """A repeated parse cuts the same batches whatever the format, or the run would fail."""
+    same_rows, source = planted_as(name, planted)
+    template = planted_template(resource, import_mode="upsert", upsert_key="sku", **source)
+    chance = random.Random(name)
+
+    def kills() -> None:
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(0.05, 1.5))  # the moment is the case
+            parser = eventually(lambda: stack.supervisor.processes()[stack.services["parser"][0].name].pid, "a parser")
+            os.kill(parser, signal.SIGKILL)
+
+    run_id = drive(gateway, gateway.create_template(template)["id"], same_rows, kills)
+    assert_promise_kept(oracle, run_id, same_rows, resource)
+    assert len(oracle.terminal_events(run_id)) == 1
 
 
 @pytest.mark.parametrize(
