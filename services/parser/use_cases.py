@@ -110,9 +110,10 @@ class ParseRun:
         def feed(data: bytes) -> list[ParsedBatch]:
             return list(reader.feed(data))
 
-        async for chunk in self._files.chunks(run.file):
-            if batches := await asyncio.to_thread(feed, chunk):
-                yield batches
+        async with aclosing(self._files.chunks(run.file)) as chunks:
+            async for chunk in chunks:
+                if batches := await asyncio.to_thread(feed, chunk):
+                    yield batches
         async with aclosing(_one_by_one(await asyncio.to_thread(reader.close))) as remaining:
             async for batch in remaining:
                 yield [batch]
