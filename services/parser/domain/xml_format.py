@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from itertools import chain
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
@@ -54,7 +55,8 @@ class XmlSampler:
         whole_file = len(data) == self._file.size
         xml = XmlRows(encoding.name, self._limits)
         xml.feed(data[encoding.bom_bytes :], final=whole_file)
-        names = _column_names(dict.fromkeys([*(name for cells, _ in xml.rows for name in cells or ()), *xml.cells]))
+        rows = [cells for cells, _ in xml.rows if isinstance(cells, dict)]
+        names = _column_names(dict.fromkeys(chain(*rows, xml.cells)))
         notes = [encoding.note] if encoding.note else []
         complete = whole_file and bool(xml.rows)
         overflow = None

@@ -21,9 +21,9 @@ A file with a DOCTYPE is refused before expat sees any of it, so there are no en
 
 import codecs
 import json
-from collections.abc import Collection
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from operator import itemgetter
+from operator import itemgetter, length_hint
 from xml.parsers import expat
 
 from libs.contracts.errors import FileRefusedError
@@ -44,7 +44,10 @@ _MAX_NAMES_BYTES = 32 * 1024 * 1024
 _NAME_OVERHEAD_BYTES = 100
 _MAX_KINDS = 50_000
 _ROW = 1
+_EARLIER = -1
 _NOWHERE = ""
+_ROWS_PER_SHAPE = 16
+_EVENTS_AT_ONCE = 64
 _BLANK = " \t\r\n"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance "
 _DOCTYPE = "<!DOCTYPE"
@@ -61,13 +64,96 @@ class _Start:
 
 
 class _Name(str):
-    """The name of an element; alone it stands for an end tag among the events."""
+    """The name of an element; alone it stands for an end tag among the events.
 
-    __slots__ = ()
+    It equals nothing but itself, so that no text passes for an end tag.
+
+    Attributes:
+        start: the start tag of the same name.
+    """
+
+    __slots__ = ("start",)
+
+    def __init__(self, name: str) -> None:
+        self.start = _Start(name)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = str.__hash__
 
 
-_Event = _Start | _Name | str | dict[str, str]
-"""A start tag, an end tag, a piece of text, or the attributes of the start tag before it."""
+_Event = _Start | _Name | str | list[str]
+"""A start tag, an end tag, a piece of text, or the attributes of the start tag before it: name, value, name, …."""
+
+
+class _Shape:
+    """How a row looks whose texts alone differ from those of the row before, and where its cells are.
+
+    A shape has no attributes, no repeated elements, and no text but indentation beside elements; so has every row
+    with the same tags and indentation in the same places. Most rows are like the one before, and to see that takes
+    a few calls for the row instead of a loop over its events.
+
+    Args:
+        row: the events of a whole row.
+        texts_at: where the texts of its cells are, ascending; at least one.
+        cells_at: for every column of the plan the index of its text, of those that ``texts_at`` names and, after
+            them, a missing and an empty one.
+    """
+
+    __slots__ = ("_arrange", "_marks", "_marks_of", "_texts_of", "length")
+
+    def __init__(self, row: list[_Event], texts_at: list[int], cells_at: list[int]) -> None:
+        self.length = len(row)
+        self._marks_of = itemgetter(*sorted({*range(len(row))} - {*texts_at}))
+        self._marks = self._marks_of(row)
+        # Of one place itemgetter makes no sequence, of a slice it does.
+        self._texts_of = itemgetter(*texts_at) if len(texts_at) > 1 else itemgetter(slice(texts_at[0], texts_at[0] + 1))
+        self._arrange = None if cells_at == [*range(len(texts_at))] else itemgetter(*cells_at)
+
+    @classmethod
+    def of(cls, row: list[_Event], cells: Cells, columns: Sequence[str | None]) -> "_Shape | None":
+        """The shape of a row, if it has one.
+
+        Args:
+            row: its events.
+            cells: what was found in it.
+            columns: as for ``XmlRows``.
+        """
+        texts_at: list[int] = []
+        texts: list[str] = []
+        for at, event in enumerate(row):
+            if type(event) is str:
+                # The text of the row itself, at 1, has rules of its own.
+                if at > 1 and type(row[at - 1]) is _Start and type(row[at + 1]) is _Name:
+                    texts_at.append(at)
+                    texts.append(event)
+                elif not event.isspace():
+                    return None
+            elif type(event) is list:
+                return None
+        filled = [name for name, cell in cells.items() if cell]
+        # Otherwise a text is one of several of a repeated element, or only a line end.
+        if not texts or texts != [cells[name] for name in filled] or not cells.keys() <= set(columns):
+            return None
+        missing, empty = len(texts), len(texts) + 1
+        index_of: dict[str | None, int] = {
+            **dict.fromkeys(cells, empty),
+            **{name: index for index, name in enumerate(filled)},
+        }
+        return cls(row, texts_at, [index_of.get(name, missing) for name in columns])
+
+    def record(self, row: list[_Event]) -> Record | None:
+        """The cells of a row in the order of the plan, if it has this shape."""
+        if len(row) != self.length or self._marks_of(row) != self._marks:
+            return None
+        texts = self._texts_of(row)
+        try:
+            if "\n" in "".join(texts):  # perhaps a text is only white space
+                return None
+        except TypeError:  # attributes of an empty element
+            return None
+        return texts if self._arrange is None else self._arrange((*texts, None, ""))
 
 
 class _Kind:
@@ -98,23 +184,25 @@ class XmlRows:
     Args:
         encoding: Python codec name that decodes the file.
         limits: bounds on rows and names.
-        columns: names that attributes may go to, see the module; without them every attribute has its ``@``.
+        columns: those of the plan, ``None`` for one that no cell goes to. Attributes go to them, see the module;
+            without them every attribute has its ``@``.
 
     Attributes:
-        rows: cells of every row since the caller emptied the list, and the most bytes of UTF-8 that it may have;
-            ``None`` for a row that has more than ``max_record_bytes`` bytes or ``max_columns`` cells.
+        rows: every row since the caller emptied the list, and the most bytes of UTF-8 that it may have. A row is its
+            cells, or already the record for ``columns``, or ``None`` if it has more than ``max_record_bytes`` bytes
+            or ``max_columns`` cells.
         cells: those of the row that is not complete yet.
     """
 
-    def __init__(self, encoding: str, limits: ReaderLimits, columns: Collection[str] | None = None) -> None:
-        self.rows: list[tuple[Cells | None, int]] = []
+    def __init__(self, encoding: str, limits: ReaderLimits, columns: Sequence[str | None] | None = None) -> None:
+        self.rows: list[tuple[Cells | Record | None, int]] = []
         self.cells: Cells = {}
         self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)("strict")
         self._limits = limits
         self._columns = columns
+        self._attribute_columns = None if columns is None else frozenset(columns)
         self._names: dict[str, str] = {}
-        self._starts: dict[str, _Start] = {}
         self._names_seen = 0
         self._names_bytes = 0
         self._line = 1
@@ -123,17 +211,21 @@ class XmlRows:
         self._prolog_seen = 0
         self._kind = self._last_started = _Kind(None, "", "")
         self._kinds = 0
-        self._text = ""
+        self._text: str = ""
         self._parted_text: dict[int, list[str]] = {}
         self._repeated: dict[str, list[str]] = {}
         self._skip_depth = 0
         self._events: list[_Event] = []
+        self._shape: _Shape | None = None
+        self._rows_to_learn = 1
+        self._row_starts_at = 0
         self._position = 0
         self._row_from = 0
         self._row_after = 0
         # The encoding given here wins over the file's declaration: what expat gets is UTF-8 always.
         self._parser = expat.ParserCreate("utf-8", " ", self._names)
         self._parser.buffer_text = True
+        self._parser.ordered_attributes = True
         self._parser.buffer_size = _PIECE_BYTES
         self._parser.StartNamespaceDeclHandler = _check_namespace
         self._handle_cells()
@@ -238,15 +330,15 @@ class XmlRows:
 
     def _handle_cells(self) -> None:
         """Have events collected: that takes one call into Python per element instead of three."""
-        names, starts, add = self._names, self._starts, self._events.append
+        names, add = self._names, self._events.append
 
-        def start(name: str, attributes: dict[str, str]) -> None:
-            try:
-                add(starts[name])
-            except KeyError:
+        def start(name: str, attributes: list[str]) -> None:
+            if isinstance(name, _Name):
+                add(name.start)
+            else:
                 # Expat hands out this object from now on wherever it finds the name, in end tags too.
-                names[name] = _Name(name)
-                add(starts.setdefault(name, _Start(name)))
+                names[name] = known = _Name(name)
+                add(known.start)
             if attributes:
                 add(attributes)
 
@@ -254,14 +346,44 @@ class XmlRows:
         self._parser.EndElementHandler = add
         self._parser.CharacterDataHandler = add
 
-    def _take_events(self) -> None:  # noqa: C901  # calls would cost more than all the rest
-        """Called for every piece of the file and written for speed: this is most of the time that XML takes."""
+    def _take_events(self) -> None:
+        """Called for every piece of the file."""
+        at = 0
+        while at < len(self._events):
+            if self._kind.depth < _ROW and self._shape is not None:
+                at = self._take_alike(self._shape, at)
+            at = self._take_some(at)
+        self._events.clear()
+        self._row_starts_at = _EARLIER
+
+    def _take_alike(self, shape: _Shape, at: int) -> int:
+        """Take the rows from an event on that have a shape; answer the first event that is left."""
+        events, rows, record_of, length = self._events, self.rows, shape.record, shape.length
+        size = self._fed - self._position
+        while True:
+            if at < len(events) and type(events[at]) is str:
+                at += 1  # text of the root
+            record = record_of(events[at : at + length])
+            if record is None:
+                return at
+            rows.append((record, size))
+            at += length
+
+    def _take_some(self, at: int) -> int:  # noqa: C901  # calls would cost more than all the rest
+        """Take some events from one on, none after a row that may be followed by alike ones; answer the first left.
+
+        Written for speed: where rows differ, this is much of the time that XML takes.
+        """
+        stop = len(self._events)
+        if self._shape is not None:
+            stop = min(at + _EVENTS_AT_ONCE, stop)
+        events: Iterator[_Event] = iter(self._events[at:stop])
         kind, last, text, cells = self._kind, self._last_started, self._text, self.cells
-        for event in self._events:
+        for event in events:
             if type(event) is str:
                 text += event
             elif type(event) is _Start:
-                if text and not text.isspace():
+                if text and not text.isspace() and kind.depth >= _ROW:
                     self._parted_text.setdefault(kind.depth, []).append(text)
                 text = ""
                 try:
@@ -270,6 +392,7 @@ class XmlRows:
                     kind = last = self._new_kind(kind, event)
                 if kind.depth == _ROW:
                     self._row_from, self._row_after = self._position, self._fed
+                    self._row_starts_at = stop - length_hint(events) - 1
             elif type(event) is _Name:
                 if self._parted_text:
                     text = "".join([*self._parted_text.pop(kind.depth, ()), text])
@@ -284,15 +407,36 @@ class XmlRows:
                         cells[kind.column] = text
                     else:
                         self._repeat(kind.column, text)
-                if kind.depth == _ROW:
-                    self._end_row()
-                    cells = self.cells
+                is_row = kind.depth == _ROW
                 kind = kind.parent
                 text = ""
-            elif kind.depth >= _ROW and isinstance(event, dict):
+                if is_row:
+                    self._end_row()
+                    cells = self.cells
+                    self._rows_to_learn -= 1
+                    if self._rows_to_learn <= 0 and self._row_starts_at != _EARLIER:
+                        self._learn_shape(stop - length_hint(events))
+                    if self._shape is not None:
+                        stop -= length_hint(events)
+                        break
+            elif kind.depth >= _ROW and isinstance(event, list):
                 kind = last = self._add_attributes(kind, event)
-        self._events.clear()
         self._kind, self._last_started, self._text = kind, last, text if kind.depth >= _ROW else ""
+        return stop
+
+    def _learn_shape(self, end: int) -> None:
+        """Let the next rows be tried for the shape of the one that was just taken, if it has one.
+
+        Finding it costs as much as the row itself: only some rows are for learning, or it would not pay where rows
+        differ all the time.
+
+        Args:
+            end: the first event after the row.
+        """
+        cells = self.rows[-1][0]
+        self._rows_to_learn = _ROWS_PER_SHAPE
+        if self._columns is not None and isinstance(cells, dict):
+            self._shape = _Shape.of(self._events[self._row_starts_at : end], cells, self._columns) or self._shape
 
     def _repeat(self, column: str, text: str) -> None:
         before = self.cells[column]
@@ -312,12 +456,13 @@ class XmlRows:
         self._repeated.clear()
         self.cells = {}
 
-    def _add_attributes(self, kind: _Kind, attributes: dict[str, str]) -> _Kind:
+    def _add_attributes(self, kind: _Kind, attributes: list[str]) -> _Kind:
         """Answers the element's kind, which is another one if it is nil."""
         own = kind
-        for name, value in attributes.items():
+        names_and_values = iter(attributes)
+        for name, value in zip(names_and_values, names_and_values, strict=True):
             if name.startswith(_XSI):
-                if name == _XSI + "nil" and value.strip() in {"true", "1"} and kind.depth > _ROW:
+                if name[len(_XSI) :] == "nil" and value.strip() in {"true", "1"} and kind.depth > _ROW:
                     self.cells.setdefault(kind.column)
                     own = _Kind(kind.parent, kind.path, _NOWHERE)
                 continue
@@ -333,7 +478,8 @@ class XmlRows:
 
     def _attribute_column(self, path: str, name: str) -> str:
         marked = self._name(path, f"@{name}")
-        return marked if self._columns is None or marked in self._columns else self._name(path, name)
+        known = self._attribute_columns
+        return marked if known is None or marked in known else self._name(path, name)
 
     def _new_kind(self, parent: _Kind, start: _Start) -> _Kind:
         _check_depth(parent.depth + 1)  # no deeper kind exists, so it is enough to look here
@@ -403,7 +549,8 @@ class XmlReader:
         # Most rows have all columns, and the overflow is last and empty: for them this is fastest.
         self._all_cells = itemgetter(*self._columns) if len(self._columns) > 1 else None
         self._no_overflow = () if plan.overflow is None else (None,)
-        self._xml = XmlRows(plan.encoding, limits, frozenset(self._columns))
+        columns = [None if index == plan.overflow else name for index, name in enumerate(plan.columns)]
+        self._xml = XmlRows(plan.encoding, limits, columns)
 
     def feed(self, data: bytes) -> list[ParsedBatch]:
         """Take the file's next bytes; answer the batches that are complete.
@@ -439,7 +586,7 @@ class XmlReader:
             self._add_rows(portion)
         self._xml.rows.clear()
 
-    def _add_rows(self, rows: list[tuple[Cells | None, int]]) -> None:
+    def _add_rows(self, rows: list[tuple[Cells | Record | None, int]]) -> None:
         records: list[Record] = []
         suspect = False
         for cells, size in rows:
@@ -448,7 +595,7 @@ class XmlReader:
                 records, suspect = [], False
                 self._add_oversized()
                 continue
-            record = self._record(cells)
+            record = self._record(cells) if isinstance(cells, dict) else cells
             records.append(record)
             # JSON may be larger than what it was made of: by escapes, and the overflow by its dotted names.
             suspect = suspect or size * 2 > self._limits.max_cell_bytes or self._has_large_overflow(record)
