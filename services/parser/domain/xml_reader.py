@@ -47,6 +47,7 @@ _ROW = 1
 _EARLIER = -1
 _NOWHERE = ""
 _ROWS_PER_SHAPE = 16
+_MOST_ROWS_WITHOUT_SHAPE = 4_096
 _EVENTS_AT_ONCE = 64
 _BLANK = " \t\r\n"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance "
@@ -218,6 +219,8 @@ class XmlRows:
         self._events: list[_Event] = []
         self._shape: _Shape | None = None
         self._rows_to_learn = 1
+        self._rows_alike = 0
+        self._rows_without_shape = _ROWS_PER_SHAPE
         self._row_starts_at = 0
         self._position = 0
         self._row_from = 0
@@ -367,6 +370,7 @@ class XmlRows:
             if record is None:
                 return at
             rows.append((record, size))
+            self._rows_alike += 1
             at += length
 
     def _take_some(self, at: int) -> int:  # noqa: C901  # calls would cost more than all the rest
@@ -427,16 +431,23 @@ class XmlRows:
     def _learn_shape(self, end: int) -> None:
         """Let the next rows be tried for the shape of the one that was just taken, if it has one.
 
-        Finding it costs as much as the row itself: only some rows are for learning, or it would not pay where rows
-        differ all the time.
+        Finding it costs as much as the row itself, and trying it in vain a part of that. So only some rows are for
+        learning, and fewer and fewer where a shape was found in less than half of the rows after it.
 
         Args:
             end: the first event after the row.
         """
         cells = self.rows[-1][0]
         self._rows_to_learn = _ROWS_PER_SHAPE
-        if self._columns is not None and isinstance(cells, dict):
+        if self._shape is not None and self._rows_alike < _ROWS_PER_SHAPE:
+            self._shape = None
+            self._rows_without_shape = min(4 * self._rows_without_shape, _MOST_ROWS_WITHOUT_SHAPE)
+            self._rows_to_learn = self._rows_without_shape
+        elif self._columns is not None and isinstance(cells, dict):
+            if self._shape is not None:
+                self._rows_without_shape = _ROWS_PER_SHAPE
             self._shape = _Shape.of(self._events[self._row_starts_at : end], cells, self._columns) or self._shape
+            self._rows_alike = 0
 
     def _repeat(self, column: str, text: str) -> None:
         before = self.cells[column]

@@ -578,3 +578,12 @@ def test_any_bytes_end_in_rows_or_a_refusal(data: bytes, cuts: tuple[int, ...]) 
             attempt()
         except FileRefusedError as refused:
             assert refused.detail  # noqa: PT017  # anything else than rows and a refusal fails the test
+
+
+def test_rows_that_differ_all_the_time_and_rows_alike_after_them() -> None:
+    names = ("a", "b", "c", "d")
+    differing = [{name: f"{row}{name}" for bit, name in enumerate(names) if row >> bit & 1} for row in range(1, 1_000)]
+    alike = [dict.fromkeys(names, str(row)) for row in range(10_000)]
+    rows = [*alike[:100], *differing, *alike, *differing]
+    text = "".join(f"<i>{''.join(f'<{name}>{cell}</{name}>' for name, cell in row.items())}</i>" for row in rows)
+    assert rows_in(f"<r>{text}</r>") == rows
