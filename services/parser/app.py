@@ -3,25 +3,35 @@
 import asyncio
 from collections.abc import Sequence
 
-from libs.contracts.plan import ParsePlan
+from libs.contracts.templates import FieldType, Template, TemplateField
 from libs.messaging.service import Backbone, Background, Service, repeat
 from libs.messaging.settings import ServiceSettings
 from libs.storage.files import FileStore
 from libs.storage.payloads import decode_table, encode_table
 from libs.storage.settings import MongoSettings
 from services.parser.domain.batches import digest
-from services.parser.domain.csv_reader import CsvReader
+from services.parser.domain.file_format import FileFacts
 from services.parser.domain.limits import ReaderLimits
+from services.parser.domain.planning import make_plan
+from services.parser.domain.styles import StyleSearch
+from services.parser.formats import file_format
 from services.parser.handlers import subscribe
 from services.parser.settings import ParserSettings
 from services.parser.use_cases import ParseRun, RescueInbox
 
 
 def warm_up() -> None:
-    """Read a tiny file once, so that the first real one does not wait for libraries to load."""
-    plan = ParsePlan(columns=("a",), mapping={"a": 0})
-    reader = CsvReader(plan, ReaderLimits())
-    for batch in (*reader.feed(b"a\n1\n"), *reader.close()):
+    """Plan and read a tiny file once, so that the first real one does not wait for libraries to load."""
+    content, limits, csv = b"a,b\n1.5,25/03/2024\n", ReaderLimits(), file_format("csv")
+    fields = (TemplateField(name="a", type=FieldType.NUMBER), TemplateField(name="b", type=FieldType.DATE))
+    template = Template(name="warm-up", target_resource="none", fields=fields)
+    sampler = csv.sampler(template, FileFacts(len(content)), limits)
+    sampler.feed(content)
+    plan = make_plan(sampler.layout(), template, "csv", batch_rows=1, batch_bytes=1_024, limits=limits)
+    search = StyleSearch(template, plan)
+    reader = csv.reader(plan, limits)
+    for batch in (*reader.feed(content), *reader.close()):
+        search.look(batch.table)
         digest(batch)
         decode_table(encode_table(batch.table))
 
