@@ -5,15 +5,13 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from libs.contracts.errors import FileRefusedError
+from libs.formats.content import ENTRY_POINTS
 from services.parser.domain.csv_format import CsvFormat
 from services.parser.domain.file_format import FileFormat
 from services.parser.domain.fixed_width_format import FixedWidthFormat
 from services.parser.domain.json_format import JsonFormat
 from services.parser.domain.xml_format import XmlFormat
 from services.parser.excel.excel_format import ExcelFormat
-
-ENTRY_POINTS = "rowdock.formats"
-"""Group under which other packages offer formats, see ``domain.file_format``."""
 
 _BUILT_IN: dict[str, Callable[[], FileFormat]] = {
     "csv": CsvFormat,

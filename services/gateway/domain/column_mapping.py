@@ -3,9 +3,9 @@
 from libs.contracts.templates import Template
 from services.gateway.domain.json_text import InvalidJsonError, JsonObject, decode_json_pairs
 from services.gateway.domain.problems import Problem
+from services.gateway.domain.request_shape import shown
 
 LOCATION = "body.mapping"
-MAX_SHOWN_CHARS = 80
 
 ColumnMapping = list[tuple[str, str | None]]
 
@@ -40,7 +40,7 @@ def read_mapping(text: str, template: Template) -> ColumnMapping:
         twice = ("CONFLICT", "the header is there twice") if header in mapping else None
         found = twice or _wrong(header, name, fields, filled)
         if found is not None:
-            problems.append(Problem(f"{LOCATION}[{_shown(header)}]", *found))
+            problems.append(Problem(f"{LOCATION}[{shown(header)}]", *found))
         elif name is not None:
             filled[name] = header
         mapping[header] = name
@@ -58,11 +58,11 @@ def _wrong(header: str, name: object, fields: dict[str, bool], filled: dict[str,
     if not isinstance(name, str):
         return "INVALID", "a field name is text; null leaves the column out"
     if name not in fields:
-        return "UNKNOWN_FIELD", f"there is no field {_shown(name)}; the fields are: {_listed(list(fields))}"
+        return "UNKNOWN_FIELD", f"there is no field {shown(name)}; the fields are: {_listed(list(fields))}"
     if not fields[name]:
         return "CONFLICT", f"the field {name!r} gets its value from a transform and reads no column"
     if name in filled:
-        return "CONFLICT", f"the column {_shown(filled[name])} fills the field {name!r} already"
+        return "CONFLICT", f"the column {shown(filled[name])} fills the field {name!r} already"
     return None
 
 
@@ -76,8 +76,3 @@ def _is_text(header: str) -> bool:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-
-
-def _shown(text: str) -> str:
-    shown = repr(text) if text.isprintable() else ascii(text)
-    return shown if len(shown) <= MAX_SHOWN_CHARS else f"{shown[:MAX_SHOWN_CHARS]}…"
