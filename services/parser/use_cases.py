@@ -11,6 +11,7 @@ from libs.contracts.events import BatchParsed, Event, RunSubmitted
 from libs.contracts.ids import batch_id, event_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
+from libs.contracts.templates import Template
 from libs.contracts.topics import BATCH_PARSED, RUN_SUBMITTED
 from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
 from libs.messaging.publisher import EventPublisher
@@ -22,7 +23,7 @@ from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.parser.domain.batches import ParsedBatch, digest
-from services.parser.domain.file_format import FileFacts, FileFormat
+from services.parser.domain.file_format import FileFacts
 from services.parser.domain.limits import ReaderLimits
 from services.parser.domain.planning import make_plan
 from services.parser.domain.styles import StyleSearch
@@ -119,13 +120,13 @@ class ParseRun:
                 yield [batch]
 
     async def _make_plan(self, run: RunDocument) -> ParsePlan:
-        file_type, reading = await self._choose_format(run)
         facts = FileFacts(run.file.size, run.file.ascii_only)
-        sampler = await asyncio.to_thread(reading.sampler, run.template, facts, self._limits)
         async with aclosing(self._files.chunks(run.file)) as chunks:
-            async for chunk in chunks:
-                if await asyncio.to_thread(sampler.feed, chunk):
-                    break
+            chunk = await anext(chunks, b"")
+            file_type = _file_type(run.template, chunk[:HEAD_BYTES])
+            sampler = await asyncio.to_thread(file_format(file_type).sampler, run.template, facts, self._limits)
+            while chunk and not await asyncio.to_thread(sampler.feed, chunk):
+                chunk = await anext(chunks, b"")
         layout = await asyncio.to_thread(sampler.layout)
         plan = make_plan(
             layout,
@@ -148,19 +149,18 @@ class ParseRun:
                         break
         return search.plan()
 
-    async def _choose_format(self, run: RunDocument) -> tuple[str, FileFormat]:
-        """The template's format, or else the one that the content speaks for."""
-        head = b""
-        async with aclosing(self._files.chunks(run.file)) as chunks:
-            async for chunk in chunks:
-                head += chunk[:HEAD_BYTES]
-                break
-        content = recognise(head)
-        wanted = run.template.source.file_type
-        if (reason := refusal(wanted, content)) is not None:
-            raise FileRefusedError("UNSUPPORTED_FILE", reason)
-        file_type = wanted or file_type_of(content)
-        return file_type, file_format(file_type)
+
+def _file_type(template: Template, head: bytes) -> str:
+    """The template's format, or else the one that the content speaks for.
+
+    Raises:
+        FileRefusedError: ``UNSUPPORTED_FILE``; the content cannot be read as the template says.
+    """
+    content = recognise(head)
+    wanted = template.source.file_type
+    if (reason := refusal(wanted, content)) is not None:
+        raise FileRefusedError("UNSUPPORTED_FILE", reason)
+    return wanted or file_type_of(content)
 
 
 async def _one_by_one(batches: Iterable[ParsedBatch]) -> AsyncGenerator[ParsedBatch]:
