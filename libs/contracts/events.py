@@ -3,11 +3,12 @@
 Readers ignore fields they do not know; an event is never changed after it was published.
 """
 
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from libs.contracts.ids import event_id
 from libs.contracts.states import RunStatus
 
 
@@ -25,6 +26,12 @@ class RunSubmitted(Event):
     run_id: str
     tenant_id: str
 
+    @classmethod
+    def of(cls, run_id: str, tenant_id: str) -> Self:
+        """The event, under the id that every repetition of it has."""
+        submitted = event_id("submitted", run_id)
+        return cls(event_id=submitted, occurred_at=datetime.now(UTC), run_id=run_id, tenant_id=tenant_id)
+
 
 class BatchParsed(Event):
     run_id: str
@@ -41,6 +48,17 @@ class BatchReady(Event):
     run_id: str
     epoch: int
     seq: int
+
+
+_OfBatch = TypeVar("_OfBatch", BatchParsed, BatchReady)
+_CAUSES: dict[type[Event], str] = {BatchParsed: "parsed", BatchReady: "ready"}
+
+
+def of_batch(kind: type[_OfBatch], run_id: str, epoch: int, seq: int) -> tuple[str, _OfBatch]:
+    """The key of a message about a batch, and its event, under the id that every repetition of it has."""
+    identifier = event_id(_CAUSES[kind], run_id, epoch, seq)
+    event = kind(event_id=identifier, occurred_at=datetime.now(UTC), run_id=run_id, epoch=epoch, seq=seq)
+    return f"{run_id}:{seq}", event
 
 
 class RunCounts(BaseModel):

@@ -184,9 +184,7 @@ class Ledger:
         document = run.model_dump(by_alias=True, mode="python")
         document["status"] = run.status.value
         document["template"] = run.template.model_dump(mode="json")
-        submitted = RunSubmitted(
-            event_id=event_id("submitted", run.id), occurred_at=_now(), run_id=run.id, tenant_id=run.tenant_id
-        )
+        submitted = RunSubmitted.of(run.id, run.tenant_id)
 
         async def body(session: Session) -> None:
             await self.runs.insert_one(document, session=session)

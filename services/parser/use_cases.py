@@ -4,11 +4,10 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 
 from libs.contracts.errors import FileRefusedError, PermanentError
-from libs.contracts.events import BatchParsed, Event, RunSubmitted
-from libs.contracts.ids import batch_id, event_id
+from libs.contracts.events import BatchParsed, RunSubmitted, of_batch
+from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import Template
@@ -245,21 +244,7 @@ class _Storing:
 
 async def announce_batches(publisher: EventPublisher, run: RunDocument, numbers: Iterable[int]) -> None:
     """Tell the validators that batches wait; repeating it is harmless."""
-    now = datetime.now(UTC)
-    events: list[tuple[str, Event]] = [
-        (
-            f"{run.id}:{seq}",
-            BatchParsed(
-                event_id=event_id("parsed", run.id, run.epoch, seq),
-                occurred_at=now,
-                run_id=run.id,
-                epoch=run.epoch,
-                seq=seq,
-            ),
-        )
-        for seq in numbers
-    ]
-    await publisher.publish_all(BATCH_PARSED, events)
+    await publisher.publish_all(BATCH_PARSED, (of_batch(BatchParsed, run.id, run.epoch, seq) for seq in numbers))
 
 
 class RescueInbox:
@@ -277,10 +262,5 @@ class RescueInbox:
             if run.parse.closed:
                 continue
             self._metrics.rescues.labels("run_submitted").inc()
-            submitted = RunSubmitted(
-                event_id=event_id("submitted", run.id),
-                occurred_at=datetime.now(UTC),
-                run_id=run.id,
-                tenant_id=run.tenant_id,
-            )
+            submitted = RunSubmitted.of(run.id, run.tenant_id)
             await self._publisher.publish(RUN_SUBMITTED, run.id, submitted)

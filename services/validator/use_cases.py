@@ -14,8 +14,8 @@ import pyarrow as pa
 from cachetools import LRUCache
 
 from libs.contracts.errors import PermanentError
-from libs.contracts.events import BatchParsed, Event
-from libs.contracts.ids import event_id, rejected_id
+from libs.contracts.events import BatchParsed, of_batch
+from libs.contracts.ids import rejected_id
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED
 from libs.messaging.publisher import EventPublisher
@@ -360,17 +360,8 @@ class RescueInbox:
         async for run in self._ledger.silent_runs(statuses, self._quiet_seconds):
             waiting = await self._ledger.sequence_numbers(run.id, BatchState.PARSED)
             self._metrics.rescues.labels("batch_parsed").inc(len(waiting))
-            await self._publisher.publish_all(BATCH_PARSED, (_parsed(run.id, epoch, seq) for epoch, seq in waiting))
+            await self._publisher.publish_all(
+                BATCH_PARSED, (of_batch(BatchParsed, run.id, epoch, seq) for epoch, seq in waiting)
+            )
             if not waiting:
                 await self._barrier.advance(run.id)
-
-
-def _parsed(run_id: str, epoch: int, seq: int) -> tuple[str, Event]:
-    event = BatchParsed(
-        event_id=event_id("parsed", run_id, epoch, seq),
-        occurred_at=datetime.now(UTC),
-        run_id=run_id,
-        epoch=epoch,
-        seq=seq,
-    )
-    return f"{run_id}:{seq}", event

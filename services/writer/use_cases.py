@@ -12,8 +12,8 @@ from cachetools import LRUCache
 from pymongo.errors import BulkWriteError
 
 from libs.contracts.errors import PermanentError, TransientError
-from libs.contracts.events import BatchReady, Event
-from libs.contracts.ids import event_id, rejected_id
+from libs.contracts.events import BatchReady, of_batch
+from libs.contracts.ids import rejected_id
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import ImportMode, Template
 from libs.contracts.topics import BATCH_READY
@@ -155,22 +155,13 @@ class AnnounceBatches:
         if run is None or run.status is not RunStatus.EXECUTING or run.stop is not None:
             return 0
         waiting = await self._ledger.sequence_numbers(run_id, BatchState.VALIDATED)
-        await self._publisher.publish_all(BATCH_READY, (_ready(run_id, epoch, seq) for epoch, seq in waiting))
+        await self._publisher.publish_all(
+            BATCH_READY, (of_batch(BatchReady, run_id, epoch, seq) for epoch, seq in waiting)
+        )
         failpoint("writer.announced_before_commit")
         if not waiting:
             await self._ledger.maybe_advance(run_id)
         return len(waiting)
-
-
-def _ready(run_id: str, epoch: int, seq: int) -> tuple[str, Event]:
-    event = BatchReady(
-        event_id=event_id("ready", run_id, epoch, seq),
-        occurred_at=datetime.now(UTC),
-        run_id=run_id,
-        epoch=epoch,
-        seq=seq,
-    )
-    return f"{run_id}:{seq}", event
 
 
 class WriteBatch:
