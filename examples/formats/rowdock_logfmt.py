@@ -18,12 +18,13 @@ from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.domain.batches import ParsedBatch
 from services.parser.domain.collector import RowCollector
-from services.parser.domain.file_format import FileFacts, Layout
+from services.parser.domain.file_format import OVERFLOW, FileFacts, Layout
+from services.parser.domain.headers import column_names
 from services.parser.domain.limits import ReaderLimits
-from services.parser.domain.matching import expected_headers
+from services.parser.domain.matching import headers_to_come
 
 SAMPLE_BYTES = 1024 * 1024
-OTHER = "(other)"
+MAX_NAME_CHARS = 300
 
 
 def pairs_of(line: str) -> dict[str, str]:
@@ -36,7 +37,7 @@ class LogfmtSampler:
     """Finds the columns: the keys of the first lines, and those that the template asks for by name."""
 
     def __init__(self, template: Template, file: FileFacts) -> None:
-        self._expected = expected_headers(template)
+        self._template = template
         self._size = file.size
         self._data = bytearray()
 
@@ -57,7 +58,7 @@ class LogfmtSampler:
             raise FileRefusedError("EMPTY_FILE", "the file has no line with a key=value pair")
         columns = tuple(keys)
         if not complete:
-            columns = (*columns, *(name for name in self._expected if name not in keys), OTHER)
+            columns, _ = column_names([*columns, *headers_to_come(self._template, columns), OVERFLOW], MAX_NAME_CHARS)
         return Layout(columns, complete=complete, overflow=None if complete else len(columns) - 1)
 
 

@@ -16,6 +16,10 @@ from libs.contracts.templates import Template
 from services.parser.domain.batches import ParsedBatch
 from services.parser.domain.limits import ReaderLimits
 
+OVERFLOW = "(other)"
+"""Name of the column for what no other column can take, see ``ParsePlan.overflow``; ``headers.column_names`` makes
+it unique."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:

@@ -3,18 +3,15 @@
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.domain.encoding import open_decoder
-from services.parser.domain.file_format import FileFacts, Layout
+from services.parser.domain.file_format import OVERFLOW, FileFacts, Layout
 from services.parser.domain.headers import column_names
 from services.parser.domain.json_reader import JsonReader
 from services.parser.domain.json_records import Unread, splitter
 from services.parser.domain.json_shape import detect_shape
 from services.parser.domain.json_values import BadRecordError, Value, flatten, has_surrogates
 from services.parser.domain.limits import MIB, ReaderLimits
-from services.parser.domain.matching import Columns, expected_headers, match_columns
+from services.parser.domain.matching import headers_to_come
 from services.parser.domain.sampling import TextSample
-
-OVERFLOW = "(other)"
-"""Name of the column for keys that appear after the sample."""
 
 
 class JsonSampler:
@@ -54,7 +51,7 @@ class JsonSampler:
             records.close()
         names, notes = column_names(keys.names, self._limits.max_header_chars)
         complete = sample.whole_file and bool(names)
-        added = [] if complete or len(names) > self._limits.max_columns else self._headers_to_come(names)
+        added = [] if complete or len(names) > self._limits.max_columns else headers_to_come(self._template, names)
         has_overflow = not sample.whole_file or keys.left_out
         columns, _ = column_names(
             [*names, *added, *([OVERFLOW] if has_overflow else [])], self._limits.max_header_chars
@@ -78,15 +75,6 @@ class JsonSampler:
             # One record of the largest size fits, and what a file may begin with before it.
             self._start = TextSample(self._file, encoding, self._limits.max_record_bytes + MIB)
         return self._start
-
-    def _headers_to_come(self, names: tuple[str, ...]) -> list[str]:
-        """Keys that no record of the sample has and the template can use."""
-        mapping = match_columns(self._template, Layout(columns=names)).mapping
-        lookup = Columns(names)
-        wanted = expected_headers(self._template)
-        wanted += [field.name for field in self._template.fields if field.reads_column and field.column is None]
-        fed = {field.name for field in self._template.fields if mapping[field.name] is not None}
-        return [header for header in dict.fromkeys(wanted) if header not in fed and lookup.find(header) is None]
 
 
 class JsonFormat:

@@ -237,11 +237,26 @@ def concat_columns(template: Template, columns: Sequence[str]) -> dict[str, int 
     }
 
 
-def expected_headers(template: Template) -> list[str]:
-    """Headers that the template names itself, in its order, each once.
+def headers_to_come(template: Template, names: Sequence[str]) -> list[str]:
+    """What the template can use and no column is called, each once.
 
-    A format whose columns cannot all be known from the file's start offers these as columns too.
+    A format whose columns cannot all be known from the file's start offers these as columns too: headers that
+    the template names, and the names of fields that would find their column by name.
+
+    Args:
+        template: the fields.
+        names: columns of the file's start.
     """
+    mapping = match_columns(template, Layout(columns=tuple(names))).mapping
+    lookup = Columns(names)
+    wanted = expected_headers(template)
+    wanted += [field.name for field in template.fields if field.reads_column and field.column is None]
+    fed = {field.name for field in template.fields if mapping[field.name] is not None}
+    return [header for header in dict.fromkeys(wanted) if header not in fed and lookup.find(header) is None]
+
+
+def expected_headers(template: Template) -> list[str]:
+    """Headers that the template names itself, in its order, each once."""
     headers = [field.column for field in template.fields if field.column is not None and field.reads_column]
     for field in template.fields:
         headers += [header for each in field.transforms if isinstance(each, Concat) for header in each.columns]

@@ -8,16 +8,14 @@ from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.domain.encoding import Encoding, EncodingDetector, open_decoder
-from services.parser.domain.file_format import FileFacts, Layout
+from services.parser.domain.file_format import OVERFLOW, FileFacts, Layout
+from services.parser.domain.headers import column_names
 from services.parser.domain.limits import MIB, ReaderLimits
-from services.parser.domain.matching import Columns, expected_headers
+from services.parser.domain.matching import headers_to_come
 from services.parser.domain.xml_reader import XmlReader, XmlRows
 
 SAMPLE_BYTES = MIB
 """How much of the file's start decides on the columns."""
-
-OVERFLOW = "(other)"
-"""Column of what comes up further on; no XML name begins like this."""
 
 _DECLARED = re.compile(rb"<\?xml\s[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][A-Za-z0-9._-]*)[\"']")
 _DECLARATION_BYTES = 1024
@@ -61,10 +59,10 @@ class XmlSampler:
         complete = whole_file and bool(xml.rows)
         overflow = None
         if not complete:
-            known = Columns(names)
-            names += [header for header in expected_headers(self._template) if known.find(header) is None]
+            names += headers_to_come(self._template, names)
             overflow = len(names)
-            names.append(_unused(OVERFLOW, names))
+            # No XML name begins like that of the overflow, but a header of the template may.
+            names, _ = column_names([*names, OVERFLOW], self._limits.max_header_chars)
         return Layout(
             columns=tuple(names),
             complete=complete,
@@ -137,12 +135,3 @@ def _column_names(keys: dict[str, None]) -> list[str]:
         plain = path + name
         names.append(key if at and plain in keys else plain)
     return list(dict.fromkeys(names))
-
-
-def _unused(name: str, names: list[str]) -> str:
-    number = 2
-    unused = name
-    while unused in names:
-        unused = f"{name}_{number}"
-        number += 1
-    return unused

@@ -53,12 +53,12 @@ def test_an_installed_format_reads_files() -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_keys_that_come_late_are_kept_aside() -> None:
-    content = (b"level=info" + b" " * 500 + b"\n") * 3_000 + b"level=warn user=42 late=yes\n"
+    content = (b"level=info" + b" " * 500 + b"\n") * 3_000 + b"level=warn user=42 msg=bye late=yes\n"
     read = read_file(content, TEMPLATE)
-    assert read.plan.columns == ("level", "user", "(other)")
+    assert read.plan.columns == ("level", "user", "msg", "(other)")
     assert read.rows == 3_001
     *_, last = read.cells()
-    assert (*last[:2], json.loads(last[2] or "")) == ("warn", "42", {"late": "yes"})
+    assert (*last[:3], json.loads(last[3] or "")) == ("warn", "42", "bye", {"late": "yes"})
 
 
 @pytest.mark.usefixtures("installed")

@@ -34,7 +34,8 @@ Row = dict[str, str | None] | str
 
 
 def template_of(*columns: str, **source: object) -> Template:
-    fields = [{"name": f"f{index}", "column": column} for index, column in enumerate(columns)] or [{"name": "f"}]
+    reads_nothing = {"name": "f", "transforms": [{"type": "constant", "value": "x"}]}
+    fields = [{"name": f"f{index}", "column": column} for index, column in enumerate(columns)] or [reads_nothing]
     return Template.model_validate(
         {"name": "t", "target_resource": "things", "source": {"file_type": "xml", **source}, "fields": fields}
     )
@@ -587,3 +588,13 @@ def test_rows_that_differ_all_the_time_and_rows_alike_after_them() -> None:
     rows = [*alike[:100], *differing, *alike, *differing]
     text = "".join(f"<i>{''.join(f'<{name}>{cell}</{name}>' for name, cell in row.items())}</i>" for row in rows)
     assert rows_in(f"<r>{text}</r>") == rows
+
+
+def test_a_field_without_a_column_of_its_own_is_fed_by_a_name_that_comes_late() -> None:
+    data = b"<r><i><sku>1</sku></i>" + b" " * SAMPLE_BYTES + b"<i><sku>2</sku><phone>3</phone><late>4</late></i></r>"
+    template = template_of("sku")
+    wanted = Template.model_validate({**template.model_dump(), "fields": [{"name": "sku"}, {"name": "phone"}]})
+    layout = layout_of(data, wanted)
+    assert layout.columns == ("sku", "phone", "(other)")
+    _, late = rows_of(read(data, plan_of(layout)), layout.columns)
+    assert late == {"sku": "2", "phone": "3", "(other)": '{"late":"4"}'}
