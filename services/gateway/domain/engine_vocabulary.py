@@ -44,6 +44,7 @@ from libs.contracts.templates import (
 )
 from libs.egress.rules import IPNetwork, url_problem
 from libs.formats.content import BUILT_IN, file_types
+from libs.formats.encodings import file_codec
 from services.gateway.domain.field_vocabulary import (
     FieldPlace,
     Transformation,
@@ -209,8 +210,6 @@ def read_template(body: object, allowed_networks: Collection[IPNetwork] = ()) ->
 
 # --- meaning ------------------------------------------------------------------------------------
 
-# Python has these as text encodings, but no file is written in them.
-_NOT_FILE_ENCODINGS = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined")
 _NAMES = {"name": "target", "column": "source", "rules": "validators", "transforms": "transformations"}
 """What the engine calls members of ``TemplateField`` that it calls otherwise."""
 _SAME_NAMES = EngineFieldMapping.model_fields.keys() & TemplateField.model_fields.keys()
@@ -270,7 +269,7 @@ class _Reading:
         delimiter, encoding = raw.get("delimiter"), raw.get("encoding")
         if delimiter is not None and delimiter in '"\r\n\0':
             self.problems.add("body.delimiter", "INVALID", "a quote, a line break or NUL cannot separate cells")
-        if encoding is not None and not _is_file_encoding(encoding):
+        if encoding is not None and file_codec(encoding) is None:
             self.problems.add(
                 "body.encoding", "INVALID", f"{shown(encoding)} is no text encoding; examples: utf-8, utf-16, cp1252"
             )
@@ -435,16 +434,6 @@ def _is_scalar(value: object) -> bool:
         except UnicodeEncodeError:
             return False
     return value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
-
-
-def _is_file_encoding(name: str) -> bool:
-    if name.lower().replace("-", "_") in _NOT_FILE_ENCODINGS:
-        return False
-    try:
-        "".encode(name)
-    except (LookupError, ValueError, TypeError):
-        return False
-    return True
 
 
 def _is_webhook_secret(secret: str) -> bool:

@@ -31,6 +31,7 @@ from services.parser.domain.batches import ParsedBatch, largest_cell
 from services.parser.domain.collector import RowCollector
 from services.parser.domain.encoding import open_decoder
 from services.parser.domain.limits import ReaderLimits
+from services.parser.domain.preamble import Preamble
 from services.parser.domain.records import RecordScanner, count_line_ends
 
 _ROWS_AT_ONCE = 1_024
@@ -62,8 +63,7 @@ class CsvReader:
             extra_hint=f"quote cells that contain {plan.delimiter!r}, or remove the extra cells",
         )
         self._bom_left = plan.bom_bytes
-        self._skip_left = plan.skip_rows
-        self._header_left = plan.has_header
+        self._preamble = Preamble(plan)
         self._decoder = None if codecs.lookup(plan.encoding).name == "utf-8" else open_decoder(plan.encoding)
         # Marks of transcoded text are encoded surrogates; in a UTF-8 file they are the bad bytes themselves.
         self._marks = "surrogateescape" if self._decoder is None else "surrogatepass"
@@ -174,8 +174,7 @@ class CsvReader:
     def _fast_end(self, block: bytes) -> int:
         """How much of the block, up to the end of a record, is free of what Arrow reads in another way."""
         if (
-            self._skip_left
-            or self._header_left
+            not self._preamble.over
             or len(block) > self._limits.max_record_bytes
             or b"\0" in block
             or block.startswith(codecs.BOM_UTF8)  # Arrow would drop it: here it is data
@@ -251,18 +250,8 @@ class CsvReader:
         self._add_oversized(raw[: self._preview_bytes], size, self._line)
         return True
 
-    def _is_preamble(self, *, blank: bool) -> bool:
-        """Count a record against the ones to skip and the header."""
-        if self._skip_left:
-            self._skip_left -= 1
-            return True
-        if self._header_left and not blank:
-            self._header_left = False
-            return True
-        return False
-
     def _add_oversized(self, prefix: bytes, size: int, line: int) -> None:
-        if self._is_preamble(blank=False):
+        if self._preamble.takes(blank=False):
             return
         text = prefix.decode("utf-8", "surrogateescape")
         cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
@@ -275,11 +264,11 @@ class CsvReader:
 
     def _add_records(self, starts: list[int], records: list[list[str]], *, suspect: bool) -> None:
         """Add records that start on the given physical lines."""
-        if self._skip_left or self._header_left or [] in records:
+        if not self._preamble.over or [] in records:
             kept = [
                 (start, cells)
                 for start, cells in zip(starts, records, strict=True)
-                if not self._is_preamble(blank=not cells) and cells
+                if not self._preamble.takes(blank=not cells) and cells
             ]
             starts, records = [start for start, _ in kept], [cells for _, cells in kept]
         self._collector.add_records(starts, records, suspect=suspect)

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from libs.contracts.errors import FileRefusedError
+from libs.formats.encodings import file_codec
 
 WINDOW_BYTES = 64 * 1024
 """How much is looked at: from the file's start, and again from its first non-ASCII byte."""
@@ -35,7 +36,6 @@ _FAMILIES = {
 }
 """Codec names that a template may give, and the byte order marks that belong to them."""
 
-_NOT_FOR_FILES = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"})
 _CONTROLS = bytes(range(9)) + bytes(range(14, 27)) + bytes(range(28, 32))
 _BINARY_SHARE = 0.3
 _UTF16_NUL_SHARE = 0.3
@@ -143,14 +143,8 @@ class EncodingDetector:
 
 
 def _codec_name(name: str) -> str:
-    try:
-        codec = codecs.lookup(name).name
-        "".encode(name)  # raises LookupError for codecs that are not text encodings, such as base64
-        codecs.getincrementaldecoder(codec)
-        known = codec not in _NOT_FOR_FILES
-    except (LookupError, UnicodeError, ValueError):
-        known, codec = False, name
-    if not known:
+    codec = file_codec(name)
+    if codec is None:
         raise FileRefusedError(
             "UNKNOWN_ENCODING",
             f"the template's encoding {name!r} is not known; use utf-8, utf-16, cp1252, iso8859-1 or another "

@@ -32,6 +32,7 @@ from services.parser.domain.batches import ParsedBatch, Sizes, cell_bytes
 from services.parser.domain.collector import RowCollector
 from services.parser.domain.encoding import MARKS, open_decoder
 from services.parser.domain.limits import ReaderLimits
+from services.parser.domain.preamble import Preamble
 
 _ROWS_AT_ONCE = 1_024
 _BLOCK_BYTES = 256 * 1024
@@ -59,8 +60,7 @@ class FixedWidthReader:
             plan, limits, place="line", extra_hint="check the widths in the template, or cut the line"
         )
         self._bom_left = plan.bom_bytes
-        self._skip_left = plan.skip_rows
-        self._header_left = plan.has_header
+        self._preamble = Preamble(plan)
         self._decoder = open_decoder(plan.encoding)
         self._block_bytes = max(1, min(_BLOCK_BYTES, limits.block_bytes))
         self._pieces: list[str] = []
@@ -129,7 +129,7 @@ class FixedWidthReader:
         return "" if end is None else text[end.end() :]
 
     def _take_lines(self, text: str) -> None:
-        if not text or (not self._skip_left and not self._header_left and "\0" not in text and self._take_block(text)):
+        if not text or (self._preamble.over and "\0" not in text and self._take_block(text)):
             return
         suspect = "\0" in text or MARKS.search(text) is not None or 4 * len(text) > self._limits.max_cell_bytes
         lines = _LINE_END.split(text)
@@ -169,7 +169,7 @@ class FixedWidthReader:
                 flush()
                 self._add_oversized(line[: self._prefix_chars], size)
                 continue
-            if not self._is_preamble(blank=not line.strip(_SPACE)) and line.strip(_SPACE):
+            if not self._preamble.takes(blank=not line.strip(_SPACE)) and line.strip(_SPACE):
                 cells, split = self._cutter.cut(line)
                 if split is None:
                     starts.append(self._line)
@@ -180,18 +180,8 @@ class FixedWidthReader:
             self._line += 1
         flush()
 
-    def _is_preamble(self, *, blank: bool) -> bool:
-        """Count a line against the ones to skip and the header."""
-        if self._skip_left:
-            self._skip_left -= 1
-            return True
-        if self._header_left and not blank:
-            self._header_left = False
-            return True
-        return False
-
     def _add_oversized(self, prefix: str, size: int) -> None:
-        if not self._is_preamble(blank=False):
+        if not self._preamble.takes(blank=False):
             self._collector.add_issue(
                 "ROW_TOO_LARGE",
                 f"line {self._line}: the line has {size:,} bytes and at most {self._limits.max_record_bytes:,} can be "
