@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deploy.local.servers import Servers, start_servers
 from deploy.local.stack import Stack, running
 from tests.client import GatewayClient
 from tests.oracle import Oracle
 from tests.receiver import Receiver
+
+# An example that takes long on a busy machine proves nothing.
+settings.register_profile("rowdock")
+settings.load_profile("rowdock")
 
 
 @pytest.fixture(scope="session")

@@ -795,9 +795,7 @@ def with_openpyxl(grid: list[list[tuple[Any, str]]]) -> bytes:
 
 
 @pytest.mark.parametrize("write", [with_xlsxwriter, with_openpyxl])
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(grid=GRIDS)
 def test_every_cell_of_a_grid_comes_back(
     write: Callable[[list[list[tuple[Any, str]]]], bytes], grid: list[list[tuple[Any, str]]]

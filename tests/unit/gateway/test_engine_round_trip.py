@@ -198,7 +198,7 @@ templates = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(templates)
 def test_any_template_that_is_presented_and_read_again_is_the_same(model: Template) -> None:
     assert sent_back(model) == model
@@ -223,7 +223,7 @@ def read(body: dict[str, Any]) -> tuple[Template | None, tuple[Problem, ...]]:
         return None, refusal.problems
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([*((name,) for name in EngineTemplate.model_fields), *_FIELD_PATHS]), json_values)
 def test_whatever_stands_anywhere_is_read_or_refused_with_its_place(path: tuple[str | int, ...], value: object) -> None:
     body: dict[str, Any] = {

@@ -159,7 +159,7 @@ PLANS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(FILES, PLANS, CUTS, st.integers(1, 200))
 @example(b'"a""b",c\n"d', plan_of(2), (), 200)
 @example(b'"a\n\n\nb",c\nd,e\n', plan_of(2), (3,), 5)
@@ -174,7 +174,7 @@ def test_reads_what_the_standard_library_reads(
     check(data, plan, replace(LIMITS, block_bytes=block_bytes), cuts)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(FILES, PLANS, CUTS, SMALL_LIMITS)
 def test_limits_hold_whatever_the_blocks(
     data: bytes, plan: ParsePlan, cuts: tuple[int, ...], limits: ReaderLimits
@@ -182,7 +182,7 @@ def test_limits_hold_whatever_the_blocks(
     check(data, plan, limits, cuts)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(FILES, PLANS, CUTS, SMALL_LIMITS, st.integers(1, 40))
 def test_batches_do_not_depend_on_feeds_or_blocks(
     data: bytes, plan: ParsePlan, cuts: tuple[int, ...], limits: ReaderLimits, block_bytes: int
@@ -191,7 +191,7 @@ def test_batches_do_not_depend_on_feeds_or_blocks(
     assert outcome(data, plan, replace(limits, block_bytes=block_bytes), cuts) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(FILES, PLANS, CUTS)
 def test_batches_are_cut_greedily(data: bytes, plan: ParsePlan, cuts: tuple[int, ...]) -> None:
     if oracle(data, plan) is None:
@@ -215,7 +215,7 @@ def test_batches_are_cut_greedily(data: bytes, plan: ParsePlan, cuts: tuple[int,
     assert [batch.rows for batch in batches] == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.binary(max_size=80), CUTS, st.integers(1, 60), st.sampled_from(["utf-16-le", "utf-32-be", "shift_jis", "cp1252"])
 )
@@ -227,7 +227,7 @@ def test_any_bytes_in_any_encoding_end_as_rows_or_a_refusal(
     assert outcome(data, plan, limits, cuts) == outcome(data, plan)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet='ab,"\n\r é€', max_size=60), CUTS, st.sampled_from(["utf-16-le", "utf-32-be", "cp1252"]))
 def test_an_encoding_changes_nothing(text: str, cuts: tuple[int, ...], encoding: str) -> None:
     check(text.encode(encoding), plan_of(2, encoding=encoding), LIMITS, cuts)

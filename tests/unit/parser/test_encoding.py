@@ -106,7 +106,7 @@ def test_neither_utf8_nor_cp1252_is_refused(data: bytes) -> None:
         detect(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=60).map(str.encode)), st.integers(1, 50))
 def test_pieces_change_nothing(data: bytes, piece: int) -> None:
     results: list[object] = []

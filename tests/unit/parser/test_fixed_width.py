@@ -282,7 +282,7 @@ def sliced(text: str, widths: list[int]) -> list[Row]:
 
 
 @given(TEXTS, WIDTHS, CUTS, st.sampled_from(["utf-8", "utf-16-le", "cp932"]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_same_as_slicing(text: str, widths: list[int], cuts: tuple[int, ...], encoding: str) -> None:
     data = text.encode(encoding, "ignore")
     expected = sliced(data.decode(encoding), widths)
@@ -290,7 +290,7 @@ def test_same_as_slicing(text: str, widths: list[int], cuts: tuple[int, ...], en
 
 
 @given(TEXTS, WIDTHS)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_bytes_are_the_same_as_slicing_bytes(text: str, widths: list[int]) -> None:
     edges = [0, *accumulate(widths)]
     expected: list[Row] = []
@@ -308,7 +308,7 @@ def test_bytes_are_the_same_as_slicing_bytes(text: str, widths: list[int]) -> No
 
 
 @given(DIRT.map(b"".join), WIDTHS, CUTS, SMALL_LIMITS, st.sampled_from(["characters", "bytes"]), st.integers(0, 2))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_batches_do_not_depend_on_pieces(
     data: bytes, widths: list[int], cuts: tuple[int, ...], limits: ReaderLimits, unit: str, skip: int
 ) -> None:
@@ -319,7 +319,7 @@ def test_batches_do_not_depend_on_pieces(
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, "utf-8", "utf-16", "cp932", "cp1252", "iso2022_jp", "hz"]))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_bytes_end_in_rows_or_a_refusal(data: bytes, encoding: str | None) -> None:
     template = template_of((3, 4), encoding=encoding, width_unit="bytes")
     try:

@@ -111,7 +111,6 @@ def test_damaged_files_end_in_the_same_way_however_they_arrive(name: str) -> Non
 
     @settings(
         max_examples=CHILD_EXAMPLES if name == "xlsx" else EXAMPLES,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(content=damaged(name), piece=st.integers(1, 3_000))
@@ -124,7 +123,7 @@ def test_damaged_files_end_in_the_same_way_however_they_arrive(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(content=st.binary(max_size=400))
 def test_any_bytes_end_as_rows_or_a_refusal(name: str, content: bytes) -> None:
     if name != "xlsx":  # refused by its first bytes, before a process is started

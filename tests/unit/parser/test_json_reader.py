@@ -119,7 +119,7 @@ def compose(shape: str, texts: list[str], blank: str) -> tuple[str, int]:
     return f'{before}{elements}, "z": ["]"]}}', len(before) + 1
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     records=RECORDS,
     shape=SHAPES,
@@ -144,7 +144,7 @@ def test_values_and_rows_are_those_of_the_standard_library(
     assert rows == [expected(record, set(columns)) for record in again]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(records=st.lists(st.dictionaries(KEYS, VALUES, min_size=1, max_size=4), min_size=1, max_size=6), shape=SHAPES)
 def test_the_sampler_finds_every_column(records: list[dict[str, Any]], shape: str) -> None:
     texts = [json.dumps(record) for record in records]
@@ -211,7 +211,7 @@ FILES = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=600)
 @given(data=FILES, shape=SHAPES, cuts=CUTS, limits=st.one_of(st.just(LIMITS), SMALL_LIMITS))
 @example(data=b"[1.5,2]", shape="array", cuts=(3,), limits=LIMITS)
 @example(data=b'[{"a":1},"x\\"y",tru]', shape="array", cuts=(12, 13), limits=LIMITS)
@@ -224,7 +224,7 @@ def test_rows_do_not_depend_on_how_the_bytes_are_cut(
     assert outcome(data, plan, limits, cuts) == outcome(data, plan, limits)
 
 
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=600)
 @given(data=FILES, limits=st.one_of(st.just(LIMITS), SMALL_LIMITS))
 def test_any_bytes_end_in_rows_or_in_a_refusal(data: bytes, limits: ReaderLimits) -> None:
     try:

@@ -460,7 +460,7 @@ def values_in(row: Row) -> list[str]:
 
 
 @given(DOCUMENTS, st.sampled_from(["utf-8", "utf-16", "us-ascii"]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_every_text_of_every_row_is_there(document: ET.Element, encoding: str) -> None:
     rows = rows_in(ET.tostring(document, encoding, xml_declaration=True))
     parsed = ET.fromstring(ET.tostring(document))  # noqa: S314
@@ -469,7 +469,7 @@ def test_every_text_of_every_row_is_there(document: ET.Element, encoding: str) -
 
 
 @given(DOCUMENTS, CUTS)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_batches_do_not_depend_on_pieces(document: ET.Element, cuts: tuple[int, ...]) -> None:
     data = ET.tostring(document, "utf-8")
     plan = ParsePlan(columns=("a", "b.c", "(other)"), overflow=2, batch_rows=3)
@@ -547,7 +547,7 @@ def test_rows_by_the_shape_of_the_row_before(first: str, others: list[str], take
     st.booleans(),
     st.sampled_from([4, 16, 64 * 1024]),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_rows_do_not_depend_on_shapes(
     patterns: list[ET.Element], choices: list[tuple[int, list[str]]], indented: bool, buffer_bytes: int
 ) -> None:
@@ -570,7 +570,7 @@ SOUP += [b"<![CDATA[", b"]]>", b"<?p", b"?>", b"\n", b"\0", b"<!DOCTYPE", b"<?xm
 
 
 @given(st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(SOUP), max_size=40).map(b"".join)), CUTS)
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_any_bytes_end_in_rows_or_a_refusal(data: bytes, cuts: tuple[int, ...]) -> None:
     limits = ReaderLimits(max_record_bytes=100, max_cell_bytes=10, max_columns=5)
     plan = ParsePlan(columns=("a", "r"))

@@ -4,7 +4,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.rules.extra_keys import MAX_KEY_CHARS, ExtraKeys, Overflow, extra_columns, safe_key
@@ -43,7 +43,6 @@ def test_safe_key(header: str, key: str) -> None:
     assert safe_key(header) == key
 
 
-@settings(deadline=None)
 @given(headers)
 def test_a_key_is_safe_and_stays_as_it_is(header: str) -> None:
     key = safe_key(header)
@@ -54,7 +53,6 @@ def test_a_key_is_safe_and_stays_as_it_is(header: str) -> None:
     assert key.encode().decode() == key
 
 
-@settings(deadline=None)
 @given(st.lists(headers, max_size=30))
 def test_no_two_keys_are_equal_in_whatever_case(names: list[str]) -> None:
     made = [key for _, key in extra_columns(names, range(len(names)))]

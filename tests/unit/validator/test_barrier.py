@@ -275,7 +275,7 @@ def test_keep_warns_about_what_the_target_holds() -> None:
     ]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.lists(st.tuples(VALUES, VALUES), max_size=8), max_size=5),
     st.sampled_from(["unique", "key", "both", "unique key"]),

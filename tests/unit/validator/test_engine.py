@@ -137,7 +137,7 @@ def test_every_impossible_pattern_is_named_at_once() -> None:
     assert "'two'" in refused.value.detail
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(*[CELLS] * len(ALL_TYPES)), max_size=12),
     st.sampled_from(InvalidRows),
@@ -383,7 +383,7 @@ def test_questions_are_named_after_their_fields() -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(*[st.text("1:a,\u65e5", max_size=4)] * 2), min_size=1, max_size=12))
 def test_joint_keys_are_equal_exactly_where_both_values_are(rows: list[tuple[str, str]]) -> None:
     fields = TemplateField(name="a", rules=(Unique(fields=("b",)),)), TemplateField(name="b")

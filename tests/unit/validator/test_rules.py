@@ -318,7 +318,7 @@ def test_numbers_of_every_kind_are_compared_exactly(one: dict[str, int], other: 
     assert codes_of_row(fields, "7", "7") == ["COMPARISON_FAILED"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70), st.integers(0, 12))
 def test_comparing_is_what_python_compares(one: int, other: int, decimals: int) -> None:
     left, right = Decimal(one).scaleb(-decimals), Decimal(other).scaleb(-decimals)

@@ -421,7 +421,7 @@ PHONES = st.from_regex(r"(\+44 ?|\+1 )?[2-9][0-9]{2}[- ]?[2-9][0-9]{2}[- ]?[0-9]
     ],
     ids=lambda value: getattr(value, "type", ""),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_applying_a_transform_twice_changes_nothing_more(
     transform: Transform, cells: st.SearchStrategy[str], data: st.DataObject
@@ -432,7 +432,7 @@ def test_applying_a_transform_twice_changes_nothing_more(
     assert again == once
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(LETTERS, LETTERS), min_size=1, max_size=6))
 def test_concat_is_what_python_joins(pairs: list[tuple[str, str]]) -> None:
     field = TemplateField(name="f", transforms=(Concat(columns=("A", "B")),))

@@ -10,7 +10,7 @@ import bson
 import pytest
 from bson import Decimal128, Int64, ObjectId
 from bson.codec_options import CodecOptions
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts.errors import PermanentError
@@ -68,7 +68,6 @@ def keyed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({row["email"]: row for row in rows if row["email"] is not None}.values())
 
 
-@settings(deadline=None)
 @given(batches, batches)
 def test_every_row_has_one_place(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
     planned = plan(new, imported(keyed(old)))
@@ -80,7 +79,6 @@ def test_every_row_has_one_place(old: list[dict[str, Any]], new: list[dict[str, 
     assert all((row["email"] in old_keys) == (row["_row"] not in created) for row in keyed(new))
 
 
-@settings(deadline=None)
 @given(batches, st.booleans())
 def test_rows_that_were_imported_are_unchanged(rows: list[dict[str, Any]], tz_aware: bool) -> None:
     last = keyed(rows)
@@ -89,7 +87,6 @@ def test_rows_that_were_imported_are_unchanged(rows: list[dict[str, Any]], tz_aw
     assert planned.create.num_rows == 0
 
 
-@settings(deadline=None)
 @given(batches, batches)
 def test_the_record_becomes_the_row_and_the_before_image_the_record(
     old: list[dict[str, Any]], new: list[dict[str, Any]]

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from bson import Decimal128, Int64
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.writer.domain.decimal128 import comparable, decimal_cells, encode_decimals
@@ -25,7 +25,6 @@ def scaled(coefficient: int, places: int) -> Decimal:
     return Decimal((int(coefficient < 0), tuple(map(int, str(abs(coefficient)))), -places))
 
 
-@settings(deadline=None)
 @given(decimals, st.lists(st.none() | coefficients, max_size=20), st.data())
 def test_bytes_are_those_of_bson(places: int, numbers: list[int | None], data: st.DataObject) -> None:
     values = [None if number is None else scaled(number, places) for number in numbers]
@@ -39,7 +38,6 @@ def test_bytes_are_those_of_bson(places: int, numbers: list[int | None], data: s
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.decimals(-(10**20), 10**20, allow_nan=False, places=5), max_size=20))
 def test_texts_are_what_bson_makes_of_them(numbers: list[Decimal | None]) -> None:
     column = pa.array([None if number is None else str(number) for number in numbers], pa.string())

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from bson import Int64, ObjectId
 from bson.codec_options import CodecOptions
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts.errors import PermanentError
@@ -85,7 +85,6 @@ def documents(encoder: RecordEncoder, table: pa.Table) -> list[bytes]:
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(rows, max_size=12))
 def test_bytes_are_those_of_bson(batch: list[dict[str, Any]]) -> None:
     assert documents(ENCODER, checked_batch(CONTACTS, batch)) == [expected(CONTACTS, row) for row in batch]
@@ -116,7 +115,6 @@ wide_rows = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(wide_rows, max_size=12))
 def test_every_type_and_extra(batch: list[dict[str, Any]]) -> None:
     encoder = RecordEncoder(WIDE, RUN_ID, TENANT_ID, WRITTEN_AT, WIDE_EXTRA)
@@ -186,7 +184,6 @@ def test_records_beyond_2_gib_fail_the_run() -> None:
         encoder.encode(checked_batch(template, [{"_row": row, "a": "x"} for row in range(1, 2_100)]))
 
 
-@settings(deadline=None)
 @given(st.lists(rows, min_size=1, max_size=12), st.data())
 def test_slices_and_chunks_of_a_table_encode_alike(batch: list[dict[str, Any]], data: st.DataObject) -> None:
     table = checked_batch(CONTACTS, batch)
