@@ -17,7 +17,8 @@ crash at most the messages since the last commit come again, which every effect 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -116,6 +117,36 @@ class _Commits:
                 self.changed.set()
 
 
+class _Gate:
+    """Closed as long as anybody holds it closed; handlers begin only while it is open."""
+
+    def __init__(self) -> None:
+        self._holders = 0
+        self._opened = asyncio.Event()
+
+    @contextmanager
+    def closed(self) -> Generator[None]:
+        """Hold the gate closed for the length of a block; others may do so at the same time."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if self.is_open:
+                self._opened.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody holds it closed."""
+        return not self._holders
+
+    async def passed(self) -> None:
+        """Return while the gate is open: nothing else runs between that and the caller's next step."""
+        while not self.is_open:
+            self._opened.clear()
+            await self._opened.wait()
+
+
 class _DrainOnRevoke(ConsumerRebalanceListener):
     """Before partitions go to another member, finish and commit what is at work, within ``DRAIN_SECONDS``."""
 
@@ -162,8 +193,7 @@ class Consumers:
         self._topics: set[str] = set()
         self._listeners: list[_DrainOnRevoke] = []
         self._idle = asyncio.Condition()
-        self._not_draining = asyncio.Event()
-        self._not_draining.set()
+        self._gate = _Gate()
         self._stopping = False
 
     def on(
@@ -214,7 +244,7 @@ class Consumers:
     ) -> None:
         record = cast("Record", message.raw_message)
         commits = self._commits_of(cast("AIOKafkaConsumer", message.consumer), topic)
-        await self._not_draining.wait()
+        await self._gate.passed()
         if self._stopping:
             return  # Not committed, so it comes again to whoever is next.
         started = time.perf_counter()
@@ -306,16 +336,13 @@ class Consumers:
             await commits.flush()
 
     async def drain(self, topic: Topic) -> None:
-        """Begin nothing new, wait until no handler of ``topic`` is at work, then commit what they finished."""
+        """Wait until no handler of ``topic`` is at work and commit what they finished; nothing begins meanwhile."""
         ours = [commits for commits in self._commits.values() if commits.topic == topic.name]
-        self._not_draining.clear()
-        try:
+        with self._gate.closed():
             async with self._idle:
                 await self._idle.wait_for(lambda: not any(commits.in_flight for commits in ours))
             for commits in ours:
                 await commits.flush()
-        finally:
-            self._not_draining.set()
 
     async def stop(self) -> None:
         """Begin nothing new, finish what is at work within ``STOP_SECONDS``, commit it; then stop the broker."""

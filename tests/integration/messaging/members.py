@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,17 +90,17 @@ class Member:
 async def member(
     kafka: str,
     mongo: Mongo,
-    topic: Topic,
-    handler: Callable[[BatchParsed], Awaitable[None]],
+    handlers: Mapping[Topic, Callable[[BatchParsed], Awaitable[None]]],
     instance: str = "member-1",
 ) -> AsyncGenerator[Member]:
-    """A process that reads ``topic``, started and stopped as ``libs.messaging.service`` does it."""
+    """A process that reads topics, started and stopped as ``libs.messaging.service`` does it."""
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, instance)
     broker.config.broker_config.graceful_timeout = 1.0  # seconds that a test's stuck handler may hold the end up
     publisher = EventPublisher(broker, metrics)
     consumers = Consumers(broker, SERVICE, metrics, DeadLetters(mongo, SERVICE, publisher), is_transient)
-    consumers.on(topic, BatchParsed)(handler)
+    for topic, handler in handlers.items():
+        consumers.on(topic, BatchParsed)(handler)
     await broker.start()
     try:
         yield Member(consumers, publisher, metrics)

@@ -1,6 +1,7 @@
 """The one error policy on a real broker: what is committed, what comes again, what is given up."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -49,7 +50,7 @@ async def test_a_message_is_committed_after_its_effect(kafka: str, mongo: Mongo,
         handled.append(told.seq)
 
     await send(topic, body(1))
-    async with member(kafka, mongo, topic, handler) as process:
+    async with member(kafka, mongo, {topic: handler}) as process:
         await begun.wait()
         assert process.consumers.busy
         assert await committed(kafka, topic) == {}
@@ -77,10 +78,10 @@ async def test_a_restart_repeats_what_was_not_committed_and_nothing_else(
 
     for seq in (1, 2, 3, 4):
         await send(topic, body(seq))
-    async with member(kafka, mongo, topic, stuck_at_three):
+    async with member(kafka, mongo, {topic: stuck_at_three}):
         await until(lambda: begun == [1, 2, 3], "three begun")
     assert await committed(kafka, topic) == {0: 2}
-    async with member(kafka, mongo, topic, fine):
+    async with member(kafka, mongo, {topic: fine}):
         await until_committed(kafka, topic, {0: 4})
     assert again == [3, 4]
     assert begun == [1, 2, 3]
@@ -102,7 +103,7 @@ async def test_the_end_waits_for_a_commit_under_way(
 
     monkeypatch.setattr(AIOKafkaConsumer, "commit", slow)
     await send(topic, body(1))
-    async with member(kafka, mongo, topic, handler):
+    async with member(kafka, mongo, {topic: handler}):
         await begun.wait()
     assert await committed(kafka, topic) == {0: 1}
 
@@ -121,7 +122,7 @@ async def test_a_transient_fault_is_handed_back_until_it_passes(
 
     await send(topic, body(1))
     await send(topic, body(2))
-    async with member(kafka, mongo, topic, handler) as process:
+    async with member(kafka, mongo, {topic: handler}) as process:
         await until(lambda: process.outcomes(topic).get("handed_back", 0) >= 2, "handed back twice")
         assert await committed(kafka, topic) == {}
         passed = True
@@ -143,7 +144,7 @@ async def test_a_short_fault_is_outlived_without_handing_back(
             raise TransientError("not now")
 
     await send(topic, body(1))
-    async with member(kafka, mongo, topic, handler) as process:
+    async with member(kafka, mongo, {topic: handler}) as process:
         await until_committed(kafka, topic, {0: 1})
         assert process.outcomes(topic) == {"done": 1}
     assert tries == 3
@@ -159,7 +160,7 @@ async def test_a_permanent_fault_is_a_dead_letter_at_once(kafka: str, mongo: Mon
 
     await send(topic, body(1), headers=[("event-id", b"e1")])
     await send(topic, body(2))
-    async with member(kafka, mongo, topic, handler) as process:
+    async with member(kafka, mongo, {topic: handler}) as process:
         await until_committed(kafka, topic, {0: 2})
         assert process.outcomes(topic) == {"dead_lettered": 1, "done": 1}
     assert handled == [1, 2]
@@ -189,7 +190,7 @@ async def test_an_unforeseen_fault_is_tried_again_and_then_given_up(
 
     await send(topic, body(1))
     await send(topic, body(2))
-    async with member(kafka, mongo, topic, handler):
+    async with member(kafka, mongo, {topic: handler}):
         await until_committed(kafka, topic, {0: 2})
     assert tries >= 2
     (letter,) = await dead_letters(mongo)
@@ -206,7 +207,7 @@ async def test_what_is_no_event_is_a_dead_letter(kafka: str, mongo: Mongo, topic
     for value in values:
         await send(topic, value)
     await send(topic, body(7))
-    async with member(kafka, mongo, topic, handler):
+    async with member(kafka, mongo, {topic: handler}):
         await until_committed(kafka, topic, {0: len(values) + 1})
     assert handled == [7]
     letters = await dead_letters(mongo)
@@ -234,7 +235,7 @@ async def test_headers_never_stop_a_message(
         handled.append(told.seq)
 
     await send(topic, body(1), headers=headers)
-    async with member(kafka, mongo, topic, handler):
+    async with member(kafka, mongo, {topic: handler}):
         await until_committed(kafka, topic, {0: 1})
     assert handled == [1]
     assert await dead_letters(mongo) == []
@@ -247,7 +248,7 @@ async def test_a_message_stays_where_its_dead_letter_cannot_be_stored(
         raise PermanentError("NOT_POSSIBLE", "why")
 
     await send(topic, body(1))
-    async with member(kafka, mongo, topic, handler) as process:
+    async with member(kafka, mongo, {topic: handler}) as process:
         with monkeypatch.context() as fault:
 
             async def unreachable(*_: object) -> None:
@@ -276,18 +277,53 @@ async def test_partitions_are_handed_over_between_messages(kafka: str, mongo: Mo
         handled.append(("two", told.seq))
 
     async def join() -> None:
-        async with member(kafka, mongo, topic, fast, "member-2") as two:
+        async with member(kafka, mongo, {topic: fast}, "member-2") as two:
             await until(lambda: two.consumers.unassigned() is None, "the second member has joined")
             await until_committed(kafka, topic, {0: 3, 1: 2})
 
     await send(topic, body(1), partition=0)
-    async with member(kafka, mongo, topic, slow, "member-1") as one, asyncio.TaskGroup() as group:
+    async with member(kafka, mongo, {topic: slow}, "member-1") as one, asyncio.TaskGroup() as group:
         await begun.wait()
         group.create_task(join())
-        await until(lambda: not one.consumers._not_draining.is_set(), "the first member drains")
+        await until(lambda: not one.consumers._gate.is_open, "the first member drains")
         for seq, partition in ((2, 0), (3, 1), (4, 0), (5, 1)):
             await send(topic, body(seq), partition=partition)
         assert handled == [], "nobody gets a partition before the first member is done"
         may_end.set()
     assert sorted(seq for _, seq in handled) == [1, 2, 3, 4, 5]
     assert {who for who, _ in handled} == {"one", "two"}
+
+
+async def test_nothing_begins_while_one_of_two_drains_is_still_waiting(
+    kafka: str, mongo: Mongo, topic: Topic, send: Send
+) -> None:
+    """Partitions of two topics are given up side by side; the drain that ends first must not let work begin."""
+    other = unique_topic()
+    await ensure_topics(kafka, topics=(other,))
+    begun: list[tuple[str, int]] = []
+    may_end = {topic.name: asyncio.Event(), other.name: asyncio.Event()}
+
+    def stuck(name: str) -> Callable[[BatchParsed], Awaitable[None]]:
+        async def handler(told: BatchParsed) -> None:
+            begun.append((name, told.seq))
+            await may_end[name].wait()
+
+        return handler
+
+    for each in (topic, other):
+        for seq in (1, 2):
+            await send(each, body(seq))
+    handlers = {each: stuck(each.name) for each in (topic, other)}
+    async with member(kafka, mongo, handlers) as process:
+        await until(lambda: len(begun) == 2, "the first message of each topic is at work")
+        drains = [asyncio.create_task(process.consumers.drain(each)) for each in (topic, other)]
+        await asyncio.wait(drains, timeout=0)
+        may_end[topic.name].set()
+        await drains[0]
+        assert await committed(kafka, topic) == {0: 1}
+        await asyncio.wait(drains[1:], timeout=1)
+        assert begun == [(topic.name, 1), (other.name, 1)]
+        may_end[other.name].set()
+        await drains[1]
+        await until_committed(kafka, topic, {0: 2})
+        await until_committed(kafka, other, {0: 2})
