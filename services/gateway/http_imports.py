@@ -12,6 +12,7 @@ from libs.contracts.states import RunStatus
 from libs.storage.documents import RunDocument
 from services.gateway.domain.engine_vocabulary import EngineTemplateView
 from services.gateway.domain.json_text import InvalidJsonError, decode_json
+from services.gateway.domain.problems import Problem
 from services.gateway.dry_runs import DryRuns
 from services.gateway.http_errors import ApiError
 from services.gateway.runs import CHECKED_STATUSES, Runs
@@ -198,4 +199,5 @@ async def _json_body(request: GatewayRequest) -> object:
     try:
         return decode_json(await request.body())
     except InvalidJsonError as error:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "INVALID_JSON", f"the body is not JSON: {error}") from None
+        problem = Problem(f"body{error.place}", "INVALID_JSON", error.message)
+        raise ApiError(HTTPStatus.BAD_REQUEST, problem.code, f"the body cannot be read: {error}", [problem]) from None

@@ -241,7 +241,7 @@ class Uploads:
         try:
             wanted = read_template(decode_json(text), self._settings.webhook_allowed_networks)
         except InvalidJsonError as error:
-            raise invalid_request(Problem("body.template", "INVALID_JSON", f"not JSON: {error}")) from error
+            raise invalid_request(Problem(f"body.template{error.place}", "INVALID_JSON", error.message)) from error
         except InvalidTemplateError as error:
             places = (problem.location.removeprefix("body") for problem in error.problems)
             raise InvalidTemplateError(

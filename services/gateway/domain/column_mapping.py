@@ -1,7 +1,9 @@
 """The ``mapping`` of an upload: which column fills which field (seeds 000, "Create Import")."""
 
+from typing import cast
+
 from libs.contracts.templates import Template
-from services.gateway.domain.json_text import InvalidJsonError, JsonObject, decode_json_pairs
+from services.gateway.domain.json_text import InvalidJsonError, decode_json
 from services.gateway.domain.problems import Problem
 from services.gateway.domain.request_shape import shown
 
@@ -24,26 +26,24 @@ def read_mapping(text: str, template: Template) -> ColumnMapping:
     Whether the file has such columns is for the parser to judge.
 
     Raises:
-        InvalidMappingError: it is no such object, or names a header or field twice, or a field that there is not.
+        InvalidMappingError: it is no such object, or names a field twice, or a field that there is not.
     """
     try:
-        pairs = decode_json_pairs(text)
+        decoded = decode_json(text)
     except InvalidJsonError as error:
-        raise InvalidMappingError([Problem(LOCATION, "INVALID_JSON", f"not JSON: {error}")]) from error
-    if not isinstance(pairs, JsonObject):
+        raise InvalidMappingError([Problem(LOCATION + error.place, "INVALID_JSON", error.message)]) from error
+    if not isinstance(decoded, dict):
         raise InvalidMappingError([Problem(LOCATION, "INVALID", "a mapping is a JSON object: header → field name")])
     fields = {field.name: field.reads_column for field in template.fields}
     filled: dict[str, str] = {}
-    mapping: dict[str, str | None] = {}
+    mapping = cast("dict[str, str | None]", decoded)
     problems: list[Problem] = []
-    for header, name in pairs:
-        twice = ("CONFLICT", "the header is there twice") if header in mapping else None
-        found = twice or _wrong(header, name, fields, filled)
+    for header, name in mapping.items():
+        found = _wrong(header, name, fields, filled)
         if found is not None:
             problems.append(Problem(f"{LOCATION}[{shown(header)}]", *found))
         elif name is not None:
             filled[name] = header
-        mapping[header] = name
     if problems:
         raise InvalidMappingError(problems)
     return list(mapping.items())
@@ -51,8 +51,8 @@ def read_mapping(text: str, template: Template) -> ColumnMapping:
 
 def _wrong(header: str, name: object, fields: dict[str, bool], filled: dict[str, str]) -> tuple[str, str] | None:
     """Code and message of what is wrong with one pair; ``fields`` says of each whether it reads a column at all."""
-    if not header.strip() or not _is_text(header):
-        return "INVALID", "no column can have this header"
+    if not header.strip() or "\0" in header:
+        return "INVALID", "a header needs a visible character, and no NUL; remove this one"
     if name is None:
         return None
     if not isinstance(name, str):
@@ -64,14 +64,6 @@ def _wrong(header: str, name: object, fields: dict[str, bool], filled: dict[str,
     if name in filled:
         return "CONFLICT", f"the column {shown(filled[name])} fills the field {name!r} already"
     return None
-
-
-def _is_text(header: str) -> bool:
-    try:
-        header.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in header
 
 
 def _listed(names: list[str]) -> str:

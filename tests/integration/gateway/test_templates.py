@@ -67,12 +67,38 @@ async def test_every_problem_is_named_with_its_place(http: httpx.AsyncClient) ->
     assert "csv" in error["errors"][2]["message"]
 
 
+OK = b'"name": "x", "target_resource": "x", "field_mapping": [{"target": "a"}]'
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000, b'{"a": ' + b"9" * 5_000 + b"}"]
+    ("content", "place"),
+    [
+        pytest.param(b"", "body", id="nothing"),
+        pytest.param(b"{", "body", id="cut"),
+        pytest.param(b"\xff\xfe", "body", id="no UTF-8"),
+        pytest.param(b'{"a": NaN}', "body.a", id="NaN"),
+        pytest.param(b"[" * 100_000, "body", id="100,000 deep"),
+        pytest.param(b'{"z": ' + b"[" * 500 + b"]" * 500 + b"," + OK + b"}", "body.z" + "[0]" * 63, id="500 deep"),
+        pytest.param(b'{"a": ' + b"9" * 5_000 + b"}", "body.a", id="5,000 digits"),
+        pytest.param(b'{"\\ud800": 1, ' + OK + b"}", "body", id="half of a pair as a name"),
+        pytest.param(b'{"description": "\\udfff", ' + OK + b"}", "body.description", id="half of a pair as a value"),
+        pytest.param(b'{"column_widths": {"\\udfff": 5}, ' + OK + b"}", "body.column_widths", id="and as a header"),
+        pytest.param(b'{"name": "y", ' + OK + b"}", "body.name", id="a name twice"),
+        pytest.param(
+            b'{"field_mapping": [{"target": "a", "target": "b"}]}', "body.field_mapping[0].target", id="inside"
+        ),
+    ],
 )
-async def test_unreadable_json(http: httpx.AsyncClient, content: bytes) -> None:
+async def test_json_that_is_refused(http: httpx.AsyncClient, content: bytes, place: str) -> None:
     answer = await http.post("/imports/templates", content=content, headers={"Content-Type": "application/json"})
-    assert_error(answer, 400, "INVALID_JSON")
+    error = assert_error(answer, 400, "INVALID_JSON", place)
+    assert "sys." not in answer.text
+    assert error["errors"][0]["message"] in error["detail"]
+    form = {"data": {"template": content.decode("latin-1")}, "files": {"file": ("a.csv", b"sku\n1\n")}}
+    error = assert_error(
+        await http.post("/imports/dry-run", **form), 422, "INVALID_REQUEST", place.replace("body", "body.template", 1)
+    )
+    assert error["errors"][0]["code"] == "INVALID_JSON"
 
 
 async def test_a_body_of_another_type_or_too_large(http: httpx.AsyncClient) -> None:
