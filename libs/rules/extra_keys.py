@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from libs.batches.columns import extra_column
+
 MAX_KEY_CHARS = 120
 _REPLACED = str.maketrans({".": "\uff0e", "$": "\uff04"})
 _MEANT_BY_JAVASCRIPT = frozenset({"__proto__", "constructor", "prototype"})
@@ -61,7 +63,7 @@ def extra_columns(headers: Sequence[str], unmatched: Iterable[int]) -> tuple[tup
         unmatched: indexes into ``headers``.
     """
     keys = ExtraKeys()
-    return tuple((f"_extra_{index}", keys.key(headers[index], index + 1)) for index in unmatched)
+    return tuple((extra_column(index), keys.key(headers[index], index + 1)) for index in unmatched)
 
 
 class Overflow:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from libs.batches.columns import ROW, cell_column, parsed_schema
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import FieldType, Regex, Template, TemplateField
 from libs.messaging.service import Backbone, Background, Service, repeat
@@ -33,7 +34,9 @@ def warm_up() -> None:
         ),
     )
     compiled = compile_template(template, ParsePlan(mapping={field.name: 0 for field in template.fields}))
-    preview(check_batch(compiled, pa.table({"_row": pa.array([1], pa.uint32()), "c0": pa.array(["1"])})).valid, 1)
+    preview(
+        check_batch(compiled, pa.Table.from_pydict({ROW: [1], cell_column(0): ["1"]}, schema=parsed_schema(1))).valid, 1
+    )
 
 
 def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, validator: ValidatorSettings) -> Service:

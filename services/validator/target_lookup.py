@@ -12,6 +12,7 @@ from bson import Decimal128, MinKey
 from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
+from libs.batches.columns import ROW, decimal_column, integer_column
 from libs.storage.client import Collection, Document, Mongo
 from libs.storage.unique_keys import KEY_TYPES
 from services.validator.domain.engine import CompiledTemplate, Question
@@ -49,7 +50,7 @@ class TargetLookup:
             tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
         )
         collection = self._target.get_collection(compiled.template.target_resource, codec_options=options)
-        rows: _Rows = valid["_row"].to_numpy()
+        rows: _Rows = valid[ROW].to_numpy()
         own: list[Any] | None = None
         if compiled.upsert_key is not None:
             own = [_comparable(key) for key in _field_values(valid, compiled.upsert_key)]
@@ -123,7 +124,7 @@ async def _holders(
 def _field_values(valid: pa.Table, name: str) -> list[Any]:
     """The values of a field as BSON has them; ``None`` where a row has none."""
     values: list[Any] = valid[name].to_pylist()
-    for other in (f"_int_{name}", f"_dec_{name}"):
+    for other in (integer_column(name), decimal_column(name)):
         if other in valid.column_names:
             numbers = valid[other].to_pylist()
             values = [value if number is None else number for value, number in zip(values, numbers, strict=True)]

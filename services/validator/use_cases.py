@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from cachetools import LRUCache
 
+from libs.batches.columns import WARNINGS
 from libs.contracts.errors import PermanentError
 from libs.contracts.events import BatchParsed, of_batch
 from libs.contracts.ids import rejected_id
@@ -325,8 +326,8 @@ class Barrier:
         remaining = apply_verdict(valid, verdict)
         rejected = rejections(verdict, parsed, keys)
         warnings = 0
-        if "_warnings" in remaining.column_names:
-            warnings = remaining.num_rows - remaining["_warnings"].null_count
+        if WARNINGS in remaining.column_names:
+            warnings = remaining.num_rows - remaining[WARNINGS].null_count
         result = BatchResult(
             ok=remaining.num_rows,
             rejected=batch.result.rejected + len(rejected),

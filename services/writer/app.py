@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from libs.batches.columns import ROW, ROW_TYPE
 from libs.contracts.templates import Template, TemplateField
 from libs.messaging.service import Backbone, Background, Service, repeat
 from libs.messaging.settings import ServiceSettings
@@ -20,7 +21,7 @@ from services.writer.use_cases import AnnounceBatches, RescueInbox, WriteBatch
 def warm_up() -> None:
     """Encode one record once, so that the first real batch does not wait for libraries to load."""
     template = Template(name="warm-up", target_resource="warm_up", fields=(TemplateField(name="text"),))
-    table = pa.table({"_row": pa.array([1], pa.uint32()), "text": pa.array(["a"])})
+    table = pa.table({ROW: pa.array([1], ROW_TYPE), "text": pa.array(["a"])})
     RecordEncoder(template, "warm-up", "warm-up", datetime.now(UTC)).encode(decode_table(encode_table(table)))
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from cachetools import LRUCache
 from pymongo.errors import BulkWriteError
 
+from libs.batches.columns import ROW, WARNINGS, cell_column
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.events import BatchReady, of_batch
 from libs.contracts.ids import rejected_id
@@ -261,7 +262,7 @@ class WriteBatch:
                     await apply_updates(run.target, run.tenant_id, plan.updates, session)
             if encoded.count:
                 created = work.table if plan is None else plan.create
-                with _refusals(lambda index: created["_row"][index].as_py()):
+                with _refusals(lambda index: created[ROW][index].as_py()):
                     await insert_encoded(run.target, encoded, session)
             if rejected:
                 await self._ledger.rejected.insert_many(rejected, session=session)
@@ -297,7 +298,7 @@ class WriteBatch:
         if "_id" in fields:
             raise TransientError(f"the record of row {refusal.row} exists: {refusal.reason.get('errmsg')}")
         if run.template.mode is ImportMode.UPSERT and fields == (run.template.upsert_key,):
-            position = work.checked["_row"].to_pylist().index(refusal.row)
+            position = work.checked[ROW].to_pylist().index(refusal.row)
             key = upsert_keys(work.checked, run.template)[position]
             if await find_by_keys(run.target, run.tenant_id, fields[0], [key], (), None):
                 raise TransientError(f"a record was created meanwhile: {refusal.reason.get('errmsg')}")
@@ -348,7 +349,7 @@ def _result(work: _Work, created: int, plan: BatchPlan | None) -> BatchResult:
 
 
 def _warned(table: pa.Table) -> int:
-    return table.num_rows - table["_warnings"].null_count if "_warnings" in table.column_names else 0
+    return table.num_rows - table[WARNINGS].null_count if WARNINGS in table.column_names else 0
 
 
 def _packed(rows: Sequence[int]) -> bytes:
@@ -357,7 +358,7 @@ def _packed(rows: Sequence[int]) -> bytes:
 
 def _rejected_documents(run: _Run, parsed: pa.Table, rejections: Iterable[Rejection]) -> Iterable[Document]:
     now = datetime.now(UTC)
-    position = {row: at for at, row in enumerate(parsed["_row"].to_pylist())}
+    position = {row: at for at, row in enumerate(parsed[ROW].to_pylist())}
     names = parsed.column_names[1:]
     for rejection in rejections:
         cells: dict[str, Any] = parsed.slice(position[rejection.row], 1).to_pylist()[0]
@@ -374,7 +375,7 @@ def _rejected_documents(run: _Run, parsed: pa.Table, rejections: Iterable[Reject
                     "column": run.columns.get(rejection.field or ""),
                     "code": rejection.code,
                     "message": rejection.message,
-                    "value": None if source is None else cut(cells[f"c{source}"]),
+                    "value": None if source is None else cut(cells[cell_column(source)]),
                 }
             ],
             "state": "open",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from libs.batches.columns import parsed_schema
 from libs.contracts.plan import ParsePlan, RowIssue
 
 Sizes = npt.NDArray[np.int64]
@@ -59,8 +60,7 @@ class Rows:
 
 def table_schema(plan: ParsePlan) -> pa.Schema:
     """The schema of every batch of the plan's file."""
-    columns = [pa.field(f"c{index}", pa.string()) for index in range(len(plan.columns))]
-    return pa.schema([pa.field("_row", pa.uint32()), *columns])
+    return parsed_schema(len(plan.columns))
 
 
 def cell_bytes(columns: Sequence[pa.Array[Any]], rows: int) -> Sizes:

@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
+from libs.batches.columns import cell_column
 from libs.contracts.plan import ParsePlan
 from services.parser.domain.batches import ParsedBatch, largest_cell
 from services.parser.domain.collector import RowCollector
@@ -77,7 +78,7 @@ class CsvReader:
         self._line = 1
         self._scanner: RecordScanner | None = None
         self._prefix = b""
-        names = [f"c{index}" for index in range(len(plan.columns))]
+        names = [cell_column(index) for index in range(len(plan.columns))]
         self._read_options = arrow_csv.ReadOptions(
             use_threads=False, column_names=names, block_size=limits.max_record_bytes + 1
         )

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import polars as pl
 import pyarrow as pa
 
+from libs.batches.columns import cell_column
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import (
     DateOrder,
@@ -149,7 +150,7 @@ class StyleSearch:
             index = plan.mapping.get(field.name)
             if index is None or not field.reads_column or _rewritten(field):
                 continue
-            column = f"c{index}"
+            column = cell_column(index)
             if _asks_for_date_order(field):
                 votes = {DateOrder.DMY: 0, DateOrder.MDY: 0}
                 default = template.default_date_order

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from libs.batches.columns import TEXT, cell_column
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
@@ -130,7 +131,7 @@ class ExcelSampler:
 
 
 def _table(parts: list[list[pa.Array[Any]]], width: int) -> pa.Table:
-    schema = pa.schema([pa.field(f"c{index}", pa.string()) for index in range(width)])
+    schema = pa.schema([pa.field(cell_column(index), TEXT) for index in range(width)])
     return pa.concat_tables([schema.empty_table(), *(pa.Table.from_arrays(part, schema=schema) for part in parts)])
 
 

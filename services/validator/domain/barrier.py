@@ -27,10 +27,11 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from libs.batches.columns import ROW, TEXT, WARNINGS
 from libs.contracts.templates import FieldType, InvalidRows
 from services.validator.domain.checks import DUPLICATE_VALUE, EXISTS_IN_TARGET
-from services.validator.domain.engine import WARNINGS, CompiledTemplate, Question, warnings_json, with_warnings
-from services.validator.domain.rows import ROW, RejectedRows, RowError, shown
+from services.validator.domain.engine import CompiledTemplate, Question, warnings_json, with_warnings
+from services.validator.domain.rows import RejectedRows, RowError, shown
 
 Batches = Callable[[], Iterable[tuple[int, pa.Table]]]
 """Gives all batches of a run as ``(seq, keys)``, in the order of the file; called once per pass."""
@@ -250,7 +251,7 @@ def apply_verdict(valid: pa.Table, verdict: Verdict) -> pa.Table:
     merged = {row: _merged(text, errors[row]) for row, text in old.items()}
     warnings = before.select(pl.coalesce(with_warnings(merged), pl.col(WARNINGS)))[WARNINGS]
     at = remaining.column_names.index(WARNINGS)
-    return remaining.set_column(at, WARNINGS, warnings.to_arrow().cast(pa.string()))
+    return remaining.set_column(at, WARNINGS, warnings.to_arrow().cast(TEXT))
 
 
 def _merged(warnings: str | None, errors: list[RowError]) -> str:

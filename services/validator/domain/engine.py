@@ -18,6 +18,22 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from libs.batches.columns import (
+    BOOLEAN,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    OVERFLOW,
+    ROW,
+    ROW_TYPE,
+    TEXT,
+    WARNINGS,
+    cell_column,
+    decimal_column,
+    decimal_type,
+    extra_column,
+    original_column,
+)
 from libs.contracts.errors import PermanentError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import KEYED_MODES, Concat, FieldType, InvalidRows, Template, TemplateField, Unique
@@ -25,13 +41,11 @@ from libs.rules.patterns import check_patterns
 from services.validator.domain.checks import MORE_ERRORS, REQUIRED, ROW_TOO_LARGE, Check
 from services.validator.domain.field_types import conversion
 from services.validator.domain.reading import reading
-from services.validator.domain.rows import ROW, RejectedRows, RowError, shown
+from services.validator.domain.rows import RejectedRows, RowError, shown
 from services.validator.domain.rules import Subject, required_check, rule_checks
 from services.validator.domain.steps import Steps, evaluate
 from services.validator.domain.transforms import checked_text, dates_read_as, source_cell, text_bound
 
-WARNINGS: Final = "_warnings"
-MORE: Final = "_more"
 MAX_ROW_ERRORS: Final = 100
 MAX_ROW_ERROR_CHARS: Final = 30_000
 """Of the messages of one row: a hundred of ours, or fifteen of the longest that a template can bring."""
@@ -53,23 +67,13 @@ _ROW_TOO_LARGE = (
 )
 
 _ARROW_TYPES: dict[pl.DataType, pa.DataType] = {
-    pl.String(): pa.string(),
-    pl.Boolean(): pa.bool_(),
-    pl.Int64(): pa.int64(),
-    pl.Float64(): pa.float64(),
-    pl.UInt32(): pa.uint32(),
-    pl.Datetime("ms", "UTC"): pa.timestamp("ms", tz="UTC"),
+    pl.String(): TEXT,
+    pl.Boolean(): BOOLEAN,
+    pl.Int64(): INTEGER,
+    pl.Float64(): DOUBLE,
+    pl.UInt32(): ROW_TYPE,
+    pl.Datetime("ms", "UTC"): DATE,
 }
-
-
-def raw_column(name: str) -> str:
-    """The column that holds a field's original texts which could not be converted."""
-    return f"_raw_{name}"
-
-
-def extra_column(index: int) -> str:
-    """The column that holds the texts of a file's column which no field reads."""
-    return f"_extra_{index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
     headers = {field.name: _header(field, plan) for field in template.fields}
     key = template.upsert_key if template.mode in KEYED_MODES else None
     questions = _questions(template, headers, key)
-    named = {name: pl.col(f"c{at}") for name, at in plan.concat_columns.items() if at is not None}
+    named = {name: pl.col(cell_column(at)) for name, at in plan.concat_columns.items() if at is not None}
     keep = template.invalid_rows is InvalidRows.KEEP
     subjects: dict[str, Subject] = {}
     own_checks: dict[str, tuple[Check, ...]] = {}
@@ -182,7 +186,7 @@ def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
     optional: dict[str, pl.Expr] = {}
     for field in template.fields:
         at = plan.mapping.get(field.name)
-        cell = pl.lit(None, dtype=pl.String) if at is None else pl.col(f"c{at}")
+        cell = pl.lit(None, dtype=pl.String) if at is None else pl.col(cell_column(at))
         text, text_checks = checked_text(field, cell, named, read, steps)
         converted = conversion(dates_read_as(field), text, steps, read)
         subjects[field.name] = Subject(field, headers[field.name], text, converted)
@@ -191,11 +195,11 @@ def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
         if keep and not converted.keeps_text:
             cell = source_cell(field, cell, named)
             original = pl.when(cell != "").then(cell).otherwise(text)
-            optional[raw_column(field.name)] = pl.when(text.is_not_null() & converted.key.is_null()).then(original)
-    extra = {extra_column(at): _text_or_null(pl.col(f"c{at}")) for at in plan.unmatched if at != plan.overflow}
+            optional[original_column(field.name)] = pl.when(text.is_not_null() & converted.key.is_null()).then(original)
+    extra = {extra_column(at): _text_or_null(pl.col(cell_column(at))) for at in plan.unmatched if at != plan.overflow}
     if plan.overflow is not None and template.include_unmatched_columns:
-        optional[MORE] = _text_or_null(pl.col(f"c{plan.overflow}"))
-    optional_names = {*optional, *(name for name in values if name.startswith("_dec_"))}
+        optional[OVERFLOW] = _text_or_null(pl.col(cell_column(plan.overflow)))
+    optional_names = {*optional, *({*map(decimal_column, subjects)} & values.keys())}
     values |= extra | optional
 
     checks: list[_RowCheck] = []
@@ -255,13 +259,13 @@ def _reads(field: TemplateField, plan: ParsePlan) -> tuple[str, ...]:
     for transform in field.transforms:
         if isinstance(transform, Concat):
             indexes += [plan.concat_columns.get(name) for name in transform.columns]
-    return tuple(f"c{at}" for at in indexes if at is not None)
+    return tuple(cell_column(at) for at in indexes if at is not None)
 
 
 def _sources(template: Template, plan: ParsePlan) -> list[str]:
     read = {name: None for field in template.fields for name in _reads(field, plan)}
     unread = [*plan.unmatched, *([] if plan.overflow is None else [plan.overflow])]
-    return list(read | {f"c{at}": None for at in unread})
+    return list(read | {cell_column(at): None for at in unread})
 
 
 def _text_or_null(cell: pl.Expr) -> pl.Expr:
@@ -473,4 +477,4 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
 
 
 def _arrow_type(dtype: pl.DataType) -> pa.DataType:
-    return pa.decimal128(38, dtype.scale) if isinstance(dtype, pl.Decimal) else _ARROW_TYPES[dtype]
+    return decimal_type(dtype.scale) if isinstance(dtype, pl.Decimal) else _ARROW_TYPES[dtype]

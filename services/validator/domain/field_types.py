@@ -15,11 +15,8 @@ from services.validator.domain.checks import (
     Check,
 )
 from services.validator.domain.conversions import Conversion, Let
-from services.validator.domain.numbers import decimal_column, integer_column
 from services.validator.domain.reading import Reading
 from services.validator.domain.steps import Steps
-
-__all__ = ["Conversion", "conversion", "decimal_column", "integer_column"]
 
 _PLAIN_READING = Reading()
 

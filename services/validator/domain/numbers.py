@@ -20,6 +20,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException, Inexact, 
 import polars as pl
 from bson.decimal128 import create_decimal128_context
 
+from libs.batches.columns import decimal_column, integer_column
 from libs.contracts.templates import DecimalStyle, TemplateField
 from services.validator.domain.checks import NOT_A_NUMBER, NOT_AN_INTEGER, NUMBER_OUT_OF_RANGE, Check
 from services.validator.domain.conversions import Conversion, Let, spread
@@ -54,16 +55,6 @@ _INTEGERS = {"whole": pl.Int64(), "fraction": pl.Boolean()}
 _NUMBERS = {"whole": pl.Int64(), "double": pl.Float64(), "decimal": pl.String()}
 _INT64_RANGE = 2.0**63
 _NOT_WRITTEN_OUT = 10**_MOST_DIGITS
-
-
-def integer_column(name: str) -> str:
-    """The column that holds the integers of a number field."""
-    return f"_int_{name}"
-
-
-def decimal_column(name: str) -> str:
-    """The column that holds, as text, what neither an int64 nor a double holds."""
-    return f"_dec_{name}"
 
 
 def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> Conversion:

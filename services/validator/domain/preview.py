@@ -8,8 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from libs.batches.columns import (
+    OVERFLOW,
+    decimal_column,
+    extra_column,
+    integer_column,
+    is_field,
+    original_column,
+)
 from libs.rules.extra_keys import Overflow, extra_columns
-from services.validator.domain.engine import MORE, extra_column, raw_column
 
 MAX_TEXT_CHARS = 1_000
 MAX_PREVIEW_CHARS = 1_000_000
@@ -43,13 +50,13 @@ def preview(valid: pa.Table, limit: int, columns: Sequence[str] = ()) -> list[di
 def _preview_row(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name in row:
-        if not name.startswith("_"):
-            alternatives = (name, f"_int_{name}", f"_dec_{name}", raw_column(name))
+        if is_field(name):
+            alternatives = (name, integer_column(name), decimal_column(name), original_column(name))
             shown[name] = _json_value(next((row[each] for each in alternatives if row.get(each) is not None), None))
     unmatched = [at for at in range(len(columns)) if extra_column(at) in row]
     keys = extra_columns(columns, unmatched)
     extra = {key: row[column] for column, key in keys}
-    if more := row.get(MORE):
+    if more := row.get(OVERFLOW):
         extra |= Overflow(key for _, key in keys).entries(more)
     if extra:
         shown[EXTRA] = {key: _json_value(text) for key, text in extra.items() if text is not None}

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from libs.batches.columns import ROW, cell_column
 from libs.contracts.plan import RowIssue
 
-ROW: Final = "_row"
 MAX_SHOWN_CHARS = 200
 _ROWS_AT_A_TIME = 100
 
@@ -105,5 +104,5 @@ def original_cells(parsed: pa.Table, rows: Sequence[int]) -> dict[int, list[str 
         rows: some of its row numbers, ascending.
     """
     found = parsed.take(np.searchsorted(parsed[ROW].to_numpy(), rows))
-    columns: list[list[str | None]] = [found[f"c{at}"].to_pylist() for at in range(found.num_columns - 1)]
+    columns: list[list[str | None]] = [found[cell_column(at)].to_pylist() for at in range(found.num_columns - 1)]
     return {row: [column[at] for column in columns] for at, row in enumerate(rows)}

@@ -8,12 +8,14 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import reduce
 from operator import itemgetter
 from typing import Any, cast
 
 import pyarrow as pa
 from bson import Decimal128, Int64, ObjectId
 
+from libs.batches.columns import OVERFLOW, ROW, WARNINGS, CellColumn, CellKind, cell_columns
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
@@ -299,7 +301,7 @@ class _Differences:
         self._held = _values_of(self._names)
         self._extra = _extra_cells(table, extra) if template.include_unmatched_columns else None
         self.warnings: list[str | None] = (
-            table["_warnings"].to_pylist() if "_warnings" in table.column_names else [None] * table.num_rows
+            table[WARNINGS].to_pylist() if WARNINGS in table.column_names else [None] * table.num_rows
         )
 
     def of(self, index: int, record: Record) -> dict[str, Any]:
@@ -342,9 +344,9 @@ def _extra_cells(table: pa.Table, extra: Sequence[tuple[str, str]]) -> list[dict
     columns: list[list[str | None]] = [table[column].to_pylist() for column, _ in extra]
     cells = [dict(zip(keys, texts, strict=True)) for texts in zip(*columns, strict=True)] if columns else []
     cells = cells or [{} for _ in range(table.num_rows)]
-    if "_more" in table.column_names:
+    if OVERFLOW in table.column_names:
         overflow = Overflow(keys)
-        for texts, more in zip(cells, table["_more"].to_pylist(), strict=True):
+        for texts, more in zip(cells, table[OVERFLOW].to_pylist(), strict=True):
             if more is not None:
                 texts.update(overflow.entries(more))
     return cells
@@ -384,29 +386,24 @@ def _take(table: pa.Table, indices: list[int]) -> pa.Table:
 
 
 def _row_numbers(table: pa.Table) -> list[int]:
-    return table["_row"].to_numpy().tolist()
+    return table[ROW].to_numpy().tolist()
 
 
 def _cells(table: pa.Table, field: TemplateField) -> list[Any]:
-    cells: list[Any]
-    if field.decimals is not None:
-        cells = _decimals(table, field.name)
-    elif field.type is FieldType.DATE:
-        # Through numpy: naive datetimes come 25 times faster than Arrow's aware ones.
-        cells = table[field.name].to_numpy().astype("datetime64[ms]").tolist()
-    else:
-        cells = table[field.name].to_pylist()
-    if field.type is FieldType.NUMBER and not field.integer and field.decimals is None:
-        cells = _first_of(table[f"_int_{field.name}"].to_pylist(), cells)
-        if (exact := f"_dec_{field.name}") in table.column_names:
-            cells = _first_of(cells, _decimals(table, exact))
-    if (original := f"_raw_{field.name}") in table.column_names:
-        cells = _first_of(cells, table[original].to_pylist())
-    return cells
+    columns = [_column(table, column) for column in cell_columns(field, table.column_names)]
+    return reduce(_first_of, columns)
 
 
-def _decimals(table: pa.Table, name: str) -> list[Any]:
-    return [cell for piece in table[name].chunks for cell in decimal_cells(piece)]
+def _column(table: pa.Table, column: CellColumn) -> list[Any]:
+    cells = table[column.name]
+    match column.kind:
+        case CellKind.DECIMAL:
+            return [cell for piece in cells.chunks for cell in decimal_cells(piece)]
+        case CellKind.DATE:
+            # Through numpy: naive datetimes come 25 times faster than Arrow's aware ones.
+            return cells.to_numpy().astype("datetime64[ms]").tolist()
+        case _:
+            return cells.to_pylist()
 
 
 def _first_of(preferred: list[Any], other: list[Any]) -> list[Any]:

@@ -24,9 +24,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from libs.batches.columns import (
+    BOOLEAN,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    OVERFLOW,
+    ROW,
+    ROW_TYPE,
+    TEXT,
+    WARNINGS,
+    CellKind,
+    cell_columns,
+)
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
-from libs.contracts.templates import FieldType, Template, TemplateField
+from libs.contracts.templates import Template, TemplateField
 from libs.rules.extra_keys import Overflow
 from services.writer.domain.decimal128 import encode_decimals
 
@@ -35,13 +48,22 @@ Numbers = npt.NDArray[Any]
 Column: TypeAlias = "pa.Array[Any]"
 
 _DOUBLE, _STRING, _DOCUMENT, _OBJECT_ID, _BOOLEAN, _DATE, _NULL, _INT64, _DECIMAL128 = 1, 2, 3, 7, 8, 9, 10, 18, 19
-_ARROW_TYPES: dict[int, pa.DataType] = {
-    _DOUBLE: pa.float64(),
-    _STRING: pa.string(),
-    _BOOLEAN: pa.bool_(),
-    _DATE: pa.timestamp("ms", tz="UTC"),
-    _INT64: pa.int64(),
+_BSON_TYPES = {
+    CellKind.TEXT: _STRING,
+    CellKind.BOOLEAN: _BOOLEAN,
+    CellKind.DATE: _DATE,
+    CellKind.INTEGER: _INT64,
+    CellKind.DOUBLE: _DOUBLE,
+    CellKind.DECIMAL: _DECIMAL128,
 }
+_ARROW_TYPES = {
+    CellKind.TEXT: TEXT,
+    CellKind.BOOLEAN: BOOLEAN,
+    CellKind.DATE: DATE,
+    CellKind.INTEGER: INTEGER,
+    CellKind.DOUBLE: DOUBLE,
+}
+"""As they are encoded; both forms of exact numbers are."""
 _LONGEST_BLOB = 2**31 - 1
 
 
@@ -113,7 +135,7 @@ class RecordEncoder:
         """Encode every row of a checked batch, in the table's order.
 
         Args:
-            table: a checked batch of the template (``_row`` and the columns of every field).
+            table: a checked batch of the template (the row numbers and the columns of every field).
 
         Raises:
             KeyError: a field has no column.
@@ -124,7 +146,7 @@ class RecordEncoder:
             return EncodedRecords(memoryview(b""), np.zeros(1, np.int64))
         slots = _Slots(table.num_rows)
         document_lengths = np.empty(table.num_rows, "<i4")
-        row_numbers = _column(table, "_row", pa.uint32()).to_numpy()
+        row_numbers = _column(table, ROW, ROW_TYPE).to_numpy()
         slots.numbers(document_lengths)
         slots.constant(self._before_row)
         slots.numbers(row_numbers.astype(">u4"))
@@ -146,7 +168,7 @@ class RecordEncoder:
         lengths = np.empty(table.num_rows, "<i4")
         slots.numbers(lengths)
         for column, key in self._extra:
-            _add_element(slots, key, [(_STRING, _column(table, column, pa.string()))])
+            _add_element(slots, key, [(_STRING, _column(table, column, TEXT))])
         if (overflow := _overflow(table, self._extra_keys)) is not None:
             slots.binary(overflow)
         slots.constant(b"\0")
@@ -256,24 +278,10 @@ class _FixedSlot:
 
 def _alternatives(table: pa.Table, field: TemplateField) -> list[tuple[int, Column]]:
     """What a cell of a field may be, by precedence: BSON type and column."""
-    match field.type:
-        case FieldType.NUMBER if field.decimals is not None:
-            columns = [(_DECIMAL128, field.name)]
-        case FieldType.NUMBER if not field.integer:
-            columns = [(_INT64, f"_int_{field.name}"), (_DOUBLE, field.name)]
-            if (exact := f"_dec_{field.name}") in table.column_names:
-                columns.append((_DECIMAL128, exact))
-        case FieldType.NUMBER:
-            columns = [(_INT64, field.name)]
-        case FieldType.BOOLEAN:
-            columns = [(_BOOLEAN, field.name)]
-        case FieldType.DATE:
-            columns = [(_DATE, field.name)]
-        case _:
-            columns = [(_STRING, field.name)]
-    if (original := f"_raw_{field.name}") in table.column_names:
-        columns.append((_STRING, original))
-    return [(bson_type, _column(table, name, _ARROW_TYPES.get(bson_type))) for bson_type, name in columns]
+    return [
+        (_BSON_TYPES[column.kind], _column(table, column.name, _ARROW_TYPES.get(column.kind)))
+        for column in cell_columns(field, table.column_names)
+    ]
 
 
 def _add_element(slots: _Slots, key: bytes, alternatives: list[tuple[int, Column]]) -> None:
@@ -352,12 +360,12 @@ def _elements(document: dict[str, Any]) -> bytes:
 
 def _warnings(table: pa.Table) -> Column | None:
     """The element ``warnings`` of every row, nothing for a row without; ``None`` where no row has any."""
-    if "_warnings" not in table.column_names or table.column("_warnings").null_count == table.num_rows:
+    if WARNINGS not in table.column_names or table.column(WARNINGS).null_count == table.num_rows:
         return None
     return pa.array(
         [
             b"" if warnings is None else _elements({"warnings": json.loads(warnings)})
-            for warnings in table.column("_warnings").to_pylist()
+            for warnings in table.column(WARNINGS).to_pylist()
         ],
         pa.binary(),
     )
@@ -365,11 +373,11 @@ def _warnings(table: pa.Table) -> Column | None:
 
 def _overflow(table: pa.Table, keys: Sequence[str]) -> Column | None:
     """The elements of ``extra`` beyond ``keys``, nothing for a row without; ``None`` where no row has any."""
-    if "_more" not in table.column_names or table.column("_more").null_count == table.num_rows:
+    if OVERFLOW not in table.column_names or table.column(OVERFLOW).null_count == table.num_rows:
         return None
     overflow = Overflow(keys)
     return pa.array(
-        [b"" if text is None else _nested(overflow.entries(text)) for text in table.column("_more").to_pylist()],
+        [b"" if text is None else _nested(overflow.entries(text)) for text in table.column(OVERFLOW).to_pylist()],
         pa.binary(),
     )
 
