@@ -9,12 +9,12 @@ from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan, RowIssue
 from libs.contracts.templates import Template
 from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
-from services.parser.domain.batches import ParsedBatch
-from services.parser.domain.file_format import FileFacts
-from services.parser.domain.limits import ReaderLimits
-from services.parser.domain.planning import make_plan
-from services.parser.domain.styles import StyleSearch
-from services.parser.formats import file_format
+from services.parser.formats.api.batches import ParsedBatch
+from services.parser.formats.api.file_format import FileFacts
+from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.registry import file_format
+from services.parser.planning.plan import make_plan
+from services.parser.planning.styles import StyleSearch
 
 CHUNK_BYTES = 64 * 1024
 

@@ -16,12 +16,12 @@ import shlex
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
-from services.parser.domain.batches import ParsedBatch
-from services.parser.domain.collector import RowCollector
-from services.parser.domain.file_format import OVERFLOW, FileFacts, Layout
-from services.parser.domain.headers import column_names
-from services.parser.domain.limits import ReaderLimits
-from services.parser.domain.matching import headers_to_come
+from services.parser.formats.api.batches import ParsedBatch
+from services.parser.formats.api.collector import RowCollector
+from services.parser.formats.api.file_format import OVERFLOW, FileFacts, Layout
+from services.parser.formats.api.headers import column_names
+from services.parser.formats.api.limits import ReaderLimits
+from services.parser.planning.matching import headers_to_come
 
 SAMPLE_BYTES = 1024 * 1024
 MAX_NAME_CHARS = 300

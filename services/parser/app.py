@@ -9,13 +9,13 @@ from libs.messaging.settings import ServiceSettings
 from libs.storage.files import FileStore
 from libs.storage.payloads import decode_table, encode_table
 from libs.storage.settings import MongoSettings
-from services.parser.domain.batches import digest
-from services.parser.domain.file_format import FileFacts
-from services.parser.domain.limits import ReaderLimits
-from services.parser.domain.planning import make_plan
-from services.parser.domain.styles import StyleSearch
-from services.parser.formats import file_format
+from services.parser.formats.api.batches import digest
+from services.parser.formats.api.file_format import FileFacts
+from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.registry import file_format
 from services.parser.handlers import subscribe
+from services.parser.planning.plan import make_plan
+from services.parser.planning.styles import StyleSearch
 from services.parser.settings import ParserSettings
 from services.parser.use_cases import ParseRun, RescueInbox
 

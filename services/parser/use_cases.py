@@ -21,12 +21,12 @@ from libs.storage.ledger import Ledger, NewBatch
 from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
-from services.parser.domain.batches import ParsedBatch, digest
-from services.parser.domain.file_format import FileFacts
-from services.parser.domain.limits import ReaderLimits
-from services.parser.domain.planning import make_plan
-from services.parser.domain.styles import StyleSearch
-from services.parser.formats import file_format
+from services.parser.formats.api.batches import ParsedBatch, digest
+from services.parser.formats.api.file_format import FileFacts
+from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.registry import file_format
+from services.parser.planning.plan import make_plan
+from services.parser.planning.styles import StyleSearch
 from services.parser.settings import ParserSettings
 
 QUEUED_STORES = 2

@@ -33,13 +33,13 @@ from odf.text import P
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import RowIssue
 from libs.contracts.templates import Template
-from services.parser.domain.batches import ParsedBatch, digest
-from services.parser.domain.file_format import FileFacts, Layout
-from services.parser.domain.limits import MIB, ReaderLimits
-from services.parser.domain.planning import make_plan
-from services.parser.excel.excel_format import ExcelFormat, ExcelReader
-from services.parser.excel.settings import ExcelSettings
-from services.parser.formats import file_format
+from services.parser.formats.api.batches import ParsedBatch, digest
+from services.parser.formats.api.file_format import FileFacts, Layout
+from services.parser.formats.api.limits import MIB, ReaderLimits
+from services.parser.formats.excel.format import ExcelFormat, ExcelReader
+from services.parser.formats.excel.settings import ExcelSettings
+from services.parser.formats.registry import file_format
+from services.parser.planning.plan import make_plan
 from tests.integration.parser import workbooks
 
 pytestmark = pytest.mark.timeout(240)

@@ -11,7 +11,7 @@ from deploy.local.demo import EXAMPLES
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.templates import Template
 from libs.formats.content import file_types
-from services.parser.formats import file_format
+from services.parser.formats.registry import file_format
 from tests.reading import read_file
 
 TEMPLATE = Template.model_validate(

@@ -10,7 +10,7 @@ from deploy.provision import ProvisionSettings
 from libs.messaging.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.gateway.settings import GatewaySettings
-from services.parser.excel.settings import ExcelSettings
+from services.parser.formats.excel.settings import ExcelSettings
 from services.parser.settings import ParserSettings
 from services.validator.settings import ValidatorSettings
 from services.webhooks.settings import WebhookSettings

@@ -1,0 +1,1 @@
+"""What a file format is, and what it may use."""

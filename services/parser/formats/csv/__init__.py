@@ -1,0 +1,1 @@
+"""The format ``csv``: values separated by a delimiter, RFC 4180 and what people make of it."""

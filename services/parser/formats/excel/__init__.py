@@ -1,0 +1,1 @@
+"""The format ``excel``: .xlsx, .xlsm, .xls and .ods."""

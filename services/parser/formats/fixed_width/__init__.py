@@ -1,0 +1,1 @@
+"""The format ``fixed_width``: lines whose columns have fixed widths."""

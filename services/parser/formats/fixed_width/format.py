@@ -1,0 +1,94 @@
+"""The format ``fixed_width``."""
+
+import re
+
+from libs.contracts.errors import FileRefusedError
+from libs.contracts.plan import ParsePlan
+from libs.contracts.templates import Template
+from services.parser.formats.api.encoding import open_decoder
+from services.parser.formats.api.file_format import FileFacts, Layout
+from services.parser.formats.api.headers import column_names, numbered_names
+from services.parser.formats.api.limits import MIB, ReaderLimits
+from services.parser.formats.api.sampling import TextSample
+from services.parser.formats.fixed_width.reader import FixedWidthReader, LineCutter
+
+SAMPLE_BYTES = MIB
+"""How much of the file's start is looked at; the header must end within it."""
+
+
+class FixedWidthSampler:
+    """Finds out the encoding, and the names where they stand in the file."""
+
+    def __init__(self, template: Template, file: FileFacts, limits: ReaderLimits) -> None:
+        self._source = template.source
+        self._limits = limits
+        self._start = TextSample(file, template.source.encoding, SAMPLE_BYTES)
+
+    def feed(self, data: bytes) -> bool:
+        """See ``file_format.Sampler``."""
+        return self._start.feed(data)
+
+    def layout(self) -> Layout:
+        """Names of the template win over those of the header line; without both a column is ``column_1``, ….
+
+        Raises:
+            FileRefusedError: ``EMPTY_FILE``, ``HEADER_TOO_LARGE``, ``NO_COLUMN_WIDTHS``, ``NOT_TEXT``,
+                ``UNKNOWN_ENCODING``.
+        """
+        source, sample = self._source, self._start.sample()
+        if not source.column_widths:
+            raise FileRefusedError(
+                "NO_COLUMN_WIDTHS", "the template has no column_widths, without which no line can be cut; add them"
+            )
+        encoding = sample.encoding
+        widths = tuple(column.width for column in source.column_widths)
+        text = open_decoder(encoding.name).decode(sample.data[encoding.bom_bytes :], sample.whole_file)
+        lines = re.split(r"\r\n|\r|\n", text)
+        complete = lines if sample.whole_file else lines[:-1]
+        first = next((line for line in complete[source.skip_rows :] if line.strip(" ")), None)
+        if first is None and sample.whole_file:
+            raise FileRefusedError(
+                "EMPTY_FILE",
+                f"the file has no line with text after the first {source.skip_rows}; upload a file with rows",
+            )
+        has_header = source.has_header is True
+        if has_header and first is None:
+            raise FileRefusedError(
+                "HEADER_TOO_LARGE",
+                f"the first {SAMPLE_BYTES:,} bytes hold no complete header line; check the line ends, or set "
+                "has_header to false",
+            )
+        given = [column.name for column in source.column_widths]
+        cutter = LineCutter(widths, encoding.name, in_bytes=source.width_unit == "bytes")
+        header = cutter.cut(first)[0] if has_header and first is not None else []
+        header += [""] * (len(widths) - len(header))
+        numbered = numbered_names(len(widths))
+        columns, notes = column_names(
+            [name or title or number for name, title, number in zip(given, header, numbered, strict=False)],
+            self._limits.max_header_chars,
+        )
+        return Layout(
+            columns=columns,
+            named=has_header or any(given),
+            notes=(*([encoding.note] if encoding.note else []), *notes),
+            settings={
+                "encoding": encoding.name,
+                "bom_bytes": encoding.bom_bytes,
+                "skip_rows": source.skip_rows,
+                "has_header": has_header,
+                "widths": widths,
+                "width_unit": source.width_unit,
+            },
+        )
+
+
+class FixedWidthFormat:
+    """Lines whose columns have fixed widths."""
+
+    def sampler(self, template: Template, file: FileFacts, limits: ReaderLimits) -> FixedWidthSampler:
+        """See ``file_format.FileFormat``."""
+        return FixedWidthSampler(template, file, limits)
+
+    def reader(self, plan: ParsePlan, limits: ReaderLimits) -> FixedWidthReader:
+        """See ``file_format.FileFormat``."""
+        return FixedWidthReader(plan, limits)

@@ -1,0 +1,1 @@
+"""The format ``json``: RFC 8259, and JSON lines."""

@@ -1,0 +1,129 @@
+"""The format ``json``: an array of objects, one object, objects one after the other or one per line."""
+
+from libs.contracts.plan import ParsePlan
+from libs.contracts.templates import Template
+from services.parser.formats.api.encoding import open_decoder
+from services.parser.formats.api.file_format import OVERFLOW, FileFacts, Layout
+from services.parser.formats.api.headers import column_names
+from services.parser.formats.api.limits import MIB, ReaderLimits
+from services.parser.formats.api.sampling import TextSample
+from services.parser.formats.json.reader import JsonReader
+from services.parser.formats.json.records import Unread, splitter
+from services.parser.formats.json.shape import detect_shape
+from services.parser.formats.json.values import BadRecordError, Value, flatten, has_surrogates
+from services.parser.planning.matching import headers_to_come
+
+
+class JsonSampler:
+    """Finds out encoding, shape and columns: the keys of the records in the file's start, as they appear.
+
+    A file that is longer than that may have other keys further on. So it also gets a column for every
+    field that no key of the sample feeds, and at the end one for all other keys.
+    """
+
+    def __init__(self, template: Template, file: FileFacts, limits: ReaderLimits) -> None:
+        self._template = template
+        self._file = file
+        self._limits = limits
+        self._head = b""
+        self._start: TextSample | None = None
+
+    def feed(self, data: bytes) -> bool:
+        """See ``file_format.Sampler``."""
+        if self._start is None:
+            self._head += data
+            if len(self._head) < min(4, self._file.size):
+                return False
+            data = self._head
+        return self._opened().feed(data)
+
+    def layout(self) -> Layout:
+        """See ``file_format.Sampler``."""
+        sample = self._opened().sample()
+        encoding = sample.encoding
+        data = sample.data[encoding.bom_bytes :]
+        text = open_decoder(encoding.name).decode(data, sample.whole_file)
+        shape, start = detect_shape(text, whole_file=sample.whole_file)
+        keys = _Keys(self._limits)
+        records = splitter(shape, start, self._limits, keys.take)
+        records.feed(text)
+        if sample.whole_file:
+            records.close()
+        names, notes = column_names(keys.names, self._limits.max_header_chars)
+        complete = sample.whole_file and bool(names)
+        added = [] if complete or len(names) > self._limits.max_columns else headers_to_come(self._template, names)
+        has_overflow = not sample.whole_file or keys.left_out
+        columns, _ = column_names(
+            [*names, *added, *([OVERFLOW] if has_overflow else [])], self._limits.max_header_chars
+        )
+        renamed = [[key, index] for index, key in enumerate([*keys.names, *added]) if key != columns[index]]
+        return Layout(
+            columns=columns,
+            complete=complete,
+            overflow=len(columns) - 1 if has_overflow else None,
+            notes=(*([encoding.note] if encoding.note else []), *notes),
+            settings={
+                "encoding": encoding.name,
+                "bom_bytes": encoding.bom_bytes,
+                "options": {"shape": shape, "start": start, "keys": renamed},
+            },
+        )
+
+    def _opened(self) -> TextSample:
+        if self._start is None:
+            encoding = self._template.source.encoding or _utf32_without_bom(self._head)
+            # One record of the largest size fits, and what a file may begin with before it.
+            self._start = TextSample(self._file, encoding, self._limits.max_record_bytes + MIB)
+        return self._start
+
+
+class JsonFormat:
+    """JSON, RFC 8259, and JSON lines."""
+
+    def sampler(self, template: Template, file: FileFacts, limits: ReaderLimits) -> JsonSampler:
+        """See ``file_format.FileFormat``."""
+        return JsonSampler(template, file, limits)
+
+    def reader(self, plan: ParsePlan, limits: ReaderLimits) -> JsonReader:
+        """See ``file_format.FileFormat``."""
+        return JsonReader(plan, limits)
+
+
+class _Keys:
+    """Collects the keys of records as the reader sees them, in order of appearance."""
+
+    def __init__(self, limits: ReaderLimits) -> None:
+        self._limits = limits
+        self._seen: dict[str, None] = {}
+        self.left_out = False
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._seen)
+
+    def take(self, found: Value | Unread, *_: int) -> None:
+        """Take a record, see ``json_records.Sink``."""
+        try:
+            keys = flatten(found) if isinstance(found, tuple) else ()
+        except BadRecordError:
+            return  # an issue of the reader
+        for key in keys:
+            if key not in self._seen:
+                self._add(key)
+
+    def _add(self, key: str) -> None:
+        if len(key) > self._limits.max_header_chars or has_surrogates(key):
+            self.left_out = True
+        elif len(self._seen) <= self._limits.max_columns:  # one more, and the file is refused for it
+            self._seen[key] = None
+
+
+def _utf32_without_bom(head: bytes) -> str | None:
+    """JSON starts with an ASCII character (RFC 4627, section 3)."""
+    match [byte != 0 for byte in head[:4]]:
+        case [True, False, False, False]:
+            return "utf-32-le"
+        case [False, False, False, True]:
+            return "utf-32-be"
+        case _:
+            return None

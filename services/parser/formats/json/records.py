@@ -1,0 +1,361 @@
+"""Splits JSON text that comes in pieces into records; what it finds never depends on where they are cut.
+
+Whole records are decoded where they stand. Only one that does not end within a piece, or that cannot be
+decoded, is taken out of the text first, by its brackets or line ends: it costs more, and only then is it
+known what is wrong with it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from libs.contracts.errors import FileRefusedError
+from services.parser.formats.api.encoding import MARKS
+from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.json.values import (
+    Extent,
+    Value,
+    blank_end,
+    decode_at,
+    decode_object,
+    explain,
+    has_surrogates,
+    too_deep,
+)
+
+ARRAY, OBJECT, OBJECTS, LINES = "array", "object", "objects", "lines"
+WRAPPED = "wrapped:"
+WRAPPERS = ("data", "items", "rows", "records", "results")
+"""Keys of an object around the array of records (seeds 002, "Parsers")."""
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+_COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
+_ESCAPES = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A record that cannot be decoded.
+
+    Attributes:
+        code: of the issue.
+        problem: what is wrong.
+        raw: its text, or the start of it.
+    """
+
+    code: str
+    problem: str
+    raw: str
+
+
+SOUND, SUSPECT, MARKED = range(3)
+"""How far the texts of a record can be trusted: entirely; one may hold a NUL or a surrogate, or be too large;
+and surrogates may be marks of undecodable bytes (``encoding.MARKS``)."""
+
+Sink = Callable[[Value | Unread, int, int], None]
+"""Takes the records in their order: the value, which need not be an object; the number of the record, or
+that of its line; and ``SOUND``, ``SUSPECT`` or ``MARKED``."""
+
+
+class Place(NamedTuple):
+    """Where in the file, both from 1; columns are characters."""
+
+    line: int = 1
+    column: int = 1
+
+    def after(self, text: str, start: int, end: int) -> "Place":
+        """The place of ``text[end]`` if this is that of ``text[start]``."""
+        lines = text.count("\n", start, end)
+        if lines:
+            return Place(self.line + lines, end - text.rfind("\n", start, end))
+        return Place(self.line, self.column + end - start)
+
+
+def malformed(what: str, place: Place, text: str, start: int, at: int) -> FileRefusedError:
+    """Refuse a file for what stands at ``text[at]``; ``place`` is that of ``text[start]``."""
+    place = place.after(text, start, at)
+    if (bad := MARKS.match(text, at)) is not None:
+        what += f" (the byte 0x{ord(bad[0]) & 0xFF:02X} there does not fit the file's encoding)"
+    return FileRefusedError(
+        "MALFORMED_JSON",
+        f"line {place.line:,}, column {place.column:,}: {what}; the file is not JSON from there on, correct or export "
+        "it again",
+    )
+
+
+def splitter(shape: str, start: int, limits: ReaderLimits, sink: Sink) -> "Lines | Elements":
+    """The splitter for a shape.
+
+    Args:
+        shape: ``array``, ``object``, ``objects``, ``lines`` or ``wrapped:`` and a key.
+        start: characters before the first record; in an array, those up to its bracket.
+        limits: bounds on records.
+        sink: takes the records.
+    """
+    if shape == LINES:
+        return Lines(limits, sink)
+    return Elements(shape, start, limits, sink)
+
+
+class _Held:
+    """The text of a record that is not complete yet; of one that is too large only its start."""
+
+    def __init__(self, limits: ReaderLimits) -> None:
+        self._limits = limits
+        self._texts: list[str] = []
+        self.size = 0
+
+    def add(self, text: str) -> None:
+        self._texts.append(text)
+        self.size += _utf8_bytes(text)
+        if self.too_large:
+            self._texts = ["".join(self._texts)[: self._limits.issue_cell_chars]]
+
+    @property
+    def too_large(self) -> bool:
+        return self.size > self._limits.max_record_bytes
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+
+class _Splitter:
+    def __init__(self, limits: ReaderLimits, sink: Sink) -> None:
+        self._limits = limits
+        self._sink = sink
+        # A text of fewer characters can hold neither a record nor a cell that is too large.
+        self._small_chars = min(limits.max_record_bytes, limits.max_cell_bytes) // 4
+        self._held = _Held(limits)
+
+    def _take_one(self, held: _Held, start: int) -> None:
+        """Take a record that was taken out of the text.
+
+        Raises:
+            ValueError: it is malformed.
+        """
+        text = held.text
+        if held.too_large:
+            problem = (
+                f"the record has {held.size:,} bytes and at most {self._limits.max_record_bytes:,} can be read; "
+                "shorten it, or look for a missing quote or bracket"
+            )
+            self._sink(Unread("ROW_TOO_LARGE", problem, text), start, SOUND)
+            return
+        try:
+            value, end = decode_at(text)
+        except RecursionError:
+            deep = too_deep()
+            self._sink(Unread(deep.code, deep.problem, text), start, SOUND)
+            return
+        if end != len(text):
+            raise ValueError(f"unexpected {text[end]!r} after the value")
+        self._sink(value, start, _doubt(text) or (SOUND if len(text) <= self._small_chars else SUSPECT))
+
+
+class Lines(_Splitter):
+    """Each line that is not blank is a record; a malformed one is an issue."""
+
+    def __init__(self, limits: ReaderLimits, sink: Sink) -> None:
+        super().__init__(limits, sink)
+        self._line = 1
+
+    def feed(self, text: str) -> None:
+        """Take the next piece of the text."""
+        first, *others = text.split("\n")
+        self._held.add(first)
+        if not others:
+            return
+        self._end_line()
+        rest = others.pop()
+        doubt = _doubt(text)
+        for line in others:
+            stripped = line.strip(" \t\r")
+            if stripped and doubt != MARKED and len(line) <= self._small_chars:
+                value = decode_object(stripped)
+                if value is not None:
+                    self._sink(value, self._line, doubt)
+                    self._line += 1
+                    continue
+            self._held.add(line)
+            self._end_line()
+        self._held.add(rest)
+
+    def close(self) -> None:
+        """The text ends here."""
+        self._end_line()
+
+    def _end_line(self) -> None:
+        held, self._held = self._held, _Held(self._limits)
+        stripped = _Held(self._limits)
+        stripped.add(held.text.strip(" \t\r"))
+        stripped.size = held.size if held.too_large else stripped.size
+        if stripped.size:
+            try:
+                self._take_one(stripped, self._line)
+            except ValueError as error:
+                what, at = explain(error)
+                problem = f"column {at + 1:,}: {what}; the line is not one JSON object, correct it"
+                self._sink(Unread("MALFORMED_RECORD", problem, stripped.text), self._line, SOUND)
+        self._line += 1
+
+
+class Elements(_Splitter):
+    """The elements of an array, or objects one after the other, are the records."""
+
+    def __init__(self, shape: str, start: int, limits: ReaderLimits, sink: Sink) -> None:
+        super().__init__(limits, sink)
+        self._wrapper = shape.removeprefix(WRAPPED) if shape.startswith(WRAPPED) else None
+        self._in_array = shape == ARRAY or self._wrapper is not None
+        self._separator = (_COMMA if self._in_array else _BLANK).match
+        self._skip_left = start
+        self._place = Place()
+        self._placed = 0
+        self._start = Place()
+        self._record = 1
+        self._extent: Extent | None = None
+        self._doubt = SOUND
+        self._step: Callable[[str, int], int] = self._first if self._in_array else self._values
+
+    def feed(self, text: str) -> None:
+        """Take the next piece of the text.
+
+        Raises:
+            FileRefusedError: ``MALFORMED_JSON``.
+        """
+        at = min(self._skip_left, len(text))
+        self._skip_left -= at
+        self._doubt = _doubt(text)
+        self._placed = 0
+        if self._extent is not None:
+            at = self._go_on(self._extent, text, at)
+        while (at := blank_end(text, at)) < len(text):
+            at = self._step(text, at)
+        self._locate(text, len(text))
+
+    def close(self) -> None:
+        """The text ends here.
+
+        Raises:
+            FileRefusedError: ``MALFORMED_JSON``.
+        """
+        if self._step == self._end or (self._extent is None and not self._in_array):
+            return
+        if self._extent is not None and self._step != self._tail and not self._held.too_large:
+            text = self._held.text
+            try:
+                decode_at(text)
+            except ValueError as error:
+                what, at = explain(error)
+                raise malformed(f"record {self._record:,} does not end: {what}", self._start, text, 0, at) from error
+            except RecursionError:
+                pass  # then it is not known what is missing where
+        raise malformed(f"the file ends too early, in or after record {self._record:,}", self._place, "", 0, 0)
+
+    def _locate(self, text: str, at: int) -> Place:
+        """The place of ``text[at]``; from where it was last asked for, so that nothing is counted twice."""
+        self._place = self._place.after(text, self._placed, at)
+        self._placed = at
+        return self._place
+
+    def _first(self, text: str, at: int) -> int:
+        if text[at] == "]":
+            return self._close_array(at)
+        self._step = self._values
+        return at
+
+    def _values(self, text: str, at: int) -> int:
+        """Decode records from ``text[at]`` on as long as they are small, sound objects."""
+        if self._doubt == MARKED:
+            return self._value(text, at)
+        sink, separator, doubt = self._sink, self._separator, self._doubt
+        while at < len(text):
+            try:
+                value, end = decode_at(text, at)
+            except (ValueError, RecursionError):
+                return self._value(text, at)
+            if not isinstance(value, tuple) or end - at > self._small_chars:
+                return self._value(text, at)
+            sink(value, self._record, doubt)
+            self._record += 1
+            found = separator(text, end)
+            if found is None:
+                self._step = self._comma
+                return end
+            at = found.end()
+        return at
+
+    def _value(self, text: str, at: int) -> int:
+        """Take out the record at ``text[at]``, whatever it is."""
+        if text[at] in ",:]}" or (not self._in_array and text[at] not in "{["):
+            raise malformed(
+                f"record {self._record:,} does not start here with {text[at]!r}", self._place, text, self._placed, at
+            )
+        self._start = self._locate(text, at)
+        self._extent = Extent()
+        return self._go_on(self._extent, text, at)
+
+    def _go_on(self, extent: Extent, text: str, at: int) -> int:
+        end = extent.feed(text, at)
+        self._held.add(text[at:end])
+        if end is None:
+            return len(text)
+        held, self._held, self._extent = self._held, _Held(self._limits), None
+        if self._step == self._tail:
+            self._check_tail(held)
+            self._step = self._end
+            return end
+        try:
+            self._take_one(held, self._record)
+        except ValueError as error:
+            what, where = explain(error)
+            raise malformed(f"record {self._record:,}: {what}", self._start, held.text, 0, where) from error
+        self._record += 1
+        self._step = self._comma if self._in_array else self._values
+        return end
+
+    def _comma(self, text: str, at: int) -> int:
+        if text[at] == ",":
+            self._step = self._values
+            return at + 1
+        if text[at] == "]":
+            return self._close_array(at)
+        raise malformed(f"expected ',' or ']' after record {self._record - 1:,}", self._place, text, self._placed, at)
+
+    def _close_array(self, at: int) -> int:
+        self._step = self._end if self._wrapper is None else self._tail
+        return at + 1
+
+    def _tail(self, text: str, at: int) -> int:
+        """What stands behind the array in the object around it."""
+        self._start = self._locate(text, at)
+        self._extent = Extent(depth=1)
+        return self._go_on(self._extent, text, at)
+
+    def _check_tail(self, held: _Held) -> None:
+        if held.too_large:
+            return
+        before = '{"":0'
+        try:
+            members, _ = decode_at(before + held.text)
+        except RecursionError:
+            return
+        except ValueError as error:
+            what, at = explain(error)
+            raise malformed(f"after the records: {what}", self._start, held.text, 0, at - len(before)) from error
+        if isinstance(members, tuple) and any(key == self._wrapper for key, _ in members):
+            raise malformed(f"the key {self._wrapper!r} stands in the file twice", self._start, held.text, 0, 0)
+
+    def _end(self, text: str, at: int) -> int:
+        raise malformed("the file goes on after its end", self._place, text, self._placed, at)
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _doubt(text: str) -> int:
+    if has_surrogates(text):
+        return MARKED
+    return SOUND if _ESCAPES.search(text) is None else SUSPECT

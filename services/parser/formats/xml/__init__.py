@@ -1,0 +1,1 @@
+"""The format ``xml``: a document whose root has the rows as children."""

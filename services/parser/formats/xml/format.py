@@ -1,0 +1,137 @@
+"""The format ``xml``."""
+
+import codecs
+import re
+from itertools import chain
+
+from libs.contracts.errors import FileRefusedError
+from libs.contracts.plan import ParsePlan
+from libs.contracts.templates import Template
+from services.parser.formats.api.encoding import Encoding, EncodingDetector, open_decoder
+from services.parser.formats.api.file_format import OVERFLOW, FileFacts, Layout
+from services.parser.formats.api.headers import column_names
+from services.parser.formats.api.limits import MIB, ReaderLimits
+from services.parser.formats.xml.reader import XmlReader, XmlRows
+from services.parser.planning.matching import headers_to_come
+
+SAMPLE_BYTES = MIB
+"""How much of the file's start decides on the columns."""
+
+_DECLARED = re.compile(rb"<\?xml\s[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][A-Za-z0-9._-]*)[\"']")
+_DECLARATION_BYTES = 1024
+_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+_NOTHING = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"
+
+
+class XmlSampler:
+    """Finds out encoding and columns."""
+
+    def __init__(self, template: Template, file: FileFacts, limits: ReaderLimits) -> None:
+        self._template = template
+        self._file = file
+        self._limits = limits
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> bool:
+        """See ``file_format.Sampler``."""
+        self._data += data[: SAMPLE_BYTES - len(self._data)]
+        return len(self._data) == min(SAMPLE_BYTES, self._file.size)
+
+    def layout(self) -> Layout:
+        """The columns in the order in which the sample's cells have them.
+
+        Where the file goes on, or has no rows at all, headers that the template names are added and a column for
+        the rest.
+
+        Raises:
+            FileRefusedError: ``EMPTY_FILE``, ``UNKNOWN_ENCODING``, ``WRONG_ENCODING``, and as ``XmlRows.feed``.
+        """
+        data = bytes(self._data)
+        if not data.strip(_NOTHING) and len(data) == self._file.size:
+            raise FileRefusedError("EMPTY_FILE", "the file is empty; upload an XML document with a root element")
+        encoding = find_encoding(data, self._template.source.encoding)
+        whole_file = len(data) == self._file.size
+        xml = XmlRows(encoding.name, self._limits)
+        xml.feed(data[encoding.bom_bytes :], final=whole_file)
+        rows = [cells for cells, _ in xml.rows if isinstance(cells, dict)]
+        names = _column_names(dict.fromkeys(chain(*rows, xml.cells)))
+        notes = [encoding.note] if encoding.note else []
+        complete = whole_file and bool(xml.rows)
+        overflow = None
+        if not complete:
+            names += headers_to_come(self._template, names)
+            overflow = len(names)
+            # No XML name begins like that of the overflow, but a header of the template may.
+            names, _ = column_names([*names, OVERFLOW], self._limits.max_header_chars)
+        return Layout(
+            columns=tuple(names),
+            complete=complete,
+            overflow=overflow,
+            notes=tuple(notes),
+            settings={"encoding": encoding.name, "bom_bytes": encoding.bom_bytes},
+        )
+
+
+class XmlFormat:
+    """An XML document whose root has the rows as children."""
+
+    def sampler(self, template: Template, file: FileFacts, limits: ReaderLimits) -> XmlSampler:
+        """See ``file_format.FileFormat``."""
+        return XmlSampler(template, file, limits)
+
+    def reader(self, plan: ParsePlan, limits: ReaderLimits) -> XmlReader:
+        """See ``file_format.FileFormat``."""
+        return XmlReader(plan, limits)
+
+
+def find_encoding(head: bytes, override: str | None) -> Encoding:
+    """How an XML file is decoded (XML 1.0, appendix F).
+
+    The template's encoding wins; then a byte order mark; then UTF-16 by its zero bytes; then the declaration; and
+    without all of them it is UTF-8.
+
+    Args:
+        head: the file's first ``SAMPLE_BYTES`` bytes, or all of it.
+        override: the template's encoding.
+
+    Raises:
+        FileRefusedError: ``UNKNOWN_ENCODING``, ``WRONG_ENCODING``, ``NOT_TEXT``.
+    """
+    note = None
+    name = override
+    if name is None and not head.startswith(_BOMS) and b"\0" not in head[:4]:
+        declared = _DECLARED.match(head[:_DECLARATION_BYTES])
+        name = declared[1].decode() if declared else "utf-8"
+        note = f"encoding: {name}, {'by' if declared else 'the default without'} an XML declaration"
+        _check_declared(name)
+    detector = EncodingDetector(name)
+    detector.feed(head)
+    found = detector.close()
+    return Encoding(found.name, found.bom_bytes, note or found.note)
+
+
+def _check_declared(name: str) -> None:
+    try:
+        open_decoder(name)
+    except FileRefusedError:
+        raise FileRefusedError(
+            "UNKNOWN_ENCODING",
+            f"the XML declaration names the encoding {name!r}, which is not known; correct it, or name the right one "
+            "in the template",
+        ) from None
+    if name.upper().startswith(("UTF-16", "UTF-32", "UTF16", "UTF32")):
+        raise FileRefusedError(
+            "WRONG_ENCODING",
+            f"the XML declaration says {name}, but it is not written in it; correct the declaration, or name the "
+            "right encoding in the template",
+        )
+
+
+def _column_names(keys: dict[str, None]) -> list[str]:
+    """Without the ``@`` of attributes, except where an element has the same name."""
+    names: list[str] = []
+    for key in keys:
+        path, at, name = key.rpartition("@")
+        plain = path + name
+        names.append(key if at and plain in keys else plain)
+    return list(dict.fromkeys(names))
