@@ -319,13 +319,18 @@ class OutboxEntry(StateDocument):
 
 
 class WebhookEndpoint(StateDocument):
-    """A receiver of events; the signing secret is encrypted."""
+    """A receiver of events; the signing secret is encrypted.
+
+    ``disabled_at`` and ``disabled_reason`` tell when and why Rowdock itself stopped sending; switched off by its
+    owner, it has neither.
+    """
 
     tenant_id: str
     template_id: str
     url: str
     encrypted_secret: str
     enabled: bool = True
+    disabled_at: datetime | None = None
     disabled_reason: str | None = None
     created_at: datetime
 

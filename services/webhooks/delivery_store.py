@@ -5,36 +5,30 @@ processes that tried it at the same time one records what came of it. Leases run
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from beanie import UpdateResponse
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.events import RunStatusChanged
-from libs.storage.client import Document, Mongo
+from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import RunDocument, StatusChange, WebhookDelivery, WebhookEndpoint
 from libs.storage.ledger import run_event
+from libs.telemetry.failpoints import failpoint
 from services.webhooks.domain.delivery import Delivery, DeliveryState, DeliveryUpdate
 
 _PENDING: Document = {"state": DeliveryState.PENDING.value}
+_SETTLED_UNSENT: Document = {"$set": {"state": DeliveryState.DISABLED.value, "next_attempt_at": None, "lease": None}}
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """Where a delivery goes; ``encrypted_secret`` is a Fernet token."""
-
-    url: str
-    encrypted_secret: str
 
 
 class DeliveryStore:
     """The collections ``webhook_deliveries`` and ``webhook_endpoints``, and what ``runs`` say about webhooks."""
 
     def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
         self._deliveries = mongo.state[WebhookDelivery.Settings.name]
-        self._endpoints = mongo.state[WebhookEndpoint.Settings.name]
         self._runs = mongo.state[RunDocument.Settings.name]
 
     async def endpoint_of(self, run_id: str) -> str | None:
@@ -62,15 +56,9 @@ class DeliveryStore:
 
     async def add(self, delivery: Delivery) -> bool:
         """Store a new delivery; ``False`` where it is stored already."""
-        document: Document = {
-            "_id": delivery.id,
-            **delivery.model_dump(exclude={"id", "attempts"}),
-            "state": delivery.state.value,
-            "attempts": [],
-            "lease": None,
-        }
+        document = WebhookDelivery.model_validate({**delivery.model_dump(exclude={"id"}), "_id": delivery.id})
         try:
-            await self._deliveries.insert_one(document)
+            await document.insert()
         except DuplicateKeyError:
             return False
         return True
@@ -124,34 +112,56 @@ class DeliveryStore:
         answer = await self._deliveries.update_many({**_PENDING, "lease.owner": owner}, {"$set": {"lease": None}})
         return answer.modified_count
 
-    async def receiver(self, endpoint_id: str) -> Receiver | None:
-        """Where an endpoint is now, or ``None`` where it is disabled or gone."""
-        found = await self._endpoints.find_one({"_id": endpoint_id, "enabled": True})
-        return None if found is None else Receiver(found["url"], found["encrypted_secret"])
+    async def receiver(self, endpoint_id: str) -> WebhookEndpoint | None:
+        """Where the deliveries of an endpoint go now, or ``None`` where it is switched off or gone."""
+        return await WebhookEndpoint.find_one({"_id": endpoint_id, "enabled": True})
 
     async def record(self, delivery: Delivery, update: DeliveryUpdate) -> bool:
         """Append an attempt and give the delivery back; ``False`` where it has moved since it was claimed."""
-        answer = await self._deliveries.update_one(
-            {"_id": delivery.id, **_PENDING, "attempts": {"$size": len(delivery.attempts)}},
+        return await self._advance(
+            delivery,
             {
                 "$push": {"attempts": {**update.attempt.model_dump(), "result": update.attempt.result.value}},
                 "$set": {"state": update.state.value, "next_attempt_at": update.next_attempt_at, "lease": None},
             },
         )
-        return answer.modified_count == 1
 
-    async def disable_endpoint(self, endpoint_id: str, url: str, reason: str) -> bool:
-        """Send nothing more to ``url``; ``False`` where its owner has changed or disabled it meanwhile."""
-        answer = await self._endpoints.update_one(
-            {"_id": endpoint_id, "url": url, "enabled": True},
-            {"$set": {"enabled": False, "disabled_reason": reason}},
+    async def settle_unsent(self, delivery: Delivery) -> bool:
+        """Settle a delivery whose endpoint is switched off; ``False`` where it has moved since it was claimed."""
+        return await self._advance(delivery, _SETTLED_UNSENT)
+
+    async def _advance(self, delivery: Delivery, change: Document) -> bool:
+        answer = await self._deliveries.update_one(
+            {"_id": delivery.id, **_PENDING, "attempts": {"$size": len(delivery.attempts)}}, change
         )
         return answer.modified_count == 1
 
-    async def disable_deliveries(self, endpoint_id: str) -> int:
-        """Settle all that is pending for an endpoint that wants no more; how many deliveries."""
-        answer = await self._deliveries.update_many(
-            {"endpoint_id": endpoint_id, **_PENDING},
-            {"$set": {"state": DeliveryState.DISABLED.value, "next_attempt_at": None, "lease": None}},
-        )
-        return answer.modified_count
+    async def switch_off(self, endpoint: WebhookEndpoint, at: datetime, reason: str) -> int | None:
+        """Send nothing more to an endpoint, and settle all that is pending for it.
+
+        In one transaction, so that nothing is settled that came after its owner switched it on again.
+
+        Args:
+            endpoint: as it was when the receiver was asked.
+            at: when it asked for no more.
+            reason: for its owner.
+
+        Returns:
+            How many deliveries were settled; ``None`` where its owner has changed the endpoint or switched it off
+            meanwhile, and nothing was done.
+        """
+
+        async def both(session: Session) -> int | None:
+            unchanged = {"_id": endpoint.id, "url": endpoint.url, "enabled": True}
+            switched = await WebhookEndpoint.find_one(unchanged, session=session).update(
+                {"$set": {"enabled": False, "disabled_at": at, "disabled_reason": reason}},
+                session=session,
+                response_type=UpdateResponse.NEW_DOCUMENT,
+            )
+            if switched is None:
+                return None
+            failpoint("webhooks.switched_off_before_settling")
+            pending = {"endpoint_id": endpoint.id, **_PENDING}
+            return (await self._deliveries.update_many(pending, _SETTLED_UNSENT, session=session)).modified_count
+
+        return await self._mongo.transaction(both)

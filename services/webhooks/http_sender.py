@@ -10,9 +10,9 @@ import base64
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import httpcore
@@ -69,19 +69,28 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             httpcore.ConnectError: the host has no address or none of them answers.
             httpcore.ConnectTimeout: the time is over.
         """
+        began = time.monotonic()
+        addresses = await self._resolve(host, port, timeout)
+        for address in addresses:
+            if refusal := address_refusal(address, self._allowed_networks, encrypted=self._encrypted):
+                raise EgressRefusedError(f"{host} leads to an address not allowed: {refusal}")
+        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+        return await self._connect_to_first(addresses[:MAX_ADDRESSES_TRIED], port, left, local_address, socket_options)
+
+    async def _resolve(self, host: str, port: int, seconds: float | None) -> list[str]:
+        """The addresses of a host, each once."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 addresses = list(dict.fromkeys(await self._resolver(host, port)))
-                for address in addresses:
-                    if refusal := address_refusal(address, self._allowed_networks, encrypted=self._encrypted):
-                        raise EgressRefusedError(f"{host} leads to an address not allowed: {refusal}")
-                return await self._connect_to_first(
-                    addresses[:MAX_ADDRESSES_TRIED], port, timeout, local_address, socket_options
-                )
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout(f"no connection to {host} in time") from error
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host} cannot be resolved: {error.strerror}") from error
+            raise httpcore.ConnectTimeout(f"the name {host} was not resolved") from error
+        # UnicodeError: Python's own refusal of a name that DNS cannot hold.
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise httpcore.ConnectError(f"the name {host} cannot be resolved: {reason}") from error
+        if not addresses:
+            raise httpcore.ConnectError(f"the name {host} has no address")
+        return addresses
 
     async def _connect_to_first(
         self,
@@ -92,14 +101,53 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None,
     ) -> httpcore.AsyncNetworkStream:
         # Each gets its share of the time: a dead IPv6 route must not hide a live IPv4 address.
-        share = seconds / len(addresses) if seconds and addresses else seconds
-        error: httpcore.ConnectError | httpcore.ConnectTimeout = httpcore.ConnectError("the host has no address")
+        share = None if seconds is None else seconds / len(addresses)
+        error: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in addresses:
             try:
                 return await self._network.connect_tcp(address, port, share, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
                 error = failed
-        raise error
+        raise error or httpcore.ConnectError("there is no address to connect to")
+
+
+TRANSPORT_ERRORS = (TimeoutError, OSError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+"""What a receiver, or the way to it, can do to an attempt."""
+_LATE = (TimeoutError, httpcore.TimeoutException)
+
+
+class Progress:
+    """How far an attempt is, as httpcore tells its ``trace``."""
+
+    _PHASES: ClassVar = {
+        "connect_tcp": "connecting",
+        "start_tls": "agreeing on TLS",
+        "send_request_headers": "sending the request",
+        "receive_response_headers": "waiting for the answer",
+        "receive_response_body": "reading the answer",
+    }
+
+    def __init__(self) -> None:
+        self.phase = "connecting"
+        self._began = self._phase_began = time.monotonic()
+
+    @property
+    def duration_ms(self) -> int:
+        """Milliseconds since the attempt began."""
+        return round((time.monotonic() - self._began) * 1000)
+
+    @property
+    def phase_seconds(self) -> float:
+        """Seconds since the present phase began."""
+        return time.monotonic() - self._phase_began
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take an event such as ``http11.receive_response_headers.started``."""
+        del info
+        _, step, state = event.split(".")
+        if state == "started" and step in self._PHASES:
+            self.phase = self._PHASES[step]
+            self._phase_began = time.monotonic()
 
 
 class HttpSender:
@@ -144,34 +192,30 @@ class HttpSender:
         Raises:
             ValueError: there is no secret, or one is not the base64 of 24 bytes or more.
         """
-        at, started = datetime.now(UTC), time.monotonic()
-        result = AttemptResult.FAILED
+        at, progress = datetime.now(UTC), Progress()
         if problem := url_problem(url, self._allowed_networks, self._https_ports):
-            return AttemptOutcome(result=result, at=at, duration_ms=0, error=problem[:MAX_ERROR_CHARS])
+            return AttemptOutcome(result=AttemptResult.FAILED, at=at, duration_ms=0, error=problem[:MAX_ERROR_CHARS])
         target, headers = _target(url), _signed_headers(url, secrets, delivery_id, at, body)
-        answer, error, text = None, "", bytearray()
+        extensions = {"timeout": self._timeouts, "trace": progress.trace}
+        result, answer, failure, text = AttemptResult.FAILED, None, "", bytearray()
         try:
             async with (
                 asyncio.timeout(self._total_seconds),
                 self._connection(target) as connection,
-                connection.stream(
-                    "POST", target, headers=headers, content=body, extensions={"timeout": self._timeouts}
-                ) as answer,
+                connection.stream("POST", target, headers=headers, content=body, extensions=extensions) as answer,
             ):
                 async for chunk in answer.aiter_stream():
                     text += chunk
                     if len(text) >= MAX_RESPONSE_BYTES:
                         break
         except EgressRefusedError as refused:
-            error = str(refused)
-        except (TimeoutError, httpcore.TimeoutException) as late:
-            result = AttemptResult.THROTTLED
-            error = f"no answer in time: {late or f'{self._total_seconds:g} s are over'}"
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as broken:
-            error = f"no answer: {broken or type(broken).__name__}"
-        duration_ms = round((time.monotonic() - started) * 1000)
+            failure = str(refused)
+        except TRANSPORT_ERRORS as error:
+            result = AttemptResult.THROTTLED if isinstance(error, _LATE) else AttemptResult.FAILED
+            failure = failure_text(error, progress)
+        duration_ms = progress.duration_ms
         if answer is None:
-            return AttemptOutcome(result=result, at=at, duration_ms=duration_ms, error=error[:MAX_ERROR_CHARS])
+            return AttemptOutcome(result=result, at=at, duration_ms=duration_ms, error=failure[:MAX_ERROR_CHARS])
         return AttemptOutcome(
             result=result_of(answer.status),
             at=at,
@@ -184,6 +228,23 @@ class HttpSender:
     def _connection(self, target: httpcore.URL) -> httpcore.AsyncHTTPConnection:
         backend = GuardedBackend(self._allowed_networks, self._resolver, encrypted=target.scheme == b"https")
         return httpcore.AsyncHTTPConnection(target.origin, ssl_context=self._ssl_context, network_backend=backend)
+
+
+def failure_text(error: Exception, progress: Progress) -> str:
+    """Why there was no answer, for the owner of the receiver; never empty, whatever ``error`` says of itself."""
+    said = str(error).rstrip(".")
+    if not any(map(str.isalnum, said)):  # "" or, of a bare ssl.SSLError, "()"
+        said = ""
+    if isinstance(error, _LATE):
+        waited = f"no answer in time: gave up after {progress.phase_seconds:.1f} s of {progress.phase}"
+        return f"{waited}; {said}" if said else waited
+    return f"no answer: {said or _nameless(error)}, while {progress.phase}"
+
+
+def _nameless(error: Exception) -> str:
+    if isinstance(error, httpcore.ProtocolError):
+        return "what the receiver sent is not HTTP"
+    return "the receiver broke the connection off"
 
 
 def _target(url: str) -> httpcore.URL:

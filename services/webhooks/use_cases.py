@@ -13,9 +13,10 @@ from pymongo.errors import PyMongoError
 from libs.contracts.errors import TransientError
 from libs.contracts.events import RunStatusChanged
 from libs.messaging.cancellation import end_tasks
+from libs.storage.documents import WebhookEndpoint
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
-from services.webhooks.delivery_store import DeliveryStore, Receiver
+from services.webhooks.delivery_store import DeliveryStore
 from services.webhooks.domain.delivery import (
     MAX_ERROR_CHARS,
     AttemptOutcome,
@@ -151,8 +152,9 @@ class SendDeliveries:
         """Try a claimed delivery once and record what came of it."""
         receiver = await self._store.receiver(delivery.endpoint_id)
         if receiver is None:
-            settled = await self._store.disable_deliveries(delivery.endpoint_id)
-            logger.info("webhook.endpoint_disabled", endpoint_id=delivery.endpoint_id, settled=settled)
+            # Only this one: the others that wait are judged in their turn, perhaps when it is on again.
+            if await self._store.settle_unsent(delivery):
+                logger.info("webhook.not_sent", delivery_id=delivery.id, endpoint_id=delivery.endpoint_id)
             return
         outcome = await self._send(receiver, delivery)
         if outcome.result is AttemptResult.DELIVERED:
@@ -161,9 +163,9 @@ class SendDeliveries:
         recorded = await self._store.record(delivery, update)
         _log(delivery, update, recorded=recorded)
         if update.state is DeliveryState.DISABLED:
-            await self._disable(delivery.endpoint_id, receiver)
+            await self._switch_off(receiver, outcome.at)
 
-    async def _send(self, receiver: Receiver, delivery: Delivery) -> AttemptOutcome:
+    async def _send(self, receiver: WebhookEndpoint, delivery: Delivery) -> AttemptOutcome:
         at = datetime.now(UTC)
         try:
             secret = self._secrets.decrypt(receiver.encrypted_secret).decode()
@@ -175,11 +177,15 @@ class SendDeliveries:
         # An attempt like any other, so that it shows where its owner looks and is tried again once repaired.
         return AttemptOutcome(result=AttemptResult.FAILED, at=at, duration_ms=0, error=error[:MAX_ERROR_CHARS])
 
-    async def _disable(self, endpoint_id: str, receiver: Receiver) -> None:
-        # A crash on the way is made good: the next attempt is answered 410 again, or finds no receiver.
-        if await self._store.disable_endpoint(endpoint_id, receiver.url, "the receiver answered 410 Gone"):
-            settled = await self._store.disable_deliveries(endpoint_id)
-            logger.warning("webhook.endpoint_disabled", endpoint_id=endpoint_id, settled=settled)
+    async def _switch_off(self, receiver: WebhookEndpoint, at: datetime) -> None:
+        # A crash before this is made good: the next attempt is answered 410 again.
+        reason = (
+            f"the receiver answered 410 Gone at {at:%Y-%m-%d %H:%M:%S} UTC, which asks for no more webhooks; "
+            "once it takes them again, switch the template's webhook on again"
+        )
+        settled = await self._store.switch_off(receiver, at, reason)
+        if settled is not None:
+            logger.warning("webhook.endpoint_disabled", endpoint_id=receiver.id, settled=settled)
 
     async def _begin_due(self) -> None:
         while len(self._attempts) < self._settings.webhook_concurrency and (delivery := await self.claim()):

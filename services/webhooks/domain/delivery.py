@@ -23,7 +23,7 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
     """The schedule is used up."""
     DISABLED = "disabled"
-    """The receiver answered 410 Gone."""
+    """The receiver answered 410 Gone, or its endpoint was switched off when this was due."""
 
 
 class AttemptOutcome(BaseModel):
@@ -32,7 +32,7 @@ class AttemptOutcome(BaseModel):
     Attributes:
         result: what it means for the delivery.
         at: when the request was begun and which time it was signed with, UTC.
-        duration_ms: until the end of the answer or of our patience.
+        duration_ms: until the end of the answer, or until it was given up.
         status_code: of the final answer, where there was one.
         error: why there was none, for the owner of the receiver.
         retry_after: seconds that the receiver asked us to wait.
@@ -84,7 +84,7 @@ class Delivery(BaseModel):
 class DeliveryUpdate(BaseModel):
     """What to record after an attempt: append ``attempt``, set the rest.
 
-    With ``state`` disabled the endpoint itself is to be disabled as well, and its owner told.
+    With ``state`` disabled the endpoint itself is to be switched off as well.
     """
 
     model_config = ConfigDict(frozen=True)

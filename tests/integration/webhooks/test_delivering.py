@@ -287,7 +287,11 @@ async def test_gone_disables_the_endpoint_and_what_it_waits_for(mongo: Mongo) ->
             found = await mongo.state["webhook_endpoints"].find_one({"_id": endpoint_id})
             assert found is not None
             assert found["enabled"] is False
-            assert "410" in found["disabled_reason"]
+            (asked,) = [one for one in await deliveries(mongo, state="disabled") if one["attempts"]]
+            assert found["disabled_at"] == asked["attempts"][-1]["at"]
+            when = f"{found['disabled_at']:%Y-%m-%d %H:%M:%S} UTC"
+            assert found["disabled_reason"].startswith(f"the receiver answered 410 Gone at {when}")
+            assert "switch the template's webhook on again" in found["disabled_reason"]
 
             # A new event is kept on record, but sent nowhere.
             await move(mongo, await ledger_run(mongo, run_id), RunStatus.VALIDATED)
@@ -326,6 +330,96 @@ async def test_gone_from_an_address_that_was_changed_meanwhile(mongo: Mongo) -> 
                 stored = await settled(mongo)
     assert [delivery["state"] for delivery in stored] == ["disabled", "delivered"]
     assert await DeliveryStore(mongo).receiver(endpoint_id) is not None
+
+
+async def switch(mongo: Mongo, endpoint_id: str, *, on: bool) -> None:
+    """What the gateway does when the owner saves the template."""
+    changes = {"enabled": on, "disabled_at": None, "disabled_reason": None}
+    await mongo.state["webhook_endpoints"].update_one({"_id": endpoint_id}, {"$set": changes})
+
+
+async def test_switched_off_by_its_owner_and_on_again(mongo: Mongo) -> None:
+    async with receiving(answer("200 OK")) as receiver:
+        endpoint_id, run_id = await queued(mongo, receiver)
+        (event,) = await told(mongo, run_id)
+        later = new_delivery(
+            event.model_copy(update={"event_id": "later"}), endpoint_id, datetime(2100, 1, 1, tzinfo=UTC)
+        )
+        assert later is not None
+        await DeliveryStore(mongo).add(later)
+        await switch(mongo, endpoint_id, on=False)
+        async with at_work(sender_of(mongo)):
+
+            async def one_settled() -> bool:
+                return len(await deliveries(mongo, state="disabled")) == 1
+
+            await eventually(one_settled)
+            # What is not due yet waits for its time.
+            assert [one["_id"] for one in await deliveries(mongo, state="pending")] == [later.id]
+            await switch(mongo, endpoint_id, on=True)
+            await mongo.state["webhook_deliveries"].update_one(
+                {"_id": later.id}, {"$set": {"next_attempt_at": datetime.now(UTC)}}
+            )
+            await settled(mongo)
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [later.id]
+    assert {one["_id"]: one["state"] for one in await deliveries(mongo)}[later.id] == "delivered"
+
+
+async def test_after_gone_and_on_again_new_events_are_sent_and_old_ones_are_not(mongo: Mongo) -> None:
+    async with receiving(in_turn(answer("410 Gone"), answer("200 OK"))) as receiver:
+        endpoint_id, run_id = await queued(mongo, receiver)
+        async with at_work(sender_of(mongo)):
+            await settled(mongo)
+            await switch(mongo, endpoint_id, on=True)
+            await move(mongo, await ledger_run(mongo, run_id), RunStatus.VALIDATED)
+            await queue_of(mongo)((await told(mongo, run_id))[-1])
+            stored = await settled(mongo)
+    assert [delivery["state"] for delivery in stored] == ["disabled", "delivered"]
+    assert len(receiver.requests) == 2
+
+
+async def test_an_endpoint_and_what_waits_for_it_are_switched_off_in_one_step(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the owner could switch it on between the two, and what came after that would be settled with the old."""
+    async with receiving(answer("410 Gone")) as receiver:
+        endpoint_id, run_id = await queued(mongo, receiver)
+        (event,) = await told(mongo, run_id)
+        other = new_delivery(
+            event.model_copy(update={"event_id": "other"}), endpoint_id, datetime(2100, 1, 1, tzinfo=UTC)
+        )
+        assert other is not None
+        await DeliveryStore(mongo).add(other)
+        delivery = await claimed(mongo)
+        with monkeypatch.context() as patch:
+            patch.setattr(failpoints, "_points", failpoints._armed("webhooks.switched_off_before_settling:raise"))
+            with pytest.raises(TransientError):
+                await sender_of(mongo).attempt(delivery)
+        assert await DeliveryStore(mongo).receiver(endpoint_id) is not None
+        assert {one["_id"]: one["state"] for one in await deliveries(mongo)}[other.id] == "pending"
+
+        # The next attempt makes it good.
+        await mongo.state["webhook_deliveries"].update_one(
+            {"_id": other.id}, {"$set": {"next_attempt_at": datetime.now(UTC)}}
+        )
+        async with at_work(sender_of(mongo)):
+            await settled(mongo)
+        assert await DeliveryStore(mongo).receiver(endpoint_id) is None
+        assert len(receiver.requests) == 2
+
+
+async def test_an_endpoint_that_its_owner_changed_is_left_alone(mongo: Mongo) -> None:
+    store = DeliveryStore(mongo)
+    async with receiving(answer("200 OK")) as receiver:
+        endpoint_id, _ = await queued(mongo, receiver)
+    before = await store.receiver(endpoint_id)
+    assert before is not None
+    await switch(mongo, endpoint_id, on=False)
+    assert await store.switch_off(before, datetime.now(UTC), "410") is None
+    found = await mongo.state["webhook_endpoints"].find_one({"_id": endpoint_id})
+    assert found is not None
+    assert (found["enabled"], found["disabled_at"], found["disabled_reason"]) == (False, None, None)
+    assert [one["state"] for one in await deliveries(mongo)] == ["pending"]
 
 
 async def test_a_slow_receiver_does_not_hold_up_another(mongo: Mongo) -> None:

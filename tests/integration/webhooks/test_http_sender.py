@@ -4,12 +4,17 @@ import asyncio
 import base64
 import gzip
 import json
+import re
+import socket
 import ssl
+import struct
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
+import anyio
 import httpcore
 import pytest
 import trustme
@@ -19,10 +24,13 @@ from services.webhooks.domain.delivery import AttemptOutcome
 from services.webhooks.domain.schedule import AttemptResult
 from services.webhooks.http_sender import (
     MAX_RESPONSE_BYTES,
+    TRANSPORT_ERRORS,
     EgressRefusedError,
     GuardedBackend,
     HttpSender,
+    Progress,
     Resolver,
+    failure_text,
     resolve,
 )
 from tests.integration.webhooks.receivers import Script, answer, receiving
@@ -111,7 +119,7 @@ async def test_a_receiver_that_never_answers() -> None:
     assert time.monotonic() - started < 2
     assert (outcome.result, outcome.status_code) == (AttemptResult.THROTTLED, None)
     assert outcome.duration_ms >= 290
-    assert "in time" in (outcome.error or "")
+    assert outcome.error == "no answer in time: gave up after 0.3 s of waiting for the answer"
 
 
 async def test_a_head_that_drips() -> None:
@@ -191,6 +199,63 @@ async def test_a_receiver_that_closes_early_or_speaks_something_else(start: byte
     assert (outcome.error or "").startswith("no answer: ")
 
 
+async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def test_a_connection_that_is_reset() -> None:
+    outcome = await post_to(reset)
+    assert (outcome.result, outcome.status_code) == (AttemptResult.FAILED, None)
+    assert outcome.error == "no answer: the receiver broke the connection off, while waiting for the answer"
+
+
+HTTPCORE_ERRORS = [
+    error
+    for name in httpcore.__all__
+    if isinstance(error := getattr(httpcore, name), type) and issubclass(error, TRANSPORT_ERRORS)
+]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(kind(*args) for kind in HTTPCORE_ERRORS for args in ((), ("",), (".",), (anyio.BrokenResourceError(),))),
+        *(kind() for kind in (OSError, TimeoutError, ConnectionResetError, BrokenPipeError, ssl.SSLError)),
+    ],
+    ids=repr,
+)
+def test_an_error_that_says_nothing_has_a_text_all_the_same(error: Exception) -> None:
+    assert re.fullmatch(
+        r"no answer: (the receiver broke the connection off|what the receiver sent is not HTTP), while connecting"
+        r"|no answer in time: gave up after 0\.0 s of connecting",
+        failure_text(error, Progress()),
+    )
+
+
+def test_every_transport_error_of_the_library_is_looked_at() -> None:
+    names = {error.__name__ for error in HTTPCORE_ERRORS}
+    assert {"ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout", "WriteError", "WriteTimeout"} <= names
+    assert {"LocalProtocolError", "RemoteProtocolError"} <= names
+
+
+async def test_the_phase_is_told() -> None:
+    progress = Progress()
+    for event, phase in [
+        ("connection.connect_tcp.started", "connecting"),
+        ("connection.connect_tcp.complete", "connecting"),
+        ("connection.start_tls.started", "agreeing on TLS"),
+        ("http11.send_request_headers.started", "sending the request"),
+        ("http11.send_request_body.started", "sending the request"),
+        ("http11.receive_response_headers.started", "waiting for the answer"),
+        ("http11.receive_response_body.started", "reading the answer"),
+        ("http11.response_closed.started", "reading the answer"),
+    ]:
+        await progress.trace(event, {})
+        assert failure_text(httpcore.ReadError("it broke."), progress) == f"no answer: it broke, while {phase}"
+        assert failure_text(TimeoutError(), progress).endswith(f" s of {phase}")
+
+
 async def test_a_body_cut_off_does_not_undo_the_status() -> None:
     async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npartial")
@@ -205,6 +270,25 @@ async def test_nobody_listens() -> None:
         port = receiver.port
     outcome = await post(f"http://127.0.0.1:{port}/")
     assert (outcome.result, outcome.status_code) == (AttemptResult.FAILED, None)
+    assert outcome.error == "no answer: All connection attempts failed, while connecting"
+
+
+async def test_a_host_that_takes_no_connection() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        try:
+            for each in waiting:
+                each.setblocking(False)
+                each.connect_ex(full.getsockname())
+            sender = HttpSender(LOCAL, connect_seconds=0.3)
+            outcome = await post(f"http://127.0.0.1:{full.getsockname()[1]}/", sender)
+        finally:
+            for each in waiting:
+                each.close()
+    assert outcome.result is AttemptResult.THROTTLED
+    assert outcome.error == "no answer in time: gave up after 0.3 s of connecting"
 
 
 async def test_a_slow_receiver_does_not_hold_up_another() -> None:
@@ -328,6 +412,26 @@ async def test_a_resolver_that_hangs() -> None:
     outcome = await post("https://hooks.example/", HttpSender(connect_seconds=0.2, resolver=hang))
     assert time.monotonic() - started < 2
     assert outcome.result is AttemptResult.THROTTLED
+    waited = "no answer in time: gave up after 0.2 s of connecting"
+    assert outcome.error == f"{waited}; the name hooks.example was not resolved"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (OSError("no servers"), "no servers"),
+        (OSError(), "OSError"),
+        (UnicodeError("label too long"), "label too long"),
+    ],
+)
+async def test_a_resolver_that_fails(error: Exception, said: str) -> None:
+    async def failing(_host: str, _port: int) -> Sequence[str]:
+        raise error
+
+    outcome = await post("https://hooks.example/", HttpSender(resolver=failing))
+    assert outcome.result is AttemptResult.FAILED
+    assert outcome.error == f"no answer: the name hooks.example cannot be resolved: {said}, while connecting"
 
 
 async def test_the_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,6 +444,49 @@ async def test_the_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monk
 
 
 # TLS ---------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def listening(script: Script) -> AsyncIterator[int]:
+    """A port where connections are answered without waiting for a request."""
+    server = await asyncio.start_server(script, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_tls_that_is_never_agreed_on() -> None:
+    async def read_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with listening(read_only) as port:
+        outcome = await post(f"https://127.0.0.1:{port}/", HttpSender(LOCAL, connect_seconds=0.3))
+    assert outcome.result is AttemptResult.THROTTLED
+    assert outcome.error == "no answer in time: gave up after 0.3 s of agreeing on TLS"
+
+
+async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "said"), [(hang_up, "broke the connection off"), (reset, "broke the connection off"), (no_tls, "SSL")]
+)
+async def test_tls_that_fails(script: Script, said: str) -> None:
+    async with listening(script) as port:
+        outcome = await post(f"https://127.0.0.1:{port}/")
+    assert outcome.result is AttemptResult.FAILED
+    assert said in (outcome.error or "")
+    assert (outcome.error or "").endswith(", while agreeing on TLS")
 
 
 @pytest.fixture(scope="module")
