@@ -11,7 +11,8 @@ from libs.contracts.templates import FieldType, Regex, Template, TemplateField
 from libs.messaging.service import Backbone, Background, Service, repeat
 from libs.messaging.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
-from services.validator.domain.engine import check_batch, compile_template
+from services.validator.domain.checking import check_batch
+from services.validator.domain.compilation import compile_template
 from services.validator.domain.preview import preview
 from services.validator.handlers import subscribe
 from services.validator.settings import ValidatorSettings

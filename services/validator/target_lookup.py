@@ -15,7 +15,7 @@ from bson.datetime_ms import DatetimeMS
 from libs.batches.columns import ROW, decimal_column, integer_column
 from libs.storage.client import Collection, Document, Mongo
 from libs.storage.unique_keys import KEY_TYPES
-from services.validator.domain.engine import CompiledTemplate, Question
+from services.validator.domain.compilation import CompiledTemplate, UniqueConstraint
 
 VALUES_PER_QUERY: Final = 1_000
 BYTES_PER_QUERY: Final = 4 * 1024 * 1024
@@ -31,12 +31,12 @@ class TargetLookup:
     def __init__(self, mongo: Mongo) -> None:
         self._target = mongo.target
 
-    def questions(self, compiled: CompiledTemplate) -> list[str]:
-        """Names of the questions that the target has to answer."""
-        return [question.name for question in _asked(compiled)]
+    def constraints(self, compiled: CompiledTemplate) -> list[str]:
+        """Names of the constraints that the target is asked about."""
+        return [constraint.name for constraint in _asked(compiled)]
 
     async def rows_in_target(self, compiled: CompiledTemplate, tenant_id: str, valid: pa.Table) -> dict[str, _Rows]:
-        """Per question, the rows of a batch whose values a live record of the target holds; ascending.
+        """Per constraint, the rows of a batch whose values a live record of the target holds; ascending.
 
         Where the template has an upsert key, the record with the row's own key does not count: the row
         will update it. Numbers are compared by value, whatever their type; a list holds none of its elements.
@@ -55,24 +55,24 @@ class TargetLookup:
         if compiled.upsert_key is not None:
             own = [_comparable(key) for key in _field_values(valid, compiled.upsert_key)]
         found: dict[str, _Rows] = {}
-        for question in _asked(compiled):
-            columns = [_field_values(valid, name) for name in question.fields]
+        for constraint in _asked(compiled):
+            columns = [_field_values(valid, name) for name in constraint.fields]
             held = [False] * valid.num_rows
             for part in _parts(columns):
                 values = [[column[at] for at in part] for column in columns]
-                holders = await _holders(collection, tenant_id, question, values, compiled.upsert_key)
+                holders = await _holders(collection, tenant_id, constraint, values, compiled.upsert_key)
                 for at in part:
                     keys = holders.get(tuple(_comparable(column[at]) for column in columns))
                     held[at] = keys is not None and (own is None or keys != (own[at], own[at]))
-            found[question.name] = rows[np.array(held, np.bool_)]
+            found[constraint.name] = rows[np.array(held, np.bool_)]
         return found
 
 
-def _asked(compiled: CompiledTemplate) -> Iterator[Question]:
-    for question in compiled.questions:
+def _asked(compiled: CompiledTemplate) -> Iterator[UniqueConstraint]:
+    for constraint in compiled.constraints:
         # The record with the row's own key never counts, and no other can have that key.
-        if question.against_target and question.fields != (compiled.upsert_key,):
-            yield question
+        if constraint.against_target and constraint.fields != (compiled.upsert_key,):
+            yield constraint
 
 
 def _parts(columns: Sequence[Sequence[Any]]) -> Iterator[list[int]]:
@@ -92,7 +92,11 @@ def _parts(columns: Sequence[Sequence[Any]]) -> Iterator[list[int]]:
 
 
 async def _holders(
-    collection: Collection, tenant_id: str, question: Question, columns: Sequence[Sequence[Any]], key: str | None
+    collection: Collection,
+    tenant_id: str,
+    constraint: UniqueConstraint,
+    columns: Sequence[Sequence[Any]],
+    key: str | None,
 ) -> dict[tuple[_Value, ...], tuple[_Value, _Value]]:
     """Which of the combinations live records hold, and the lowest and highest upsert key among their holders.
 
@@ -104,11 +108,11 @@ async def _holders(
     """
     wanted = {tuple(map(_comparable, values)) for values in zip(*columns, strict=True)}
     match: Document = {"tenant_id": tenant_id, "is_deleted": False}
-    for name, values in zip(question.fields, columns, strict=True):
+    for name, values in zip(constraint.fields, columns, strict=True):
         match[name] = {"$in": list({_comparable(value): value for value in values}.values()), "$type": KEY_TYPES}
     holder: Any = {"$literal": MinKey()} if key is None else {"$ifNull": [f"${key}", {"$literal": MinKey()}]}
     group: Document = {
-        "_id": [f"${name}" for name in question.fields],
+        "_id": [f"${name}" for name in constraint.fields],
         "lowest": {"$min": holder},
         "highest": {"$max": holder},
     }

@@ -14,9 +14,12 @@ import pyarrow as pa
 from cachetools import LRUCache
 
 from libs.batches.columns import WARNINGS
+from libs.batches.rejections import RejectedRow
+from libs.batches.tables import BatchRejections
 from libs.contracts.errors import PermanentError
 from libs.contracts.events import BatchParsed, of_batch
 from libs.contracts.ids import rejected_id
+from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED
 from libs.messaging.publisher import EventPublisher
@@ -27,11 +30,16 @@ from libs.storage.ledger import Ledger, Stage
 from libs.storage.payloads import PayloadKind, decode_table, load_payload, payload_document, payload_issues
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
-from services.validator.domain.barrier import Verdict, apply_verdict, rejections, settle
-from services.validator.domain.checks import DUPLICATE_UPSERT_KEY
-from services.validator.domain.engine import CompiledTemplate, check_batch, compile_template
+from services.validator.domain.checking import check_batch
+from services.validator.domain.compilation import CompiledTemplate, compile_template
+from services.validator.domain.duplicates import (
+    DuplicateResolution,
+    apply_resolution,
+    rejections,
+    resolve_duplicates,
+)
 from services.validator.domain.preview import preview
-from services.validator.domain.rows import RejectedRow, RejectedRows, issue_rejections
+from services.validator.domain.unreadable_rows import issue_rejections
 from services.validator.settings import ValidatorSettings
 from services.validator.target_lookup import TargetLookup
 
@@ -58,7 +66,7 @@ class _Outcome:
 
     result: BatchResult
     payloads: tuple[Document, ...]
-    rejected: RejectedRows
+    rejected: BatchRejections
     unreadable: tuple[RejectedRow, ...]
     preview: tuple[Document, ...]
 
@@ -96,7 +104,7 @@ class ValidateBatch:
     async def _check(self, batch: BatchDocument) -> None:
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
-                "BATCH_FAILED",
+                RunErrorCode.BATCH_FAILED,
                 f"checking rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times",
             )
         run = await self._runs.get(batch.run_id)
@@ -143,7 +151,7 @@ def _payload(batch: BatchDocument, kind: PayloadKind, table: pa.Table) -> Docume
     document: Document = payload_document(batch.id, batch.run_id, kind, table)
     if len(document["data"]) > MAX_PAYLOAD_BYTES:
         raise PermanentError(
-            "BATCH_TOO_LARGE",
+            RunErrorCode.BATCH_TOO_LARGE,
             f"the {kind} rows from {batch.row_from} to {batch.row_to} need more than "
             f"{MAX_PAYLOAD_BYTES // 1024**2} MiB; read fewer fields from the same column",
         )
@@ -260,7 +268,7 @@ class Barrier:
         finally:
             await self._ledger.leave_barrier(run_id, self._owner)
 
-    async def _verdicts(self, run: _Run, rows: int) -> dict[int, Verdict]:
+    async def _verdicts(self, run: _Run, rows: int) -> dict[int, DuplicateResolution]:
         # Batches that a crashed predecessor settled take part again: the question is about all of them.
         states = [BatchState.CHECKED.value, BatchState.VALIDATED.value]
         found = self._ledger.batches.find({"run_id": run.id, "state": {"$in": states}}, {"seq": 1}).sort("seq")
@@ -274,11 +282,11 @@ class Barrier:
                 document = asyncio.run_coroutine_threadsafe(load, loop).result()
                 yield seq, decode_table(document["data"])
 
-        return await asyncio.to_thread(settle, run.compiled, keys, rows, in_target=in_target)
+        return await asyncio.to_thread(resolve_duplicates, run.compiled, keys, rows, in_target=in_target)
 
     async def _rows_in_target(self, run: _Run, batches: list[str]) -> Mapping[str, npt.NDArray[np.uint32]]:
-        """Rows whose values the target holds, by question. The first answer is kept with the batch's keys."""
-        names = self._target.questions(run.compiled)
+        """Rows whose values the target holds, by constraint. The first answer is kept with the batch's keys."""
+        names = self._target.constraints(run.compiled)
         found: dict[str, list[npt.NDArray[np.uint32]]] = {name: [] for name in names}
         for identifier in batches if names else ():
             keys = await load_payload(self._ledger.payloads, identifier, PayloadKind.KEYS)
@@ -291,7 +299,7 @@ class Barrier:
                 found[name].append(np.frombuffer(noted[name], "<u4"))
         return {name: np.concatenate([np.empty(0, np.uint32), *some]) for name, some in found.items()}
 
-    async def _apply(self, run: _Run, batch: BatchDocument, verdict: Verdict | None) -> None:
+    async def _apply(self, run: _Run, batch: BatchDocument, verdict: DuplicateResolution | None) -> None:
         result, payload, rejected, skipped = batch.result, None, None, b""
         if verdict is not None:
             tables = [
@@ -302,7 +310,7 @@ class Barrier:
 
         async def body(session: Session) -> bool:
             moved = await self._ledger.move_batch(
-                session, batch, BatchState.VALIDATED, result, skipped={DUPLICATE_UPSERT_KEY: skipped}
+                session, batch, BatchState.VALIDATED, result, skipped={SkipReason.DUPLICATE_UPSERT_KEY: skipped}
             )
             if moved and payload is not None:
                 await self._ledger.payloads.update_one(
@@ -318,12 +326,12 @@ class Barrier:
     def _settled(
         self,
         batch: BatchDocument,
-        verdict: Verdict,
+        verdict: DuplicateResolution,
         valid: pa.Table,
         parsed: pa.Table,
         keys: pa.Table,
-    ) -> tuple[BatchResult, Document, RejectedRows, bytes]:
-        remaining = apply_verdict(valid, verdict)
+    ) -> tuple[BatchResult, Document, BatchRejections, bytes]:
+        remaining = apply_resolution(valid, verdict)
         rejected = rejections(verdict, parsed, keys)
         warnings = 0
         if WARNINGS in remaining.column_names:

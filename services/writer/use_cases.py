@@ -12,14 +12,15 @@ from cachetools import LRUCache
 from pymongo.errors import BulkWriteError
 
 from libs.batches.columns import ROW, WARNINGS, cell_column
+from libs.batches.extra_keys import extra_columns
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.events import BatchReady, of_batch
 from libs.contracts.ids import rejected_id
+from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import ImportMode, Template
 from libs.contracts.topics import BATCH_READY
 from libs.messaging.publisher import EventPublisher
-from libs.rules.extra_keys import extra_columns
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, UndoEntry
 from libs.storage.ledger import Ledger
@@ -32,7 +33,6 @@ from services.writer.domain.batch_plan import (
     Fields,
     Record,
     Rejection,
-    SkipReason,
     Values,
     cut,
     described,
@@ -212,7 +212,7 @@ class WriteBatch:
     async def _write(self, run: _Run, batch: BatchDocument) -> None:
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
-                "BATCH_FAILED",
+                RunErrorCode.BATCH_FAILED,
                 f"writing rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times",
             )
         payload = await self._ledger.payloads.find_one({"_id": f"{batch.id}:{PayloadKind.VALID}"})
@@ -293,7 +293,7 @@ class WriteBatch:
         run = work.run
         if refusal.reason["code"] != DUPLICATE_KEY:
             message = "the record would be greater than 16 MiB, the most that MongoDB can hold"
-            return _refused(work, Rejection(refusal.row, None, "RECORD_TOO_LARGE", message))
+            return _refused(work, Rejection(refusal.row, None, RowErrorCode.RECORD_TOO_LARGE, message))
         fields: Fields = tuple(name for name in refusal.reason["keyPattern"] if name not in _COMMON_KEYS)
         if "_id" in fields:
             raise TransientError(f"the record of row {refusal.row} exists: {refusal.reason.get('errmsg')}")
@@ -311,7 +311,7 @@ class WriteBatch:
         values: Document = refusal.reason["keyValue"]
         held = described((name, values.get(name)) for name in fields)
         message = f"a unique index of {run.target.name!r} allows no second record with {held}"
-        return _refused(work, Rejection(refusal.row, next(iter(fields), None), "DUPLICATE_KEY", message))
+        return _refused(work, Rejection(refusal.row, next(iter(fields), None), RowErrorCode.DUPLICATE_KEY, message))
 
     async def _taken(self, work: _Work, fields: Fields) -> Mapping[Values, Record]:
         template = work.run.template

@@ -33,7 +33,7 @@ from libs.contracts.templates import (
     Transform,
     template_findings,
 )
-from libs.rules.patterns import pattern_problem
+from libs.patterns import pattern_problem
 from services.gateway.domain.request_shape import Json, Part, Problems, objects, shown
 
 MAX_BOUND = 2**63 - 1

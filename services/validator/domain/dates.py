@@ -15,8 +15,9 @@ from typing import NamedTuple
 import polars as pl
 
 from libs.contracts.date_formats import Part, date_format_parts
+from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import DateOrder, TemplateField
-from services.validator.domain.checks import INVALID_DATE, Check
+from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion, Let, spread
 from services.validator.domain.reading import Reading
 from services.validator.domain.steps import Steps, evaluate
@@ -161,7 +162,7 @@ def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) 
     )
     return Conversion(
         {field.name: value.cast(pl.Datetime("ms", "UTC"))},
-        (Check(INVALID_DATE, _message(field.date_format, order), text.is_not_null() & value.is_null()),),
+        (Check(RowErrorCode.INVALID_DATE, _message(field.date_format, order), text.is_not_null() & value.is_null()),),
         key=value.cast(pl.String),
         comparable=value,
     )

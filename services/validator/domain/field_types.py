@@ -4,16 +4,10 @@ from typing import Final
 
 import polars as pl
 
+from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import FieldType, TemplateField
 from services.validator.domain import dates, numbers, phones
-from services.validator.domain.checks import (
-    INVALID_BOOLEAN,
-    INVALID_EMAIL,
-    INVALID_OPTION,
-    INVALID_PHONE,
-    INVALID_URL,
-    Check,
-)
+from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion, Let
 from services.validator.domain.reading import Reading
 from services.validator.domain.steps import Steps
@@ -85,7 +79,7 @@ def _email(name: str, text: pl.Expr) -> Conversion:
         f"This is not an e-mail address. Write one address such as name@example.com, at most {MAX_EMAIL_CHARS} "
         "characters long."
     )
-    return _textual(name, text, Check(INVALID_EMAIL, message, ~valid))
+    return _textual(name, text, Check(RowErrorCode.INVALID_EMAIL, message, ~valid))
 
 
 def _url(name: str, text: pl.Expr) -> Conversion:
@@ -94,7 +88,7 @@ def _url(name: str, text: pl.Expr) -> Conversion:
         "This is not a web address. Write it in full and without spaces, as in https://example.com/page, at most "
         f"{MAX_URL_CHARS} characters long."
     )
-    return _textual(name, text, Check(INVALID_URL, message, ~valid))
+    return _textual(name, text, Check(RowErrorCode.INVALID_URL, message, ~valid))
 
 
 def _phone(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> Conversion:
@@ -103,14 +97,14 @@ def _phone(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> C
         f"This is not a phone number. Write it as in {region} or with the code of its country, as in +1 650 253 0000; "
         "an extension may follow."
     )
-    return _textual(field.name, text, Check(INVALID_PHONE, message, ~let(phones.is_phone(text, region))))
+    return _textual(field.name, text, Check(RowErrorCode.INVALID_PHONE, message, ~let(phones.is_phone(text, region))))
 
 
 def _select(field: TemplateField, text: pl.Expr) -> Conversion:
     options = field.options
     more = f" and {len(options) - _SHOWN_OPTIONS} more" if len(options) > _SHOWN_OPTIONS else ""
     message = f"This is not one of the options. Write exactly one of: {', '.join(options[:_SHOWN_OPTIONS])}{more}."
-    return _textual(field.name, text, Check(INVALID_OPTION, message, ~text.is_in(options)))
+    return _textual(field.name, text, Check(RowErrorCode.INVALID_OPTION, message, ~text.is_in(options)))
 
 
 def _boolean(name: str, text: pl.Expr, let: Let) -> Conversion:
@@ -120,5 +114,5 @@ def _boolean(name: str, text: pl.Expr, let: Let) -> Conversion:
     message = f"This is neither yes nor no. Write one of {', '.join(TRUE_WORDS)} or {', '.join(FALSE_WORDS)}."
     invalid = text.is_not_null() & value.is_null()
     return Conversion(
-        {name: value}, (Check(INVALID_BOOLEAN, message, invalid),), value.cast(pl.String), comparable=value
+        {name: value}, (Check(RowErrorCode.INVALID_BOOLEAN, message, invalid),), value.cast(pl.String), comparable=value
     )

@@ -21,8 +21,9 @@ import polars as pl
 from bson.decimal128 import create_decimal128_context
 
 from libs.batches.columns import decimal_column, integer_column
+from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import DecimalStyle, TemplateField
-from services.validator.domain.checks import NOT_A_NUMBER, NOT_AN_INTEGER, NUMBER_OUT_OF_RANGE, Check
+from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion, Let, spread
 from services.validator.domain.reading import Reading
 
@@ -138,7 +139,7 @@ def _not_a_number(others: pl.Expr, style: DecimalStyle) -> Check:
         f"This is not a number. The column is read with {_STYLE_WORDS[style][0]}; nothing but digits, a sign and an "
         "exponent may stand there."
     )
-    return Check(NOT_A_NUMBER, message, ~others.struct.field("number"))
+    return Check(RowErrorCode.NOT_A_NUMBER, message, ~others.struct.field("number"))
 
 
 def _integers(plain: pl.Series) -> Iterable[pl.Series]:
@@ -155,8 +156,8 @@ def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, style: Decima
     )
     checks = (
         _not_a_number(others, style),
-        Check(NOT_AN_INTEGER, not_whole, fraction),
-        Check(NUMBER_OUT_OF_RANGE, out_of_range, ~fraction & value.is_null()),
+        Check(RowErrorCode.NOT_AN_INTEGER, not_whole, fraction),
+        Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, ~fraction & value.is_null()),
     )
     key = value.cast(pl.String)
     return Conversion({name: value}, checks, key, (value,), comparable=_ordered(key))
@@ -196,7 +197,7 @@ def _number(name: str, whole: pl.Expr, double: pl.Expr, others: pl.Expr, let: Le
     nowhere = whole.is_null() & double.is_null() & decimal.is_null()
     checks = (
         _not_a_number(others, style),
-        Check(NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & nowhere),
+        Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & nowhere),
     )
     # 12 and 12.0 are one number: to Python, and to an index of MongoDB.
     round_double = pl.when(double == double.floor()).then(double.cast(pl.Int64, strict=False))
@@ -287,7 +288,7 @@ def _exact(name: str, decimals: int, text: pl.Expr, let: Let, style: DecimalStyl
     )
     checks = (
         _not_a_number(others, style),
-        Check(NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & value.is_null()),
+        Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & value.is_null()),
     )
     key = value.cast(pl.String)
     return Conversion({name: value}, checks, key, (value,), comparable=_ordered(key))

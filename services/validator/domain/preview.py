@@ -16,7 +16,7 @@ from libs.batches.columns import (
     is_field,
     original_column,
 )
-from libs.rules.extra_keys import Overflow, extra_columns
+from libs.batches.extra_keys import Overflow, extra_columns
 
 MAX_TEXT_CHARS = 1_000
 MAX_PREVIEW_CHARS = 1_000_000

@@ -6,6 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import polars as pl
 
+from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import (
     Compare,
     FieldType,
@@ -20,18 +21,8 @@ from libs.contracts.templates import (
     TemplateField,
     Unique,
 )
-from libs.rules.patterns import whole_match
-from services.validator.domain.checks import (
-    ABOVE_MAXIMUM,
-    BELOW_MINIMUM,
-    COMPARISON_FAILED,
-    NOT_ALLOWED,
-    PATTERN_MISMATCH,
-    REQUIRED,
-    TOO_LONG,
-    TOO_SHORT,
-    Check,
-)
+from libs.patterns import whole_match
+from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion
 
 _SHOWN_VALUES = 10
@@ -68,14 +59,14 @@ class Subject:
 
 def required_check(text: pl.Expr, message: str | None = None) -> Check:
     """Broken where the field is empty."""
-    return Check(REQUIRED, message or "A value is required. Fill in this cell.", text.is_null())
+    return Check(RowErrorCode.REQUIRED, message or "A value is required. Fill in this cell.", text.is_null())
 
 
 def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[Check]:
     """The checks of a field's rules, in the order of the template.
 
     All but ``required`` and ``required_if`` let empty values pass: comparisons with null are null.
-    ``unique`` is a question about the whole file, which the barrier answers.
+    ``unique`` is about the whole file, see ``duplicates``.
 
     Args:
         subject: the field. Lengths count Unicode code points.
@@ -94,10 +85,10 @@ def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[C
                 yield _bound_check(rule, subject)
             case Regex():
                 message = rule.message or f"This does not have the expected form: {rule.pattern}"
-                yield Check(PATTERN_MISMATCH, message, ~text.str.contains(whole_match(rule.pattern)))
+                yield Check(RowErrorCode.PATTERN_MISMATCH, message, ~text.str.contains(whole_match(rule.pattern)))
             case OneOf():
                 message = rule.message or f"This value is not allowed. Use one of: {_listed(rule.values)}."
-                yield Check(NOT_ALLOWED, message, ~text.is_in(rule.values))
+                yield Check(RowErrorCode.NOT_ALLOWED, message, ~text.is_in(rule.values))
             case Compare():
                 yield _comparison(rule, subject, subjects[rule.field])
             case Unique():
@@ -110,15 +101,15 @@ def _required_if(rule: RequiredIf, text: pl.Expr, other: Subject) -> Check:
     else:
         wanted, condition = other.text.is_in(rule.values), f"{other.column!r} is {_listed(rule.values, ' or ')}"
     message = rule.message or f"A value is required here where {condition}. Fill in this cell."
-    return Check(REQUIRED, message, text.is_null() & wanted)
+    return Check(RowErrorCode.REQUIRED, message, text.is_null() & wanted)
 
 
 def _length_check(rule: MinLength | MaxLength, text: pl.Expr) -> Check:
     if isinstance(rule, MinLength):
         message = rule.message or f"This is too short. Write at least {rule.value} characters."
-        return Check(TOO_SHORT, message, text.str.len_chars() < rule.value)
+        return Check(RowErrorCode.TOO_SHORT, message, text.str.len_chars() < rule.value)
     message = rule.message or f"This is too long. Shorten it to at most {rule.value} characters."
-    return Check(TOO_LONG, message, text.str.len_chars() > rule.value)
+    return Check(RowErrorCode.TOO_LONG, message, text.str.len_chars() > rule.value)
 
 
 def _bound_check(rule: Min | Max, subject: Subject) -> Check:
@@ -127,10 +118,10 @@ def _bound_check(rule: Min | Max, subject: Subject) -> Check:
     if isinstance(rule, Min):
         message = rule.message or f"This is too small. The number must be {limit} or more."
         broken = [number < literal for number in subject.converted.numbers]
-        return Check(BELOW_MINIMUM, message, pl.any_horizontal(broken))
+        return Check(RowErrorCode.BELOW_MINIMUM, message, pl.any_horizontal(broken))
     message = rule.message or f"This is too large. The number must be {limit} or less."
     broken = [number > literal for number in subject.converted.numbers]
-    return Check(ABOVE_MAXIMUM, message, pl.any_horizontal(broken))
+    return Check(RowErrorCode.ABOVE_MAXIMUM, message, pl.any_horizontal(broken))
 
 
 def _literal(rule: Min | Max, field: TemplateField) -> pl.Expr:
@@ -168,7 +159,7 @@ def _comparison(rule: Compare, subject: Subject, other: Subject) -> Check:
     message = rule.message or (
         f"This must be {relations[rule.operator]} the value of {other.column!r}. Correct one of the two cells."
     )
-    return Check(COMPARISON_FAILED, message, ~holds)
+    return Check(RowErrorCode.COMPARISON_FAILED, message, ~holds)
 
 
 def _listed(values: tuple[str, ...], separator: str = ", ") -> str:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import (
     Capitalize,
     Concat,
@@ -22,7 +23,7 @@ from libs.contracts.templates import (
     Upper,
 )
 from services.validator.domain import dates, phones
-from services.validator.domain.checks import TEXT_TOO_LARGE, Check
+from services.validator.domain.checks import Check
 from services.validator.domain.reading import Reading
 from services.validator.domain.steps import Steps
 
@@ -99,7 +100,7 @@ def checked_text(
                 text = _without_empty(text, field.type, steps).fill_null(transform.value)
             case Replace() if _growth(transform) > 1:
                 text, too_large = _grown(transform, steps.let(text), steps)
-                checks.append(Check(TEXT_TOO_LARGE, _TOO_LARGE, too_large))
+                checks.append(Check(RowErrorCode.TEXT_TOO_LARGE, _TOO_LARGE, too_large))
             case Replace():
                 # Nothing to find in a null: a missing cell stays missing.
                 text = text.str.replace_all(transform.find, transform.replace, literal=True)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import reduce
 from operator import itemgetter
 from typing import Any, cast
@@ -16,25 +15,18 @@ import pyarrow as pa
 from bson import Decimal128, Int64, ObjectId
 
 from libs.batches.columns import OVERFLOW, ROW, WARNINGS, CellColumn, CellKind, cell_columns
+from libs.batches.extra_keys import Overflow
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform, Unique
-from libs.rules.extra_keys import Overflow
 from services.writer.domain.decimal128 import comparable, decimal_cells
 
 Record = Mapping[str, Any]
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
 MAX_SHOWN_CHARS = 200
-
-
-class SkipReason(StrEnum):
-    """Why a valid row changes nothing."""
-
-    UNCHANGED = "UNCHANGED"
-    DUPLICATE_UPSERT_KEY = "DUPLICATE_UPSERT_KEY"
-    EMPTY_UPSERT_KEY = "EMPTY_UPSERT_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +143,8 @@ def plan_batch(
         return BatchPlan(create=table, updates=[], skipped={})
     if template.mode is not ImportMode.UPSERT:
         raise PermanentError(
-            "MODE_NOT_SUPPORTED", f"runs of mode {template.mode.value!r} cannot be written; use 'append' or 'upsert'"
+            RunErrorCode.MODE_NOT_SUPPORTED,
+            f"runs of mode {template.mode.value!r} cannot be written; use 'append' or 'upsert'",
         )
     keys = upsert_keys(table, template)
     rows = _row_numbers(table)
@@ -248,7 +241,7 @@ def _duplicate(row: int, template: Template, fields: Fields, values: Values, hol
     ]
     held = described(zip(fields, values, strict=True))
     message = f"a record with {held} exists already" if holder is None else f"row {holder} has {held} already"
-    return Rejection(row, fields[0], "DUPLICATE_KEY", own_words[0] if own_words else message)
+    return Rejection(row, fields[0], RowErrorCode.DUPLICATE_KEY, own_words[0] if own_words else message)
 
 
 def described(values: Iterable[tuple[str, Any]]) -> str:

@@ -37,10 +37,11 @@ from libs.batches.columns import (
     CellKind,
     cell_columns,
 )
+from libs.batches.extra_keys import Overflow
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template, TemplateField
-from libs.rules.extra_keys import Overflow
 from services.writer.domain.decimal128 import encode_decimals
 
 Mask = npt.NDArray[np.bool_]
@@ -244,7 +245,7 @@ class _Slots:
         total = int(offsets[-1])
         if total > _LONGEST_BLOB:
             raise PermanentError(
-                "RECORDS_TOO_LARGE",
+                RunErrorCode.RECORDS_TOO_LARGE,
                 f"{self._rows:,} records would take {total:,} bytes, and at most {_LONGEST_BLOB:,} can be written at "
                 "once; shorten the template's default values, or transforms that lengthen the text",
             )

@@ -12,7 +12,8 @@ from libs.contracts.templates import FieldType, ImportMode, Template, TemplateFi
 from libs.storage.client import Mongo
 from libs.storage.unique_keys import KEY_TYPES
 from services.validator import target_lookup
-from services.validator.domain.engine import check_batch, compile_template
+from services.validator.domain.checking import check_batch
+from services.validator.domain.compilation import compile_template
 from services.validator.target_lookup import TargetLookup
 
 pytestmark = pytest.mark.servers
@@ -38,7 +39,7 @@ async def found(
     valid = check_batch(compiled, parsed).valid
     lookup = TargetLookup(mongo)
     answer = await lookup.rows_in_target(compiled, TENANT, valid)
-    assert list(answer) == lookup.questions(compiled)
+    assert list(answer) == lookup.constraints(compiled)
     return {name: some.tolist() for name, some in answer.items()}
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from libs.batches.extra_keys import extra_columns
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState
-from libs.rules.extra_keys import extra_columns
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
 from libs.storage.ledger import Ledger, NewBatch

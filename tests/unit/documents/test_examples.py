@@ -7,7 +7,8 @@ from pathlib import Path
 from deploy.local.demo import EXAMPLES, FILES, count_rows
 from libs.contracts.templates import Template
 from services.gateway.domain.engine_vocabulary import read_template
-from services.validator.domain.engine import check_batch, compile_template
+from services.validator.domain.checking import check_batch
+from services.validator.domain.compilation import compile_template
 from tests.reading import read_file
 
 PLANTED = {

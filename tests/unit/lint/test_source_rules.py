@@ -107,7 +107,7 @@ def test_state_changes_by_compare_and_set_only() -> None:
 
 def test_no_text_from_outside_becomes_a_pattern_of_re() -> None:
     found = [_place(file, pattern) for file, tree in _sources() for pattern in foreign_patterns(tree)]
-    assert found == [], "a user's pattern runs in the linear-time engine, see libs.rules.patterns"
+    assert found == [], "a user's pattern runs in the linear-time engine, see libs.patterns"
 
 
 @pytest.mark.parametrize(

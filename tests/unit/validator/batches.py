@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from libs.batches.rejections import RejectedRow, RowError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template, TemplateField
-from services.validator.domain.engine import CheckedBatch, CompiledTemplate, check_batch, compile_template
-from services.validator.domain.rows import RejectedRow, RowError
+from services.validator.domain.checking import CheckedBatch, check_batch
+from services.validator.domain.compilation import CompiledTemplate, compile_template
 
 
 def parsed_batch(*columns: Sequence[str | None], first_row: int = 1) -> pa.Table:

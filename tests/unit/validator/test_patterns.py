@@ -3,7 +3,7 @@
 import pytest
 
 from libs.contracts.templates import Regex, TemplateField
-from libs.rules.patterns import check_patterns, pattern_problem
+from libs.patterns import check_patterns, pattern_problem
 from tests.unit.validator.batches import template
 
 

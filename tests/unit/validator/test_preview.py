@@ -8,7 +8,8 @@ import pytest
 
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import FieldType, InvalidRows, TemplateField
-from services.validator.domain.engine import check_batch, compile_template
+from services.validator.domain.checking import check_batch
+from services.validator.domain.compilation import compile_template
 from services.validator.domain.preview import preview
 from tests.unit.validator.batches import check, compiled, parsed_batch, template
 

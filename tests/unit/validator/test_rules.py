@@ -24,7 +24,7 @@ from libs.contracts.templates import (
     Unique,
     Upper,
 )
-from services.validator.domain.engine import check_batch
+from services.validator.domain.checking import check_batch
 from tests.unit.validator.batches import check, compiled, errors, outcome, parsed_batch
 
 RULES: list[Rule] = [

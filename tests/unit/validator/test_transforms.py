@@ -25,7 +25,8 @@ from libs.contracts.templates import (
     Trim,
     Upper,
 )
-from services.validator.domain.engine import check_batch, compile_template
+from services.validator.domain.checking import check_batch
+from services.validator.domain.compilation import compile_template
 from services.validator.domain.transforms import MAX_TEXT_BYTES
 from tests.unit.validator.batches import check, errors, outcome, parsed_batch, template
 

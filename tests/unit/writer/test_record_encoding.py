@@ -12,10 +12,10 @@ from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.batches.extra_keys import extra_columns
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_id
 from libs.contracts.templates import Template, TemplateField
-from libs.rules.extra_keys import extra_columns
 from services.writer.domain.record_encoding import RecordEncoder
 from tests.unit.writer.checked_batches import (
     CONTACTS,

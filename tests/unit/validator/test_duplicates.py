@@ -1,4 +1,4 @@
-"""Questions about the whole file, against a plain answer in Python."""
+"""UniqueConstraints about the whole file, against a plain answer in Python."""
 
 import json
 from collections.abc import Iterator
@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.templates import FieldType, ImportMode, InvalidRows, TemplateField, Unique
-from services.validator.domain.barrier import Verdict, _contest, _Hashed, apply_verdict, rejections, settle, shown_key
-from services.validator.domain.engine import CheckedBatch, Question, check_batch
+from services.validator.domain.checking import CheckedBatch, check_batch
+from services.validator.domain.compilation import UniqueConstraint
+from services.validator.domain.duplicates import (
+    DuplicateResolution,
+    _contest,
+    _Hashed,
+    apply_resolution,
+    rejections,
+    resolve_duplicates,
+    shown_key,
+)
 from tests.unit.validator.batches import compiled, parsed_batch
 
 Rules = tuple[Unique, ...]
@@ -40,14 +49,14 @@ class File:
             assert checked.keys is not None
             yield seq, checked.keys
 
-    def verdicts(self, rows_per_pass: int = 1_000) -> dict[int, Verdict]:
-        return settle(self.template, self.keys, self.rows, rows_per_pass)
+    def resolutions(self, rows_per_pass: int = 1_000) -> dict[int, DuplicateResolution]:
+        return resolve_duplicates(self.template, self.keys, self.rows, rows_per_pass)
 
-    def written(self, verdicts: dict[int, Verdict]) -> list[int]:
+    def written(self, resolutions: dict[int, DuplicateResolution]) -> list[int]:
         rows: list[int] = []
         for seq, checked in enumerate(self.checked):
-            verdict = verdicts.get(seq)
-            rows += (apply_verdict(checked.valid, verdict) if verdict else checked.valid)["_row"].to_pylist()
+            resolution = resolutions.get(seq)
+            rows += (apply_resolution(checked.valid, resolution) if resolution else checked.valid)["_row"].to_pylist()
         return rows
 
 
@@ -55,8 +64,8 @@ def one_column(*batches: list[str], a: Rules = (), **template: object) -> File:
     return File([[(value, "") for value in batch] for batch in batches], a=a, **template)
 
 
-def told(verdicts: dict[int, Verdict]) -> dict[int, tuple[list[int], list[int]]]:
-    return {seq: (each.rejected_rows.tolist(), each.superseded.tolist()) for seq, each in verdicts.items()}
+def told(resolutions: dict[int, DuplicateResolution]) -> dict[int, tuple[list[int], list[int]]]:
+    return {seq: (each.rejected_rows.tolist(), each.superseded.tolist()) for seq, each in resolutions.items()}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,7 @@ def told(verdicts: dict[int, Verdict]) -> dict[int, tuple[list[int], list[int]]]
 )
 def test_the_first_row_keeps_a_unique_value(batches: list[list[str]], rejected: dict[int, list[int]]) -> None:
     file = one_column(*batches, a=UNIQUE)
-    assert told(file.verdicts()) == {seq: (rows, []) for seq, rows in rejected.items()}
+    assert told(file.resolutions()) == {seq: (rows, []) for seq, rows in rejected.items()}
 
 
 @pytest.mark.parametrize(
@@ -94,17 +103,17 @@ def test_the_first_row_keeps_a_unique_value(batches: list[list[str]], rejected: 
 )
 def test_the_last_row_keeps_an_upsert_key(batches: list[list[str]], superseded: dict[int, list[int]]) -> None:
     file = one_column(*batches, mode=ImportMode.UPSERT, upsert_key="a")
-    assert told(file.verdicts()) == {seq: ([], rows) for seq, rows in superseded.items()}
+    assert told(file.resolutions()) == {seq: ([], rows) for seq, rows in superseded.items()}
 
 
 def test_a_rejected_duplicate_comes_in_the_form_of_all_rejected_rows() -> None:
     long = "x" * 300
     file = File([[(long, "1"), ("y", "2")], [("z", "1"), (long, "1")]], a=(Unique(message="Once!"),), b=UNIQUE)
-    verdicts = file.verdicts()
-    assert list(verdicts) == [1]
+    resolutions = file.resolutions()
+    assert list(resolutions) == [1]
     keys = file.checked[1].keys
     assert keys is not None
-    first, second = rejections(verdicts[1], file.parsed[1], keys)
+    first, second = rejections(resolutions[1], file.parsed[1], keys)
     assert (first.row, first.cells) == (3, ["z", "1"])
     assert (second.row, second.cells) == (4, [long, "1"])
     assert [(e.field, e.column, e.code, e.message, e.value) for e in second.errors] == [
@@ -117,7 +126,7 @@ def test_a_rejected_duplicate_comes_in_the_form_of_all_rejected_rows() -> None:
             "1",
         ),
     ]
-    assert file.written(verdicts) == [1, 2]
+    assert file.written(resolutions) == [1, 2]
 
 
 def test_rows_rejected_before_take_no_part() -> None:
@@ -125,36 +134,36 @@ def test_rows_rejected_before_take_no_part() -> None:
     checked = check_batch(compiled(number), parsed_batch(["x", "x", "1", "1.0"]))
     assert checked.keys is not None
     keys = checked.keys
-    verdicts = settle(compiled(number), lambda: [(0, keys)], 4)
-    assert told(verdicts) == {0: ([4], [])}
+    resolutions = resolve_duplicates(compiled(number), lambda: [(0, keys)], 4)
+    assert told(resolutions) == {0: ([4], [])}
 
 
 def test_a_row_rejected_as_duplicate_does_not_compete_for_the_key() -> None:
     file = File([[("k", "1"), ("k", "2"), ("k", "1")]], b=UNIQUE, mode=ImportMode.UPSERT, upsert_key="a")
-    verdicts = file.verdicts()
-    assert told(verdicts) == {0: ([3], [1])}
-    assert file.written(verdicts) == [2]
+    resolutions = file.resolutions()
+    assert told(resolutions) == {0: ([3], [1])}
+    assert file.written(resolutions) == [2]
 
 
 def test_a_row_rejected_for_one_field_still_holds_its_values_in_the_others() -> None:
     file = File([[("1", "1"), ("1", "2"), ("3", "2")]], a=UNIQUE, b=UNIQUE)
-    assert told(file.verdicts()) == {0: ([2, 3], [])}
+    assert told(file.resolutions()) == {0: ([2, 3], [])}
 
 
 def test_a_unique_key_rejects_instead_of_skipping() -> None:
     file = one_column(["x", "y"], ["x"], a=UNIQUE, mode=ImportMode.UPSERT, upsert_key="a")
-    assert told(file.verdicts()) == {1: ([3], [])}
+    assert told(file.resolutions()) == {1: ([3], [])}
 
 
 def test_keep_warns_about_duplicates_and_goes_on() -> None:
     batches = [[("x", "p"), ("y", "q")], [("x", "r"), ("z", "q"), ("x", "")]]
     file = File(batches, a=UNIQUE, b=UNIQUE, invalid_rows=InvalidRows.KEEP)
-    verdicts = file.verdicts()
-    assert told(verdicts) == {1: ([], [])}
+    resolutions = file.resolutions()
+    assert told(resolutions) == {1: ([], [])}
     keys = file.checked[1].keys
     assert keys is not None
-    assert len(rejections(verdicts[1], file.parsed[1], keys)) == 0
-    after = apply_verdict(file.checked[1].valid, verdicts[1])
+    assert len(rejections(resolutions[1], file.parsed[1], keys)) == 0
+    after = apply_resolution(file.checked[1].valid, resolutions[1])
     assert after.schema == file.checked[1].valid.schema
     warnings = [json.loads(each) for each in after["_warnings"].to_pylist()]
     assert [[(w["field"], w["code"]) for w in each] for each in warnings] == [
@@ -173,8 +182,8 @@ def test_keep_adds_to_the_warnings_of_a_row_and_still_skips_superseded_keys() ->
     checked = check_batch(engine, parsed_batch(["1", "x", "3"], ["k", "l", "k"], ["m", "m", "m"]))
     assert checked.keys is not None
     keys = checked.keys
-    verdict = settle(engine, lambda: [(0, keys)], 3)[0]
-    after = apply_verdict(checked.valid, verdict)
+    resolution = resolve_duplicates(engine, lambda: [(0, keys)], 3)[0]
+    after = apply_resolution(checked.valid, resolution)
     assert after["_row"].to_pylist() == [2, 3]
     codes = [[each["code"] for each in json.loads(text)] for text in after["_warnings"].to_pylist()]
     assert codes == [["NOT_A_NUMBER", "DUPLICATE_VALUE"], ["DUPLICATE_VALUE"]]
@@ -182,7 +191,7 @@ def test_keep_adds_to_the_warnings_of_a_row_and_still_skips_superseded_keys() ->
 
 def test_keep_without_duplicates_leaves_the_warnings_alone() -> None:
     file = one_column(["x", "x"], invalid_rows=InvalidRows.KEEP, mode=ImportMode.UPSERT, upsert_key="a")
-    after = apply_verdict(file.checked[0].valid, file.verdicts()[0])
+    after = apply_resolution(file.checked[0].valid, file.resolutions()[0])
     assert after.to_pylist() == [{"_row": 2, "a": "x", "b": None, "_warnings": None}]
 
 
@@ -199,21 +208,21 @@ def test_values_are_the_same_only_if_both_halves_of_their_hash_are(
 
 def test_values_that_repeat_without_end_do_not_pile_up() -> None:
     file = one_column(*[["x"] * 10] * 50, a=UNIQUE)
-    verdicts = file.verdicts(rows_per_pass=20)
-    assert sum(len(each.rejected_rows) for each in verdicts.values()) == 499
-    assert {int(first) for each in verdicts.values() for first in each.repetitions[0].first} == {1}
+    resolutions = file.resolutions(rows_per_pass=20)
+    assert sum(len(each.rejected_rows) for each in resolutions.values()) == 499
+    assert {int(first) for each in resolutions.values() for first in each.repetitions[0].first} == {1}
     last = one_column(*[["x"] * 10] * 50, mode=ImportMode.UPSERT, upsert_key="a")
-    assert last.written(last.verdicts(rows_per_pass=20)) == [500]
+    assert last.written(last.resolutions(rows_per_pass=20)) == [500]
 
 
 def test_a_combination_is_repeated_only_as_a_whole() -> None:
     pairs = [[("a", "1"), ("a", "2"), ("b", "1")], [("a", "1"), ("", "1"), ("", "1"), ("a", "")], [("a", "2")]]
     file = File(pairs, a=(Unique(fields=("b",)),))
-    verdicts = file.verdicts()
-    assert told(verdicts) == {1: ([4], []), 2: ([8], [])}
+    resolutions = file.resolutions()
+    assert told(resolutions) == {1: ([4], []), 2: ([8], [])}
     keys = file.checked[1].keys
     assert keys is not None
-    (error,) = next(iter(rejections(verdicts[1], file.parsed[1], keys))).errors
+    (error,) = next(iter(rejections(resolutions[1], file.parsed[1], keys))).errors
     assert (error.field, error.column, error.code, error.value) == ("a", "A", "DUPLICATE_VALUE", "a, 1")
     assert "Row 1 already holds this combination of 'A', 'b'" in error.message
 
@@ -235,7 +244,7 @@ def test_a_combination_is_repeated_only_as_a_whole() -> None:
 )
 def test_keys_are_shown_as_people_know_the_values(types: tuple[FieldType, ...], key: str, value: str) -> None:
     names = tuple(f"f{at}" for at in range(len(types)))
-    assert shown_key(Question("+".join(names), names, names, types, unique=True), key) == value
+    assert shown_key(UniqueConstraint("+".join(names), names, names, types, by_rule=True), key) == value
 
 
 def in_target(**rows: list[int]) -> dict[str, npt.NDArray[np.uint32]]:
@@ -247,28 +256,28 @@ TARGET: Rules = (Unique(against_target=True),)
 
 def test_what_the_target_holds_is_rejected_and_still_holds_its_value_in_the_file() -> None:
     file = File([[("x", "1"), ("y", "2")], [("x", "3"), ("z", "4")]], a=TARGET)
-    verdicts = settle(file.template, file.keys, file.rows, in_target=in_target(a=[1, 3]))
-    assert told(verdicts) == {0: ([1], []), 1: ([3], [])}
+    resolutions = resolve_duplicates(file.template, file.keys, file.rows, in_target=in_target(a=[1, 3]))
+    assert told(resolutions) == {0: ([1], []), 1: ([3], [])}
     keys = file.checked[1].keys
     assert keys is not None
-    (row,) = rejections(verdicts[1], file.parsed[1], keys)
+    (row,) = rejections(resolutions[1], file.parsed[1], keys)
     assert (row.row, row.cells) == (3, ["x", "3"])
     assert [(error.code, error.value) for error in row.errors] == [("DUPLICATE_VALUE", "x"), ("EXISTS_IN_TARGET", "x")]
     assert "A record with this value exists already" in row.errors[1].message
-    assert file.written(verdicts) == [2, 4]
+    assert file.written(resolutions) == [2, 4]
 
 
 def test_a_row_that_the_target_rejects_does_not_compete_for_the_key() -> None:
     file = File([[("k", "1"), ("k", "2")]], b=TARGET, mode=ImportMode.UPSERT, upsert_key="a")
-    verdicts = settle(file.template, file.keys, file.rows, in_target=in_target(b=[2]))
-    assert told(verdicts) == {0: ([2], [])}
-    assert file.written(verdicts) == [1]
+    resolutions = resolve_duplicates(file.template, file.keys, file.rows, in_target=in_target(b=[2]))
+    assert told(resolutions) == {0: ([2], [])}
+    assert file.written(resolutions) == [1]
 
 
 def test_keep_warns_about_what_the_target_holds() -> None:
     file = File([[("x", "1"), ("y", "2")]], a=(Unique(against_target=True, message="Taken."),), invalid_rows="keep")
-    verdicts = settle(file.template, file.keys, file.rows, in_target=in_target(a=[2]))
-    after = apply_verdict(file.checked[0].valid, verdicts[0])
+    resolutions = resolve_duplicates(file.template, file.keys, file.rows, in_target=in_target(a=[2]))
+    after = apply_resolution(file.checked[0].valid, resolutions[0])
     assert after["_warnings"].to_pylist()[0] is None
     assert json.loads(after["_warnings"].to_pylist()[1]) == [
         {"field": "a", "code": "EXISTS_IN_TARGET", "message": "Taken."}
@@ -305,7 +314,7 @@ def test_the_answer_is_that_of_a_plain_loop_in_any_number_of_passes(
     last = {rows[row - 1][0]: row for row in competing}
     written = [row for row in competing if not upsert or last[rows[row - 1][0]] == row]
 
-    verdicts = file.verdicts(rows_per_pass)
-    assert file.written(verdicts) == written
-    assert {int(r) for each in verdicts.values() for found in each.repetitions for r in found.rows} == duplicates
-    assert told(file.verdicts()) == told(verdicts)
+    resolutions = file.resolutions(rows_per_pass)
+    assert file.written(resolutions) == written
+    assert {int(r) for each in resolutions.values() for found in each.repetitions for r in found.rows} == duplicates
+    assert told(file.resolutions()) == told(resolutions)

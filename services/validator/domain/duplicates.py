@@ -1,10 +1,10 @@
-"""Questions about the whole file: which values repeat, and which row keeps them.
+"""Values that repeat in the whole file: which rows hold them, and what becomes of these rows.
 
-Two questions, asked when every batch has been checked:
+Once every batch has been checked, two kinds of constraints are looked at:
 
-- ``unique``: the first row of the file keeps the value (or the combination of several); each later row
+- a rule ``unique``: the first row of the file keeps the value (or the combination of several); each later row
   is rejected, or warned about with ``invalid_rows=keep``. All rows that passed their own checks are
-  compared, for every question on its own: a row rejected for one still holds its values in the others.
+  compared, for every constraint on its own: a row rejected for one still holds its values in the others.
   So does a row whose value a record of the target holds already, which is an answer that the caller brings.
 - the upsert key: the last row of the file wins, earlier ones are skipped. Rows that ``unique``
   rejected do not compete, so the winner is always a row that will be written. (A key that is unique
@@ -13,7 +13,7 @@ Two questions, asked when every batch has been checked:
 Memory does not grow with the file but with the repetitions found in it (eight bytes each): values
 are compared by 128 bits of hash, and only a share of all hashes is held at a time, so the keys
 are read several times. Two different values are taken for one with a probability of about
-n² / 2^129, for five million rows 4e-26. The same input gives the same verdict.
+n² / 2^129, for five million rows 4e-26. The same input gives the same answer.
 """
 
 import json
@@ -28,10 +28,12 @@ import polars as pl
 import pyarrow as pa
 
 from libs.batches.columns import ROW, TEXT, WARNINGS
+from libs.batches.rejections import RowError, shown
+from libs.batches.tables import BatchRejections
+from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import FieldType, InvalidRows
-from services.validator.domain.checks import DUPLICATE_VALUE, EXISTS_IN_TARGET
-from services.validator.domain.engine import CompiledTemplate, Question, warnings_json, with_warnings
-from services.validator.domain.rows import RejectedRows, RowError, shown
+from services.validator.domain.checking import warnings_json, with_warnings
+from services.validator.domain.compilation import CompiledTemplate, UniqueConstraint
 
 Batches = Callable[[], Iterable[tuple[int, pa.Table]]]
 """Gives all batches of a run as ``(seq, keys)``, in the order of the file; called once per pass."""
@@ -48,25 +50,25 @@ _NOTHING: Mapping[str, _Rows] = {}
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """The rows of one batch whose answer to a question of uniqueness is no.
+    """The rows of one batch that break a unique constraint.
 
     Attributes:
-        question: the question.
+        constraint: the constraint.
         rows: rows that repeat a value, ascending.
         first: for each of them, the row that keeps the value; ``None`` where a record of the target does.
     """
 
-    question: Question
+    constraint: UniqueConstraint
     rows: _Rows
     first: _Rows | None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the barrier decided about the rows of one batch.
+class DuplicateResolution:
+    """What becomes of the rows of one batch that repeat values.
 
     Attributes:
-        repetitions: repeated values, per question that has any in this batch.
+        repetitions: repeated values, per rule ``unique`` that is broken in this batch.
         superseded: rows skipped as ``DUPLICATE_UPSERT_KEY``, because a later row holds their key; ascending.
         keep: whether repetitions become warnings instead of rejections.
     """
@@ -81,38 +83,38 @@ class Verdict:
         return _NO_ROWS if self.keep else _union([found.rows for found in self.repetitions])
 
 
-def settle(
+def resolve_duplicates(
     compiled: CompiledTemplate,
     batches: Batches,
     rows: int,
     rows_per_pass: int = ROWS_PER_PASS,
     in_target: Mapping[str, _Rows] = _NOTHING,
-) -> dict[int, Verdict]:
-    """Answer all questions of a template about the whole file.
+) -> dict[int, DuplicateResolution]:
+    """Find the values that repeat and decide which rows keep them.
 
     Args:
         compiled: the template of the run.
         batches: the ``keys`` of every checked batch.
         rows: about how many rows there are; it decides the number of passes, not the result.
         rows_per_pass: about how many hashes may be held at a time.
-        in_target: per question by name, the rows whose value a live record of the target holds; ascending.
+        in_target: per constraint by name, the rows whose value a live record of the target holds; ascending.
 
     Returns:
-        Verdicts by ``seq``, for those batches that lose rows or get warnings.
+        Resolutions by ``seq``, for those batches that lose rows or get warnings.
     """
     keep = compiled.template.invalid_rows is InvalidRows.KEEP
     passes = max(1, -(-rows // rows_per_pass))
     first_rows: dict[int, int] = {}
     repeated: list[Repetition] = []
-    for question in compiled.questions:
-        if question.unique:
-            search = _Search(batches, question.name, passes, rows_per_pass, first_rows, _NO_ROWS)
-            repeated.append(Repetition(question, *search.run(last_wins=False)))
-        if len(held := in_target.get(question.name, _NO_ROWS)):
-            repeated.append(Repetition(question, held, None))
+    for constraint in compiled.constraints:
+        if constraint.by_rule:
+            search = _Search(batches, constraint.name, passes, rows_per_pass, first_rows, _NO_ROWS)
+            repeated.append(Repetition(constraint, *search.run(last_wins=False)))
+        if len(held := in_target.get(constraint.name, _NO_ROWS)):
+            repeated.append(Repetition(constraint, held, None))
     superseded = _NO_ROWS
-    settled = () if keep else [found.question.name for found in repeated if found.first is not None]
-    if compiled.upsert_key is not None and compiled.upsert_key not in settled:
+    decided = () if keep else [found.constraint.name for found in repeated if found.first is not None]
+    if compiled.upsert_key is not None and compiled.upsert_key not in decided:
         gone = _NO_ROWS if keep else _union([found.rows for found in repeated])
         search = _Search(batches, compiled.upsert_key, passes, rows_per_pass, first_rows, gone)
         superseded, _ = search.run(last_wins=True)
@@ -124,13 +126,13 @@ class _Search:
     """The search for repeated values in one column of keys.
 
     Attributes:
-        question: name of the column.
+        constraint: name of the column.
         first_rows: filled with the first row of every batch that has rows.
         gone: rows that do not take part, ascending.
     """
 
     batches: Batches
-    question: str
+    constraint: str
     passes: int
     rows_per_pass: int
     first_rows: dict[int, int]
@@ -170,12 +172,12 @@ class _Search:
 
     def _hashed(self, seq: int, keys: pa.Table, share: int) -> "_Hashed":
         """The rows of a batch that have a value and belong to a share of all hashes."""
-        frame = pl.DataFrame(keys.select([ROW, self.question]))
+        frame = pl.DataFrame(keys.select([ROW, self.constraint]))
         if frame.height:
             self.first_rows[seq] = frame[ROW].item(0)
-        frame = frame.filter(pl.col(self.question).is_not_null())
+        frame = frame.filter(pl.col(self.constraint).is_not_null())
         rows: _Rows = frame[ROW].to_numpy()
-        texts = frame[self.question]
+        texts = frame[self.constraint]
         low: _Hashes = texts.hash(_SEEDS[0]).to_numpy()
         wanted = low % np.uint64(self.passes) == share
         if len(self.gone) and len(rows):
@@ -219,34 +221,34 @@ def _contest(held: list[_Hashed], *, last_wins: bool) -> tuple[_Hashed, _Rows, _
 
 def _by_batch(
     repeated: list[Repetition], superseded: _Rows, first_rows: dict[int, int], *, keep: bool
-) -> dict[int, Verdict]:
+) -> dict[int, DuplicateResolution]:
     ordered = sorted(first_rows.items(), key=lambda item: item[1])
     starts = np.array([row for _, row in ordered], np.uint32)
     bounds = [np.append(np.searchsorted(found.rows, starts), len(found.rows)) for found in repeated]
     skip_bounds = np.append(np.searchsorted(superseded, starts), len(superseded))
-    verdicts: dict[int, Verdict] = {}
+    resolutions: dict[int, DuplicateResolution] = {}
     for at, (seq, _) in enumerate(ordered):
         repetitions = tuple(
-            Repetition(found.question, found.rows[part], None if found.first is None else found.first[part])
+            Repetition(found.constraint, found.rows[part], None if found.first is None else found.first[part])
             for found, bound in zip(repeated, bounds, strict=True)
             if (part := slice(bound[at], bound[at + 1])).start < part.stop
         )
         skipped = superseded[skip_bounds[at] : skip_bounds[at + 1]]
         if repetitions or len(skipped):
-            verdicts[seq] = Verdict(repetitions, skipped, keep)
-    return verdicts
+            resolutions[seq] = DuplicateResolution(repetitions, skipped, keep)
+    return resolutions
 
 
-def apply_verdict(valid: pa.Table, verdict: Verdict) -> pa.Table:
+def apply_resolution(valid: pa.Table, resolution: DuplicateResolution) -> pa.Table:
     """The rows of a checked batch that are written, with ``_warnings`` about repeated values where they are kept."""
     frame = pl.DataFrame({ROW: valid[ROW].to_numpy()})
-    lost = np.concatenate([verdict.rejected_rows, verdict.superseded])
+    lost = np.concatenate([resolution.rejected_rows, resolution.superseded])
     stays = ~np.isin(frame[ROW].to_numpy(), lost)
     remaining = valid.filter(pa.array(stays))
-    if not (verdict.keep and verdict.repetitions):
+    if not (resolution.keep and resolution.repetitions):
         return remaining
     before = pl.DataFrame(remaining.select([ROW, WARNINGS]))
-    errors = _repetition_errors(verdict, None)
+    errors = _repetition_errors(resolution, None)
     old = dict(before.filter(pl.col(ROW).is_in(list(errors))).iter_rows())
     merged = {row: _merged(text, errors[row]) for row, text in old.items()}
     warnings = before.select(pl.coalesce(with_warnings(merged), pl.col(WARNINGS)))[WARNINGS]
@@ -258,35 +260,35 @@ def _merged(warnings: str | None, errors: list[RowError]) -> str:
     return json.dumps(json.loads(warnings or "[]") + json.loads(warnings_json(errors)), ensure_ascii=False)
 
 
-def rejections(verdict: Verdict, parsed: pa.Table, keys: pa.Table) -> RejectedRows:
+def rejections(resolution: DuplicateResolution, parsed: pa.Table, keys: pa.Table) -> BatchRejections:
     """The rows of a batch that ``unique`` rejects, in the form of all rejected rows.
 
     Args:
-        verdict: the verdict about the batch.
+        resolution: the resolution about the batch.
         parsed: the parsed batch, for the original cells.
         keys: the batch's keys, for the repeated values.
     """
-    errors = {} if verdict.keep else _repetition_errors(verdict, keys)
-    return RejectedRows(parsed, {row: tuple(errors[row]) for row in sorted(errors)})
+    errors = {} if resolution.keep else _repetition_errors(resolution, keys)
+    return BatchRejections(parsed, {row: tuple(errors[row]) for row in sorted(errors)})
 
 
-def _repetition_errors(verdict: Verdict, keys: pa.Table | None) -> dict[int, list[RowError]]:
+def _repetition_errors(resolution: DuplicateResolution, keys: pa.Table | None) -> dict[int, list[RowError]]:
     """Row to its repeated values; without keys, the errors show no value."""
     errors: dict[int, list[RowError]] = {}
-    for found in verdict.repetitions:
-        question = found.question
-        code = EXISTS_IN_TARGET if found.first is None else DUPLICATE_VALUE
+    for found in resolution.repetitions:
+        constraint = found.constraint
+        code = RowErrorCode.EXISTS_IN_TARGET if found.first is None else RowErrorCode.DUPLICATE_VALUE
         values = _values(keys, found)
         holders = [0] * len(found.rows) if found.first is None else found.first.tolist()
         for row, holder, value in zip(found.rows.tolist(), holders, values, strict=True):
-            message = question.message or _message(question, holder)
-            error = RowError(question.fields[0], question.columns[0], code, message, shown(value))
+            message = constraint.message or _message(constraint, holder)
+            error = RowError(constraint.fields[0], constraint.columns[0], code, message, shown(value))
             errors.setdefault(row, []).append(error)
     return errors
 
 
-def _message(question: Question, holder: int) -> str:
-    several = f"combination of {', '.join(map(repr, question.columns))}" if len(question.fields) > 1 else "value"
+def _message(constraint: UniqueConstraint, holder: int) -> str:
+    several = f"combination of {', '.join(map(repr, constraint.columns))}" if len(constraint.fields) > 1 else "value"
     if holder:
         return f"Row {holder} already holds this {several}, and no two rows may. Change or remove one of the two."
     return f"A record with this {several} exists already, and no two may hold it. Change the row or remove it."
@@ -296,19 +298,19 @@ def _values(keys: pa.Table | None, found: Repetition) -> list[str]:
     if keys is None:
         return [""] * len(found.rows)
     at = np.searchsorted(keys[ROW].to_numpy(), found.rows)
-    texts: list[str | None] = keys[found.question.name].take(at).to_pylist()
-    return [shown_key(found.question, text or "") for text in texts]
+    texts: list[str | None] = keys[found.constraint.name].take(at).to_pylist()
+    return [shown_key(found.constraint, text or "") for text in texts]
 
 
-def shown_key(question: Question, key: str) -> str:
+def shown_key(constraint: UniqueConstraint, key: str) -> str:
     """The value of a key, or of a joint key, as people know it: ``a, b``."""
     texts: list[str] = []
-    while len(question.fields) > 1 and key:
+    while len(constraint.fields) > 1 and key:
         length, _, rest = key.partition(":")
         texts.append(rest[: int(length)])
         key = rest[int(length) :]
     texts = texts or [key]
-    return ", ".join(_shown(text, kind) for text, kind in zip(texts, question.types, strict=True))
+    return ", ".join(_shown(text, kind) for text, kind in zip(texts, constraint.types, strict=True))
 
 
 def _shown(text: str, kind: FieldType) -> str:

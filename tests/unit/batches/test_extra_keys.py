@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.rules.extra_keys import MAX_KEY_CHARS, ExtraKeys, Overflow, extra_columns, safe_key
+from libs.batches.extra_keys import MAX_KEY_CHARS, ExtraKeys, Overflow, extra_columns, safe_key
 
 headers = st.text(max_size=140) | st.sampled_from(
     ["$where", "a.b", "", "_id", "__proto__", "constructor", "Constructor_", "tenant_id", "A", "a", "a_2", "x" * 200]

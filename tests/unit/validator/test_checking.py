@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libs.batches.rejections import RejectedRow, RowError
 from libs.contracts.errors import PermanentError
 from libs.contracts.plan import ParsePlan, RowIssue
 from libs.contracts.templates import (
@@ -26,8 +27,9 @@ from libs.contracts.templates import (
     Trim,
     Unique,
 )
-from services.validator.domain.engine import Question, check_batch, compile_template
-from services.validator.domain.rows import RejectedRow, RowError, issue_rejections
+from services.validator.domain.checking import check_batch
+from services.validator.domain.compilation import UniqueConstraint, compile_template
+from services.validator.domain.unreadable_rows import issue_rejections
 from tests.unit.validator.batches import check, compiled, errors, parsed_batch, rejected, template
 
 TEXT = TemplateField(name="text")
@@ -360,26 +362,26 @@ def test_every_mode_with_a_key_has_the_question_of_the_key(mode: ImportMode) -> 
     assert [error.code for error in errors(batch)] == ["REQUIRED"]
 
 
-def test_questions_are_named_after_their_fields() -> None:
+def test_constraints_are_named_after_their_fields() -> None:
     one = TemplateField(
         name="one",
         column="One",
         rules=(Unique(fields=("two",), message="Once."), Unique(fields=("two",), against_target=True), Unique()),
     )
     two = TemplateField(name="two", type=FieldType.DATE, rules=(Unique(),))
-    questions = compiled(one, two, mode=ImportMode.UPSERT, upsert_key="two").questions
-    assert questions == (
-        Question(
+    constraints = compiled(one, two, mode=ImportMode.UPSERT, upsert_key="two").constraints
+    assert constraints == (
+        UniqueConstraint(
             "one+two",
             ("one", "two"),
             ("One", "two"),
             (FieldType.TEXT, FieldType.DATE),
-            unique=True,
+            by_rule=True,
             against_target=True,
             message="Once.",
         ),
-        Question("one", ("one",), ("One",), (FieldType.TEXT,), unique=True),
-        Question("two", ("two",), ("two",), (FieldType.DATE,), unique=True),
+        UniqueConstraint("one", ("one",), ("One",), (FieldType.TEXT,), by_rule=True),
+        UniqueConstraint("two", ("two",), ("two",), (FieldType.DATE,), by_rule=True),
     )
 
 

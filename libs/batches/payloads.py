@@ -1,0 +1,118 @@
+"""The store of the rows of batches: Arrow IPC in documents well below MongoDB's 16 MiB, see ``libs.batches.tables``.
+
+A batch has up to three payloads: ``parsed`` (cells as text, with the parser's row issues), ``valid`` (typed fields)
+and, where the template asks questions about the whole file, ``keys`` (the values that are compared).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from libs.contracts.errors import PermanentError
+from libs.contracts.plan import RowIssue
+from libs.contracts.reasons import RunErrorCode
+from libs.storage.client import Document, Mongo, Session
+from libs.storage.documents import BatchPayload
+
+
+class PayloadKind(StrEnum):
+    PARSED = "parsed"
+    VALID = "valid"
+    KEYS = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One table of a batch.
+
+    Attributes:
+        batch_id: the ledger's id of the batch.
+        run_id: its run.
+        kind: which of its tables.
+        data: the table as an Arrow IPC stream.
+        issues: of a parsed batch: the rows that could not become cells.
+        rows_in_target: of keys: for each question that the target was asked, the rows (uint32, little-endian)
+            whose values a record holds; ``None`` before it was asked.
+    """
+
+    batch_id: str
+    run_id: str
+    kind: PayloadKind
+    data: bytes
+    issues: tuple[RowIssue, ...] = ()
+    rows_in_target: Mapping[str, bytes] | None = None
+
+    @property
+    def id(self) -> str:
+        """Deterministic, so that a replay cannot store it twice."""
+        return _id(self.batch_id, self.kind)
+
+
+class BatchPayloads:
+    """Payloads by batch and kind. They are dropped when their run has ended."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._payloads = mongo.state[BatchPayload.Settings.name]
+
+    async def insert(self, session: Session, payloads: Sequence[Payload]) -> None:
+        """Store payloads.
+
+        Raises:
+            pymongo.errors.BulkWriteError: one of them is stored already.
+        """
+        await self._payloads.insert_many([_document(payload) for payload in payloads], session=session)
+
+    async def find(self, batch_id: str, kind: PayloadKind) -> Payload | None:
+        """A payload, or ``None`` where it is not or no longer stored."""
+        found = await self._payloads.find_one({"_id": _id(batch_id, kind)})
+        return None if found is None else _payload(batch_id, kind, found)
+
+    async def load(self, batch_id: str, kind: PayloadKind) -> Payload:
+        """A payload that has to be there.
+
+        Raises:
+            PermanentError: ``ROWS_EXPIRED``; the run waited longer than rows are kept, or ended meanwhile.
+        """
+        if (found := await self.find(batch_id, kind)) is None:
+            raise PermanentError(
+                RunErrorCode.ROWS_EXPIRED,
+                "the rows of this file are no longer stored, because they waited too long to be imported; "
+                "upload the file again",
+            )
+        return found
+
+    async def replace_table(self, session: Session, payload: Payload) -> None:
+        """Put the table of ``payload`` in the place of the stored one."""
+        await self._payloads.update_one({"_id": payload.id}, {"$set": {"data": payload.data}}, session=session)
+
+    async def note_rows_in_target(self, keys: Payload, rows: Mapping[str, bytes]) -> None:
+        """Keep the target's answer with the keys that it is about, see ``Payload.rows_in_target``."""
+        await self._payloads.update_one({"_id": keys.id}, {"$set": {"in_target": dict(rows)}})
+
+    async def drop(self, run_ids: Sequence[str]) -> None:
+        """Delete all payloads of these runs."""
+        await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}})
+
+    async def runs(self) -> list[str]:
+        """Ids of the runs that have payloads."""
+        return await self._payloads.distinct("run_id")
+
+
+def _id(batch_id: str, kind: PayloadKind) -> str:
+    return f"{batch_id}:{kind}"
+
+
+def _document(payload: Payload) -> Document:
+    return {
+        "_id": payload.id,
+        "run_id": payload.run_id,
+        "data": payload.data,
+        "issues": [issue.model_dump(mode="json") for issue in payload.issues],
+        "created_at": datetime.now(UTC),
+    }
+
+
+def _payload(batch_id: str, kind: PayloadKind, found: Document) -> Payload:
+    issues = tuple(RowIssue.model_validate(issue) for issue in found["issues"])
+    return Payload(batch_id, found["run_id"], kind, found["data"], issues, found.get("in_target"))

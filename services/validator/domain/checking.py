@@ -1,0 +1,224 @@
+"""The columnar engine: one pass of a compiled template over a batch.
+
+In: a parsed batch, text cells. Out: a checked batch, typed columns, and the rejected rows with their reasons.
+Guarantee: each row of the input is in exactly one of the two. Python looks at single rows only where they have errors.
+
+Memory is bounded: a batch whose cells are many, or whose texts a transform can make much
+longer, is checked in several parts.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from libs.batches.columns import BOOLEAN, DATE, DOUBLE, INTEGER, ROW, ROW_TYPE, TEXT, WARNINGS, decimal_type
+from libs.batches.rejections import RowError, shown
+from libs.batches.tables import BatchRejections
+from libs.contracts.errors import PermanentError
+from libs.contracts.reasons import RowErrorCode, RunErrorCode
+from libs.contracts.templates import InvalidRows
+from services.validator.domain.compilation import FAULTY, REFUSED, CompiledTemplate, key_column
+from services.validator.domain.steps import evaluate
+from services.validator.domain.transforms import text_bound
+
+MAX_ROW_ERRORS: Final = 100
+MAX_ROW_ERROR_CHARS: Final = 30_000
+"""Of the messages of one row: a hundred of ours, or fifteen of the longest that a template can bring."""
+MAX_BATCH_BYTES: Final = 192 * 1024 * 1024
+"""Values of one checked batch."""
+_PART_CELLS = 1_250_000
+_PART_BYTES = 48 * 1024 * 1024
+_FAULTY_ROWS = 250
+"""Rows whose errors are put together at a time."""
+
+_ARROW_TYPES: dict[pl.DataType, pa.DataType] = {
+    pl.String(): TEXT,
+    pl.Boolean(): BOOLEAN,
+    pl.Int64(): INTEGER,
+    pl.Float64(): DOUBLE,
+    pl.UInt32(): ROW_TYPE,
+    pl.Datetime("ms", "UTC"): DATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBatch:
+    """What became of a parsed batch.
+
+    Attributes:
+        valid: the checked batch; rows ascending.
+        rejected: the other rows.
+        warnings: rows of ``valid`` that carry warnings (``invalid_rows=keep`` only).
+        keys: for templates with unique constraints, the row number and one string column per
+            constraint, for the rows of ``valid``; null where a row has no value.
+    """
+
+    valid: pa.Table
+    rejected: BatchRejections
+    warnings: int
+    keys: pa.Table | None
+
+
+def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
+    """Check every row of a parsed batch.
+
+    With ``invalid_rows`` skip and block a row with any error is rejected (what block means for the run
+    is decided where the whole run is seen). With keep it stays, with null for a value that could not be
+    converted, the original text in ``_raw_<field>`` and its errors in ``_warnings``; only a row
+    without a value for the upsert key, or too large for a record, is rejected even then.
+
+    A row has at most 100 errors, with messages of 30,000 characters: where it would have more, the last one
+    tells how many.
+
+    Args:
+        compiled: the template for the file that the batch was cut from.
+        parsed: a parsed batch.
+
+    Raises:
+        PermanentError: ``BATCH_TOO_LARGE``; the transforms of the template make too much of the rows.
+    """
+    cells = parsed.select(list(compiled.sources))
+    keep = compiled.template.invalid_rows is InvalidRows.KEEP
+    outcomes: list[pl.DataFrame] = []
+    errors: dict[int, tuple[RowError, ...]] = {}
+    warnings = size = 0
+    parts = _parts(compiled, cells)
+    for part in parts:
+        frame = evaluate(pl.DataFrame(part), compiled.stages, compiled.outputs)
+        refused = frame[REFUSED]
+        errors |= _errors(compiled, frame, refused)
+        columns = [*compiled.values, *_keys(compiled)]
+        if keep:
+            warned = {
+                row: warnings_json(found) for row, found in _errors(compiled, frame, frame[FAULTY] & ~refused).items()
+            }
+            warnings += len(warned)
+            frame = frame.with_columns(with_warnings(warned))
+            columns.append(WARNINGS)
+        outcome = frame[columns]
+        outcomes.append(outcome.filter(~refused) if refused.any() else outcome)
+        if len(parts) > 1:
+            size += _arrow_bytes(outcomes[-1])
+        if size > MAX_BATCH_BYTES:
+            raise PermanentError(
+                RunErrorCode.BATCH_TOO_LARGE,
+                f"with this template, the rows from {parsed[ROW][0]} to {parsed[ROW][-1]} would have more than "
+                f"{MAX_BATCH_BYTES // 1024**2} MiB; read fewer fields from the same column, or shorten what the "
+                "transforms 'replace', 'default' and 'constant' write",
+            )
+    outcome = outcomes[0] if len(outcomes) == 1 else pl.concat(outcomes)
+    empty = [name for name in compiled.optional if outcome[name].null_count() == outcome.height]
+    return CheckedBatch(
+        valid=to_arrow(outcome.drop(*_keys(compiled), *empty)),
+        rejected=BatchRejections(parsed, errors),
+        warnings=warnings,
+        keys=_key_table(compiled, outcome),
+    )
+
+
+def _parts(compiled: CompiledTemplate, cells: pa.Table) -> list[pa.Table]:
+    """The batch in as many parts of equal height as memory asks for."""
+    rows = cells.num_rows
+    sizes = {name: cells[name].nbytes for name in compiled.sources}
+    texts = sum(text_bound(field, sum(sizes[name] for name in reads), rows) for field, reads in compiled.reads)
+    parts = max(-(-rows * len(compiled.reads) // _PART_CELLS), -(-texts // _PART_BYTES), 1)
+    height = max(-(-rows // parts), 1)
+    return [cells.slice(start, height) for start in range(0, max(rows, 1), height)]
+
+
+def _arrow_bytes(outcome: pl.DataFrame) -> int:
+    """About what the values need in Arrow, where rows share no text as they do in Polars."""
+    texts = outcome.select(pl.col(pl.String).str.len_bytes().sum())
+    return outcome.height * outcome.width * 8 + sum(texts.row(0))
+
+
+def _errors(compiled: CompiledTemplate, frame: pl.DataFrame, wanted: pl.Series) -> dict[int, tuple[RowError, ...]]:
+    """The errors of the wanted rows."""
+    errors: dict[int, tuple[RowError, ...]] = {}
+    if wanted.any():
+        asked = dict.fromkeys(name for check in compiled.checks for name in (check.text, check.answer) if name)
+        for faulty in frame[[ROW, *asked]].filter(wanted).iter_slices(_FAULTY_ROWS):
+            errors |= _errors_of(compiled, faulty)
+    return errors
+
+
+def _errors_of(compiled: CompiledTemplate, faulty: pl.DataFrame) -> dict[int, tuple[RowError, ...]]:
+    answers = faulty.select(pl.col(check.answer).fill_null(value=False) for check in compiled.checks).to_numpy()
+    at_rows, numbers = np.nonzero(answers)
+    told = _told(at_rows, np.array([len(check.check.message) for check in compiled.checks])[numbers])
+    rows: list[int] = faulty[ROW].to_list()
+    errors: list[list[RowError]] = [[] for _ in rows]
+    texts: dict[str, list[str | None]] = {}
+    found: list[tuple[int, int]] = np.column_stack((at_rows[told], numbers[told])).tolist()
+    for at, number in found:
+        check = compiled.checks[number]
+        value = ""
+        if check.text is not None:
+            if check.text not in texts:
+                texts[check.text] = faulty[check.text].to_list()
+            value = shown(texts[check.text][at] or "")
+        errors[at].append(RowError(check.field, check.column, check.check.code, check.check.message, value))
+    untold: list[int] = np.bincount(at_rows[~told], minlength=len(rows)).tolist()
+    for of_row, more in zip(errors, untold, strict=True):
+        if more:
+            message = f"This row has {more} more errors. Correct the ones before and check it again."
+            of_row.append(RowError(None, None, RowErrorCode.MORE_ERRORS, message, ""))
+    return dict(zip(rows, map(tuple, errors), strict=True))
+
+
+def _told(at_rows: npt.NDArray[np.int64], chars: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which errors are stored: all of a row that has few, else the first and room for one that counts the rest.
+
+    Args:
+        at_rows: ascending position of each error's row.
+        chars: length of each error's message.
+    """
+    first = np.searchsorted(at_rows, at_rows)
+    rank = np.arange(len(at_rows)) - first
+    spent = np.cumsum(chars)
+    spent += chars[first] - spent[first]
+    few = np.bincount(at_rows) <= MAX_ROW_ERRORS
+    short = np.bincount(at_rows, weights=chars) <= MAX_ROW_ERROR_CHARS
+    return (few & short)[at_rows] | ((rank < MAX_ROW_ERRORS - 1) & (spent <= MAX_ROW_ERROR_CHARS))
+
+
+def with_warnings(warnings: dict[int, str]) -> pl.Expr:
+    """The column ``_warnings``: a row's JSON text, null for every other row."""
+    return (
+        pl.col(ROW)
+        .replace_strict(list(warnings), list(warnings.values()), default=None, return_dtype=pl.String)
+        .alias(WARNINGS)
+    )
+
+
+def warnings_json(errors: Sequence[RowError]) -> str:
+    """Errors in the form that a kept row carries them: ``[{"field", "code", "message"}, …]``."""
+    found = [{"field": error.field, "code": error.code, "message": error.message} for error in errors]
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _keys(compiled: CompiledTemplate) -> list[str]:
+    return [key_column(constraint.name) for constraint in compiled.constraints]
+
+
+def _key_table(compiled: CompiledTemplate, outcome: pl.DataFrame) -> pa.Table | None:
+    if not compiled.constraints:
+        return None
+    names = [ROW, *(constraint.name for constraint in compiled.constraints)]
+    return to_arrow(outcome[[ROW, *_keys(compiled)]]).rename_columns(names)
+
+
+def to_arrow(frame: pl.DataFrame) -> pa.Table:
+    """A frame of checked columns in the Arrow types of the checked batch."""
+    schema = pa.schema([(name, _arrow_type(dtype)) for name, dtype in frame.schema.items()])
+    return frame.to_arrow().cast(schema)
+
+
+def _arrow_type(dtype: pl.DataType) -> pa.DataType:
+    return decimal_type(dtype.scale) if isinstance(dtype, pl.Decimal) else _ARROW_TYPES[dtype]

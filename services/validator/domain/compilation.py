@@ -1,0 +1,267 @@
+"""From a template and the plan of a file to expressions over the file's columns: compiled once, run for every batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import polars as pl
+
+from libs.batches.columns import OVERFLOW, ROW, cell_column, decimal_column, extra_column, original_column
+from libs.contracts.errors import PermanentError
+from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RowErrorCode, RunErrorCode
+from libs.contracts.templates import KEYED_MODES, Concat, FieldType, InvalidRows, Template, TemplateField, Unique
+from libs.patterns import check_patterns
+from services.validator.domain.checks import Check
+from services.validator.domain.field_types import conversion
+from services.validator.domain.reading import reading
+from services.validator.domain.rules import Subject, required_check, rule_checks
+from services.validator.domain.steps import Steps
+from services.validator.domain.transforms import checked_text, dates_read_as, source_cell
+
+MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
+"""Texts of one record, as UTF-8; its document has a limit of 16 MiB, and more in it than these texts."""
+# Names of the engine's own columns hold a colon, which no field name can.
+FAULTY: Final = "faulty:"
+"""Whether a row breaks any check."""
+REFUSED: Final = "refused:"
+"""Whether a row is rejected."""
+_ROW_TOO_LARGE = (
+    f"The texts of this row are longer than {MAX_RECORD_BYTES // 1024**2} MiB, which no record can hold. "
+    "Shorten its cells, or import fewer of them."
+)
+
+
+def key_column(constraint: str) -> str:
+    """The column with the values that are compared for a constraint."""
+    return f"key:{constraint}"
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueConstraint:
+    """A field, or several together, whose values rows of one file may not share.
+
+    Of rows with the same value the first keeps it where there is a rule ``unique``, and all others are rejected;
+    else, for the upsert key alone, the last one is written and all others are skipped.
+
+    Attributes:
+        name: column of ``CheckedBatch.keys``.
+        fields: names of the fields; the one that carries the rule first.
+        columns: headers of their source columns.
+        types: their types.
+        by_rule: whether there is a rule ``unique``; else it is only the upsert key.
+        against_target: whether no live record of the target may hold the value either.
+        message: the template's own message.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    columns: tuple[str, ...]
+    types: tuple[FieldType, ...]
+    by_rule: bool = False
+    against_target: bool = False
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowCheck:
+    """A check with its field and source column, and the names of the steps with the text and the answer."""
+
+    field: str | None
+    column: str | None
+    check: Check
+    text: str | None
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTemplate:
+    """A template version and a file's plan, ready to check batches; immutable, so threads may share it.
+
+    Attributes:
+        template: what was compiled.
+        columns: header of the source column, per field.
+        sources: columns read from a parsed batch.
+        reads: the columns that each field's text is made of.
+        stages: intermediate results, from the cells on.
+        outputs: everything that a batch is asked, over the stages.
+        values: names of the value columns of a checked batch, in order.
+        optional: those columns among them that a batch without a value in them does not have.
+        checks: the checks, in the order in which errors are reported.
+        constraints: whose values are compared over the whole file.
+        upsert_key: the field that finds a row's record, in modes that have one.
+    """
+
+    template: Template
+    columns: dict[str, str]
+    sources: tuple[str, ...]
+    reads: tuple[tuple[TemplateField, tuple[str, ...]], ...]
+    stages: tuple[tuple[pl.Expr, ...], ...]
+    outputs: tuple[pl.Expr, ...]
+    values: tuple[str, ...]
+    optional: frozenset[str]
+    checks: tuple[RowCheck, ...]
+    constraints: tuple[UniqueConstraint, ...]
+    upsert_key: str | None
+
+
+def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
+    """Compile a template for files that are read by a certain plan.
+
+    A field without a column in the file is empty in every row, unless a transform fills it.
+
+    Args:
+        template: the template.
+        plan: which column each field has, and how dates and numbers are meant.
+
+    Raises:
+        PermanentError: ``INVALID_PATTERN``, listing every regular expression that the engine refuses.
+    """
+    if problems := check_patterns(template):
+        raise PermanentError(RunErrorCode.INVALID_PATTERN, "; ".join(problems))
+    read = reading(template, plan)
+    steps = Steps()
+    headers = {field.name: _header(field, plan) for field in template.fields}
+    key = template.upsert_key if template.mode in KEYED_MODES else None
+    constraints = _constraints(template, headers, key)
+    named = {name: pl.col(cell_column(at)) for name, at in plan.concat_columns.items() if at is not None}
+    keep = template.invalid_rows is InvalidRows.KEEP
+    subjects: dict[str, Subject] = {}
+    own_checks: dict[str, tuple[Check, ...]] = {}
+    values: dict[str, pl.Expr] = {}
+    optional: dict[str, pl.Expr] = {}
+    for field in template.fields:
+        at = plan.mapping.get(field.name)
+        cell = pl.lit(None, dtype=pl.String) if at is None else pl.col(cell_column(at))
+        text, text_checks = checked_text(field, cell, named, read, steps)
+        converted = conversion(dates_read_as(field), text, steps, read)
+        subjects[field.name] = Subject(field, headers[field.name], text, converted)
+        own_checks[field.name] = (*text_checks, *converted.checks)
+        values |= converted.columns
+        if keep and not converted.keeps_text:
+            cell = source_cell(field, cell, named)
+            original = pl.when(cell != "").then(cell).otherwise(text)
+            optional[original_column(field.name)] = pl.when(text.is_not_null() & converted.key.is_null()).then(original)
+    extra = {extra_column(at): _text_or_null(pl.col(cell_column(at))) for at in plan.unmatched if at != plan.overflow}
+    if plan.overflow is not None and template.include_unmatched_columns:
+        optional[OVERFLOW] = _text_or_null(pl.col(cell_column(plan.overflow)))
+    optional_names = {*optional, *({*map(decimal_column, subjects)} & values.keys())}
+    values |= extra | optional
+
+    checks: list[RowCheck] = []
+    answers: list[pl.Expr] = []
+    texts: list[pl.Expr] = []
+    for subject in subjects.values():
+        name = subject.field.name
+        field_checks = _field_checks(subject, subjects, own_checks[name], is_key=name == key)
+        for check in field_checks:
+            answers.append(steps.let(check.broken))
+            names = subject.text.meta.output_name(), answers[-1].meta.output_name()
+            checks.append(RowCheck(name, subject.column, check, *names))
+        if field_checks:
+            texts.append(subject.text)
+    all_texts = [*(subject.text for subject in subjects.values()), *extra.values()]
+    too_large = steps.let(pl.sum_horizontal(text.str.len_bytes() for text in all_texts) > MAX_RECORD_BYTES)
+    answers.append(too_large)
+    size = Check(RowErrorCode.ROW_TOO_LARGE, _ROW_TOO_LARGE, too_large)
+    checks.append(RowCheck(None, None, size, None, too_large.meta.output_name()))
+
+    keys = {constraint.name: _joint_key(constraint, subjects) for constraint in constraints}
+    faulty = steps.let(pl.any_horizontal(answers).fill_null(value=False))
+    refused = faulty
+    if keep:
+        refused = too_large if key is None else too_large | keys[key].is_null()
+    return CompiledTemplate(
+        template=template,
+        columns=headers,
+        sources=(ROW, *_sources(template, plan)),
+        reads=tuple((field, _reads(field, plan)) for field in template.fields),
+        stages=steps.stages,
+        outputs=(
+            pl.col(ROW),
+            *(expr.alias(name) for name, expr in values.items()),
+            *(expr.alias(key_column(name)) for name, expr in keys.items()),
+            *texts,
+            *answers,
+            faulty.alias(FAULTY),
+            refused.alias(REFUSED),
+        ),
+        values=(ROW, *values),
+        optional=frozenset(optional_names),
+        checks=tuple(checks),
+        constraints=constraints,
+        upsert_key=key,
+    )
+
+
+def _header(field: TemplateField, plan: ParsePlan) -> str:
+    at = plan.mapping.get(field.name)
+    return plan.columns[at] if at is not None and at < len(plan.columns) else field.source
+
+
+def _reads(field: TemplateField, plan: ParsePlan) -> tuple[str, ...]:
+    """The columns of a parsed batch that a field's text is made of."""
+    indexes = [plan.mapping.get(field.name)]
+    for transform in field.transforms:
+        if isinstance(transform, Concat):
+            indexes += [plan.concat_columns.get(name) for name in transform.columns]
+    return tuple(cell_column(at) for at in indexes if at is not None)
+
+
+def _sources(template: Template, plan: ParsePlan) -> list[str]:
+    read = {name: None for field in template.fields for name in _reads(field, plan)}
+    unread = [*plan.unmatched, *([] if plan.overflow is None else [plan.overflow])]
+    return list(read | {cell_column(at): None for at in unread})
+
+
+def _text_or_null(cell: pl.Expr) -> pl.Expr:
+    return pl.when(cell != "").then(cell)
+
+
+def _constraints(template: Template, headers: Mapping[str, str], key: str | None) -> tuple[UniqueConstraint, ...]:
+    """One per field or combination; two rules about the same are one constraint."""
+    types = {field.name: field.type for field in template.fields}
+
+    def constraint(*fields: str) -> UniqueConstraint:
+        columns, kinds = tuple(headers[each] for each in fields), tuple(types[each] for each in fields)
+        return UniqueConstraint("+".join(fields), fields, columns, kinds)
+
+    constraints: dict[str, UniqueConstraint] = {}
+    for field in template.fields:
+        for rule in field.rules:
+            if isinstance(rule, Unique):
+                found = constraint(field.name, *rule.fields)
+                found = constraints.get(found.name, found)
+                constraints[found.name] = replace(
+                    found,
+                    by_rule=True,
+                    against_target=found.against_target or rule.against_target,
+                    message=found.message or rule.message,
+                )
+        if field.name == key:
+            constraints.setdefault(field.name, constraint(field.name))
+    return tuple(constraints.values())
+
+
+def _joint_key(constraint: UniqueConstraint, subjects: Mapping[str, Subject]) -> pl.Expr:
+    """The key of one field as it is; of several, each with its length before it, so that no two combinations agree.
+
+    Null where one of them is.
+    """
+    keys = [subjects[name].converted.key for name in constraint.fields]
+    if len(keys) == 1:
+        return keys[0]
+    return pl.concat_str([part for key in keys for part in (key.str.len_chars(), pl.lit(":"), key)])
+
+
+def _field_checks(
+    subject: Subject, subjects: Mapping[str, Subject], own: Sequence[Check], *, is_key: bool
+) -> list[Check]:
+    """Emptiness first, then transforms and type, then the other rules."""
+    rules = list(rule_checks(subject, subjects))
+    if is_key and not subject.field.required:
+        # A record without its key could never be found again.
+        rules.append(required_check(subject.text))
+    rules.sort(key=lambda check: check.code != RowErrorCode.REQUIRED)
+    required = sum(check.code == RowErrorCode.REQUIRED for check in rules)
+    return [*rules[:required], *own, *rules[required:]]
