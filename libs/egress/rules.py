@@ -15,6 +15,7 @@ IPNetwork = IPv4Network | IPv6Network
 
 MAX_URL_CHARS = 2_000
 HTTPS_PORTS = frozenset({443, 8443})
+MAX_PORT = 65_535
 
 # An own table rather than ``ipaddress.is_global``: that one differs between patch releases of Python
 # and calls multicast, NAT64, 6to4 and 192.0.0.192 global.
@@ -59,6 +60,11 @@ _PRINTABLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
 )
+_AUTHORITY = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::(.*))?")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_BRACKETS = (
+    "an IPv6 address stands alone in brackets, and nothing else does; write it like https://[2606:4700::1111]/path"
+)
 # ``2130706433``, ``0x7f.1`` and ``127.1`` are IPv4 addresses to every resolver (WHATWG URL standard,
 # "ends in a number").
 _ENDS_IN_A_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
@@ -100,23 +106,19 @@ def url_problem(
     ``http`` passes for an address in ``allowed_networks``, and for a name where there are such networks:
     what it resolves to is then held against them at connect time. Neither is bound to ``https_ports``.
     """
-    if len(url) > MAX_URL_CHARS:
-        return f"the URL has {len(url)} characters; at most {MAX_URL_CHARS} are allowed"
-    if not _PRINTABLE_ASCII.fullmatch(url) or "\\" in url:
-        return (
-            "the URL may hold only printable ASCII without spaces and backslashes; "
-            "write other characters as %XX, in the host as xn--…"
-        )
+    if problem := _text_problem(url):
+        return problem
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        return f"this is not a URL: {error}"
-    if parts.scheme != "https" and not (parts.scheme == "http" and allowed_networks):
-        return "the URL must start with https://"
-    if "@" in parts.netloc:
-        return "the URL may not hold a user name or password; requests are authenticated by their signature"
+    except ValueError:
+        return _BRACKETS
     encrypted = parts.scheme == "https"
+    if not encrypted and not (parts.scheme == "http" and allowed_networks):
+        return "the URL must start with https://"
+    authority = _authority(parts.netloc.lower())
+    if isinstance(authority, str):
+        return authority
+    host, port = authority
     if problem := _host_problem(host, allowed_networks, encrypted=encrypted):
         return problem
     if encrypted and (port or 443) not in https_ports and not _is_allowed_literal(host, allowed_networks):
@@ -124,14 +126,52 @@ def url_problem(
     return None
 
 
+def _text_problem(url: str) -> str | None:
+    if not url:
+        return "the URL is empty; leave it out to have no webhook"
+    if len(url) > MAX_URL_CHARS:
+        return f"the URL has {len(url):,} characters; at most {MAX_URL_CHARS:,} are allowed"
+    if not _PRINTABLE_ASCII.fullmatch(url) or "\\" in url:
+        return (
+            "the URL may hold only printable ASCII without spaces and backslashes; "
+            "write other characters as %XX, in the host as xn--…"
+        )
+    return None
+
+
+def _authority(netloc: str) -> tuple[str, int | None] | str:
+    """Host, without brackets, and port of a URL, or what is wrong with them.
+
+    Strict, because what ``urlsplit`` overlooks (port 0, an empty port, text beside brackets) others may read.
+    """
+    if "@" in netloc:
+        return "the URL may not hold a user name or password; requests are authenticated by their signature"
+    parts = _AUTHORITY.fullmatch(netloc)
+    if parts is None or isinstance(_literal(netloc), IPv6Address):
+        return _BRACKETS
+    bracketed, name, port = parts.groups()
+    if bracketed is not None and "%" in bracketed:
+        return f"the address {bracketed!r} has a zone ('%…'), which only one machine understands; leave the zone out"
+    if bracketed is not None and not isinstance(_literal(bracketed), IPv6Address):
+        return _BRACKETS
+    host = name if bracketed is None else bracketed
+    if not host:
+        return "the URL names no host; write it like https://example.com/path"
+    if port is not None and not (_PORT.fullmatch(port) and int(port) <= MAX_PORT):
+        return f"{port[:20]!r} is no port; use a number from 1 to {MAX_PORT}, or leave out the port and its ':'"
+    return host, None if port is None else int(port)
+
+
 def _host_problem(host: str, allowed_networks: Collection[IPNetwork], *, encrypted: bool) -> str | None:
+    if host.endswith("."):
+        return f"the host {host!r} has a dot at its end; leave it out"
     ip = _literal(host)
     if ip is None:
         if _HOST_NAME.fullmatch(host) and not _ENDS_IN_A_NUMBER.fullmatch(host):
             return None
-        return f"{host!r} is neither a host name nor an IP address in its usual form"
+        return f"{host!r} is neither a host name nor an IP address in its usual form; write it like example.com"
     refusal = address_refusal(ip, allowed_networks, encrypted=encrypted)
-    return refusal and f"webhooks may not be sent to {host}: {refusal}"
+    return refusal and f"webhooks may not be sent to {host}: {refusal}; use a public address"
 
 
 def _is_allowed_literal(host: str, allowed_networks: Collection[IPNetwork]) -> bool:
