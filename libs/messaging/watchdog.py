@@ -14,7 +14,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from libs.messaging.consumer import Consumers
-from libs.messaging.settings import ServiceSettings
 from libs.telemetry.metrics import Metrics
 
 logger = structlog.get_logger()
@@ -60,7 +59,8 @@ async def group_lag(kafka: str, groups: Mapping[str, str]) -> int:
 
 
 async def watch_consumers(
-    settings: ServiceSettings,
+    kafka: str,
+    stall_seconds: float,
     consumers: Consumers,
     metrics: Metrics,
     end_process: Callable[[], None],
@@ -70,12 +70,12 @@ async def watch_consumers(
         return
     silent_since: float | None = None
     while True:
-        await asyncio.sleep(settings.stall_seconds / 4)
-        if consumers.busy or consumers.seconds_idle < settings.stall_seconds / 2:
+        await asyncio.sleep(stall_seconds / 4)
+        if consumers.busy or consumers.seconds_idle < stall_seconds / 2:
             silent_since = None
             continue
         try:
-            lag = await group_lag(settings.kafka, {topic: consumers.group(topic) for topic in consumers.topics})
+            lag = await group_lag(kafka, {topic: consumers.group(topic) for topic in consumers.topics})
         except (KafkaError, OSError) as error:
             logger.info("watchdog.cannot_tell", error=str(error))
             silent_since = None
@@ -85,7 +85,7 @@ async def watch_consumers(
         elif silent_since is None:
             silent_since = time.monotonic()
         metrics.stalled.set(silent_since is not None)
-        if silent_since is not None and time.monotonic() - silent_since > settings.stall_seconds / 2:
+        if silent_since is not None and time.monotonic() - silent_since > stall_seconds / 2:
             logger.error("watchdog.consumer_stalled", lag=lag)
             end_process()
             return

@@ -1,1 +1,1 @@
-"""MongoDB as the truth: client, documents, the run and batch ledger, payloads and files."""
+"""MongoDB as the truth: client, documents, payloads and files."""

@@ -5,7 +5,7 @@ from types import FrameType
 
 import uvicorn
 
-from libs.messaging.settings import ServiceSettings
+from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from libs.telemetry.logs import configure_logging
 from services.gateway.app import SERVICE, create_app

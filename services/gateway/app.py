@@ -21,8 +21,10 @@ from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
 from libs.messaging.broker import create_broker, ensure_topics
-from libs.messaging.service import Backbone, Background, open_backbone, repeat, running, standard_loops
-from libs.messaging.settings import ServiceSettings
+from libs.process.context import ServiceContext, open_context
+from libs.process.loops import Background, repeat, running
+from libs.process.service import standard_loops
+from libs.process.settings import ServiceSettings
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
 from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
@@ -53,7 +55,7 @@ AnyRequest = Request[Any, Any, Any]
 class _Gateway:
     """What a started gateway works with."""
 
-    backbone: Backbone
+    context: ServiceContext
     kafka: "_KafkaLink"
     catalog: TemplateCatalog
     uploads: Uploads
@@ -96,26 +98,26 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         broker = create_broker(service.kafka, f"rowdock-{service.instance}")
-        async with open_backbone(SERVICE, service, mongo, broker, metrics) as backbone:
-            files = FileStore(backbone.mongo)
+        async with open_context(SERVICE, service, mongo, broker, metrics) as context:
+            files = FileStore(context.mongo)
             cipher = Fernet(gateway.secret_key.get_secret_value())
-            dry_runs = DryRuns(backbone.ledger, gateway.dry_run_wait_seconds, gateway.max_errors)
+            dry_runs = DryRuns(context.ledger, gateway.dry_run_wait_seconds, gateway.max_errors)
             link = _KafkaLink(service.kafka, broker)
-            app.state.api_keys = ApiKeys(backbone.mongo)
+            app.state.api_keys = ApiKeys(context.mongo)
             app.state.gateway = _Gateway(
-                backbone,
+                context,
                 link,
-                TemplateCatalog(backbone.mongo, cipher, gateway.webhook_allowed_networks),
-                Uploads(files, backbone.ledger, gateway),
-                Runs(backbone.ledger, gateway.wait_seconds, gateway.max_errors),
+                TemplateCatalog(context.mongo, cipher, gateway.webhook_allowed_networks),
+                Uploads(files, context.ledger, gateway),
+                Runs(context.ledger, gateway.wait_seconds, gateway.max_errors),
                 dry_runs,
             )
 
             async def finish_stops() -> None:
-                for run_id in await backbone.ledger.unfinished_stops():
+                for run_id in await context.ledger.stops.unfinished():
                     metrics.rescues.labels("stop").inc()
-                    await backbone.ledger.finish_stop(run_id)
-                if ended := await backbone.ledger.drop_rows_of_ended_runs():
+                    await context.ledger.stops.finish(run_id)
+                if ended := await context.ledger.purge.rows_of_ended_runs():
                     metrics.rescues.labels("rows").inc(ended)
                 if forgotten := await dry_runs.sweep():
                     metrics.rescues.labels("dry_run").inc(forgotten)
@@ -123,10 +125,10 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
             orphan_age = timedelta(seconds=gateway.orphan_after_seconds)
 
             async def sweep() -> None:
-                await sweep_orphans(backbone.mongo, files, orphan_age)
+                await sweep_orphans(context.mongo, files, orphan_age)
 
             loops: list[Background] = [
-                lambda: link.run(standard_loops(backbone)),
+                lambda: link.run(standard_loops(context)),
                 lambda: repeat(service.rescue_after_seconds, finish_stops, "stops"),
                 lambda: repeat(min(MAX_SWEEP_SECONDS, gateway.orphan_after_seconds), sweep, "orphans"),
             ]
@@ -178,7 +180,7 @@ def _gateway(request: AnyRequest) -> _Gateway:
 
 
 def _store(request: AnyRequest) -> TenantStore:
-    return TenantStore(_gateway(request).backbone.mongo, request.auth)
+    return TenantStore(_gateway(request).context.mongo, request.auth)
 
 
 def _catalog(request: AnyRequest) -> TemplateCatalog:
@@ -209,7 +211,7 @@ async def _ready(request: AnyRequest) -> Response[dict[str, str]]:
     kafka = await gateway.kafka.state()
     try:
         async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
-            await gateway.backbone.mongo.ping()
+            await gateway.context.mongo.ping()
     except (PyMongoError, TimeoutError):
         return Response(
             {"status": "not ready", "mongodb": "down", "kafka": kafka}, status_code=HTTPStatus.SERVICE_UNAVAILABLE
@@ -219,4 +221,4 @@ async def _ready(request: AnyRequest) -> Response[dict[str, str]]:
 
 @get("/metrics", include_in_schema=False)
 async def _metrics(request: AnyRequest) -> Response[bytes]:
-    return Response(_gateway(request).backbone.metrics.exposition(), media_type=METRICS_CONTENT_TYPE)
+    return Response(_gateway(request).context.metrics.exposition(), media_type=METRICS_CONTENT_TYPE)

@@ -4,8 +4,8 @@ import asyncio
 from http import HTTPStatus
 
 from libs.contracts.states import RunStatus
+from libs.ledger import Ledger
 from libs.storage.documents import RunDocument
-from libs.storage.ledger import Ledger
 from services.gateway.http_errors import ApiError
 from services.gateway.runs import CHECKED_STATUSES, reach
 from services.gateway.tenant_store import TenantStore
@@ -36,7 +36,7 @@ class DryRuns:
         """
         try:
             await reach(lambda: self._status(run.id), CHECKED_STATUSES, self._wait_seconds)
-            checked = await self._ledger.run(run.id)
+            checked = await self._ledger.runs.get(run.id)
             if checked is None or checked.status not in {RunStatus.VALIDATED, RunStatus.FAILED}:
                 raise ApiError(
                     HTTPStatus.GATEWAY_TIMEOUT,
@@ -46,15 +46,14 @@ class DryRuns:
                 )
             return present_dry_run(checked, await store.row_errors(run.id, self._max_errors))
         finally:
-            await asyncio.shield(self._ledger.purge(run.id))
+            await asyncio.shield(self._ledger.purge.run(run.id))
 
     async def _status(self, run_id: str) -> RunStatus | None:
-        run = await self._ledger.runs.find_one({"_id": run_id}, {"status": 1})
-        return None if run is None else RunStatus(run["status"])
+        return await self._ledger.runs.status(run_id)
 
     async def sweep(self) -> int:
         """Purge dry runs that a gateway did not live to purge; how many those were."""
-        forgotten = await self._ledger.dry_runs_older_than(self._wait_seconds + GRACE_SECONDS)
+        forgotten = await self._ledger.purge.dry_runs_older_than(self._wait_seconds + GRACE_SECONDS)
         for run_id in forgotten:
-            await self._ledger.purge(run_id)
+            await self._ledger.purge.run(run_id)
         return len(forgotten)

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from libs.contracts.states import CANCELLABLE_RUN_STATUSES, TERMINAL_RUN_STATUSES, RunStatus
+from libs.ledger import Ledger
 from libs.storage.documents import RunDocument
-from libs.storage.ledger import Ledger
 from services.gateway.http_errors import ApiError, not_found
 from services.gateway.tenant_store import TenantStore
 from services.gateway.views import RunView, is_active, present_run
@@ -55,7 +55,7 @@ class Runs:
         run = await self.get(store, run_id)
         started = None
         if run.status is RunStatus.VALIDATED and run.stop is None:
-            started = await self._ledger.request_execution(run)
+            started = await self._ledger.runs.request_execution(run)
         if started is None:
             raise _wrong_state(await self.get(store, run_id), "executed", {RunStatus.VALIDATED})
         return await self.wait(store, started, TERMINAL_RUN_STATUSES)
@@ -67,14 +67,14 @@ class Runs:
             ApiError: 404; 409 where the run has ended or is being stopped for another reason.
         """
         await self.get(store, run_id)
-        won = await self._ledger.request_stop(
+        won = await self._ledger.stops.request(
             run_id, RunStatus.CANCELLED, "CANCELLED", "cancelled by request", tenant_id=store.tenant_id
         )
         run = await self.get(store, run_id)
         stopping = run.stop is not None and run.stop.status is RunStatus.CANCELLED and is_active(run)
         if not won and not stopping:
             raise _wrong_state(run, "cancelled", CANCELLABLE_RUN_STATUSES)
-        await self._ledger.finish_stop(run_id)
+        await self._ledger.stops.finish(run_id)
         return await self.wait(store, run, TERMINAL_RUN_STATUSES)
 
 

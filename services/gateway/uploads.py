@@ -22,9 +22,9 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from libs.contracts.states import RunStatus
 from libs.formats.content import HEAD_BYTES, recognise, refusal
+from libs.ledger import Ledger
 from libs.storage.documents import RunDocument, StatusChange, StoredFile, TemplateDocument
 from libs.storage.files import FileStore
-from libs.storage.ledger import Ledger
 from libs.telemetry.failpoints import failpoint
 from services.gateway.domain.column_mapping import ColumnMapping, InvalidMappingError, read_mapping
 from services.gateway.domain.engine_vocabulary import InvalidTemplateError, read_template
@@ -159,7 +159,7 @@ class Uploads:
         """
         run = _new_run(await self._form(request, store, self._dry_run))
         run = run.model_copy(update={"dry_run": True, "webhook_endpoint_id": None})
-        await self._ledger.submit(run)
+        await self._ledger.runs.submit(run)
         failpoint("gateway.dry_run_submitted")
         return run
 
@@ -289,7 +289,7 @@ class Uploads:
     async def _submit(self, store: TenantStore, run: RunDocument) -> tuple[RunDocument, bool]:
         key = run.idempotency_key
         try:
-            await self._ledger.submit(run)
+            await self._ledger.runs.submit(run)
         except DuplicateKeyError:
             winner = await store.run_by_key(key) if key is not None else await store.run(run.id)
             if winner is None:

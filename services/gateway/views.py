@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from libs.contracts.events import RunCounts
 from libs.contracts.states import ACTIVE_RUN_STATUSES, RunStatus
 from libs.contracts.templates import DateOrder, DecimalStyle
+from libs.ledger import Totals
 from libs.storage.documents import RejectedRecord, RunDocument
-from libs.storage.ledger import Totals
 
 UNCHANGED = "UNCHANGED"
 

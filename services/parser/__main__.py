@@ -1,7 +1,7 @@
 """``python -m services.parser``"""
 
-from libs.messaging.service import run_service
-from libs.messaging.settings import ServiceSettings
+from libs.process.service import run_service
+from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.parser.app import create_service
 from services.parser.settings import ParserSettings

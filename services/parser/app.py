@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Sequence
 
 from libs.contracts.templates import FieldType, Template, TemplateField
-from libs.messaging.service import Backbone, Background, Service, repeat
-from libs.messaging.settings import ServiceSettings
+from libs.process.context import ServiceContext
+from libs.process.loops import Background, repeat
+from libs.process.service import Service
+from libs.process.settings import ServiceSettings
 from libs.storage.files import FileStore
 from libs.storage.payloads import decode_table, encode_table
 from libs.storage.settings import MongoSettings
@@ -39,14 +41,14 @@ def warm_up() -> None:
 def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, parser: ParserSettings) -> Service:
     """The parser service, not yet running."""
 
-    async def assemble(backbone: Backbone) -> Sequence[Background]:
+    async def assemble(context: ServiceContext) -> Sequence[Background]:
         await asyncio.to_thread(warm_up)
-        files = FileStore(backbone.mongo)
+        files = FileStore(context.mongo)
         subscribe(
-            backbone.consumers,
-            ParseRun(backbone.ledger, files, backbone.publisher, backbone.metrics, parser, settings.instance),
+            context.consumers,
+            ParseRun(context.ledger, files, context.publisher, context.metrics, parser, settings.instance),
         )
-        rescue = RescueInbox(backbone.ledger, backbone.publisher, backbone.metrics, settings.rescue_after_seconds)
+        rescue = RescueInbox(context.ledger, context.publisher, context.metrics, settings.rescue_after_seconds)
         return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
 
     return Service("parser", settings, mongo_settings, assemble)

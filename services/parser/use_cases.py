@@ -13,11 +13,11 @@ from libs.contracts.states import RunStatus
 from libs.contracts.templates import Template
 from libs.contracts.topics import BATCH_PARSED, RUN_SUBMITTED
 from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
+from libs.ledger import Ledger, NewBatch
 from libs.messaging.publisher import EventPublisher
-from libs.messaging.service import repeating
+from libs.process.loops import repeating
 from libs.storage.documents import RunDocument
 from libs.storage.files import FileStore
-from libs.storage.ledger import Ledger, NewBatch
 from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
@@ -59,7 +59,7 @@ class ParseRun:
 
     async def __call__(self, run_id: str) -> None:
         """Parse the run unless that is done, stopped, or in the hands of a live parser."""
-        run = await self._ledger.begin_parse(run_id, self._instance, self._settings.parse_lease_seconds)
+        run = await self._ledger.parsing.begin(run_id, self._instance, self._settings.parse_lease_seconds)
         if run is None:
             await self._ledger.maybe_advance(run_id)
             return
@@ -69,7 +69,7 @@ class ParseRun:
         failpoint("parser.begun")
         try:
             lease = self._settings.parse_lease_seconds
-            async with repeating(lease / 3, lambda: self._ledger.extend_parse(run, lease), "parse lease"):
+            async with repeating(lease / 3, lambda: self._ledger.parsing.extend(run, lease), "parse lease"):
                 await self._parse(run)
         except ParseLostError:
             return
@@ -85,10 +85,12 @@ class ParseRun:
         plan = run.plan
         if plan is None:
             plan = await self._make_plan(run)
-            if not await self._ledger.freeze_plan(run, plan):
+            if not await self._ledger.parsing.freeze_plan(run, plan):
                 raise ParseLostError
         failpoint("parser.plan_frozen")
-        storing = _Storing(self._ledger, self._publisher, run, self._settings, await self._ledger.stored_digests(run))
+        storing = _Storing(
+            self._ledger, self._publisher, run, self._settings, await self._ledger.parsing.stored_digests(run)
+        )
         portions: asyncio.Queue[Sequence[ParsedBatch] | None] = asyncio.Queue(QUEUED_STORES)
         try:
             async with asyncio.TaskGroup() as group, aclosing(self._batches(run, plan)) as read:
@@ -99,7 +101,7 @@ class ParseRun:
         except BaseExceptionGroup as group:
             raise _deciding(group) from group
         failpoint("parser.stored_before_close")
-        if not await self._ledger.close_parse(run, storing.batches, storing.rows, storing.digest.hexdigest()):
+        if not await self._ledger.parsing.close(run, storing.batches, storing.rows, storing.digest.hexdigest()):
             raise ParseLostError
         self._metrics.rows.labels("parsed").inc(storing.rows)
 
@@ -212,7 +214,7 @@ class _Storing:
         while (portion := await portions.get()) is not None:
             new = await asyncio.to_thread(self._encode, portion)
             if new:
-                if not await self._ledger.add_batches(self._run, new, self._settings.parse_lease_seconds):
+                if not await self._ledger.parsing.add_batches(self._run, new, self._settings.parse_lease_seconds):
                     raise ParseLostError
                 failpoint("parser.batch_stored_before_announced")
                 await announce_batches(self._publisher, self._run, [batch.seq for batch in new])
@@ -258,7 +260,9 @@ class RescueInbox:
 
     async def __call__(self) -> None:
         """Announce again every run that has been silent for too long."""
-        async for run in self._ledger.silent_runs([RunStatus.PENDING, RunStatus.VALIDATING], self._quiet_seconds):
+        async for run in self._ledger.rescue.silent_runs(
+            [RunStatus.PENDING, RunStatus.VALIDATING], self._quiet_seconds
+        ):
             if run.parse.closed:
                 continue
             self._metrics.rescues.labels("run_submitted").inc()

@@ -8,8 +8,10 @@ import pyarrow as pa
 from libs.batches.columns import ROW, cell_column, parsed_schema
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import FieldType, Regex, Template, TemplateField
-from libs.messaging.service import Backbone, Background, Service, repeat
-from libs.messaging.settings import ServiceSettings
+from libs.process.context import ServiceContext
+from libs.process.loops import Background, repeat
+from libs.process.service import Service
+from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.validator.domain.checking import check_batch
 from services.validator.domain.compilation import compile_template
@@ -43,14 +45,14 @@ def warm_up() -> None:
 def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, validator: ValidatorSettings) -> Service:
     """The validator service, not yet running."""
 
-    async def assemble(backbone: Backbone) -> Sequence[Background]:
+    async def assemble(context: ServiceContext) -> Sequence[Background]:
         await asyncio.to_thread(warm_up)
-        ledger, metrics = backbone.ledger, backbone.metrics
+        ledger, metrics = context.ledger, context.metrics
         runs = RunCache(ledger)
-        barrier = Barrier(backbone.mongo, ledger, metrics, validator, runs, settings.instance)
-        validate_batch = ValidateBatch(backbone.mongo, ledger, metrics, validator, barrier, runs)
-        subscribe(backbone.consumers, validate_batch, workers=validator.validator_batches)
-        rescue = RescueInbox(ledger, backbone.publisher, metrics, barrier, settings.rescue_after_seconds)
+        barrier = Barrier(context.mongo, ledger, metrics, validator, runs, settings.instance)
+        validate_batch = ValidateBatch(context.mongo, ledger, metrics, validator, barrier, runs)
+        subscribe(context.consumers, validate_batch, workers=validator.validator_batches)
+        rescue = RescueInbox(ledger, context.publisher, metrics, barrier, settings.rescue_after_seconds)
         return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
 
     return Service("validator", settings, mongo_settings, assemble)

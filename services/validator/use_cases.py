@@ -1,7 +1,7 @@
 """Check batches one by one; where all are checked, answer the questions about the whole file."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,15 +18,15 @@ from libs.batches.rejections import RejectedRow
 from libs.batches.tables import BatchRejections
 from libs.contracts.errors import PermanentError
 from libs.contracts.events import BatchParsed, of_batch
-from libs.contracts.ids import rejected_id
+from libs.contracts.ids import batch_id, rejected_id
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED
+from libs.ledger import Ledger, Stage
 from libs.messaging.publisher import EventPublisher
-from libs.messaging.service import repeating
+from libs.process.loops import repeating
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
-from libs.storage.ledger import Ledger, Stage
 from libs.storage.payloads import PayloadKind, decode_table, load_payload, payload_document, payload_issues
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
@@ -92,7 +92,7 @@ class ValidateBatch:
 
     async def __call__(self, run_id: str, identifier: str) -> None:
         """Check the batch unless that is done or its run was stopped."""
-        batch = await self._ledger.claim_batch(identifier, BatchState.PARSED)
+        batch = await self._ledger.batches.claim(identifier, BatchState.PARSED)
         if batch is not None:
             try:
                 await self._check(batch)
@@ -118,7 +118,7 @@ class ValidateBatch:
         failpoint("validator.checked_before_stored")
 
         async def body(session: Session) -> bool:
-            moved = await self._ledger.move_batch(session, batch, target, outcome.result, preview=outcome.preview)
+            moved = await self._ledger.batches.move(session, batch, target, outcome.result, preview=outcome.preview)
             if moved:
                 await self._ledger.payloads.insert_many(outcome.payloads, session=session)
                 rows = chain(outcome.rejected, outcome.unreadable)
@@ -173,7 +173,7 @@ class RunCache:
         """
         if (known := self._runs.get(run_id)) is not None:
             return known
-        run = await self._ledger.run(run_id)
+        run = await self._ledger.runs.get(run_id)
         if run is None or run.plan is None:
             return None
         compiled = await asyncio.to_thread(compile_template, run.template, run.plan)
@@ -244,7 +244,7 @@ class Barrier:
 
     async def _pass(self, run_id: str) -> None:
         lease = self._settings.barrier_lease_seconds
-        if not await self._ledger.take_barrier(run_id, self._owner, lease):
+        if not await self._ledger.leases.take_barrier(run_id, self._owner, lease):
             return
         run = await self._runs.get(run_id)
         if run is None:
@@ -253,26 +253,23 @@ class Barrier:
             totals = await self._ledger.totals(run_id)
             verdicts = await self._verdicts(run, totals.rows)
             failpoint("validator.barrier_settled")
-            async for batch in self._ledger.batches.find(
-                {"run_id": run_id, "state": BatchState.CHECKED.value}, sort=[("seq", 1)]
-            ):
-                await self._apply(run, BatchDocument.model_validate(batch), verdicts.get(batch["seq"]))
+            async for batch in self._ledger.batches.in_state(run_id, BatchState.CHECKED):
+                await self._apply(run, batch, verdicts.get(batch.seq))
                 failpoint("validator.verdict_applied")
 
     @asynccontextmanager
     async def _kept(self, run_id: str, lease: float) -> AsyncGenerator[None]:
-        extend = partial(self._ledger.take_barrier, run_id, self._owner, lease)
+        extend = partial(self._ledger.leases.take_barrier, run_id, self._owner, lease)
         try:
             async with repeating(lease / 3, extend, "barrier lease"):
                 yield
         finally:
-            await self._ledger.leave_barrier(run_id, self._owner)
+            await self._ledger.leases.leave_barrier(run_id, self._owner)
 
     async def _verdicts(self, run: _Run, rows: int) -> dict[int, DuplicateResolution]:
         # Batches that a crashed predecessor settled take part again: the question is about all of them.
-        states = [BatchState.CHECKED.value, BatchState.VALIDATED.value]
-        found = self._ledger.batches.find({"run_id": run.id, "state": {"$in": states}}, {"seq": 1}).sort("seq")
-        batches = [(batch["seq"], batch["_id"]) async for batch in found]
+        found = await self._ledger.batches.sequence_numbers(run.id, BatchState.CHECKED, BatchState.VALIDATED)
+        batches = [(seq, batch_id(run.id, epoch, seq)) for epoch, seq in found]
         in_target = await self._rows_in_target(run, [identifier for _, identifier in batches])
         loop = asyncio.get_running_loop()
 
@@ -284,7 +281,7 @@ class Barrier:
 
         return await asyncio.to_thread(resolve_duplicates, run.compiled, keys, rows, in_target=in_target)
 
-    async def _rows_in_target(self, run: _Run, batches: list[str]) -> Mapping[str, npt.NDArray[np.uint32]]:
+    async def _rows_in_target(self, run: _Run, batches: Sequence[str]) -> Mapping[str, npt.NDArray[np.uint32]]:
         """Rows whose values the target holds, by constraint. The first answer is kept with the batch's keys."""
         names = self._target.constraints(run.compiled)
         found: dict[str, list[npt.NDArray[np.uint32]]] = {name: [] for name in names}
@@ -309,7 +306,7 @@ class Barrier:
             result, payload, rejected, skipped = await asyncio.to_thread(self._settled, batch, verdict, *tables)
 
         async def body(session: Session) -> bool:
-            moved = await self._ledger.move_batch(
+            moved = await self._ledger.batches.move(
                 session, batch, BatchState.VALIDATED, result, skipped={SkipReason.DUPLICATE_UPSERT_KEY: skipped}
             )
             if moved and payload is not None:
@@ -366,8 +363,8 @@ class RescueInbox:
     async def __call__(self) -> None:
         """Announce again every batch of a silent run, and move on a run that has none left."""
         statuses = [RunStatus.VALIDATING, RunStatus.VALIDATED]
-        async for run in self._ledger.silent_runs(statuses, self._quiet_seconds):
-            waiting = await self._ledger.sequence_numbers(run.id, BatchState.PARSED)
+        async for run in self._ledger.rescue.silent_runs(statuses, self._quiet_seconds):
+            waiting = await self._ledger.batches.sequence_numbers(run.id, BatchState.PARSED)
             self._metrics.rescues.labels("batch_parsed").inc(len(waiting))
             await self._publisher.publish_all(
                 BATCH_PARSED, (of_batch(BatchParsed, run.id, epoch, seq) for epoch, seq in waiting)

@@ -12,9 +12,9 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.events import RunStatusChanged
+from libs.ledger import run_event
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import RunDocument, StatusChange, WebhookDelivery, WebhookEndpoint
-from libs.storage.ledger import run_event
 from libs.telemetry.failpoints import failpoint
 from services.webhooks.domain.delivery import Delivery, DeliveryState, DeliveryUpdate
 

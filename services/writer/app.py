@@ -8,8 +8,10 @@ import pyarrow as pa
 
 from libs.batches.columns import ROW, ROW_TYPE
 from libs.contracts.templates import Template, TemplateField
-from libs.messaging.service import Backbone, Background, Service, repeat
-from libs.messaging.settings import ServiceSettings
+from libs.process.context import ServiceContext
+from libs.process.loops import Background, repeat
+from libs.process.service import Service
+from libs.process.settings import ServiceSettings
 from libs.storage.payloads import decode_table, encode_table
 from libs.storage.settings import MongoSettings
 from services.writer.domain.record_encoding import RecordEncoder
@@ -28,16 +30,16 @@ def warm_up() -> None:
 def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, writer: WriterSettings) -> Service:
     """The writer service, not yet running."""
 
-    async def assemble(backbone: Backbone) -> Sequence[Background]:
+    async def assemble(context: ServiceContext) -> Sequence[Background]:
         await asyncio.to_thread(warm_up)
-        ledger, publisher = backbone.ledger, backbone.publisher
+        ledger, publisher = context.ledger, context.publisher
         subscribe(
-            backbone.consumers,
+            context.consumers,
             AnnounceBatches(ledger, publisher),
-            WriteBatch(backbone.mongo, ledger, backbone.metrics, writer),
+            WriteBatch(context.mongo, ledger, context.metrics, writer),
             workers=writer.writer_transactions,
         )
-        rescue = RescueInbox(ledger, publisher, backbone.metrics, settings.rescue_after_seconds)
+        rescue = RescueInbox(ledger, publisher, context.metrics, settings.rescue_after_seconds)
         return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
 
     return Service("writer", settings, mongo_settings, assemble)

@@ -20,10 +20,10 @@ from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import ImportMode, Template
 from libs.contracts.topics import BATCH_READY
+from libs.ledger import Ledger
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, UndoEntry
-from libs.storage.ledger import Ledger
 from libs.storage.mongo_errors import DUPLICATE_KEY
 from libs.storage.payloads import PayloadKind, decode_table, load_payload
 from libs.telemetry.failpoints import failpoint
@@ -152,10 +152,10 @@ class AnnounceBatches:
 
     async def __call__(self, run_id: str) -> int:
         """Announce what the run still has to write; the number of batches."""
-        run = await self._ledger.run(run_id)
+        run = await self._ledger.runs.get(run_id)
         if run is None or run.status is not RunStatus.EXECUTING or run.stop is not None:
             return 0
-        waiting = await self._ledger.sequence_numbers(run_id, BatchState.VALIDATED)
+        waiting = await self._ledger.batches.sequence_numbers(run_id, BatchState.VALIDATED)
         await self._publisher.publish_all(
             BATCH_READY, (of_batch(BatchReady, run_id, epoch, seq) for epoch, seq in waiting)
         )
@@ -179,7 +179,7 @@ class WriteBatch:
     async def __call__(self, run_id: str, identifier: str) -> None:
         """Write the batch unless that is done or its run was stopped."""
         run = await self._executing(run_id)
-        batch = None if run is None else await self._ledger.claim_batch(identifier, BatchState.VALIDATED)
+        batch = None if run is None else await self._ledger.batches.claim(identifier, BatchState.VALIDATED)
         if run is not None and batch is not None:
             try:
                 await self._write(run, batch)
@@ -192,7 +192,7 @@ class WriteBatch:
         """The run once it executes; nothing is written to a target before the whole file is checked."""
         if (known := self._runs.get(run_id)) is not None:
             return known
-        run = await self._ledger.run(run_id)
+        run = await self._ledger.runs.get(run_id)
         if run is None or run.plan is None or run.status is not RunStatus.EXECUTING:
             return None
         sources = {name: at for name, at in run.plan.mapping.items() if at is not None}
@@ -254,7 +254,7 @@ class WriteBatch:
                 encoded = appended
             result = _result(work, encoded.count, plan)
             skipped = {} if plan is None else {str(reason): _packed(rows) for reason, rows in plan.skipped.items()}
-            if not await self._ledger.move_batch(session, batch, BatchState.WRITTEN, result, skipped=skipped):
+            if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, skipped=skipped):
                 return None
             if plan is not None and plan.updates:
                 await save_before_images(self._undo, run.id, run.target, plan.updates, written_at, session)
@@ -395,6 +395,6 @@ class RescueInbox:
 
     async def __call__(self) -> None:
         """Announce again what a silent run still has to write."""
-        async for run in self._ledger.silent_runs([RunStatus.EXECUTING], self._quiet_seconds):
+        async for run in self._ledger.rescue.silent_runs([RunStatus.EXECUTING], self._quiet_seconds):
             announced = await self._announce(run.id)
             self._metrics.rescues.labels("batch_ready").inc(announced)

@@ -13,9 +13,9 @@ from litestar import Litestar
 from pydantic import SecretStr
 
 from deploy.provision import provision_mongodb
-from libs.messaging.settings import ServiceSettings
+from libs.ledger import Ledger
+from libs.process.settings import ServiceSettings
 from libs.storage.client import Mongo, connect
-from libs.storage.ledger import Ledger
 from libs.storage.settings import MongoSettings
 from services.gateway.app import create_app
 from services.gateway.authentication import ApiKeys, new_key

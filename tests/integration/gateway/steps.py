@@ -8,7 +8,7 @@ import httpx
 
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
-from libs.storage.ledger import Ledger
+from libs.ledger import Ledger
 
 CSV = b"sku,name\nA1,Anvil\n"
 
@@ -47,12 +47,12 @@ async def submit(http: httpx.AsyncClient, **changes: object) -> str:
 
 async def validate(ledger: Ledger, run_id: str) -> None:
     """What parser and validator do with a file that has a header and no rows."""
-    run = await ledger.begin_parse(run_id, "test-parser", 30)
+    run = await ledger.parsing.begin(run_id, "test-parser", 30)
     assert run is not None
-    assert await ledger.freeze_plan(run, ParsePlan(columns=("sku", "name"), mapping={"sku": 0, "name": 1}))
-    assert await ledger.close_parse(run, 0, 0, "0" * 64)
+    assert await ledger.parsing.freeze_plan(run, ParsePlan(columns=("sku", "name"), mapping={"sku": 0, "name": 1}))
+    assert await ledger.parsing.close(run, 0, 0, "0" * 64)
     await ledger.maybe_advance(run_id)
-    after = await ledger.run(run_id)
+    after = await ledger.runs.get(run_id)
     assert after is not None
     assert after.status in {RunStatus.VALIDATED, RunStatus.EXECUTING}
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from litestar import Litestar
 
+from libs.ledger import Ledger
 from libs.storage.client import Mongo
-from libs.storage.ledger import Ledger
 from services.gateway.authentication import REMEMBERED_SECONDS, ApiKeys, digest, new_key
 from tests.integration.gateway.conftest import Organization
 from tests.integration.gateway.steps import (

@@ -14,14 +14,14 @@ from litestar import Litestar
 from libs.contracts.ids import batch_id, rejected_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
+from libs.ledger import Ledger
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchResult, RunDocument
-from libs.storage.ledger import Ledger
 from services.gateway.dry_runs import GRACE_SECONDS
 from tests.integration.gateway.conftest import DRY_RUN_SECONDS, MAX_DRY_RUN_BYTES, MAX_ERRORS, Organization
 from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, template_body, upload
 from tests.integration.gateway.test_uploads import END, FORM, XLSX, part
-from tests.integration.storage.runs import new_batch
+from tests.integration.ledger.runs import new_batch
 
 PARSER = "test-parser"
 PLAN = ParsePlan(columns=("sku", "name"), mapping={"sku": 0, "name": 1})
@@ -52,23 +52,23 @@ async def submitted(mongo: Mongo, organization: Organization) -> RunDocument:
 
 async def parse(ledger: Ledger, run_id: str, rows: int) -> RunDocument:
     """What the parser does with a file of ``rows`` rows, which make one batch."""
-    run = await ledger.begin_parse(run_id, PARSER, 30)
+    run = await ledger.parsing.begin(run_id, PARSER, 30)
     assert run is not None
-    assert await ledger.freeze_plan(run, PLAN)
-    assert await ledger.add_batches(run, [new_batch(run, 0, rows)], 30)
-    assert await ledger.close_parse(run, 1, rows, "digest")
+    assert await ledger.parsing.freeze_plan(run, PLAN)
+    assert await ledger.parsing.add_batches(run, [new_batch(run, 0, rows)], 30)
+    assert await ledger.parsing.close(run, 1, rows, "digest")
     return run
 
 
 async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, rejected: int) -> None:
     """What the validator does with that batch: its last ``rejected`` rows are no good."""
-    batch = await ledger.claim_batch(batch_id(run.id, run.epoch, 0), BatchState.PARSED)
+    batch = await ledger.batches.claim(batch_id(run.id, run.epoch, 0), BatchState.PARSED)
     assert batch is not None
     good = batch.rows - rejected
 
     async def body(session: Session) -> None:
         result = BatchResult(ok=good, rejected=rejected, warnings=1)
-        assert await ledger.move_batch(session, batch, BatchState.VALIDATED, result, preview=[{"sku": "A1"}])
+        assert await ledger.batches.move(session, batch, BatchState.VALIDATED, result, preview=[{"sku": "A1"}])
         for row in range(good + 1, batch.rows + 1):
             record = {"_id": rejected_id(run.id, row), "tenant_id": run.tenant_id, "run_id": run.id, "row": row}
             more = {"cells": [None, "x"], "errors": [REQUIRED], "state": "open", "created_at": datetime.now(UTC)}
@@ -129,7 +129,7 @@ async def test_block_gives_the_verdict_that_the_run_would_get(acme: Organization
 async def test_a_file_that_cannot_be_read_is_an_answer_too(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
     asked = asyncio.create_task(dry_run(acme.http, await create_template(acme.http)))
     run = await submitted(mongo, acme)
-    assert await ledger.begin_parse(run.id, PARSER, 30) is not None
+    assert await ledger.parsing.begin(run.id, PARSER, 30) is not None
     await ledger.stop(run.id, RunStatus.FAILED, "MISSING_COLUMNS", "there is no column 'sku'")
     answer = await asked
     assert (answer.status_code, answer.json()["status"]) == (200, "failed")
@@ -182,8 +182,8 @@ async def test_one_that_takes_too_long_is_given_up(
     assert "smaller sample" in assert_error(answer, 504, "DRY_RUN_TOO_LONG")["detail"]
     assert f"{DRY_RUN_SECONDS:g} seconds" in answer.json()["detail"]
     await assert_no_trace(mongo, acme, run.id)
-    assert await ledger.begin_parse(run.id, PARSER, 30) is None
-    assert await ledger.claim_batch(batch_id(run.id, 0, 0), BatchState.PARSED) is None
+    assert await ledger.parsing.begin(run.id, PARSER, 30) is None
+    assert await ledger.batches.claim(batch_id(run.id, 0, 0), BatchState.PARSED) is None
 
 
 async def test_a_request_that_is_broken_off_leaves_nothing(acme: Organization, mongo: Mongo) -> None:
@@ -203,7 +203,7 @@ async def test_what_a_killed_gateway_left_is_swept(acme: Organization, mongo: Mo
     uploaded = (await upload(acme.http, (await create_template(acme.http))["id"])).json()
     await mongo.state["runs"].update_one({"_id": uploaded["id"]}, {"$set": {"dry_run": True}})
     await check(mongo, ledger, await parse(ledger, uploaded["id"], 3), rejected=1)
-    run = await ledger.run(uploaded["id"])
+    run = await ledger.runs.get(uploaded["id"])
     assert run is not None, "it is not old enough"
     old = datetime.now(UTC) - timedelta(seconds=DRY_RUN_SECONDS + GRACE_SECONDS + 1)
     await mongo.state["runs"].update_one({"_id": run.id}, {"$set": {"created_at": old}})

@@ -11,8 +11,8 @@ from libs.contracts.ids import rejected_id
 from libs.contracts.plan import ColumnMatch, ParsePlan
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import DateOrder, DecimalStyle
+from libs.ledger import Ledger
 from libs.storage.client import Mongo
-from libs.storage.ledger import Ledger
 from tests.integration.gateway.conftest import MAX_ERRORS, Organization
 from tests.integration.gateway.steps import assert_error, create_template, eventually, submit, upload, validate
 
@@ -40,7 +40,7 @@ async def test_execute_and_its_wrong_states(http: httpx.AsyncClient, ledger: Led
     asked = asyncio.create_task(http.post(url))
 
     async def executing() -> bool:
-        run = await ledger.run(run_id)
+        run = await ledger.runs.get(run_id)
         return run is not None and run.status is RunStatus.EXECUTING
 
     await eventually(executing)
@@ -90,7 +90,7 @@ async def test_of_cancel_and_execute_at_once_one_wins(http: httpx.AsyncClient, l
 
 async def test_a_stop_that_nobody_finished_is_finished(acme: Organization, ledger: Ledger) -> None:
     run_id = await submit(acme.http)
-    assert await ledger.request_stop(run_id, RunStatus.FAILED, "GONE_WRONG", "for a test")
+    assert await ledger.stops.request(run_id, RunStatus.FAILED, "GONE_WRONG", "for a test")
     assert_error(await acme.http.post(f"/imports/runs/{run_id}/cancel"), 409, "WRONG_STATE")
 
     async def failed() -> bool:
@@ -171,7 +171,7 @@ async def test_a_run_lists_its_first_errors_only(acme: Organization, mongo: Mong
 
 async def test_how_a_file_is_read(http: httpx.AsyncClient, ledger: Ledger) -> None:
     run_id = await submit(http)
-    run = await ledger.begin_parse(run_id, "test-parser", 30)
+    run = await ledger.parsing.begin(run_id, "test-parser", 30)
     assert run is not None
     plan = ParsePlan(
         file_type="excel",
@@ -190,7 +190,7 @@ async def test_how_a_file_is_read(http: httpx.AsyncClient, ledger: Ledger) -> No
         decimal_styles={"price": DecimalStyle.COMMA},
         notes=("the dates of 'day' do not tell their order; taken as in the template",),
     )
-    assert await ledger.freeze_plan(run, plan)
+    assert await ledger.parsing.freeze_plan(run, plan)
     assert (await http.get(f"/imports/runs/{run_id}")).json()["plan"] == {
         "file_type": "excel",
         "encoding": "utf-8",

@@ -10,8 +10,8 @@ import pytest
 from litestar import Litestar
 
 from libs.contracts.topics import RUN_SUBMITTED
+from libs.ledger import Ledger
 from libs.storage.client import Mongo
-from libs.storage.ledger import Ledger
 from tests.integration.gateway.conftest import MAX_UPLOAD_BYTES, Organization
 from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, upload, validate
 

@@ -93,7 +93,7 @@ async def member(
     handlers: Mapping[Topic, Callable[[BatchParsed], Awaitable[None]]],
     instance: str = "member-1",
 ) -> AsyncGenerator[Member]:
-    """A process that reads topics, started and stopped as ``libs.messaging.service`` does it."""
+    """A process that reads topics, started and stopped as ``libs.process.service`` does it."""
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, instance)
     broker.config.broker_config.graceful_timeout = 1.0  # seconds that a test's stuck handler may hold the end up

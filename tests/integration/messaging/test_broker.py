@@ -16,7 +16,6 @@ from libs.messaging.broker import create_broker, ensure_topics
 from libs.messaging.consumer import Consumers
 from libs.messaging.dead_letters import MAX_STORED_BYTES, DeadLetters
 from libs.messaging.publisher import EventPublisher
-from libs.messaging.settings import ServiceSettings
 from libs.messaging.watchdog import group_lag, watch_consumers
 from libs.storage.client import Mongo
 from libs.storage.mongo_errors import is_transient
@@ -99,8 +98,7 @@ async def test_a_silent_consumer_with_lag_ends_its_process(
     for _ in range(lag):
         await send(topic, body(1))
     ended = asyncio.Event()
-    settings = ServiceSettings(kafka=kafka, port=1, instance="silent", stall_seconds=0.8)
-    watch = asyncio.create_task(watch_consumers(settings, consumers, metrics, ended.set))
+    watch = asyncio.create_task(watch_consumers(kafka, 0.8, consumers, metrics, ended.set))
     if lag:
         async with asyncio.timeout(30):
             await watch

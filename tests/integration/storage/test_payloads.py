@@ -7,8 +7,8 @@ import pytest
 
 from libs.contracts.errors import PermanentError
 from libs.contracts.plan import RowIssue
+from libs.ledger import Ledger
 from libs.storage.client import Mongo
-from libs.storage.ledger import Ledger
 from libs.storage.payloads import (
     PayloadKind,
     decode_table,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from libs.ledger import Ledger
 from libs.storage.client import Mongo
-from libs.storage.ledger import Ledger
 
 
 @pytest.fixture

@@ -6,25 +6,25 @@ import pyarrow as pa
 
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
+from libs.ledger import Ledger, NewBatch
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import RunDocument
-from libs.storage.ledger import Ledger, NewBatch
 from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.metrics import Metrics
 from services.validator.settings import ValidatorSettings
 from services.validator.use_cases import Barrier, RunCache, ValidateBatch
-from tests.integration.storage.runs import LEASE, OWNER, current, submitted
+from tests.integration.ledger.runs import LEASE, OWNER, current, submitted
 
 Batches = Sequence[Sequence[Sequence[str | None]]]
 
 
 async def parsed(ledger: Ledger, batches: Batches, **template: object) -> RunDocument:
     """A run whose file has a column per field; ``batches`` hold rows of cells."""
-    run = await ledger.begin_parse((await submitted(ledger, **template)).id, OWNER, LEASE)
+    run = await ledger.parsing.begin((await submitted(ledger, **template)).id, OWNER, LEASE)
     assert run is not None
     names = [field.name for field in run.template.fields]
     plan = ParsePlan(columns=tuple(names), mapping={name: at for at, name in enumerate(names)})
-    assert await ledger.freeze_plan(run, plan)
+    assert await ledger.parsing.freeze_plan(run, plan)
     new: list[NewBatch] = []
     first = 1
     for seq, rows in enumerate(batches):
@@ -33,8 +33,8 @@ async def parsed(ledger: Ledger, batches: Batches, **template: object) -> RunDoc
         payload = payload_document(batch_id(run.id, run.epoch, seq), run.id, PayloadKind.PARSED, table)
         new.append(NewBatch(seq, first, first + len(rows) - 1, len(rows), f"digest {seq}", (payload,)))
         first += len(rows)
-    assert await ledger.add_batches(run, new, LEASE)
-    assert await ledger.close_parse(run, len(batches), first - 1, "digest")
+    assert await ledger.parsing.add_batches(run, new, LEASE)
+    assert await ledger.parsing.close(run, len(batches), first - 1, "digest")
     return await current(ledger, run)
 
 

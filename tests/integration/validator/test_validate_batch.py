@@ -6,10 +6,10 @@ import pytest
 
 from libs.contracts.ids import batch_id
 from libs.contracts.states import BatchState, RunStatus
+from libs.ledger import Ledger
 from libs.storage.client import Mongo
-from libs.storage.ledger import Ledger
 from services.validator import use_cases
-from tests.integration.storage.runs import current
+from tests.integration.ledger.runs import current
 from tests.integration.validator.runs import check, parsed, rejections, validator
 
 pytestmark = pytest.mark.servers

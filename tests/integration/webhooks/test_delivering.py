@@ -19,10 +19,10 @@ from libs.contracts.events import RunCounts, RunStatusChanged
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import Template, TemplateField
 from libs.contracts.topics import RUN_EVENTS
+from libs.ledger import Ledger
 from libs.messaging.cancellation import end_tasks
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import RunDocument, StoredFile, WebhookDelivery
-from libs.storage.ledger import Ledger
 from libs.telemetry import failpoints
 from libs.telemetry.metrics import Metrics
 from services.webhooks.delivery_store import DeliveryStore
@@ -102,7 +102,7 @@ async def submitted(mongo: Mongo, endpoint_id: str | None, *, webhook_enabled: b
 async def move(mongo: Mongo, run: RunDocument, *statuses: RunStatus, counts: RunCounts | None = None) -> RunDocument:
     ledger = Ledger(mongo, "gateway", lambda: None)
     for status in statuses:
-        moved = await ledger.transition(run, status, counts=counts)
+        moved = await ledger.runs.transition(run, status, counts=counts)
         assert moved is not None
         run = moved
     return run

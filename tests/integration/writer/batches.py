@@ -9,14 +9,14 @@ from libs.batches.extra_keys import extra_columns
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState
+from libs.ledger import Ledger, NewBatch
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
-from libs.storage.ledger import Ledger, NewBatch
 from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.metrics import Metrics
 from services.writer.settings import WriterSettings
 from services.writer.use_cases import WriteBatch
-from tests.integration.storage.runs import LEASE, OWNER, current, move, submitted
+from tests.integration.ledger.runs import LEASE, OWNER, current, move, submitted
 from tests.unit.writer.checked_batches import checked_batch
 
 Rows = Sequence[Mapping[str, Any]]
@@ -29,7 +29,7 @@ async def executing(
 
     What is longer than 100 characters has been made so by a transform.
     """
-    run = await ledger.begin_parse((await submitted(ledger, auto_execute=True, **template)).id, OWNER, LEASE)
+    run = await ledger.parsing.begin((await submitted(ledger, auto_execute=True, **template)).id, OWNER, LEASE)
     assert run is not None
     names = [field.name for field in run.template.fields]
     columns = (*names, *unmatched)
@@ -38,18 +38,18 @@ async def executing(
         mapping={name: index for index, name in enumerate(names)},
         unmatched=tuple(range(len(names), len(columns))),
     )
-    assert await ledger.freeze_plan(run, plan)
+    assert await ledger.parsing.freeze_plan(run, plan)
     numbered = [{"_row": number, **row} for number, row in enumerate(rows, start=1)]
     identifier = batch_id(run.id, run.epoch, 0)
     cells = {f"c{index}": [str(row.get(name))[:100] for row in numbered] for index, name in enumerate(columns)}
     parsed = pa.table({"_row": pa.array(range(1, len(rows) + 1), pa.uint32()), **cells})
     payloads = (payload_document(identifier, run.id, PayloadKind.PARSED, parsed),)
     batch = NewBatch(0, 1, len(rows), len(rows), "digest", payloads)
-    assert await ledger.add_batches(run, [batch], LEASE)
-    assert await ledger.close_parse(run, 1, len(rows), "digest")
+    assert await ledger.parsing.add_batches(run, [batch], LEASE)
+    assert await ledger.parsing.close(run, 1, len(rows), "digest")
     valid = checked_batch(run.template, numbered, extra_columns(columns, plan.unmatched))
     await ledger.payloads.insert_one(payload_document(identifier, run.id, PayloadKind.VALID, valid))
-    claimed = await ledger.claim_batch(identifier, BatchState.PARSED)
+    claimed = await ledger.batches.claim(identifier, BatchState.PARSED)
     assert claimed is not None
     warned = sum("_warnings" in row for row in rows)
     assert await move(mongo, ledger, claimed, BatchState.VALIDATED, BatchResult(ok=len(rows), warnings=warned))

@@ -10,10 +10,11 @@ from bson import Decimal128
 
 from libs.contracts.errors import TransientError
 from libs.contracts.states import RunStatus
+from libs.ledger import Ledger
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
-from libs.storage.ledger import Ledger
 from libs.storage.unique_keys import KEY_TYPES
+from tests.integration.ledger.runs import collections
 from tests.integration.writer.batches import executing, rejections, write, written
 
 pytestmark = pytest.mark.servers
@@ -209,8 +210,8 @@ async def test_a_record_that_was_written_already_is_no_fault_of_the_row(mongo: M
     """Its ``_id`` is that of run and row: the ledger would be wrong. The run fails instead of rejecting the row."""
     run = await executing(mongo, ledger, [{"sku": "a"}], **APPEND)
     await write(mongo, ledger, run)
-    await ledger.batches.update_one({"run_id": run.id}, {"$set": {"state": "validated"}})
-    await ledger.runs.update_one({"_id": run.id}, {"$set": {"status": "executing"}})
+    await collections(ledger).batches.update_one({"run_id": run.id}, {"$set": {"state": "validated"}})
+    await collections(ledger).runs.update_one({"_id": run.id}, {"$set": {"status": "executing"}})
     kept = await executing(mongo, ledger, [{"sku": "a"}], **APPEND)
     await ledger.payloads.update_one({"run_id": kept.id, "_id": {"$regex": "valid"}}, {"$set": {"issues": []}})
     payload = await ledger.payloads.find_one({"run_id": kept.id, "_id": {"$regex": "valid$"}})

@@ -7,7 +7,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from deploy.provision import ProvisionSettings
-from libs.messaging.settings import ServiceSettings
+from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.gateway.settings import GatewaySettings
 from services.parser.formats.excel.settings import ExcelSettings

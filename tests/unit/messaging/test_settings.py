@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from libs.messaging.settings import ServiceSettings
+from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 
 WHOLE = {

@@ -13,9 +13,10 @@ from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import Template
+from libs.ledger import Ledger, NewBatch
+from libs.ledger.connection import LedgerConnection
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument, StoredFile
-from libs.storage.ledger import Ledger, NewBatch
 from libs.storage.payloads import PayloadKind, payload_document
 
 LEASE = 60.0
@@ -49,15 +50,15 @@ def new_batch(run: RunDocument, seq: int, rows: int) -> NewBatch:
 
 async def submitted(ledger: Ledger, **template: object) -> RunDocument:
     run = new_run(**template)
-    await ledger.submit(run)
+    await ledger.runs.submit(run)
     return run
 
 
 async def parsing(ledger: Ledger, **template: object) -> RunDocument:
     """A run that ``OWNER`` parses."""
-    run = await ledger.begin_parse((await submitted(ledger, **template)).id, OWNER, LEASE)
+    run = await ledger.parsing.begin((await submitted(ledger, **template)).id, OWNER, LEASE)
     assert run is not None
-    assert await ledger.freeze_plan(run, PLAN)
+    assert await ledger.parsing.freeze_plan(run, PLAN)
     return run
 
 
@@ -65,13 +66,15 @@ async def parsed(ledger: Ledger, sizes: Sequence[int], **template: object) -> Ru
     """A run whose parse is closed, with batches of ``sizes`` rows."""
     run = await parsing(ledger, **template)
     if sizes:
-        assert await ledger.add_batches(run, [new_batch(run, seq, rows) for seq, rows in enumerate(sizes)], LEASE)
-    assert await ledger.close_parse(run, len(sizes), sum(sizes), "digest")
+        assert await ledger.parsing.add_batches(
+            run, [new_batch(run, seq, rows) for seq, rows in enumerate(sizes)], LEASE
+        )
+    assert await ledger.parsing.close(run, len(sizes), sum(sizes), "digest")
     return await current(ledger, run)
 
 
 async def current(ledger: Ledger, run: RunDocument) -> RunDocument:
-    found = await ledger.run(run.id)
+    found = await ledger.runs.get(run.id)
     assert found is not None
     return found
 
@@ -87,15 +90,15 @@ async def move(
     """``move_batch`` in a transaction of its own."""
 
     async def body(session: Session) -> bool:
-        return await ledger.move_batch(session, batch, target, result, **more)
+        return await ledger.batches.move(session, batch, target, result, **more)
 
     return await mongo.transaction(body)
 
 
 async def move_all(mongo: Mongo, ledger: Ledger, run: RunDocument, source: BatchState, target: BatchState) -> None:
     """Move every batch of ``run``: all rows are good, and all are created once written."""
-    for epoch, seq in await ledger.sequence_numbers(run.id, source):
-        batch = await ledger.claim_batch(batch_id(run.id, epoch, seq), source)
+    for epoch, seq in await ledger.batches.sequence_numbers(run.id, source):
+        batch = await ledger.batches.claim(batch_id(run.id, epoch, seq), source)
         assert batch is not None
         created = batch.rows if target is BatchState.WRITTEN else 0
         assert await move(mongo, ledger, batch, target, BatchResult(ok=batch.rows, created=created))
@@ -126,5 +129,10 @@ async def outbox(mongo: Mongo, run: RunDocument, topic: str) -> list[dict[str, A
     return [json.loads(row["value"]) async for row in rows]
 
 
+def collections(ledger: Ledger) -> LedgerConnection:
+    """The collections as they are, for what no service would do to them."""
+    return ledger._connection
+
+
 async def states(ledger: Ledger, run: RunDocument) -> Counter[str]:
-    return Counter([batch["state"] async for batch in ledger.batches.find({"run_id": run.id})])
+    return Counter([batch["state"] async for batch in collections(ledger).batches.find({"run_id": run.id})])

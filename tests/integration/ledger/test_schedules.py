@@ -7,7 +7,7 @@ import pytest
 
 from libs.contracts.states import RunStatus
 from libs.storage.client import Mongo
-from tests.integration.storage.schedules import Schedule
+from tests.integration.ledger.schedules import Schedule
 
 pytestmark = pytest.mark.servers
 SEEDS = range(60)

@@ -18,10 +18,10 @@ from bson import ObjectId
 from libs.contracts.ids import batch_id
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
 from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
+from libs.ledger import Ledger, Stage
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
-from libs.storage.ledger import Ledger, Stage
-from tests.integration.storage.runs import LEASE, PLAN, current, new_batch, new_run, states
+from tests.integration.ledger.runs import LEASE, PLAN, collections, current, new_batch, new_run, states
 
 GOOD, BAD, REPEATED = "good", "bad", "repeated"
 STEPS = 40
@@ -90,28 +90,28 @@ class Schedule:
                 raise AssertionError(other)
 
     async def parse(self, process: Process) -> None:
-        run = await self.ledger.begin_parse(self.run.id, process.name, LEASE)
+        run = await self.ledger.parsing.begin(self.run.id, process.name, LEASE)
         if run is None:
             await self.ledger.maybe_advance(self.run.id)
             return
         process.point()
-        if run.plan is None and not await self.ledger.freeze_plan(run, PLAN):
+        if run.plan is None and not await self.ledger.parsing.freeze_plan(run, PLAN):
             return
-        stored = await self.ledger.stored_digests(run)
+        stored = await self.ledger.parsing.stored_digests(run)
         for seq, rows in enumerate(self.file):
             if seq not in stored:
                 process.point()
-                if not await self.ledger.add_batches(run, [new_batch(run, seq, len(rows))], LEASE):
+                if not await self.ledger.parsing.add_batches(run, [new_batch(run, seq, len(rows))], LEASE):
                     return
                 process.point()
                 self.send("check", batch_id(run.id, run.epoch, seq))
         rows_read = sum(len(rows) for rows in self.file)
-        if await self.ledger.close_parse(run, len(self.file), rows_read, "digest"):
+        if await self.ledger.parsing.close(run, len(self.file), rows_read, "digest"):
             process.point()
             await self.ledger.maybe_advance(run.id)
 
     async def check(self, identifier: str, process: Process) -> None:
-        batch = await self.ledger.claim_batch(identifier, BatchState.PARSED)
+        batch = await self.ledger.batches.claim(identifier, BatchState.PARSED)
         if batch is not None:
             rows = self.rows(batch)
             bad = [row for row, kind in rows if kind == BAD]
@@ -124,7 +124,7 @@ class Schedule:
     async def advance(self, process: Process) -> None:
         if await self.ledger.maybe_advance(self.run.id) is not Stage.BARRIER:
             return
-        if not await self.ledger.take_barrier(self.run.id, process.name, LEASE):
+        if not await self.ledger.leases.take_barrier(self.run.id, process.name, LEASE):
             return
         for entry in await self.entries(BatchState.CHECKED):
             process.point()
@@ -132,7 +132,7 @@ class Schedule:
             repeated = sum(kind == REPEATED for _, kind in self.rows(batch))
             settled = batch.result.model_copy(update={"ok": batch.result.ok - repeated, "duplicate_keys": repeated})
             await self.effect(batch, BatchState.VALIDATED, settled, "rejected", [])
-        await self.ledger.leave_barrier(self.run.id, process.name)
+        await self.ledger.leases.leave_barrier(self.run.id, process.name)
         process.point()
         await self.ledger.maybe_advance(self.run.id)
 
@@ -140,14 +140,14 @@ class Schedule:
         run = await current(self.ledger, self.run)
         if run.status is not RunStatus.EXECUTING or run.stop is not None:
             return
-        waiting = await self.ledger.sequence_numbers(run.id, BatchState.VALIDATED)
+        waiting = await self.ledger.batches.sequence_numbers(run.id, BatchState.VALIDATED)
         for epoch, seq in waiting:
             self.send("write", batch_id(run.id, epoch, seq))
         if not waiting:
             await self.ledger.maybe_advance(run.id)
 
     async def write(self, identifier: str, process: Process) -> None:
-        batch = await self.ledger.claim_batch(identifier, BatchState.VALIDATED)
+        batch = await self.ledger.batches.claim(identifier, BatchState.VALIDATED)
         if batch is not None:
             good = [row for row, kind in self.rows(batch) if kind == GOOD]
             result = batch.result.model_copy(update={"created": len(good)})
@@ -161,7 +161,7 @@ class Schedule:
         """One document per row and the move of the batch, in one transaction."""
 
         async def body(session: Session) -> None:
-            moved = await self.ledger.move_batch(session, batch, target, result)
+            moved = await self.ledger.batches.move(session, batch, target, result)
             if moved and rows:
                 documents: list[Document] = [{"_id": ObjectId(), "run": self.run.id, "row": row} for row in rows]
                 await self.mongo.target[collection].insert_many(documents, session=session)
@@ -186,17 +186,17 @@ class Schedule:
 
     async def rescue(self, process: Process) -> None:
         """Time passes: leases expire, and every service looks after its own."""
-        await self.ledger.runs.update_one(
+        await collections(self.ledger).runs.update_one(
             {"_id": self.run.id, "parse.lease_until": {"$ne": None}},
             {"$set": {"parse.lease_until": datetime.fromtimestamp(0, UTC)}},
         )
-        await self.ledger.runs.update_one(
+        await collections(self.ledger).runs.update_one(
             {"_id": self.run.id, "barrier": {"$ne": None}},
             {"$set": {"barrier.until": datetime.fromtimestamp(0, UTC)}},
         )
         run = await current(self.ledger, self.run)
         if run.stop is not None:
-            await self.ledger.finish_stop(run.id)
+            await self.ledger.stops.finish(run.id)
         elif run.status in {RunStatus.PENDING, RunStatus.VALIDATING}:
             self.send("parse", "")
             for entry in await self.entries(BatchState.PARSED):
@@ -208,14 +208,14 @@ class Schedule:
             await self.ledger.maybe_advance(run.id)
 
     async def cancel(self, process: Process) -> None:
-        if await self.ledger.request_stop(self.run.id, RunStatus.CANCELLED, "CANCELLED", ""):
+        if await self.ledger.stops.request(self.run.id, RunStatus.CANCELLED, "CANCELLED", ""):
             process.point()
-            await self.ledger.finish_stop(self.run.id)
+            await self.ledger.stops.finish(self.run.id)
 
     async def ask_for_execution(self) -> None:
         run = await current(self.ledger, self.run)
         if run.status is RunStatus.VALIDATED:
-            await self.ledger.request_execution(run)
+            await self.ledger.runs.request_execution(run)
 
     # --- the schedule -----------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class Schedule:
         return [(before + number, kind) for number, kind in enumerate(self.file[batch.seq], 1)]
 
     async def entries(self, state: BatchState) -> list[Document]:
-        return await self.ledger.batches.find({"run_id": self.run.id, "state": state.value}).to_list()
+        return await collections(self.ledger).batches.find({"run_id": self.run.id, "state": state.value}).to_list()
 
     def action(self) -> Awaitable[None]:
         process = Process(f"process-{self.random.randrange(3)}")
@@ -262,7 +262,7 @@ class Schedule:
 
     async def play(self) -> None:
         """Submit the run, do what chance says, then let everything settle and repeat every message there was."""
-        await self.ledger.submit(self.run)
+        await self.ledger.runs.submit(self.run)
         for _ in range(STEPS):
             side_by_side = [self.action() for _ in range(self.random.choice([1, 1, 2, 3]))]
             await asyncio.gather(*map(self._alive_or_dead, side_by_side))

@@ -10,15 +10,16 @@ from bson import ObjectId
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import batch_id, rejected_id
 from libs.contracts.states import BatchState, RunStatus
+from libs.ledger import Ledger, Stage
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
 from libs.storage.files import FileStore
-from libs.storage.ledger import Ledger, Stage
 from libs.storage.payloads import PayloadKind, payload_id
-from tests.integration.storage.runs import (
+from tests.integration.ledger.runs import (
     LEASE,
     OWNER,
     PLAN,
+    collections,
     current,
     events,
     move_all,
@@ -41,26 +42,26 @@ async def dry_run(mongo: Mongo, ledger: Ledger, **template: object) -> RunDocume
     """A submitted dry run with its file."""
     file = await FileStore(mongo).store("rows.csv", rows(), tenant_id="tenant", max_bytes=100)
     run = new_run(**template).model_copy(update={"id": file.id, "file": file, "dry_run": True})
-    await ledger.submit(run)
+    await ledger.runs.submit(run)
     return run
 
 
 async def parsing(mongo: Mongo, ledger: Ledger, **template: object) -> RunDocument:
-    run = await ledger.begin_parse((await dry_run(mongo, ledger, **template)).id, OWNER, LEASE)
+    run = await ledger.parsing.begin((await dry_run(mongo, ledger, **template)).id, OWNER, LEASE)
     assert run is not None
-    assert await ledger.freeze_plan(run, PLAN)
+    assert await ledger.parsing.freeze_plan(run, PLAN)
     return run
 
 
 async def parsed(mongo: Mongo, ledger: Ledger, sizes: list[int], **template: object) -> RunDocument:
     run = await parsing(mongo, ledger, **template)
-    assert await ledger.add_batches(run, [new_batch(run, seq, size) for seq, size in enumerate(sizes)], LEASE)
-    assert await ledger.close_parse(run, len(sizes), sum(sizes), "digest")
+    assert await ledger.parsing.add_batches(run, [new_batch(run, seq, size) for seq, size in enumerate(sizes)], LEASE)
+    assert await ledger.parsing.close(run, len(sizes), sum(sizes), "digest")
     return await current(ledger, run)
 
 
 async def claimed(ledger: Ledger, run: RunDocument, seq: int = 0) -> BatchDocument:
-    batch = await ledger.claim_batch(batch_id(run.id, run.epoch, seq), BatchState.PARSED)
+    batch = await ledger.batches.claim(batch_id(run.id, run.epoch, seq), BatchState.PARSED)
     assert batch is not None
     return batch
 
@@ -70,7 +71,7 @@ async def check(mongo: Mongo, ledger: Ledger, batch: BatchDocument, rejected: in
 
     async def body(session: Session) -> bool:
         result = BatchResult(ok=batch.rows - rejected, rejected=rejected)
-        moved = await ledger.move_batch(session, batch, BatchState.VALIDATED, result)
+        moved = await ledger.batches.move(session, batch, BatchState.VALIDATED, result)
         if moved:
             valid = {"_id": payload_id(batch.id, PayloadKind.VALID), "run_id": batch.run_id, "data": b""}
             await ledger.payloads.insert_one(valid, session=session)
@@ -121,7 +122,7 @@ async def test_auto_execute_does_not_reach_it(mongo: Mongo, ledger: Ledger) -> N
     checked = await current(ledger, run)
     assert checked.status is RunStatus.VALIDATED
     with pytest.raises(PermanentError, match="FORBIDDEN_TRANSITION"):
-        await ledger.request_execution(checked)
+        await ledger.runs.request_execution(checked)
     assert not await outbox(mongo, run, "imports.execution-requested.v1")
 
 
@@ -132,9 +133,9 @@ async def test_a_purge_leaves_nothing_and_may_be_repeated(mongo: Mongo, ledger: 
     run = await parsed(mongo, ledger, [3, 2])
     assert await check(mongo, ledger, await claimed(ledger, run), rejected=2)
     assert set(await traces(mongo)) == set(COLLECTIONS) - {"undo"}
-    await ledger.purge(run.id)
+    await ledger.purge.run(run.id)
     assert await traces(mongo) == {}
-    await ledger.purge(run.id)
+    await ledger.purge.run(run.id)
 
 
 async def test_a_purge_spares_every_other_run(mongo: Mongo, ledger: Ledger) -> None:
@@ -142,10 +143,10 @@ async def test_a_purge_spares_every_other_run(mongo: Mongo, ledger: Ledger) -> N
     assert await check(mongo, ledger, await claimed(ledger, kept), rejected=1)
     before = await traces(mongo)
     gone = await parsed(mongo, ledger, [3])
-    await ledger.purge(gone.id)
+    await ledger.purge.run(gone.id)
     assert await traces(mongo) == before
     run = await submitted(ledger)
-    await ledger.purge(run.id)
+    await ledger.purge.run(run.id)
     assert (await current(ledger, run)).stop is None
 
 
@@ -164,17 +165,17 @@ async def test_a_purge_that_died_is_finished_by_the_next(mongo: Mongo, ledger: L
     ]
     for collection, query in steps[: last + 1]:
         assert (await mongo.state[collection].delete_many(query)).deleted_count
-    assert await ledger.dry_runs_older_than(-1) == [run.id]
-    await ledger.purge(run.id)
+    assert await ledger.purge.dry_runs_older_than(-1) == [run.id]
+    await ledger.purge.run(run.id)
     assert await traces(mongo) == {}
 
 
 async def test_only_old_dry_runs_are_forgotten(mongo: Mongo, ledger: Ledger) -> None:
     run = await dry_run(mongo, ledger)
     await submitted(ledger)
-    assert await ledger.dry_runs_older_than(60) == []
-    assert await ledger.dry_runs_older_than(-1) == [run.id]
-    plan = await ledger.runs.find({"dry_run": True, "created_at": {"$lt": run.created_at}}).explain()
+    assert await ledger.purge.dry_runs_older_than(60) == []
+    assert await ledger.purge.dry_runs_older_than(-1) == [run.id]
+    plan = await collections(ledger).runs.find({"dry_run": True, "created_at": {"$lt": run.created_at}}).explain()
     assert "dry_runs" in str(plan["queryPlanner"]["winningPlan"])
 
 
@@ -184,39 +185,39 @@ async def test_only_old_dry_runs_are_forgotten(mongo: Mongo, ledger: Ledger) -> 
 async def test_late_messages_find_nothing_and_change_nothing(mongo: Mongo, ledger: Ledger) -> None:
     run = await parsed(mongo, ledger, [3])
     batch = await claimed(ledger, run)
-    await ledger.purge(run.id)
-    assert await ledger.begin_parse(run.id, OWNER, LEASE) is None
-    assert await ledger.claim_batch(batch.id, BatchState.PARSED) is None
+    await ledger.purge.run(run.id)
+    assert await ledger.parsing.begin(run.id, OWNER, LEASE) is None
+    assert await ledger.batches.claim(batch.id, BatchState.PARSED) is None
     assert not await check(mongo, ledger, batch, rejected=1)
     assert await ledger.maybe_advance(run.id) is Stage.TERMINAL
-    assert not await ledger.take_barrier(run.id, OWNER, LEASE)
-    await ledger.leave_barrier(run.id, OWNER)
+    assert not await ledger.leases.take_barrier(run.id, OWNER, LEASE)
+    await ledger.leases.leave_barrier(run.id, OWNER)
     await ledger.stop(run.id, RunStatus.FAILED, "ROWS_EXPIRED", "the rows are gone")
-    assert await ledger.transition(run, RunStatus.VALIDATED) is None
+    assert await ledger.runs.transition(run, RunStatus.VALIDATED) is None
     assert await traces(mongo) == {}
 
 
 async def test_a_late_parser_stores_nothing(mongo: Mongo, ledger: Ledger) -> None:
     run = await parsing(mongo, ledger)
-    await ledger.purge(run.id)
-    assert not await ledger.freeze_plan(run, PLAN)
-    assert not await ledger.add_batches(run, [new_batch(run, 0, 3)], LEASE)
-    assert not await ledger.extend_parse(run, LEASE)
-    assert not await ledger.close_parse(run, 0, 0, "digest")
+    await ledger.purge.run(run.id)
+    assert not await ledger.parsing.freeze_plan(run, PLAN)
+    assert not await ledger.parsing.add_batches(run, [new_batch(run, 0, 3)], LEASE)
+    assert not await ledger.parsing.extend(run, LEASE)
+    assert not await ledger.parsing.close(run, 0, 0, "digest")
     assert await traces(mongo) == {}
 
 
 async def test_a_parser_and_validators_at_work_meanwhile_leave_nothing(mongo: Mongo, ledger: Ledger) -> None:
     for _ in range(10):
         run = await parsing(mongo, ledger)
-        assert await ledger.add_batches(run, [new_batch(run, seq, 3) for seq in range(4)], LEASE)
+        assert await ledger.parsing.add_batches(run, [new_batch(run, seq, 3) for seq in range(4)], LEASE)
         batches = [await claimed(ledger, run, seq) for seq in range(4)]
         await asyncio.gather(
-            ledger.add_batches(run, [new_batch(run, seq, 3) for seq in range(4, 8)], LEASE),
+            ledger.parsing.add_batches(run, [new_batch(run, seq, 3) for seq in range(4, 8)], LEASE),
             *(check(mongo, ledger, batch, rejected=1 if batch.seq == 0 else 0) for batch in batches),
-            ledger.purge(run.id),
-            ledger.purge(run.id),
+            ledger.purge.run(run.id),
+            ledger.purge.run(run.id),
             ledger.stop(run.id, RunStatus.FAILED, "BATCH_FAILED", "for a test"),
         )
-        await ledger.purge(run.id)
+        await ledger.purge.run(run.id)
         assert await traces(mongo) == {}

@@ -1,0 +1,66 @@
+"""The ledger: runs and batches, moved by compare-and-set only.
+
+Every change of a run's status is one transaction of a compare-and-set on ``{_id, status, version}``
+and the outbox rows that tell of it. Completion is derived from the batches, never counted up,
+by ``Ledger.maybe_advance``, which anyone may call any number of times.
+
+A dry run goes the same way as far as ``validated``, without any event of its status, until ``Ledger.purge`` removes it.
+"""
+
+from collections.abc import Callable
+
+from libs.contracts.states import RunStatus
+from libs.ledger.batches import BatchLedger
+from libs.ledger.completion import Completion, Stage
+from libs.ledger.connection import LedgerConnection
+from libs.ledger.leases import Leases
+from libs.ledger.parsing import NewBatch, ParseLedger
+from libs.ledger.purge import Purge
+from libs.ledger.rescue import Rescue
+from libs.ledger.runs import RunLedger, run_event
+from libs.ledger.stops import Stops
+from libs.ledger.totals import Totals, add_up
+from libs.storage.client import Collection, Mongo
+
+__all__ = ["Ledger", "NewBatch", "Stage", "Totals", "run_event"]
+
+
+class Ledger:
+    """Runs, batches and their outbox, a part for each subject.
+
+    Args:
+        mongo: the databases.
+        service: name of the service that makes the changes; its relay publishes the outbox rows.
+        on_outbox: called after a commit that left outbox rows, so that they leave at once.
+    """
+
+    def __init__(self, mongo: Mongo, service: str, on_outbox: Callable[[], None]) -> None:
+        self._connection = LedgerConnection(mongo, service, on_outbox)
+        self.runs = RunLedger(self._connection)
+        self.parsing = ParseLedger(self._connection, self.runs)
+        self.batches = BatchLedger(self._connection)
+        self.leases = Leases(self._connection)
+        self.stops = Stops(self._connection, self.runs)
+        self.rescue = Rescue(self._connection)
+        self.purge = Purge(self._connection)
+        self._completion = Completion(self._connection, self.runs, self.stops)
+
+    @property
+    def payloads(self) -> Collection:
+        return self._connection.payloads
+
+    @property
+    def rejected(self) -> Collection:
+        return self._connection.rejected
+
+    async def maybe_advance(self, run_id: str) -> Stage:
+        """Move the run on if the ledger proves that its phase is over. Idempotent; anyone may call it."""
+        return await self._completion.maybe_advance(run_id)
+
+    async def totals(self, run_id: str) -> Totals:
+        """The batches of a run, added up by the server."""
+        return await add_up(self._connection, run_id)
+
+    async def stop(self, run_id: str, status: RunStatus, code: str, message: str) -> None:
+        """Stop a run in both steps; also finishes what another caller requested."""
+        await self.stops.stop(run_id, status, code, message)

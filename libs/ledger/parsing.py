@@ -1,0 +1,166 @@
+"""The parse of a run: one parser at a time, which stores batches until the file has no more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pymongo import ReturnDocument
+
+from libs.contracts.ids import batch_id
+from libs.contracts.plan import ParsePlan
+from libs.contracts.states import BatchState, RunStatus
+from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.ledger.runs import RunLedger
+from libs.storage.client import Document, Session
+from libs.storage.documents import BatchResult, RunDocument
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """A batch as the parser cut it; ``payloads`` are the documents of its rows."""
+
+    seq: int
+    row_from: int
+    row_to: int
+    rows: int
+    digest: str
+    payloads: tuple[Document, ...]
+
+
+class ParseLedger:
+    """Fences parsers by a lease and the number of the attempt."""
+
+    def __init__(self, connection: LedgerConnection, runs: RunLedger) -> None:
+        self._connection = connection
+        self._runs = runs
+
+    async def begin(self, run_id: str, owner: str, lease_seconds: float) -> RunDocument | None:
+        """Take the parse of a run, or ``None`` where it is done, stopped, or a live parser has it.
+
+        A lease of the same ``owner`` is one that the caller's own dead predecessor left.
+        """
+        run = await self._runs.get(run_id)
+        if run is not None and run.status is RunStatus.PENDING and run.stop is None:
+            await self._runs.transition(run, RunStatus.VALIDATING)
+        found = await self._connection.runs.find_one_and_update(
+            {
+                "_id": run_id,
+                "status": RunStatus.VALIDATING.value,
+                "parse.closed": False,
+                **NOT_STOPPED,
+                "$expr": {
+                    "$or": [
+                        {"$eq": ["$parse.owner", None]},
+                        {"$eq": ["$parse.owner", owner]},
+                        {"$lt": ["$parse.lease_until", "$$NOW"]},
+                    ]
+                },
+            },
+            [
+                {
+                    "$set": {
+                        "parse.owner": owner,
+                        "parse.lease_until": seconds_from_now(lease_seconds),
+                        "parse.attempts": {"$add": ["$parse.attempts", 1]},
+                    }
+                }
+            ],
+            return_document=ReturnDocument.AFTER,
+        )
+        return None if found is None else RunDocument.model_validate(found)
+
+    def _parsing(self, run: RunDocument) -> Document:
+        return {
+            "_id": run.id,
+            "status": RunStatus.VALIDATING.value,
+            "epoch": run.epoch,
+            "parse.owner": run.parse.owner,
+            "parse.attempts": run.parse.attempts,
+            "parse.closed": False,
+            **NOT_STOPPED,
+        }
+
+    async def freeze_plan(self, run: RunDocument, plan: ParsePlan) -> bool:
+        """Store the plan of a run that has none; ``False`` where the parse is no longer the caller's."""
+        answer = await self._connection.runs.update_one(
+            {**self._parsing(run), "plan": None}, {"$set": {"plan": plan.model_dump(mode="json")}}
+        )
+        return answer.modified_count == 1
+
+    async def stored_digests(self, run: RunDocument) -> dict[int, str]:
+        """Digest by sequence number of the batches that an earlier attempt of this parse stored."""
+        cursor = self._connection.batches.find({"run_id": run.id, "epoch": run.epoch}, {"seq": 1, "digest": 1})
+        return {batch["seq"]: batch["digest"] async for batch in cursor}
+
+    async def add_batches(self, run: RunDocument, batches: Sequence[NewBatch], lease_seconds: float) -> bool:
+        """Store batches and their rows; ``False`` where the parse is no longer the caller's.
+
+        The transaction changes the run itself, so that a stop and a second parser fence it.
+        """
+        now = datetime.now(UTC)
+        entries: list[Document] = [
+            {
+                "_id": batch_id(run.id, run.epoch, batch.seq),
+                "tenant_id": run.tenant_id,
+                "run_id": run.id,
+                "epoch": run.epoch,
+                "seq": batch.seq,
+                "row_from": batch.row_from,
+                "row_to": batch.row_to,
+                "rows": batch.rows,
+                "digest": batch.digest,
+                "state": BatchState.PARSED.value,
+                "attempts": 0,
+                "result": BatchResult().model_dump(),
+                "updated_at": now,
+            }
+            for batch in batches
+        ]
+        payloads = [payload for batch in batches for payload in batch.payloads]
+
+        async def body(session: Session) -> bool:
+            fenced = await self._connection.runs.update_one(
+                self._parsing(run),
+                [
+                    {
+                        "$set": {
+                            "parse.batches": batches[-1].seq + 1,
+                            "parse.rows": {"$add": ["$parse.rows", sum(batch.rows for batch in batches)]},
+                            "parse.lease_until": seconds_from_now(lease_seconds),
+                        }
+                    }
+                ],
+                session=session,
+            )
+            if fenced.modified_count != 1:
+                return False
+            await self._connection.batches.insert_many(entries, session=session)
+            await self._connection.payloads.insert_many(payloads, session=session)
+            return True
+
+        return await self._connection.mongo.transaction(body)
+
+    async def extend(self, run: RunDocument, lease_seconds: float) -> bool:
+        """Keep the parse lease alive; ``False`` where the parse is no longer the caller's."""
+        answer = await self._connection.runs.update_one(
+            self._parsing(run), [{"$set": {"parse.lease_until": seconds_from_now(lease_seconds)}}]
+        )
+        return answer.modified_count == 1
+
+    async def close(self, run: RunDocument, batches: int, rows: int, digest: str) -> bool:
+        """Declare that all batches are stored; ``False`` where the parse is no longer the caller's."""
+        answer = await self._connection.runs.update_one(
+            self._parsing(run),
+            {
+                "$set": {
+                    "parse.closed": True,
+                    "parse.batches": batches,
+                    "parse.rows": rows,
+                    "parse.digest": digest,
+                    "parse.owner": None,
+                    "parse.lease_until": None,
+                    "updated_at": datetime.now(UTC),
+                }
+            },
+        )
+        return answer.modified_count == 1

@@ -1,0 +1,57 @@
+"""Removing what is of no more use: dry runs with every trace, and the rows of runs that have ended."""
+
+from datetime import UTC, datetime, timedelta
+
+from libs.contracts.ids import event_id
+from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus
+from libs.ledger.connection import LedgerConnection, every_batch
+from libs.storage.documents import StopRequest
+from libs.storage.files import FileStore
+from libs.telemetry.failpoints import failpoint
+
+
+class Purge:
+    """Removes. Whatever it removes it may be asked to remove again."""
+
+    def __init__(self, connection: LedgerConnection) -> None:
+        self._connection = connection
+
+    async def run(self, run_id: str) -> None:
+        """Remove a dry run with everything of it, whatever is at work on it. Idempotent; spares every other run.
+
+        Once it is stopped its parser stores nothing more, and once its batches are gone no check of them can
+        commit. The run itself goes last, so that the sweep finds what a crash on the way has left.
+        """
+        stop = StopRequest(
+            status=RunStatus.CANCELLED, code="DRY_RUN_OVER", message="it was only tried", at=datetime.now(UTC)
+        )
+        run = await self._connection.runs.find_one_and_update(
+            {"_id": run_id, "dry_run": True},
+            {"$set": {"stop": {**stop.model_dump(), "status": stop.status.value}}, "$inc": {"epoch": 1}},
+            {"tenant_id": 1, "file.id": 1},
+        )
+        if run is None:
+            return
+        await self._connection.batches.delete_many(every_batch(run_id))
+        failpoint("ledger.batches_purged_before_run")
+        await self._connection.payloads.delete_many({"run_id": run_id})
+        await self._connection.rejected.delete_many({"tenant_id": run["tenant_id"], "run_id": run_id})
+        await self._connection.outbox.delete_one({"_id": event_id("submitted", run_id)})
+        await FileStore(self._connection.mongo).delete(run["file"]["id"])
+        await self._connection.runs.delete_one({"_id": run_id, "dry_run": True})
+
+    async def dry_runs_older_than(self, seconds: float) -> list[str]:
+        """Ids of dry runs that nobody waits for any more."""
+        old = {"dry_run": True, "created_at": {"$lt": datetime.now(UTC) - timedelta(seconds=seconds)}}
+        return [run["_id"] async for run in self._connection.runs.find(old, {"_id": 1})]
+
+    async def rows_of_ended_runs(self) -> int:
+        """Delete payloads that whoever ended their run did not live to delete; the number of such runs."""
+        stored: list[str] = await self._connection.payloads.distinct("run_id")
+        ended = self._connection.runs.find(
+            {"_id": {"$in": stored}, "status": {"$in": [status.value for status in TERMINAL_RUN_STATUSES]}}, {"_id": 1}
+        )
+        runs = [run["_id"] async for run in ended]
+        if runs:
+            await self._connection.payloads.delete_many({"run_id": {"$in": runs}})
+        return len(runs)

@@ -1,0 +1,85 @@
+"""Runs that nobody seems to be at work on."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from pymongo import ReturnDocument
+
+from libs.contracts.states import RunStatus
+from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.storage.documents import RunDocument
+
+
+class Rescue:
+    """Gives silent runs out, each to one caller of this service."""
+
+    def __init__(self, connection: LedgerConnection) -> None:
+        self._connection = connection
+
+    async def silent_runs(self, statuses: Sequence[RunStatus], quiet_seconds: float) -> AsyncIterator[RunDocument]:
+        """Runs in one of ``statuses`` whose ledger has not moved for ``quiet_seconds``.
+
+        Each is given to one caller of this service, again after twice the time, up to 32 times it.
+        """
+        mine = f"rescue.{self._connection.service}"
+        while True:
+            found = await self._connection.runs.find_one_and_update(
+                {
+                    "status": {"$in": [status.value for status in statuses]},
+                    **NOT_STOPPED,
+                    "$expr": {
+                        "$lt": [
+                            {
+                                "$ifNull": [
+                                    f"${mine}.after",
+                                    {
+                                        "$dateAdd": {
+                                            "startDate": "$updated_at",
+                                            "unit": "millisecond",
+                                            "amount": int(quiet_seconds * 1000),
+                                        }
+                                    },
+                                ]
+                            },
+                            "$$NOW",
+                        ]
+                    },
+                },
+                [
+                    {"$set": {f"{mine}.count": {"$add": [{"$ifNull": [f"${mine}.count", 0]}, 1]}}},
+                    {
+                        "$set": {
+                            f"{mine}.after": {
+                                "$dateAdd": {
+                                    "startDate": "$$NOW",
+                                    "unit": "millisecond",
+                                    "amount": {
+                                        "$multiply": [
+                                            int(quiet_seconds * 1000),
+                                            {
+                                                "$pow": [
+                                                    2,
+                                                    {"$min": [{"$subtract": [f"${mine}.count", 1]}, 5]},
+                                                ]
+                                            },
+                                        ]
+                                    },
+                                }
+                            }
+                        }
+                    },
+                ],
+                return_document=ReturnDocument.AFTER,
+            )
+            if found is None:
+                return
+            if await self._ledger_moved(found["_id"], quiet_seconds):
+                await self._connection.runs.update_one({"_id": found["_id"]}, {"$set": {f"{mine}.count": 0}})
+            else:
+                yield RunDocument.model_validate(found)
+
+    async def _ledger_moved(self, run_id: str, within_seconds: float) -> bool:
+        moved = await self._connection.batches.find_one(
+            {"run_id": run_id, "$expr": {"$gt": ["$updated_at", seconds_from_now(-within_seconds)]}},
+            {"_id": 1},
+        )
+        return moved is not None

@@ -1,0 +1,157 @@
+"""Runs: created once, then moved by compare-and-set on status and version, each time with an event."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pymongo import ReturnDocument
+
+from libs.contracts.errors import PermanentError
+from libs.contracts.events import Event, ExecutionRequested, RunCounts, RunStatusChanged, RunSubmitted
+from libs.contracts.ids import event_id
+from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus, run_may_move
+from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED, Topic
+from libs.ledger.connection import NOT_STOPPED, LedgerConnection
+from libs.ledger.outbox import append_to_outbox
+from libs.storage.client import Document, Session
+from libs.storage.documents import RunDocument, StatusChange
+from libs.telemetry.failpoints import failpoint
+
+
+def run_event(run_id: str, tenant_id: str, template_id: str, change: StatusChange) -> RunStatusChanged:
+    """The event of one change of a run's status, the same whenever it is made."""
+    return RunStatusChanged(
+        event_id=event_id("run", run_id, change.version),
+        occurred_at=change.at,
+        run_id=run_id,
+        tenant_id=tenant_id,
+        template_id=template_id,
+        status=change.status,
+        version=change.version,
+        counts=change.counts,
+        error_code=change.error_code,
+        error_message=change.error_message,
+    )
+
+
+class RunLedger:
+    """The collection ``runs``."""
+
+    def __init__(self, connection: LedgerConnection) -> None:
+        self._connection = connection
+
+    async def get(self, run_id: str) -> RunDocument | None:
+        """The run, or ``None``."""
+        found = await self._connection.runs.find_one({"_id": run_id})
+        return None if found is None else RunDocument.model_validate(found)
+
+    async def status(self, run_id: str) -> RunStatus | None:
+        """The status of a run, or ``None`` where there is no such run; cheap enough to ask again and again."""
+        found = await self._connection.runs.find_one({"_id": run_id}, {"status": 1})
+        return None if found is None else RunStatus(found["status"])
+
+    async def submit(self, run: RunDocument) -> None:
+        """Create ``run`` and tell the parser, in one transaction.
+
+        Raises:
+            pymongo.errors.DuplicateKeyError: a run with its idempotency key exists.
+        """
+        document = run.model_dump(by_alias=True, mode="python")
+        document["status"] = run.status.value
+        document["template"] = run.template.model_dump(mode="json")
+        submitted = RunSubmitted.of(run.id, run.tenant_id)
+
+        async def body(session: Session) -> None:
+            await self._connection.runs.insert_one(document, session=session)
+            await append_to_outbox(self._connection, session, (RUN_SUBMITTED, run.id, submitted))
+
+        await self._connection.mongo.transaction(body)
+        failpoint("ledger.committed_before_relay")
+        self._connection.on_outbox()
+
+    async def transition(
+        self,
+        run: RunDocument,
+        target: RunStatus,
+        *,
+        changes: Document | None = None,
+        counts: RunCounts | None = None,
+        tell: Sequence[tuple[Topic, str, Event]] = (),
+    ) -> RunDocument | None:
+        """Move ``run`` to ``target`` with its event; ``None`` where somebody else moved it first.
+
+        Of a dry run nobody is told anything.
+
+        Args:
+            changes: further fields to set, by dotted path.
+            counts: counts to store on the run and to carry in the event.
+            tell: further outbox rows of the same transaction.
+
+        Raises:
+            PermanentError: ``FORBIDDEN_TRANSITION``; the table in ``libs.contracts.states`` has no such move, or it
+                is the execution of a dry run.
+        """
+        if run.dry_run and target is RunStatus.EXECUTING:
+            raise PermanentError("FORBIDDEN_TRANSITION", "a dry run is never executed")
+        if not run_may_move(run.status, target):
+            raise PermanentError("FORBIDDEN_TRANSITION", f"a run cannot go from {run.status} to {target}")
+        now = datetime.now(UTC)
+        version = run.version + 1
+        stopping = run.stop is not None and target is run.stop.status
+        setting: Document = {"status": target.value, "version": version, "updated_at": now, **(changes or {})}
+        if counts is not None:
+            setting["counts"] = counts.model_dump()
+        if target in TERMINAL_RUN_STATUSES:
+            setting["finished_at"] = now
+        change = StatusChange(
+            version=version,
+            status=target,
+            at=now,
+            counts=counts,
+            error_code=run.stop.code if stopping and run.stop else None,
+            error_message=run.stop.message if stopping and run.stop else None,
+        )
+        changed = run_event(run.id, run.tenant_id, run.template_id, change)
+
+        async def body(session: Session) -> Document | None:
+            found = await self._connection.runs.find_one_and_update(
+                {
+                    "_id": run.id,
+                    "status": run.status.value,
+                    "version": run.version,
+                    **({} if stopping else NOT_STOPPED),
+                },
+                {
+                    "$set": setting,
+                    "$unset": {"rescue": ""},
+                    "$push": {"history": {**change.model_dump(), "status": target.value}},
+                },
+                return_document=ReturnDocument.AFTER,
+                session=session,
+            )
+            if found is not None and not run.dry_run:
+                await append_to_outbox(self._connection, session, (RUN_EVENTS, run.id, changed), *tell)
+            return found
+
+        moved = await self._connection.mongo.transaction(body)
+        if moved is None:
+            return None
+        failpoint("ledger.committed_before_relay")
+        self._connection.on_outbox()
+        if target in TERMINAL_RUN_STATUSES:
+            await self._connection.payloads.delete_many({"run_id": run.id})
+        return RunDocument.model_validate(moved)
+
+    async def request_execution(self, run: RunDocument) -> RunDocument | None:
+        """Move a validated run to executing and tell the writer; ``None`` where it moved meanwhile."""
+        requested = ExecutionRequested(
+            event_id=event_id("execution", run.id, run.version),
+            occurred_at=datetime.now(UTC),
+            run_id=run.id,
+            tenant_id=run.tenant_id,
+        )
+        return await self.transition(
+            run,
+            RunStatus.EXECUTING,
+            changes={"executing_at": datetime.now(UTC)},
+            tell=[(EXECUTION_REQUESTED, run.id, requested)],
+        )

@@ -1,0 +1,65 @@
+"""The batches of a run, added up."""
+
+from dataclasses import dataclass, field
+
+from libs.contracts.events import RunCounts
+from libs.contracts.states import BatchState
+from libs.ledger.connection import LedgerConnection
+from libs.storage.client import SNAPSHOT
+from libs.storage.documents import BatchResult
+
+
+@dataclass(slots=True)
+class Totals:
+    """The ledger of one run, added up."""
+
+    batches: int = 0
+    rows: int = 0
+    states: dict[BatchState, int] = field(default_factory=dict[BatchState, int])
+    result: BatchResult = field(default_factory=BatchResult)
+
+    def all_in(self, *states: BatchState) -> bool:
+        return sum(self.states.get(state, 0) for state in states) == self.batches
+
+    def counts(self, rows: int, *, rest: str | None = None) -> RunCounts:
+        """Counts of a run with ``rows`` rows; ``rest`` is the reason for rows that nothing became of."""
+        result = self.result
+        written = result.created + result.updated + result.deleted
+        reasons = {"DUPLICATE_UPSERT_KEY": result.duplicate_keys, "UNCHANGED": result.unchanged}
+        remaining = rows - written - result.rejected - sum(reasons.values())
+        if rest is not None:
+            reasons[rest] = remaining
+        reasons = {reason: count for reason, count in reasons.items() if count}
+        return RunCounts(
+            rows=rows,
+            written=written,
+            created=result.created,
+            updated=result.updated,
+            deleted=result.deleted,
+            rejected=result.rejected,
+            skipped=sum(reasons.values()),
+            skip_reasons=reasons,
+            warnings=result.warnings,
+        )
+
+
+async def add_up(connection: LedgerConnection, run_id: str) -> Totals:
+    """The batches of a run, added up by the server."""
+    sums = {name: {"$sum": f"$result.{name}"} for name in BatchResult.model_fields}
+    # One moment: a scan of the index would meet a batch that moves meanwhile twice, or never.
+    cursor = await connection.batches.with_options(read_concern=SNAPSHOT).aggregate(
+        [
+            {"$match": {"run_id": run_id}},
+            {"$group": {"_id": "$state", "batches": {"$sum": 1}, "rows": {"$sum": "$rows"}, **sums}},
+        ]
+    )
+    totals = Totals()
+    added = dict.fromkeys(BatchResult.model_fields, 0)
+    async for group in cursor:
+        totals.batches += group["batches"]
+        totals.rows += group["rows"]
+        totals.states[BatchState(group["_id"])] = group["batches"]
+        for name in added:
+            added[name] += group[name]
+    totals.result = BatchResult(**added)
+    return totals

@@ -1,0 +1,76 @@
+"""The connections and shared machinery of one service process."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from beanie import init_beanie  # pyright: ignore[reportUnknownVariableType] - its database is not fully typed
+from faststream.kafka import KafkaBroker
+from pymongo.errors import PyMongoError
+
+from libs.ledger import Ledger
+from libs.messaging.consumer import Consumers
+from libs.messaging.dead_letters import DeadLetters
+from libs.messaging.outbox import OutboxRelay
+from libs.messaging.publisher import EventPublisher
+from libs.process.settings import ServiceSettings
+from libs.storage.client import Mongo, connect
+from libs.storage.documents import DOCUMENTS
+from libs.storage.mongo_errors import is_transient
+from libs.storage.settings import MongoSettings
+from libs.telemetry.metrics import Metrics
+
+READY_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """What a service's use cases are built from."""
+
+    service: str
+    settings: ServiceSettings
+    mongo: Mongo
+    broker: KafkaBroker
+    publisher: EventPublisher
+    relay: OutboxRelay
+    ledger: Ledger
+    consumers: Consumers
+    metrics: Metrics
+
+    async def unreadiness(self) -> str | None:
+        """Why the process cannot work now, or ``None``."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_SECONDS):
+                await self.mongo.ping()
+                if not await self.broker.ping(timeout=READY_TIMEOUT_SECONDS):
+                    return "Kafka does not answer"
+        except (PyMongoError, TimeoutError) as error:
+            return f"MongoDB does not answer: {error}"
+        for subscriber in self.broker.subscribers:
+            if not subscriber.running:
+                return "a consumer is not running"
+        return self.consumers.unassigned()
+
+
+@asynccontextmanager
+async def open_context(
+    service: str, settings: ServiceSettings, mongo_settings: MongoSettings, broker: KafkaBroker, metrics: Metrics
+) -> AsyncGenerator[ServiceContext]:
+    """Connect to MongoDB and build the machinery; the caller starts and stops ``broker``."""
+    mongo = await connect(mongo_settings)
+    try:
+        await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
+        publisher = EventPublisher(broker, metrics)
+        relay = OutboxRelay(mongo, service, metrics)
+        consumers = Consumers(
+            broker,
+            service,
+            metrics,
+            DeadLetters(mongo, service, publisher),
+            is_transient,
+        )
+        ledger = Ledger(mongo, service, relay.wake)
+        yield ServiceContext(service, settings, mongo, broker, publisher, relay, ledger, consumers, metrics)
+    finally:
+        await mongo.client.close()

@@ -1,0 +1,107 @@
+"""The process around a consuming service's handlers, from its start to its end."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+import uvloop
+
+from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.watchdog import watch_consumers
+from libs.process.context import ServiceContext, open_context
+from libs.process.health import health_app
+from libs.process.loops import Background, end_process, repeat, running
+from libs.process.settings import ServiceSettings
+from libs.storage.settings import MongoSettings
+from libs.telemetry.logs import configure_logging
+from libs.telemetry.metrics import Metrics
+
+TOPIC_CHECK_SECONDS = 5.0
+
+logger = structlog.get_logger()
+
+Assemble = Callable[[ServiceContext], Awaitable[Sequence[Background]]]
+"""Builds a service's use cases, registers its handlers and returns its background loops."""
+
+
+def standard_loops(context: ServiceContext) -> list[Background]:
+    """The loops of every service: outbox relay, topics that a wiped broker lost."""
+
+    async def topics() -> None:
+        if created := await ensure_topics(context.settings.kafka):
+            logger.warning("topics.created_again", topics=created)
+
+    return [
+        lambda: context.relay.run(context.publisher),
+        lambda: repeat(TOPIC_CHECK_SECONDS, topics, "topics"),
+    ]
+
+
+class _HttpServer(uvicorn.Server):
+    """Leaves signals to the service, which has more to stop than HTTP."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A consuming service: handlers, loops, ``/health/live``, ``/health/ready`` and ``/metrics``."""
+
+    name: str
+    settings: ServiceSettings
+    mongo_settings: MongoSettings
+    assemble: Assemble
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then finish what is at work and leave.
+
+        Raises:
+            TransientError: Kafka cannot be reached at the start.
+            pymongo.errors.PyMongoError: MongoDB cannot be reached at the start.
+        """
+        configure_logging(self.name, self.settings.instance, self.settings.log_level)
+        metrics = Metrics(self.name)
+        broker = create_broker(self.settings.kafka, f"rowdock-{self.settings.instance}")
+        async with open_context(self.name, self.settings, self.mongo_settings, broker, metrics) as context:
+            await ensure_topics(self.settings.kafka)
+            loops = [
+                *standard_loops(context),
+                *await self.assemble(context),
+                lambda: watch_consumers(
+                    self.settings.kafka, self.settings.stall_seconds, context.consumers, metrics, end_process
+                ),
+            ]
+            server = _HttpServer(
+                uvicorn.Config(
+                    health_app(context),
+                    host=self.settings.host,
+                    port=self.settings.port,
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                )
+            )
+
+            def leave() -> None:
+                server.should_exit = True
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, leave)
+            try:
+                await broker.start()
+                async with running(loops):
+                    await server.serve()
+            finally:
+                await context.consumers.stop()
+                await broker.stop()
+
+
+def run_service(service: Service) -> None:
+    """Run ``service`` in a new event loop until it is told to stop."""
+    uvloop.run(service.run())

@@ -1,0 +1,53 @@
+"""Rowdock's own collections as Beanie documents, with every index that a query relies on.
+
+Beanie serves configuration (templates, organizations, keys) and index creation. Runs, batches
+and the outbox change only by compare-and-set in ``libs.ledger``; nothing saves them whole.
+"""
+
+from beanie import Document
+
+from libs.storage.documents.access import ApiKey, Organization
+from libs.storage.documents.batches import BatchDocument, BatchPayload, BatchResult, RejectedRecord, UndoEntry
+from libs.storage.documents.leases import Lease
+from libs.storage.documents.messages import DeadLetter, OutboxEntry
+from libs.storage.documents.runs import ParseProgress, Rescue, RunDocument, StatusChange, StopRequest, StoredFile
+from libs.storage.documents.templates import TemplateDocument
+from libs.storage.documents.webhooks import WebhookDelivery, WebhookEndpoint
+
+__all__ = [
+    "DOCUMENTS",
+    "ApiKey",
+    "BatchDocument",
+    "BatchPayload",
+    "BatchResult",
+    "DeadLetter",
+    "Lease",
+    "Organization",
+    "OutboxEntry",
+    "ParseProgress",
+    "RejectedRecord",
+    "Rescue",
+    "RunDocument",
+    "StatusChange",
+    "StopRequest",
+    "StoredFile",
+    "TemplateDocument",
+    "UndoEntry",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+]
+
+DOCUMENTS: list[type[Document]] = [
+    Organization,
+    ApiKey,
+    TemplateDocument,
+    RunDocument,
+    BatchDocument,
+    BatchPayload,
+    RejectedRecord,
+    UndoEntry,
+    OutboxEntry,
+    WebhookEndpoint,
+    WebhookDelivery,
+    DeadLetter,
+]

@@ -1,0 +1,98 @@
+"""Batches of a run, their rows, and what became of rows that are not simply written."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+from pymongo import ASCENDING, IndexModel
+
+from libs.contracts.states import BatchState
+from libs.storage.documents.state_document import StateDocument
+
+DAY_SECONDS = 86_400
+PAYLOAD_DAYS = 30
+"""How long a validated run may wait for its execution before its rows are dropped."""
+
+
+class BatchResult(BaseModel):
+    """Where the rows of a batch went; ``rows = ok + rejected + skipped`` from checked on."""
+
+    ok: int = 0
+    rejected: int = 0
+    warnings: int = 0
+    duplicate_keys: int = 0
+    unchanged: int = 0
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+class BatchDocument(StateDocument):
+    """One entry of the ledger: up to ``plan.batch_rows`` rows of a run."""
+
+    tenant_id: str
+    run_id: str
+    epoch: int
+    seq: int
+    row_from: int
+    row_to: int
+    rows: int
+    digest: str
+    state: BatchState = BatchState.PARSED
+    attempts: int = 0
+    result: BatchResult = BatchResult()
+    preview: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    skipped_rows: dict[str, bytes] = Field(default_factory=dict[str, bytes])
+    updated_at: datetime
+
+    class Settings:
+        name = "batches"
+        indexes: ClassVar = [
+            IndexModel([("run_id", ASCENDING), ("state", ASCENDING), ("seq", ASCENDING)], name="run_state"),
+        ]
+
+
+class BatchPayload(StateDocument):
+    """Rows of a batch as Arrow IPC, see ``libs.storage.payloads``."""
+
+    run_id: str
+    created_at: datetime
+
+    class Settings:
+        name = "batch_payloads"
+        indexes: ClassVar = [
+            IndexModel([("run_id", ASCENDING)], name="run"),
+            IndexModel([("created_at", ASCENDING)], name="expiry", expireAfterSeconds=PAYLOAD_DAYS * DAY_SECONDS),
+        ]
+
+
+class RejectedRecord(StateDocument):
+    """A rejected row. ``cells`` follow the columns of the run's plan, so that no user header becomes a key."""
+
+    tenant_id: str
+    run_id: str
+    row: int
+    cells: list[str | None]
+    errors: list[dict[str, Any]]
+    state: str = "open"
+    created_at: datetime
+
+    class Settings:
+        name = "rejected_records"
+        indexes: ClassVar = [
+            IndexModel([("tenant_id", ASCENDING), ("run_id", ASCENDING), ("row", ASCENDING)], name="tenant_run_row"),
+        ]
+
+
+class UndoEntry(StateDocument):
+    """Before-image of a record that a run changed."""
+
+    run_id: str
+    created_at: datetime
+
+    class Settings:
+        name = "undo"
+        indexes: ClassVar = [
+            IndexModel([("run_id", ASCENDING)], name="run"),
+            IndexModel([("created_at", ASCENDING)], name="expiry", expireAfterSeconds=90 * DAY_SECONDS),
+        ]

@@ -1,0 +1,152 @@
+"""Runs: one document per import."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from libs.contracts.events import RunCounts
+from libs.contracts.plan import ParsePlan
+from libs.contracts.states import RunStatus
+from libs.contracts.templates import Template
+from libs.storage.documents.leases import Lease
+from libs.storage.documents.state_document import StateDocument
+
+
+class StoredFile(BaseModel):
+    """The uploaded file.
+
+    Attributes:
+        id: its GridFS id.
+        name: for display only.
+        size: in bytes.
+        sha256: in hexadecimal.
+        ascii_only: no byte is above 127, so that the parser need not look for one.
+    """
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+    ascii_only: bool = False
+
+
+class ParseProgress(BaseModel):
+    """How far the parser is.
+
+    Attributes:
+        closed: all batches of the file are in the ledger; then ``batches`` and ``rows`` are final.
+        digest: SHA-256 over the digests of all batches, to prove that a repeated parse agrees.
+        owner, lease_until: the parser at work and until when it is believed alive (server time).
+        attempts: how often a parser has begun.
+    """
+
+    closed: bool = False
+    batches: int = 0
+    rows: int = 0
+    digest: str | None = None
+    owner: str | None = None
+    lease_until: datetime | None = None
+    attempts: int = 0
+
+
+class StopRequest(BaseModel):
+    """Set on a run that is to end as ``failed`` or ``cancelled``; no later effect passes it."""
+
+    status: RunStatus
+    code: str
+    message: str
+    at: datetime
+
+
+class Rescue(BaseModel):
+    """When a service looks after a silent run next, and how often it has."""
+
+    after: datetime
+    count: int = 0
+
+
+class StatusChange(BaseModel):
+    """One entry of a run's history, from which its event can be made again."""
+
+    version: int
+    status: RunStatus
+    at: datetime
+    counts: RunCounts | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class RunDocument(StateDocument):
+    """One import.
+
+    Attributes:
+        column_mapping: header and the field it fills, or ``None`` for a column that is not wanted, as the upload said;
+            pairs, because a user's header never becomes a key.
+        duplicate_of: the newest earlier run of the template with the same bytes.
+        dry_run: checked only, never executed, told to nobody, and purged once its client has the result.
+    """
+
+    tenant_id: str
+    template_id: str
+    template_version: int
+    template: Template
+    webhook_endpoint_id: str | None = None
+    status: RunStatus = RunStatus.PENDING
+    epoch: int = 0
+    version: int = 1
+    history: list[StatusChange] = Field(default_factory=list[StatusChange])
+    stop: StopRequest | None = None
+    file: StoredFile
+    column_mapping: list[tuple[str, str | None]] | None = None
+    duplicate_of: str | None = None
+    dry_run: bool = False
+    plan: ParsePlan | None = None
+    parse: ParseProgress = ParseProgress()
+    counts: RunCounts | None = None
+    preview_rows: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    failure: dict[str, str] | None = None
+    barrier: Lease | None = None
+    rescue: dict[str, Rescue] = Field(default_factory=dict[str, Rescue])
+    idempotency_key: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    validated_at: datetime | None = None
+    executing_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    class Settings:
+        name = "runs"
+        indexes: ClassVar = [
+            IndexModel([("tenant_id", ASCENDING), ("_id", DESCENDING)], name="tenant_newest"),
+            IndexModel([("tenant_id", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="tenant_status"),
+            IndexModel([("tenant_id", ASCENDING), ("template_id", ASCENDING), ("_id", DESCENDING)], name="template"),
+            IndexModel([("status", ASCENDING), ("updated_at", ASCENDING)], name="status_updated"),
+            IndexModel(
+                [("webhook_endpoint_id", ASCENDING), ("updated_at", ASCENDING)],
+                name="webhook_updated",
+                partialFilterExpression={"webhook_endpoint_id": {"$type": "string"}},
+            ),
+            IndexModel(
+                [("tenant_id", ASCENDING), ("idempotency_key", ASCENDING)],
+                name="idempotency",
+                unique=True,
+                partialFilterExpression={"idempotency_key": {"$type": "string"}},
+            ),
+            IndexModel(
+                [
+                    ("tenant_id", ASCENDING),
+                    ("template_id", ASCENDING),
+                    ("file.sha256", ASCENDING),
+                    ("_id", DESCENDING),
+                ],
+                name="content",
+            ),
+            IndexModel([("created_at", ASCENDING)], name="dry_runs", partialFilterExpression={"dry_run": True}),
+        ]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is executed without being asked once it is validated."""
+        return self.template.auto_execute and not self.dry_run
