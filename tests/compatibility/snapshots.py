@@ -1,0 +1,82 @@
+"""What a release leaves in its stores, as files that the releases after it are tested against.
+
+Documents are MongoDB's canonical extended JSON (``bson.json_util``), one a line, so that every type comes back as
+it was stored. Messages are text.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from bson import json_util
+from pymongo.database import Database
+
+Document = dict[str, Any]
+Collections = Mapping[str, Sequence[Document]]
+
+_OPTIONS = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, tz_aware=True, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One situation: the documents that one run, or some configuration, consists of.
+
+    Attributes:
+        state: by collection of Rowdock's own database.
+        target: records by target resource.
+        target_indexes: unique indexes by target resource, as ``listIndexes`` shows them.
+    """
+
+    state: Collections = field(default_factory=dict[str, Sequence[Document]])
+    target: Collections = field(default_factory=dict[str, Sequence[Document]])
+    target_indexes: Collections = field(default_factory=dict[str, Sequence[Document]])
+
+    def one(self, collection: str) -> Document:
+        """The only document of a collection of the state."""
+        (document,) = self.state[collection]
+        return document
+
+    def save(self, file: Path) -> None:
+        parts = {"state": self.state, "target": self.target, "target_indexes": self.target_indexes}
+        _write(file, {name: collections for name, collections in parts.items() if collections})
+
+    @classmethod
+    def load(cls, file: Path) -> "Snapshot":
+        return cls(**json_util.loads(file.read_text(), json_options=_OPTIONS))
+
+    def restore(self, state: Database[Document], target: Database[Document]) -> None:
+        """Put everything where the release had it."""
+        for database, collections in ((state, self.state), (target, self.target)):
+            for name, documents in collections.items():
+                if documents:
+                    database[name].insert_many(documents)
+        for name, indexes in self.target_indexes.items():
+            target.command("createIndexes", name, indexes=indexes)
+
+
+def save_documents(file: Path, documents: Collections) -> None:
+    """Write documents under names that the caller chooses."""
+    _write(file, {"documents": documents})
+
+
+def load_documents(file: Path) -> Collections:
+    """What ``save_documents`` wrote."""
+    return json_util.loads(file.read_text(), json_options=_OPTIONS)["documents"]
+
+
+def _write(file: Path, parts: Mapping[str, Collections]) -> None:
+    def collection(name: str, documents: Sequence[Document]) -> str:
+        lines = ",\n".join(_one_line(document) for document in documents)
+        return f"{_one_line(name)}: [\n{lines}\n]"
+
+    def part(name: str, collections: Collections) -> str:
+        body = ",\n".join(collection(*entry) for entry in collections.items())
+        return f"{_one_line(name)}: {{\n{body}\n}}"
+
+    file.write_text("{\n" + ",\n".join(part(*entry) for entry in parts.items()) + "\n}\n")
+
+
+def _one_line(value: object) -> str:
+    return json_util.dumps(value, json_options=_OPTIONS, separators=(",", ":"), ensure_ascii=False)
