@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from libs.contracts.ids import event_id
 from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus
 from libs.ledger.connection import LedgerConnection, every_batch
-from libs.storage.documents import StopRequest
+from libs.storage.documents import PURGED_RUNS, StopRequest
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
 
@@ -17,7 +17,7 @@ class Purge:
         self._connection = connection
 
     async def run(self, run_id: str) -> None:
-        """Remove a dry run with everything of it, whatever is at work on it. Idempotent; spares every other run.
+        """Remove a run with everything of it, whatever is at work on it. Idempotent; spares runs whose purpose is kept.
 
         Once it is stopped its parser stores nothing more, and once its batches are gone no check of them can
         commit. The run itself goes last, so that the sweep finds what a crash on the way has left.
@@ -26,7 +26,7 @@ class Purge:
             status=RunStatus.CANCELLED, code="DRY_RUN_OVER", message="it was only tried", at=datetime.now(UTC)
         )
         run = await self._connection.runs.find_one_and_update(
-            {"_id": run_id, "dry_run": True},
+            {"_id": run_id, **PURGED_RUNS},
             {"$set": {"stop": {**stop.model_dump(), "status": stop.status.value}}, "$inc": {"epoch": 1}},
             {"tenant_id": 1, "file.id": 1},
         )
@@ -38,11 +38,11 @@ class Purge:
         await self._connection.rejected.delete_many({"tenant_id": run["tenant_id"], "run_id": run_id})
         await self._connection.outbox.delete_one({"_id": event_id("submitted", run_id)})
         await FileStore(self._connection.mongo).delete(run["file"]["id"])
-        await self._connection.runs.delete_one({"_id": run_id, "dry_run": True})
+        await self._connection.runs.delete_one({"_id": run_id, **PURGED_RUNS})
 
-    async def dry_runs_older_than(self, seconds: float) -> list[str]:
-        """Ids of dry runs that nobody waits for any more."""
-        old = {"dry_run": True, "created_at": {"$lt": datetime.now(UTC) - timedelta(seconds=seconds)}}
+    async def forgotten(self, seconds: float) -> list[str]:
+        """Ids of runs that should have been purged ``seconds`` after they were made: nobody waits for them any more."""
+        old = {**PURGED_RUNS, "created_at": {"$lt": datetime.now(UTC) - timedelta(seconds=seconds)}}
         return [run["_id"] async for run in self._connection.runs.find(old, {"_id": 1})]
 
     async def rows_of_ended_runs(self) -> int:

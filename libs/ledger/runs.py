@@ -79,7 +79,7 @@ class RunLedger:
     ) -> RunDocument | None:
         """Move ``run`` to ``target`` with its event; ``None`` where somebody else moved it first.
 
-        Of a dry run nobody is told anything.
+        There is no event where the run's purpose is not told.
 
         Args:
             changes: further fields to set, by dotted path.
@@ -88,10 +88,10 @@ class RunLedger:
 
         Raises:
             PermanentError: ``FORBIDDEN_TRANSITION``; the table in ``libs.contracts.states`` has no such move, or it
-                is the execution of a dry run.
+                is the execution of a run whose purpose is not executed.
         """
-        if run.dry_run and target is RunStatus.EXECUTING:
-            raise PermanentError("FORBIDDEN_TRANSITION", "a dry run is never executed")
+        if target is RunStatus.EXECUTING and not run.purpose.traits.executed:
+            raise PermanentError("FORBIDDEN_TRANSITION", f"a run whose purpose is {run.purpose} is never executed")
         if not run_may_move(run.status, target):
             raise PermanentError("FORBIDDEN_TRANSITION", f"a run cannot go from {run.status} to {target}")
         now = datetime.now(UTC)
@@ -128,8 +128,9 @@ class RunLedger:
                 return_document=ReturnDocument.AFTER,
                 session=session,
             )
-            if found is not None and not run.dry_run:
-                await append_to_outbox(self._connection, session, (RUN_EVENTS, run.id, changed), *tell)
+            messages = [(RUN_EVENTS, run.id, changed), *tell] if run.purpose.traits.told else tell
+            if found is not None and messages:
+                await append_to_outbox(self._connection, session, *messages)
             return found
 
         moved = await self._connection.mongo.transaction(body)

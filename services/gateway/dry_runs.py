@@ -53,7 +53,7 @@ class DryRuns:
 
     async def sweep(self) -> int:
         """Purge dry runs that a gateway did not live to purge; how many those were."""
-        forgotten = await self._ledger.purge.dry_runs_older_than(self._wait_seconds + GRACE_SECONDS)
+        forgotten = await self._ledger.purge.forgotten(self._wait_seconds + GRACE_SECONDS)
         for run_id in forgotten:
             await self._ledger.purge.run(run_id)
         return len(forgotten)

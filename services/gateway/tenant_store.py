@@ -5,15 +5,14 @@ from typing import Any
 
 from libs.contracts.states import RunStatus
 from libs.storage.client import Collection, Mongo, Session
-from libs.storage.documents import RejectedRecord, RunDocument, TemplateDocument, WebhookEndpoint
-
-NO_DRY_RUN: dict[str, Any] = {"dry_run": {"$ne": True}}
+from libs.storage.documents import LISTED_RUNS, RejectedRecord, RunDocument, TemplateDocument, WebhookEndpoint
 
 
 class TenantStore:
     """Templates, runs, rejected records and webhook endpoints of the organization ``tenant_id``.
 
-    Dry runs are nowhere to be seen here, except for the rows that were rejected of one whose id is known.
+    Runs whose purpose is not listed are nowhere to be seen here, except for the rows that were rejected of one whose id
+    is known.
     Every query of the gateway about an organization's things goes through here, and none without its filter.
     """
 
@@ -90,17 +89,17 @@ class TenantStore:
         return await self._one_run(idempotency_key=idempotency_key)
 
     async def _one_run(self, **conditions: object) -> RunDocument | None:
-        found = await self._runs.find_one(self._mine(**conditions, **NO_DRY_RUN))
+        found = await self._runs.find_one(self._mine(**conditions, **LISTED_RUNS))
         return None if found is None else RunDocument.model_validate(found)
 
     async def run_status(self, run_id: str) -> RunStatus | None:
         """Only the status of a run: cheap enough to ask again and again."""
-        found = await self._runs.find_one(self._mine(_id=run_id, **NO_DRY_RUN), {"status": 1})
+        found = await self._runs.find_one(self._mine(_id=run_id, **LISTED_RUNS), {"status": 1})
         return None if found is None else RunStatus(found["status"])
 
     async def newest_run_of_content(self, template_id: str, sha256: str) -> str | None:
         """Id of the newest run of a template whose file has this SHA-256, or ``None``."""
-        query = self._mine(**{"template_id": template_id, "file.sha256": sha256, **NO_DRY_RUN})
+        query = self._mine(**{"template_id": template_id, "file.sha256": sha256, **LISTED_RUNS})
         found = await self._runs.find_one(query, {"_id": 1}, sort=[("_id", -1)])
         return None if found is None else found["_id"]
 
@@ -108,7 +107,7 @@ class TenantStore:
         self, limit: int, *, status: RunStatus | None, template_id: str | None, after: str | None
     ) -> list[RunDocument]:
         """Runs, newest first, from behind ``after``."""
-        conditions = dict(NO_DRY_RUN)
+        conditions = dict(LISTED_RUNS)
         if status is not None:
             conditions["status"] = status.value
         if template_id is not None:

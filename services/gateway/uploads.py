@@ -20,6 +20,7 @@ from litestar import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import RunStatus
 from libs.formats.content import HEAD_BYTES, recognise, refusal
 from libs.ledger import Ledger
@@ -158,7 +159,7 @@ class Uploads:
             FileTooLargeError: more bytes than are accepted.
         """
         run = _new_run(await self._form(request, store, self._dry_run))
-        run = run.model_copy(update={"dry_run": True, "webhook_endpoint_id": None})
+        run = run.model_copy(update={"purpose": RunPurpose.DRY_RUN, "webhook_endpoint_id": None})
         await self._ledger.runs.submit(run)
         failpoint("gateway.dry_run_submitted")
         return run

@@ -10,12 +10,25 @@ from libs.storage.documents.access import ApiKey, Organization
 from libs.storage.documents.batches import BatchDocument, BatchPayload, BatchResult, RejectedRecord, UndoEntry
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.messages import DeadLetter, OutboxEntry
-from libs.storage.documents.runs import ParseProgress, Rescue, RunDocument, StatusChange, StopRequest, StoredFile
+from libs.storage.documents.runs import (
+    LISTED_RUNS,
+    PURGED_RUNS,
+    TOLD_RUNS,
+    ParseProgress,
+    Rescue,
+    RunDocument,
+    StatusChange,
+    StopRequest,
+    StoredFile,
+)
 from libs.storage.documents.templates import TemplateDocument
 from libs.storage.documents.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "DOCUMENTS",
+    "LISTED_RUNS",
+    "PURGED_RUNS",
+    "TOLD_RUNS",
     "ApiKey",
     "BatchDocument",
     "BatchPayload",

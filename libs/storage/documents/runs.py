@@ -1,13 +1,15 @@
 """Runs: one document per import."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field, model_validator
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from libs.contracts.events import RunCounts
 from libs.contracts.plan import ParsePlan
+from libs.contracts.purposes import PurposeTraits, RunPurpose
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import Template
 from libs.storage.documents.leases import Lease
@@ -85,7 +87,8 @@ class RunDocument(StateDocument):
         column_mapping: header and the field it fills, or ``None`` for a column that is not wanted, as the upload said;
             pairs, because a user's header never becomes a key.
         duplicate_of: the newest earlier run of the template with the same bytes.
-        dry_run: checked only, never executed, told to nobody, and purged once its client has the result.
+        purpose: what it was made for. A run that was made before there were purposes has none stored; its ``dry_run``
+            tells. That goes on being stored for processes that know nothing else, and is true of what is purged.
     """
 
     tenant_id: str
@@ -101,7 +104,7 @@ class RunDocument(StateDocument):
     file: StoredFile
     column_mapping: list[tuple[str, str | None]] | None = None
     duplicate_of: str | None = None
-    dry_run: bool = False
+    purpose: RunPurpose = RunPurpose.IMPORT
     plan: ParsePlan | None = None
     parse: ParseProgress = ParseProgress()
     counts: RunCounts | None = None
@@ -146,7 +149,36 @@ class RunDocument(StateDocument):
             IndexModel([("created_at", ASCENDING)], name="dry_runs", partialFilterExpression={"dry_run": True}),
         ]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _purpose_of_a_run_without_one(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        purpose = RunPurpose.DRY_RUN if stored.get("dry_run") else RunPurpose.IMPORT
+        return {"purpose": purpose, **stored}
+
+    @computed_field
+    @property
+    def dry_run(self) -> bool:
+        """What processes that know no purposes go by."""
+        return self.purpose.traits.purged
+
     @property
     def goes_on(self) -> bool:
         """Whether it is executed without being asked once it is validated."""
-        return self.template.auto_execute and not self.dry_run
+        return self.template.auto_execute and self.purpose.traits.executed
+
+
+def _runs_with(trait: Callable[[PurposeTraits], bool]) -> dict[str, Any]:
+    """The filter of runs whose purpose has a trait, of those without a purpose too (see ``RunDocument``)."""
+    purposes = [purpose.value for purpose in RunPurpose if trait(purpose.traits)]
+    unsaid = [
+        {"purpose": None, "dry_run": True if dry_run else {"$ne": True}}
+        for purpose, dry_run in ((RunPurpose.IMPORT, False), (RunPurpose.DRY_RUN, True))
+        if trait(purpose.traits)
+    ]
+    return {"$or": [{"purpose": {"$in": purposes}}, *unsaid]}
+
+
+LISTED_RUNS = _runs_with(lambda traits: traits.listed)
+TOLD_RUNS = _runs_with(lambda traits: traits.told)
+PURGED_RUNS: dict[str, Any] = {"dry_run": True}
+"""What ``RunDocument.dry_run`` says; a partial index serves it."""

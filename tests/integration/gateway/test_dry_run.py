@@ -201,7 +201,8 @@ async def test_a_request_that_is_broken_off_leaves_nothing(acme: Organization, m
 
 async def test_what_a_killed_gateway_left_is_swept(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
     uploaded = (await upload(acme.http, (await create_template(acme.http))["id"])).json()
-    await mongo.state["runs"].update_one({"_id": uploaded["id"]}, {"$set": {"dry_run": True}})
+    without_purpose = {"$set": {"dry_run": True}, "$unset": {"purpose": ""}}
+    await mongo.state["runs"].update_one({"_id": uploaded["id"]}, without_purpose)
     await check(mongo, ledger, await parse(ledger, uploaded["id"], 3), rejected=1)
     run = await ledger.runs.get(uploaded["id"])
     assert run is not None, "it is not old enough"

@@ -9,10 +9,19 @@ from bson import ObjectId
 
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import batch_id, rejected_id
+from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger, Stage
 from libs.storage.client import Mongo, Session
-from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
+from libs.storage.documents import (
+    LISTED_RUNS,
+    PURGED_RUNS,
+    TOLD_RUNS,
+    BatchDocument,
+    BatchResult,
+    OutboxEntry,
+    RunDocument,
+)
 from libs.storage.files import FileStore
 from libs.storage.payloads import PayloadKind, payload_id
 from tests.integration.ledger.runs import (
@@ -41,7 +50,7 @@ async def rows() -> AsyncIterator[bytes]:
 async def dry_run(mongo: Mongo, ledger: Ledger, **template: object) -> RunDocument:
     """A submitted dry run with its file."""
     file = await FileStore(mongo).store("rows.csv", rows(), tenant_id="tenant", max_bytes=100)
-    run = new_run(**template).model_copy(update={"id": file.id, "file": file, "dry_run": True})
+    run = new_run(**template).model_copy(update={"id": file.id, "file": file, "purpose": RunPurpose.DRY_RUN})
     await ledger.runs.submit(run)
     return run
 
@@ -165,7 +174,7 @@ async def test_a_purge_that_died_is_finished_by_the_next(mongo: Mongo, ledger: L
     ]
     for collection, query in steps[: last + 1]:
         assert (await mongo.state[collection].delete_many(query)).deleted_count
-    assert await ledger.purge.dry_runs_older_than(-1) == [run.id]
+    assert await ledger.purge.forgotten(-1) == [run.id]
     await ledger.purge.run(run.id)
     assert await traces(mongo) == {}
 
@@ -173,10 +182,28 @@ async def test_a_purge_that_died_is_finished_by_the_next(mongo: Mongo, ledger: L
 async def test_only_old_dry_runs_are_forgotten(mongo: Mongo, ledger: Ledger) -> None:
     run = await dry_run(mongo, ledger)
     await submitted(ledger)
-    assert await ledger.purge.dry_runs_older_than(60) == []
-    assert await ledger.purge.dry_runs_older_than(-1) == [run.id]
-    plan = await collections(ledger).runs.find({"dry_run": True, "created_at": {"$lt": run.created_at}}).explain()
+    assert await ledger.purge.forgotten(60) == []
+    assert await ledger.purge.forgotten(-1) == [run.id]
+    plan = await collections(ledger).runs.find({**PURGED_RUNS, "created_at": {"$lt": run.created_at}}).explain()
     assert "dry_runs" in str(plan["queryPlanner"]["winningPlan"])
+
+
+async def test_runs_of_the_release_before_are_told_apart_by_dry_run(mongo: Mongo, ledger: Ledger) -> None:
+    """They have no purpose, whatever ``dry_run`` says."""
+    tried, said, unsaid = await dry_run(mongo, ledger), await submitted(ledger), await submitted(ledger)
+    purposes = {"$unset": {"purpose": ""}}
+    await collections(ledger).runs.update_many({"_id": {"$in": [tried.id, said.id]}}, purposes)
+    await collections(ledger).runs.update_one({"_id": unsaid.id}, {"$unset": {"purpose": "", "dry_run": ""}})
+    new = [await dry_run(mongo, ledger), await submitted(ledger)]
+    for query, expected in (
+        (LISTED_RUNS, {said.id, unsaid.id, new[1].id}),
+        (TOLD_RUNS, {said.id, unsaid.id, new[1].id}),
+        (PURGED_RUNS, {tried.id, new[0].id}),
+    ):
+        found = await collections(ledger).runs.find({"tenant_id": "tenant", **query}).to_list()
+        assert {run["_id"] for run in found} == expected
+    assert (await current(ledger, tried)).purpose is RunPurpose.DRY_RUN
+    assert (await current(ledger, unsaid)).purpose is RunPurpose.IMPORT
 
 
 # --- what comes too late ----------------------------------------------------------------------------

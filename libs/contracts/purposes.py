@@ -1,0 +1,41 @@
+"""What runs are made for, and the one table of what that means.
+
+A new purpose is a new member with its line in the table; nothing else asks which purpose a run has.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeTraits:
+    """How runs of one purpose are treated.
+
+    Attributes:
+        listed: its organization finds it, in lists and by its id.
+        told: every change of its status is published.
+        executed: its rows may be written to the target.
+        purged: it is removed with every trace once its client has the result.
+    """
+
+    listed: bool
+    told: bool
+    executed: bool
+    purged: bool
+
+
+class RunPurpose(StrEnum):
+    IMPORT = "import"
+    """Rows become records."""
+    DRY_RUN = "dry_run"
+    """A file is only tried: its client sees what would become of the rows."""
+
+    @property
+    def traits(self) -> PurposeTraits:
+        return PURPOSES[self]
+
+
+PURPOSES: dict[RunPurpose, PurposeTraits] = {
+    RunPurpose.IMPORT: PurposeTraits(listed=True, told=True, executed=True, purged=False),
+    RunPurpose.DRY_RUN: PurposeTraits(listed=False, told=False, executed=False, purged=True),
+}
