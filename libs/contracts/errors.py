@@ -1,5 +1,7 @@
 """Errors named by what to do about them, not by the module they come from."""
 
+from libs.contracts.reasons import RunErrorCode
+
 
 class RowdockError(Exception):
     """Root of every error that Rowdock raises on purpose."""
@@ -28,6 +30,16 @@ class UndecodableMessageError(PermanentError):
 
     def __init__(self, detail: str) -> None:
         super().__init__("UNDECODABLE_MESSAGE", detail)
+
+
+class UnreadableDocumentError(PermanentError):
+    """A stored document that holds something this release cannot read: a newer one wrote it, or it is damaged.
+
+    Its message quotes no stored value.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(RunErrorCode.UNREADABLE_DOCUMENT, detail)
 
 
 class FileRefusedError(PermanentError):

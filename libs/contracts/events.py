@@ -1,12 +1,13 @@
 """Events: facts in the past tense that carry ids, never rows (at most 2 KB each).
 
-Readers ignore fields they do not know; an event is never changed after it was published.
+Readers ignore fields they do not know; an event is never changed after it was published. ``schema_version`` rises
+when fields are added, so that a reader can tell what to expect; what an older reader could not use gets another topic.
 """
 
 from datetime import UTC, datetime
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.contracts.ids import event_id
 from libs.contracts.states import RunStatus
@@ -19,7 +20,7 @@ class Event(BaseModel):
 
     event_id: str
     occurred_at: datetime
-    schema_version: Literal[1] = 1
+    schema_version: int = Field(default=1, ge=1)
 
 
 class RunSubmitted(Event):

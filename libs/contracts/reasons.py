@@ -171,6 +171,8 @@ class RunErrorCode(StrEnum):
     """The file, read again, gave other rows."""
     STORED_FILE_DAMAGED = "STORED_FILE_DAMAGED"
     """The stored file is not the one that was uploaded."""
+    UNREADABLE_DOCUMENT = "UNREADABLE_DOCUMENT"
+    """What is stored of the run holds something that this release cannot read; a newer one wrote it."""
     ROWS_EXPIRED = "ROWS_EXPIRED"
     """The rows of the run are no longer stored."""
     INTEGRITY = "INTEGRITY"

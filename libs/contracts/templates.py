@@ -35,7 +35,13 @@ Scalar = str | int | float | bool | None
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A part of a template as it is stored: what a newer release has added is ignored.
+
+    Whoever judges a client's request passes ``extra="forbid"`` or reads it by a model of its own. What would
+    change the meaning of a template, such as a type, rule or transform of an unknown kind, is refused in any case.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class FieldType(StrEnum):

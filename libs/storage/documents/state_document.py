@@ -1,10 +1,44 @@
 """What all of Rowdock's own documents have in common."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 from beanie import Document
-from pydantic import Field
+from pydantic import Field, ValidationError
+
+from libs.contracts.errors import UnreadableDocumentError
+
+SHOWN_ERRORS = 3
 
 
 class StateDocument(Document):
     """A document whose ``_id`` is text."""
 
     id: str = Field(default=..., alias="_id")  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Self:
+        """The document as it is stored; fields that a newer release has added are ignored.
+
+        Raises:
+            UnreadableDocumentError: a field holds what this release does not know, such as a rule of another kind.
+        """
+        try:
+            return cls.model_validate(stored)
+        except ValidationError as error:
+            raise UnreadableDocumentError(
+                f"{stored.get('_id')!r} in {cls.get_collection_name()!r} cannot be read by this release of Rowdock: "
+                f"{_places(error)}. A newer release wrote it; let all services run that release"
+            ) from error
+
+
+def _places(error: ValidationError) -> str:
+    errors = error.errors(include_url=False, include_input=False)
+    told = [f"{_path(each['loc'])}: {each['msg']}" for each in errors[:SHOWN_ERRORS]]
+    more = len(errors) - len(told)
+    return "; ".join([*told, f"{more} more"] if more else told)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return "".join(steps).removeprefix(".")

@@ -309,7 +309,7 @@ class _Reading:
         widths: list[ColumnWidth] = []
         for place, column in columns:
             try:
-                widths.append(ColumnWidth.model_validate(column, strict=True))
+                widths.append(ColumnWidth.model_validate(column, strict=True, extra="forbid"))
             except ValidationError as error:
                 self.problems.refusals(error, column, f"body.column_widths{place}")
         return tuple(widths)

@@ -55,9 +55,17 @@ def test_unknown_fields_are_ignored(event: Event) -> None:
 
 
 @every_event
-def test_a_foreign_schema_version_is_refused(event: Event) -> None:
+def test_a_newer_schema_version_is_read(event: Event) -> None:
+    """Topics are versioned: within one, fields are only added."""
+    body = event.model_dump(mode="json") | {"schema_version": 2, "from_the_future": True}
+    assert type(event).model_validate(body) == event.model_copy(update={"schema_version": 2})
+
+
+@every_event
+@pytest.mark.parametrize("version", [0, -1, "two", None, 1.5])
+def test_what_is_no_schema_version_is_refused(event: Event, version: object) -> None:
     with pytest.raises(ValidationError, match="schema_version"):
-        type(event).model_validate(event.model_dump() | {"schema_version": 2})
+        type(event).model_validate(event.model_dump() | {"schema_version": version})
 
 
 @every_event

@@ -110,12 +110,29 @@ def test_resources_that_are_no_collections(name: str) -> None:
         {"rules": [{"type": "enum", "values": []}]},
         {"transforms": [{"type": "replace", "find": ""}]},
         {"type": "telephone"},
-        {"unknown": True},
     ],
 )
 def test_fields_that_say_nothing(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         field(**changes)
+
+
+def test_what_a_newer_release_has_added_is_ignored_at_every_depth() -> None:
+    known = {
+        "name": "t",
+        "target_resource": "records",
+        "source": {"file_type": "fixed_width", "column_widths": [{"width": 3}]},
+        "fields": [{"name": "sku", "rules": [{"type": "min_length", "value": 1}], "transforms": [{"type": "trim"}]}],
+    }
+
+    def with_additions(part: object) -> object:
+        if isinstance(part, list):
+            return [with_additions(each) for each in part]
+        if isinstance(part, dict):
+            return {key: with_additions(value) for key, value in part.items()} | {"of_the_future": {"a": [1]}}
+        return part
+
+    assert Template.model_validate(with_additions(known)) == Template.model_validate(known)
 
 
 def test_a_template_has_fields() -> None:

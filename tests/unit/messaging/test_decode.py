@@ -23,7 +23,7 @@ def test_an_event_is_read() -> None:
         b"[]",
         b"{}",
         WHOLE.replace(b"3}", b'"three"}'),
-        WHOLE[:-1] + b', "schema_version": 2}',
+        WHOLE[:-1] + b', "schema_version": "two"}',
         b"[" * 100_000,
     ],
 )
