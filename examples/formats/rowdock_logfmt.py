@@ -13,32 +13,35 @@ install that where gateway and parser run, and write ``"file_type": "logfmt"`` i
 import json
 import shlex
 
-from libs.contracts.errors import FileRefusedError
-from libs.contracts.plan import ParsePlan
-from libs.contracts.templates import Template
-from services.parser.formats.api.batches import ParsedBatch
-from services.parser.formats.api.collector import RowCollector
-from services.parser.formats.api.file_format import OVERFLOW, FileFacts, Layout
-from services.parser.formats.api.headers import column_names
-from services.parser.formats.api.limits import ReaderLimits
-from services.parser.planning.matching import headers_to_come
+from services.parser.formats.api import (
+    MIB,
+    FileFacts,
+    FileRefusedError,
+    Layout,
+    ParsedBatch,
+    ParsePlan,
+    ReaderLimits,
+    RowCollector,
+    Template,
+    column_keys,
+    column_names,
+)
 
-SAMPLE_BYTES = 1024 * 1024
-MAX_NAME_CHARS = 300
+SAMPLE_BYTES = MIB
 
 
-def pairs_of(line: str) -> dict[str, str]:
-    """The pairs of one line; a word without ``=`` is a key that is true. ``ValueError`` for an open quote."""
-    words = (word.partition("=") for word in shlex.split(line))
+def pairs_of(line: bytes) -> dict[str, str]:
+    """The pairs of one line; a word without ``=`` is a key that is true. ``ValueError`` for what is none."""
+    words = (word.partition("=") for word in shlex.split(line.decode()))
     return {key: value if equals else "true" for key, equals, value in words}
 
 
 class LogfmtSampler:
-    """Finds the columns: the keys of the first lines, and those that the template asks for by name."""
+    """Finds the columns: the keys of the first lines."""
 
-    def __init__(self, template: Template, file: FileFacts) -> None:
-        self._template = template
+    def __init__(self, file: FileFacts, limits: ReaderLimits) -> None:
         self._size = file.size
+        self._limits = limits
         self._data = bytearray()
 
     def feed(self, data: bytes) -> bool:
@@ -47,7 +50,7 @@ class LogfmtSampler:
 
     def layout(self) -> Layout:
         complete = len(self._data) == self._size
-        lines = self._data.decode("utf-8", "replace").split("\n")
+        lines = self._data.split(b"\n")
         keys: dict[str, None] = {}
         for line in lines if complete else lines[:-1]:
             try:
@@ -55,11 +58,9 @@ class LogfmtSampler:
             except ValueError:
                 continue  # the reader names it
         if not keys:
-            raise FileRefusedError("EMPTY_FILE", "the file has no line with a key=value pair")
-        columns = tuple(keys)
-        if not complete:
-            columns, _ = column_names([*columns, *headers_to_come(self._template, columns), OVERFLOW], MAX_NAME_CHARS)
-        return Layout(columns, complete=complete, overflow=None if complete else len(columns) - 1)
+            raise FileRefusedError("EMPTY_FILE", "the file has no line with a key=value pair; write one line a record")
+        columns, notes = column_names(list(keys), self._limits.max_header_chars)
+        return Layout(columns, complete=complete, overflow=not complete, keys=tuple(keys), notes=tuple(notes))
 
 
 class LogfmtReader:
@@ -68,17 +69,17 @@ class LogfmtReader:
     def __init__(self, plan: ParsePlan, limits: ReaderLimits) -> None:
         self._rows = RowCollector(plan, limits, place="line", extra_hint="remove what is too much")
         self._limits = limits
-        self._columns = plan.columns if plan.overflow is None else plan.columns[: plan.overflow]
+        self._keys = column_keys(plan)[: plan.overflow]
         self._overflows = plan.overflow is not None
         self._rest = b""
         self._line = 0
 
     def feed(self, data: bytes) -> list[ParsedBatch]:
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > self._limits.max_record_bytes:
-            raise FileRefusedError("ROW_TOO_LARGE", f"line {self._line + len(lines) + 1} is too long to be read")
         for line in lines:
             self._add(line)
+        if len(self._rest) > self._limits.max_record_bytes:
+            raise self._too_long()
         return self._rows.take()
 
     def close(self) -> list[ParsedBatch]:
@@ -86,27 +87,37 @@ class LogfmtReader:
         return self._rows.close()
 
     def _add(self, line: bytes) -> None:
+        if len(line) > self._limits.max_record_bytes:
+            raise self._too_long()
         self._line += 1
         if not line.strip():
             return
         try:
-            pairs = pairs_of(line.decode())
-        except ValueError as error:
+            pairs = pairs_of(line)
+        except ValueError:
             text = line.decode("utf-8", "replace")
-            self._rows.add_issue("MALFORMED_RECORD", f"line {self._line}: {error}; correct the line", [text])
+            message = f"line {self._line}: a quote is not closed, or the text is not UTF-8; correct the line"
+            self._rows.add_issue("MALFORMED_RECORD", message, [text])
             return
-        cells = [pairs.pop(name, None) for name in self._columns]
+        cells = [pairs.pop(key, None) for key in self._keys]
         if self._overflows:
             cells.append(json.dumps(pairs) if pairs else None)
         self._rows.add_records([self._line], [cells], suspect=True)
+
+    def _too_long(self) -> FileRefusedError:
+        return FileRefusedError(
+            "ROW_TOO_LARGE",
+            f"line {self._line + 1} has more than {self._limits.max_record_bytes:,} bytes, the most that can be read; "
+            "shorten it",
+        )
 
 
 class LogfmtFormat:
     """The ``file_type`` that a template names."""
 
     def sampler(self, template: Template, file: FileFacts, limits: ReaderLimits) -> LogfmtSampler:
-        del limits  # a line is all that is held
-        return LogfmtSampler(template, file)
+        del template  # its fields are matched with the columns later
+        return LogfmtSampler(file, limits)
 
     def reader(self, plan: ParsePlan, limits: ReaderLimits) -> LogfmtReader:
         return LogfmtReader(plan, limits)

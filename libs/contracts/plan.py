@@ -3,13 +3,22 @@
 A repeated parse reads the plan instead of deciding again, and so cuts identical batches.
 """
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from libs.contracts.templates import DateOrder, DecimalStyle
 
 PARSER_VERSION = 2
+
+_TRAITS_BY_FILE_TYPE: Mapping[str, Mapping[str, bool]] = {
+    "csv": {"has_delimiter": True},
+    "json": {"typed_numbers": True},
+    "excel": {"typed_cells": True, "typed_numbers": True},
+}
+"""Of the formats of release 0.1, whose plans name the format and not its traits. Runs keep their plans: this goes when
+no run of that release is stored any more."""
 
 
 class ColumnMatch(BaseModel):
@@ -34,7 +43,8 @@ class ParsePlan(BaseModel):
         file_type: name of the format that reads the file.
         encoding: Python codec name that decodes the file after its byte order mark.
         bom_bytes: length of the byte order mark to drop, in bytes.
-        delimiter: one character.
+        has_delimiter: whether a character separates the cells of a row.
+        delimiter: that character.
         skip_rows: physical records dropped before the header.
         has_header: whether the first record after those names the columns.
         widths: of the columns of a fixed-width file.
@@ -50,6 +60,10 @@ class ParsePlan(BaseModel):
         unmatched: indexes of the columns that go into ``extra``; empty unless the template wants them.
         date_orders: order of day, month and year, per field that reads dates without a format.
         decimal_styles: style of the numbers, per number field.
+        typed_numbers: whether numbers are written with a decimal point, as the format prescribes, whatever the texts of
+            their column look like.
+        typed_cells: whether the file itself says which cells are numbers and which are dates: dates are ISO 8601
+            whatever the template's ``date_format`` is, numbers have a decimal point whatever the style is.
         date_1904: whether serial numbers of dates count from 1904 instead of 1900 (Excel for Mac).
         batch_rows: most rows of a batch.
         batch_bytes: most cell bytes (UTF-8) of a batch; a batch holds at least one row.
@@ -62,6 +76,7 @@ class ParsePlan(BaseModel):
     file_type: str = "csv"
     encoding: str = "utf-8"
     bom_bytes: int = 0
+    has_delimiter: bool = False
     delimiter: str = ","
     skip_rows: int = 0
     has_header: bool = True
@@ -76,10 +91,25 @@ class ParsePlan(BaseModel):
     unmatched: tuple[int, ...] = ()
     date_orders: dict[str, DateOrder] = {}
     decimal_styles: dict[str, DecimalStyle] = {}
+    typed_numbers: bool = False
+    typed_cells: bool = False
     date_1904: bool = False
     batch_rows: int = 5_000
     batch_bytes: int = 4 * 1024 * 1024
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _traits_of_earlier_plans(cls, plan: object) -> object:
+        if not isinstance(plan, Mapping):
+            return plan
+        given = cast("Mapping[str, object]", plan)
+        return {**_TRAITS_BY_FILE_TYPE.get(str(given.get("file_type", "csv")), {}), **given}
+
+    @property
+    def shown_delimiter(self) -> str | None:
+        """What separates the cells, ``None`` where nothing does."""
+        return self.delimiter if self.has_delimiter else None
 
 
 class RowIssue(BaseModel):

@@ -1,6 +1,5 @@
 """Which column feeds which field, and how sure that is."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,9 @@ from rapidfuzz import fuzz, process
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ColumnMatch
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Concat, Template, TemplateField
-from services.parser.formats.api.file_format import Layout
-from services.parser.formats.api.headers import normalised, squeezed
+from services.parser.formats.api.headers import is_numbered, listed, normalised, squeezed
 
 FUZZY_THRESHOLD = 88
 """Of 100: ``Emial`` finds ``email`` (90), ``price`` does not find ``prize`` (80)."""
@@ -21,6 +20,7 @@ FUZZY_MARGIN = 3
 _NORMALISED, _ALIAS = 0.98, 0.95
 _FUZZY_SHARE = 0.9
 """A guess is never as sure as the weakest comparison that is none."""
+_SHOWN_PROBLEMS = 3
 
 _GIVEN = ColumnMatch(method="given", confidence=1)
 _EXACT = ColumnMatch(method="exact", confidence=1)
@@ -34,11 +34,13 @@ class Matching:
         mapping: field to index of its column, ``None`` where it has none; every field is in it.
         matches: how the columns were found.
         ignored: columns that the upload said not to import.
+        told: the upload said itself which column feeds which field.
     """
 
     mapping: dict[str, int | None]
     matches: dict[str, ColumnMatch]
     ignored: frozenset[int] = frozenset()
+    told: bool = False
 
 
 class Columns:
@@ -65,7 +67,12 @@ class Columns:
 
 
 def match_columns(
-    template: Template, layout: Layout, given: Sequence[tuple[str, str | None]] | None = None
+    template: Template,
+    columns: Sequence[str],
+    given: Sequence[tuple[str, str | None]] | None = None,
+    *,
+    named: bool = True,
+    overflow: int | None = None,
 ) -> Matching:
     """Find the column of every field.
 
@@ -78,29 +85,31 @@ def match_columns(
 
     Args:
         template: the fields.
-        layout: the columns.
+        columns: their names.
         given: pairs of header and field name, or ``None`` for a column that is not to be imported.
+        named: whether the names stand in the file.
+        overflow: index of the column that no field may take.
 
     Raises:
         FileRefusedError: ``BAD_MAPPING``; ``given`` names a column or a field that does not exist.
     """
     reading = [field for field in template.fields if field.reads_column]
     empty: dict[str, int | None] = {field.name: None for field in template.fields}
-    told = _given(layout, given or (), empty)
-    if told.matches:
+    told = _given(columns, given or (), empty)
+    if told.told:
         return told
-    if not layout.named:
-        mapping = empty | _by_position(reading, template, layout.columns)
+    if not named:
+        mapping = empty | _by_position(reading, template, columns)
         mapping = {name: None if index in told.ignored else index for name, index in mapping.items()}
         matches = {name: _GIVEN for name, index in mapping.items() if index is not None}
         return Matching(mapping, matches, told.ignored)
-    closed = {*told.ignored, layout.overflow}
-    names = [name if index not in closed else "" for index, name in enumerate(layout.columns)]
-    columns = Columns(names)
+    closed = {*told.ignored, overflow}
+    names = [name if index not in closed else "" for index, name in enumerate(columns)]
+    lookup = Columns(names)
     found: dict[str, tuple[int, ColumnMatch]] = {}
     for field in reading:
         if field.column is not None:
-            index, match = columns.match(field.column)
+            index, match = lookup.match(field.column)
             if index is not None:
                 found[field.name] = index, match
     free = [field for field in reading if field.column is None]
@@ -112,26 +121,30 @@ def match_columns(
     )
 
 
-def _given(layout: Layout, given: Sequence[tuple[str, str | None]], fields: dict[str, int | None]) -> Matching:
+def _given(columns: Sequence[str], given: Sequence[tuple[str, str | None]], fields: dict[str, int | None]) -> Matching:
     mapping = dict(fields)
-    columns = Columns(layout.columns)
+    lookup = Columns(columns)
     matches: dict[str, ColumnMatch] = {}
     ignored: set[int] = set()
     problems: list[str] = []
     for header, name in given:
-        index = columns.find(header)
+        index = lookup.find(header)
         if index is None:
-            problems.append(f"the file has no column {header!r}")
+            problems.append(f"the file has no column {header!r}; its columns are {listed(columns)}")
         elif name is None:
             ignored.add(index)
         elif name not in mapping:
-            problems.append(f"the template has no field {name!r}")
+            problems.append(f"the template has no field {name!r}; its fields are {listed(list(fields))}")
         else:
             mapping[name] = index
             matches[name] = _GIVEN
     if problems:
-        raise FileRefusedError("BAD_MAPPING", f"the mapping of this upload cannot be used: {'; '.join(problems)}")
-    return Matching(mapping, matches, frozenset(ignored))
+        raise FileRefusedError(
+            RunErrorCode.BAD_MAPPING,
+            f"the mapping of this upload cannot be used: {'; '.join(problems[:_SHOWN_PROBLEMS])}; correct it and "
+            "upload the file again",
+        )
+    return Matching(mapping, matches, frozenset(ignored), told=bool(matches))
 
 
 def _by_position(reading: Sequence[TemplateField], template: Template, columns: Sequence[str]) -> dict[str, int | None]:
@@ -139,7 +152,7 @@ def _by_position(reading: Sequence[TemplateField], template: Template, columns: 
     positions = {field.name: position for position, field in enumerate(template.fields)}
     mapping: dict[str, int | None] = {}
     for field in reading:
-        if field.source in indexes or re.fullmatch(r"column_[1-9]\d*", field.source):
+        if field.source in indexes or is_numbered(field.source):
             mapping[field.name] = indexes.get(field.source)
         else:
             position = positions[field.name]
@@ -238,16 +251,14 @@ def concat_columns(template: Template, columns: Sequence[str]) -> dict[str, int 
 
 
 def headers_to_come(template: Template, names: Sequence[str]) -> list[str]:
-    """What the template can use and no column is called, each once.
-
-    A format whose columns cannot all be known from the file's start offers these as columns too: headers that
-    the template names, and the names of fields that would find their column by name.
+    """What the template can use and no column is called, each once: headers that the template names, and the names of
+    fields that would find their column by name.
 
     Args:
         template: the fields.
         names: columns of the file's start.
     """
-    mapping = match_columns(template, Layout(columns=tuple(names))).mapping
+    mapping = match_columns(template, names).mapping
     lookup = Columns(names)
     wanted = expected_headers(template)
     wanted += [field.name for field in template.fields if field.reads_column and field.column is None]

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
-from libs.contracts.templates import Concat, Template
-from services.parser.formats.api.file_format import Layout
+from libs.contracts.reasons import RunErrorCode
+from libs.contracts.templates import Template
+from services.parser.formats.api.file_format import Layout, PlanSettings
+from services.parser.formats.api.headers import column_names
 from services.parser.formats.api.limits import ReaderLimits
-from services.parser.planning.matching import Columns, Matching, concat_columns, match_columns
+from services.parser.planning.matching import Matching, concat_columns, headers_to_come, match_columns
+from services.parser.planning.missing_columns import refuse_missing_columns
 
 MAX_BATCH_CELLS = 1_000_000
 """Every cell costs memory in every stage, also an empty one: of a wide file a batch has fewer rows."""
-_SHOWN_COLUMNS = 30
+OVERFLOW = "(other)"
+"""Name of the column for what no other column can take, unless a column of the file is called so."""
 _DOUBTFUL = 0.95
 
 
@@ -40,30 +44,43 @@ def make_plan(
         FileRefusedError: ``TOO_MANY_COLUMNS``, ``MISSING_COLUMNS``, ``BAD_MAPPING``.
     """
     if len(layout.columns) > limits.max_columns:
+        check = "check the delimiter, or split the file" if layout.settings.get("has_delimiter") else "split the file"
         raise FileRefusedError(
-            "TOO_MANY_COLUMNS",
-            f"the file has {len(layout.columns):,} columns and at most {limits.max_columns:,} can be read; "
-            "check the delimiter, or split the file",
+            RunErrorCode.TOO_MANY_COLUMNS,
+            f"the file has more than {limits.max_columns:,} columns, the most that can be read; {check}",
         )
-    matching = match_columns(template, layout, given)
-    joined = concat_columns(template, layout.columns)
+    columns, settings = _all_columns(layout, template, limits)
+    overflow = len(columns) - 1 if layout.overflow else None
+    matching = match_columns(template, columns, given, named=layout.named, overflow=overflow)
+    joined = concat_columns(template, columns)
     if layout.complete:
-        _refuse_missing(template, layout.columns, matching.mapping, joined)
-    used = {*matching.mapping.values(), *joined.values(), *matching.ignored, layout.overflow}
-    unmatched = [index for index in range(len(layout.columns)) if index not in used]
+        refuse_missing_columns(template, layout, columns, matching, joined)
+    used = {*matching.mapping.values(), *joined.values(), *matching.ignored, overflow}
+    unmatched = [index for index in range(len(columns)) if index not in used]
     return ParsePlan(
-        **layout.settings,
+        **settings,
         file_type=file_type,
-        columns=layout.columns,
-        overflow=layout.overflow,
+        columns=columns,
+        overflow=overflow,
         mapping=matching.mapping,
         matches=matching.matches,
         concat_columns=joined,
         unmatched=tuple(unmatched) if template.include_unmatched_columns else (),
-        batch_rows=min(batch_rows, max(1, MAX_BATCH_CELLS // max(1, len(layout.columns)))),
+        batch_rows=min(batch_rows, max(1, MAX_BATCH_CELLS // max(1, len(columns)))),
         batch_bytes=batch_bytes,
-        notes=(*layout.notes, *_guesses(matching, layout.columns)),
+        notes=(*layout.notes, *_guesses(matching, columns)),
     )
+
+
+def _all_columns(layout: Layout, template: Template, limits: ReaderLimits) -> tuple[tuple[str, ...], PlanSettings]:
+    """The layout's columns, those that may come, and the overflow; and the settings, which say what rows call them."""
+    to_come = [] if layout.complete else headers_to_come(template, layout.columns)
+    last = [OVERFLOW] if layout.overflow else []
+    columns, _ = column_names([*layout.columns, *to_come, *last], limits.max_header_chars)
+    if layout.keys is None:
+        return columns, layout.settings
+    keys = [[key, index] for index, key in enumerate([*layout.keys, *to_come]) if key != columns[index]]
+    return columns, {**layout.settings, "options": {**layout.settings.get("options", {}), "keys": keys}}
 
 
 def _guesses(matching: Matching, columns: Sequence[str]) -> list[str]:
@@ -73,31 +90,3 @@ def _guesses(matching: Matching, columns: Sequence[str]) -> list[str]:
         for name, match in matching.matches.items()
         if match.confidence < _DOUBTFUL and (index := matching.mapping[name]) is not None
     ]
-
-
-def _refuse_missing(
-    template: Template,
-    columns: tuple[str, ...],
-    mapping: dict[str, int | None],
-    joined: dict[str, int | None],
-) -> None:
-    lookup = Columns(columns)
-    mapped = {field.source for field in template.fields if mapping[field.name] is not None}
-    missing = [name for name in template.required_columns if name not in mapped and lookup.find(name) is None]
-    for field in template.fields:
-        if not field.required or field.filled_when_empty or mapping[field.name] is not None:
-            continue
-        parts = [part for each in field.transforms if isinstance(each, Concat) for part in each.columns]
-        if not any(joined[part] is not None for part in parts):
-            missing += parts or [field.source]
-    if not missing and not mapped and not any(index is not None for index in joined.values()):
-        missing = [field.source for field in template.fields if field.reads_column]
-    if missing:
-        wanted = ", ".join(repr(name) for name in dict.fromkeys(missing))
-        shown = ", ".join(repr(name) for name in columns[:_SHOWN_COLUMNS])
-        more = len(columns) - _SHOWN_COLUMNS
-        raise FileRefusedError(
-            "MISSING_COLUMNS",
-            f"the file has no column {wanted}; its columns are {shown}{f' and {more:,} more' if more > 0 else ''}; "
-            "fix the header or the template (a wrong delimiter looks like this too)",
-        )

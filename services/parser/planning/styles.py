@@ -28,8 +28,6 @@ from libs.contracts.templates import (
 
 _REWRITING = (Replace, RemoveSpecialChars)
 """Transforms after which the type sees another text than the file holds."""
-_TYPED_NUMBERS = frozenset({"excel", "json"})
-"""Formats whose numbers are written with a point whatever the texts of a column do."""
 
 _DAY_OR_MONTH = r"^\s*(?:0?[1-9]|1[0-2])"
 _DAY_ONLY = r"^\s*(?:1[3-9]|2[0-9]|3[01])"
@@ -142,7 +140,7 @@ class StyleSearch:
 
     def __init__(self, template: Template, plan: ParsePlan) -> None:
         self._plan = plan
-        typed = plan.file_type in _TYPED_NUMBERS
+        typed = plan.typed_numbers
         number_default = DecimalStyle.POINT if typed else template.default_decimal_style
         self._dates: list[_Question[DateOrder]] = []
         self._numbers: list[_Question[DecimalStyle]] = []

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import DateOrder, DecimalStyle, Template, TemplateField
 
-_TYPED_CELLS = frozenset({"excel"})
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -53,6 +51,6 @@ def reading(template: Template, plan: ParsePlan) -> Reading:
         default_date_order=template.default_date_order,
         default_decimal_style=template.default_decimal_style,
         default_region=template.default_region,
-        typed_cells=plan.file_type in _TYPED_CELLS,
+        typed_cells=plan.typed_cells,
         date_1904=plan.date_1904,
     )

@@ -1,5 +1,6 @@
 """The example of a format of one's own, found and used as an installed package would be."""
 
+import ast
 import json
 import sys
 from collections.abc import Iterator
@@ -71,3 +72,10 @@ def test_a_format_that_nobody_brings_is_named() -> None:
     file_format.cache_clear()
     with pytest.raises(FileRefusedError, match="no format 'logfmt'; it has csv"):
         file_format("logfmt")
+
+
+def test_the_example_needs_nothing_of_rowdock_but_the_interface() -> None:
+    tree = ast.parse((EXAMPLES / "formats" / "rowdock_logfmt.py").read_text())
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert modules == {"json", "shlex", "services.parser.formats.api"}

@@ -1,13 +1,12 @@
 """What a file format has to offer: find out what the columns are, then read the rows.
 
-A format that Rowdock does not know can be added without touching it: a package offers an object of
-this shape under the entry point group ``rowdock.formats``; its name is the ``file_type`` of templates.
-See docs/formats.md for an example.
+A format that Rowdock does not know can be added without touching it: a package offers an object of this shape under
+the entry point group ``rowdock.formats``; its name is the ``file_type`` of templates. See docs/formats.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 import pyarrow as pa
 
@@ -15,10 +14,6 @@ from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.formats.api.batches import ParsedBatch
 from services.parser.formats.api.limits import ReaderLimits
-
-OVERFLOW = "(other)"
-"""Name of the column for what no other column can take, see ``ParsePlan.overflow``; ``headers.column_names`` makes
-it unique."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +29,23 @@ class FileFacts:
     ascii_only: bool = False
 
 
+class PlanSettings(TypedDict, total=False):
+    """The fields of ``ParsePlan`` that the format decides; see there. All can be left out."""
+
+    encoding: str
+    bom_bytes: int
+    has_delimiter: bool
+    delimiter: str
+    skip_rows: int
+    has_header: bool
+    widths: tuple[int, ...]
+    width_unit: Literal["characters", "bytes"]
+    typed_numbers: bool
+    typed_cells: bool
+    date_1904: bool
+    options: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """What a format found out about a file from its start.
@@ -41,10 +53,13 @@ class Layout:
     Attributes:
         columns: names in file order, unique and clean (see ``headers.column_names``).
         named: the names stand in the file; otherwise fields may also be mapped by position.
-        complete: no other column can come further on, so that a column that is missing here is missing.
-        overflow: index of the column for what no other column can take, see ``ParsePlan.overflow``.
+        complete: no other column can come further on, so that a column that is missing here is missing. Otherwise
+            the plan also has the columns that the template asks for.
+        overflow: rows may have values that none of the columns takes; the plan has a column for them, the last one
+            (see ``ParsePlan.overflow``).
+        keys: what the rows call ``columns``, if they name their cells; the reader gets all of them by ``column_keys``.
         notes: what was found out rather than told, for the owner of the run.
-        settings: fields of ``ParsePlan`` that the format decides (``encoding``, ``options``, …).
+        settings: what the reader has to know.
         first_rows: the first rows as a table of text columns ``c0``, ``c1``, …, where the format has them
             anyway; it saves reading the file once more to find out how its dates and numbers are written.
     """
@@ -52,10 +67,19 @@ class Layout:
     columns: tuple[str, ...]
     named: bool = True
     complete: bool = True
-    overflow: int | None = None
+    overflow: bool = False
+    keys: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    settings: PlanSettings = field(default_factory=PlanSettings)
     first_rows: pa.Table | None = None
+
+
+def column_keys(plan: ParsePlan) -> tuple[str, ...]:
+    """What rows that name their cells call the plan's columns; of an overflow, the name of its column."""
+    keys = list(plan.columns)
+    for key, index in plan.options.get("keys", ()):
+        keys[index] = key
+    return tuple(keys)
 
 
 class Sampler(Protocol):
@@ -71,6 +95,8 @@ class Sampler(Protocol):
 
     def layout(self) -> Layout:
         """The layout; called once, after ``feed`` has answered true or the file has ended.
+
+        It depends on the file's bytes alone, never on the pieces in which they came.
 
         Raises:
             FileRefusedError: the file cannot be read in this format.

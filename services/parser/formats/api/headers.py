@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.parser.formats.api.encoding import show_marks
 
 _MAX_NOTES_PER_KIND = 20
+_LISTED_NAMES = 30
 
 
 def clean_name(cell: str) -> str:
@@ -54,6 +55,11 @@ def numbered_names(count: int) -> tuple[str, ...]:
     return tuple(f"column_{number}" for number in range(1, count + 1))
 
 
+def is_numbered(name: str) -> bool:
+    """Whether a name is one of ``numbered_names``."""
+    return re.fullmatch(r"column_[1-9]\d*", name) is not None
+
+
 def normalised(name: str) -> str:
     """``name`` without regard to case and to runs of space, ``_`` and ``-``."""
     return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", name)).strip().casefold()
@@ -63,6 +69,12 @@ def squeezed(name: str) -> str:
     """``name`` as letters and digits only, without regard to case: ``E-Mail`` and ``email`` are the same."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(character for character in folded if character.isalnum())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, the first ones of many."""
+    more = len(names) - _LISTED_NAMES
+    return ", ".join(map(repr, names[:_LISTED_NAMES])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _capped(notes: list[str]) -> list[str]:

@@ -68,6 +68,7 @@ def detect_layout(
         settings={
             "encoding": encoding.name,
             "bom_bytes": encoding.bom_bytes,
+            "has_delimiter": True,
             "delimiter": start.delimiter,
             "skip_rows": source.skip_rows,
             "has_header": has_header,

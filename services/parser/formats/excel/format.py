@@ -123,6 +123,8 @@ class ExcelSampler:
             settings={
                 "skip_rows": source.skip_rows,
                 "has_header": has_header,
+                "typed_numbers": True,
+                "typed_cells": True,
                 "date_1904": said["date_1904"],
                 "options": {"sheet": said["sheet"]},
             },

@@ -3,7 +3,7 @@
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.formats.api.encoding import open_decoder
-from services.parser.formats.api.file_format import OVERFLOW, FileFacts, Layout
+from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.headers import column_names
 from services.parser.formats.api.limits import MIB, ReaderLimits
 from services.parser.formats.api.sampling import TextSample
@@ -11,14 +11,12 @@ from services.parser.formats.json.reader import JsonReader
 from services.parser.formats.json.records import Unread, splitter
 from services.parser.formats.json.shape import detect_shape
 from services.parser.formats.json.values import BadRecordError, Value, flatten, has_surrogates
-from services.parser.planning.matching import headers_to_come
 
 
 class JsonSampler:
     """Finds out encoding, shape and columns: the keys of the records in the file's start, as they appear.
 
-    A file that is longer than that may have other keys further on. So it also gets a column for every
-    field that no key of the sample feeds, and at the end one for all other keys.
+    A file that is longer than that may have other keys further on: its layout is not complete, and overflows.
     """
 
     def __init__(self, template: Template, file: FileFacts, limits: ReaderLimits) -> None:
@@ -50,22 +48,17 @@ class JsonSampler:
         if sample.whole_file:
             records.close()
         names, notes = column_names(keys.names, self._limits.max_header_chars)
-        complete = sample.whole_file and bool(names)
-        added = [] if complete or len(names) > self._limits.max_columns else headers_to_come(self._template, names)
-        has_overflow = not sample.whole_file or keys.left_out
-        columns, _ = column_names(
-            [*names, *added, *([OVERFLOW] if has_overflow else [])], self._limits.max_header_chars
-        )
-        renamed = [[key, index] for index, key in enumerate([*keys.names, *added]) if key != columns[index]]
         return Layout(
-            columns=columns,
-            complete=complete,
-            overflow=len(columns) - 1 if has_overflow else None,
+            columns=names,
+            complete=sample.whole_file and bool(names),
+            overflow=not sample.whole_file or keys.left_out,
+            keys=tuple(keys.names),
             notes=(*([encoding.note] if encoding.note else []), *notes),
             settings={
                 "encoding": encoding.name,
                 "bom_bytes": encoding.bom_bytes,
-                "options": {"shape": shape, "start": start, "keys": renamed},
+                "typed_numbers": True,
+                "options": {"shape": shape, "start": start},
             },
         )
 
@@ -102,7 +95,7 @@ class _Keys:
         return list(self._seen)
 
     def take(self, found: Value | Unread, *_: int) -> None:
-        """Take a record, see ``json_records.Sink``."""
+        """Take a record, see ``records.Sink``."""
         try:
             keys = flatten(found) if isinstance(found, tuple) else ()
         except BadRecordError:

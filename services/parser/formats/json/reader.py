@@ -13,6 +13,7 @@ from libs.contracts.plan import ParsePlan
 from services.parser.formats.api.batches import ParsedBatch
 from services.parser.formats.api.collector import Problem, RowCollector
 from services.parser.formats.api.encoding import open_decoder
+from services.parser.formats.api.file_format import column_keys
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.json.records import LINES, MARKED, Unread, splitter
 from services.parser.formats.json.values import BOOLEANS, BadRecordError, Number, Value, compact, flatten, kind_of
@@ -28,8 +29,7 @@ class JsonReader:
     """Reads one file.
 
     Args:
-        plan: how to read it; its ``options`` are ``shape`` and ``start`` (see ``json_records.splitter``) and
-            ``keys``, pairs of a key and the index of its column for columns that are not called like their key.
+        plan: how to read it; its ``options`` are ``shape`` and ``start``, see ``records.splitter``.
         limits: bounds; the same for a repeated parse, or its batches differ.
     """
 
@@ -42,10 +42,8 @@ class JsonReader:
         self._splitter = splitter(shape, plan.options["start"], limits, self._take)
         self._decoder = open_decoder(plan.encoding)
         self._bom_left = plan.bom_bytes
-        keys = list(plan.columns)
-        for key, index in plan.options["keys"]:
-            keys[index] = key
-        self._keys = tuple(keys[: plan.overflow])
+        keys = column_keys(plan)
+        self._keys = keys[: plan.overflow]
         self._has_overflow = plan.overflow is not None
         self._rows_at_once = max(1, min(_ROWS_AT_ONCE, _CELLS_AT_ONCE // max(1, len(keys))))
         self._rows: list[Sequence[str | None]] = []
@@ -78,7 +76,7 @@ class JsonReader:
         return self._collector.close()
 
     def _take(self, found: Value | Unread, start: int, doubt: int) -> None:
-        """Take a record, see ``json_records.Sink``."""
+        """Take a record, see ``records.Sink``."""
         try:
             row = self._row(found)
         except BadRecordError as bad:

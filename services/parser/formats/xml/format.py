@@ -8,11 +8,9 @@ from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.formats.api.encoding import Encoding, EncodingDetector, open_decoder
-from services.parser.formats.api.file_format import OVERFLOW, FileFacts, Layout
-from services.parser.formats.api.headers import column_names
+from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.limits import MIB, ReaderLimits
 from services.parser.formats.xml.reader import XmlReader, XmlRows
-from services.parser.planning.matching import headers_to_come
 
 SAMPLE_BYTES = MIB
 """How much of the file's start decides on the columns."""
@@ -40,8 +38,7 @@ class XmlSampler:
     def layout(self) -> Layout:
         """The columns in the order in which the sample's cells have them.
 
-        Where the file goes on, or has no rows at all, headers that the template names are added and a column for
-        the rest.
+        Where the file goes on, or has no rows at all, others may come: then it is not complete, and overflows.
 
         Raises:
             FileRefusedError: ``EMPTY_FILE``, ``UNKNOWN_ENCODING``, ``WRONG_ENCODING``, and as ``XmlRows.feed``.
@@ -57,16 +54,10 @@ class XmlSampler:
         names = _column_names(dict.fromkeys(chain(*rows, xml.cells)))
         notes = [encoding.note] if encoding.note else []
         complete = whole_file and bool(xml.rows)
-        overflow = None
-        if not complete:
-            names += headers_to_come(self._template, names)
-            overflow = len(names)
-            # No XML name begins like that of the overflow, but a header of the template may.
-            names, _ = column_names([*names, OVERFLOW], self._limits.max_header_chars)
         return Layout(
             columns=tuple(names),
             complete=complete,
-            overflow=overflow,
+            overflow=not complete,
             notes=tuple(notes),
             settings={"encoding": encoding.name, "bom_bytes": encoding.bom_bytes},
         )

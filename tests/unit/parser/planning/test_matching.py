@@ -25,7 +25,7 @@ def template_of(*fields: dict[str, Any] | str, **changes: object) -> Template:
 
 
 def matched(template: Template, *columns: str, given: Given | None = None) -> Matching:
-    return match_columns(template, Layout(columns), given)
+    return match_columns(template, columns, given)
 
 
 EMAIL = {"name": "email", "label": "E-Mail Address", "aliases": ["Mail", "Contact e-mail"]}
@@ -101,8 +101,8 @@ def test_a_mapping_that_only_leaves_columns_out_leaves_the_rest_to_the_names() -
     found = matched(template_of("email", "name"), "email", "name", "Name", given=[("name", None)])
     assert found.mapping == {"email": 0, "name": 2}
     assert found.ignored == {1}
-    layout = Layout(("column_1", "column_2"), named=False)
-    found = match_columns(template_of("email", "name"), layout, [("column_1", None)])
+    columns = ("column_1", "column_2")
+    found = match_columns(template_of("email", "name"), columns, [("column_1", None)], named=False)
     assert found.mapping == {"email": None, "name": 1}
 
 
@@ -130,7 +130,7 @@ def test_constants_and_concats_read_no_column_of_their_own() -> None:
     assert expected_headers(template) == ["SKU", "First", "Last", "Price"]
 
 
-def plan_of(template: Template, *columns: str, complete: bool = True, overflow: int | None = None) -> ParsePlan:
+def plan_of(template: Template, *columns: str, complete: bool = True, overflow: bool = False) -> ParsePlan:
     layout = Layout(columns, complete=complete, overflow=overflow)
     return make_plan(layout, template, "csv", batch_rows=10, batch_bytes=1_000, limits=ReaderLimits())
 
@@ -141,7 +141,7 @@ def test_unmatched_columns_are_those_that_nobody_reads() -> None:
         {"name": "full", "transforms": [{"type": "concat", "columns": ["First", "Last"]}]},
         include_unmatched_columns=True,
     )
-    plan = plan_of(template, "First", "Colour", "sku", "Size", "(other)", overflow=4)
+    plan = plan_of(template, "First", "Colour", "sku", "Size", overflow=True)
     assert plan.unmatched == (1, 3)
     assert plan.concat_columns == {"First": 0, "Last": None}
     assert plan_of(template_of("sku"), "sku", "Colour").unmatched == ()

@@ -144,7 +144,6 @@ REQUIRED = {"type": "required"}
         (template_of("name", required=("x", "city", "y")), "'x', 'y'"),
         (template_of("name", {"name": "x", "rules": [REQUIRED]}, required=("x",)), "'x'"),
         (template_of("x", "y"), "'x', 'y'"),
-        (template_of("name", "b", {"name": "email", "rules": [REQUIRED]}, has_header=False), "'email'"),
         (template_of("name", required=("column_9",), has_header=False), "'column_9'"),
     ],
 )
@@ -215,7 +214,7 @@ def test_broken_quotes_in_a_row_are_left_to_the_reader() -> None:
 def test_too_many_columns() -> None:
     with pytest.raises(FileRefusedError, match="TOO_MANY_COLUMNS") as refused:
         plan_of(b"," * 16_384 + b"\n", template_of("name", delimiter=","))
-    assert "16,385" in refused.value.detail
+    assert "more than 16,384 columns" in refused.value.detail
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])

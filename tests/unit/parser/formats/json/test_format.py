@@ -306,9 +306,9 @@ def test_keys_that_appear_late() -> None:
     )
     data = long_file(phone="1", **{"E-Mail": "2", "last name": "3", "new": {"x": 1.50, "y": None}, "b": True, "t": "é"})
     layout = layout_of(data, wanted)
-    assert layout.columns == ("id", "text", "E-Mail", "last name", "phone", "(other)")
-    assert not layout.complete
+    assert (layout.columns, layout.complete) == (("id", "text"), False)
     plan = plan_of(data, wanted)
+    assert plan.columns == ("id", "text", "E-Mail", "last name", "phone", "(other)")
     assert plan.mapping == {"id": 0, "phone": 4, "mail": 2, "text": 1, "joined": None, "fixed": None}
     *others, last = rows_of(read(data, plan))
     assert {row[2:] for row in others} == {(None,) * 4}
@@ -328,9 +328,18 @@ def test_late_keys_that_make_too_large_a_cell() -> None:
 
 
 def test_the_column_of_other_keys_has_a_name_of_its_own() -> None:
-    layout = layout_of(long_file().replace(b'"text"', b'"(other)"'), template("id"))
-    assert layout.columns == ("id", "(other)", "(other)_2")
-    assert layout.overflow == 2
+    plan = plan_of(long_file().replace(b'"text"', b'"(other)"'), template("id"))
+    assert plan.columns == ("id", "(other)", "(other)_2")
+    assert plan.overflow == 2
+
+
+def test_a_late_key_that_is_no_clean_name_still_feeds_its_column() -> None:
+    data = long_file(**{" phone\t": "1", "phone": "2"})
+    plan = plan_of(data, template("id", {"name": "a", "column": " phone\t"}, {"name": "b", "column": "phone"}))
+    assert plan.columns == ("id", "text", "phone", "phone_2", "(other)")
+    assert plan.options["keys"] == [[" phone\t", 2], ["phone", 3]]
+    *_, last = rows_of(read(data, plan))
+    assert last[2:4] == ("1", "2")
 
 
 def test_a_long_key_goes_to_the_others() -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
+from services.parser.formats.api.file_format import column_keys
 from services.parser.formats.api.limits import ReaderLimits
 from tests.unit.parser.formats.json.files import (
     LIMITS,
-    layout_of,
     outcome,
     plain_plan,
     plan_of,
@@ -106,10 +106,7 @@ def named(row: tuple[str | None, ...] | str, plan: ParsePlan) -> dict[str, str |
     """A row by the names of the file's keys, without what is missing."""
     if isinstance(row, str):
         return row
-    keys = list(plan.columns)
-    for key, index in plan.options["keys"]:
-        keys[index] = key
-    cells = dict(zip(keys, row, strict=True))
+    cells = dict(zip(column_keys(plan), row, strict=True))
     more = cells.pop(plan.columns[plan.overflow], None) if plan.overflow is not None else None
     extra: dict[str, str | None] = json.loads(more) if more else {}
     return {name: text for name, text in (cells | extra).items() if text is not None}
@@ -158,8 +155,7 @@ def test_values_and_rows_are_those_of_the_standard_library(
 def test_the_sampler_finds_every_column(records: list[dict[str, Any]], shape: str) -> None:
     texts = [json.dumps(record) for record in records]
     data = compose(shape, texts, " ")[0].encode()
-    layout = layout_of(data, template("zz"))
-    plan = ParsePlan(columns=layout.columns, overflow=layout.overflow, **layout.settings)
+    plan = plan_of(data, template({"name": "zz", "transforms": [{"type": "constant", "value": "x"}]}))
     rows = [named(row, plan) for row in rows_of(read(data, plan))]
     again = [json.loads(text, parse_float=Digits, parse_int=Digits) for text in texts]
     names = {name for record in again for name, _ in flattened(record)}
