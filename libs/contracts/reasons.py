@@ -1,7 +1,7 @@
 """Why a row is skipped or rejected, and why a run fails: the stable codes that rows, runs and events carry.
 
 Clients decide by these, so a code is never renamed or given another meaning. A format of somebody else may give
-its rows and files codes of its own; they follow the same form, ``UPPER_CASE_WORDS``.
+its rows and files codes of its own; they follow the same form: words in upper case, with ``_`` between them.
 """
 
 from enum import StrEnum

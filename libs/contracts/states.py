@@ -1,4 +1,4 @@
-"""States of runs and batches and the only transitions between them (DESIGN section 3)."""
+"""States of runs and batches and the only transitions between them."""
 
 from enum import StrEnum
 

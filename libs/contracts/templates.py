@@ -1,4 +1,4 @@
-"""The template: the one model of an import configuration (DESIGN section 6).
+"""The template: the one model of an import configuration.
 
 Every vocabulary of the public surface is translated to and from this model in the gateway.
 A template is immutable per version; a run carries a copy of the version it was started with.
@@ -14,6 +14,8 @@ from libs.contracts.date_formats import date_format_problem
 
 FIELD_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 RESOURCE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+FILE_TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
+REGION_PATTERN = r"^[A-Z]{2}$"
 RESERVED_FIELD_NAMES = frozenset(
     {"tenant_id", "extra", "is_deleted", "deleted_at", "created_at", "updated_at", "constructor", "prototype"}
 )
@@ -29,8 +31,8 @@ ResourceName = Annotated[str, StringConstraints(pattern=RESOURCE_PATTERN)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
 Header = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 DateFormat = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATE_FORMAT_CHARS)]
-FileType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+FileType = Annotated[str, StringConstraints(pattern=FILE_TYPE_PATTERN)]
+Region = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
 Scalar = str | int | float | bool | None
 
 
@@ -72,7 +74,7 @@ class DecimalStyle(StrEnum):
 
 
 class InvalidRows(StrEnum):
-    """What becomes of a run when some of its rows are invalid (seeds 000, "Invalid Row Handling")."""
+    """What becomes of a run when some of its rows are invalid."""
 
     SKIP = "skip"
     """Invalid rows are rejected, the rest is written."""
@@ -189,7 +191,7 @@ class Lower(_Frozen):
 
 
 class Capitalize(_Frozen):
-    """First Letter Of Each Word (seeds 000)."""
+    """First Letter Of Each Word."""
 
     type: Literal["capitalize"] = "capitalize"
 
@@ -210,7 +212,7 @@ class Replace(_Frozen):
 
 
 class RemoveSpecialChars(_Frozen):
-    """Only letters, digits (of any script) and spaces stay (seeds 000)."""
+    """Only letters, digits (of any script) and spaces stay."""
 
     type: Literal["remove_special_chars"] = "remove_special_chars"
 
@@ -235,14 +237,14 @@ class NormalizeDate(_Frozen):
 
 
 class Constant(_Frozen):
-    """The field has this text in every row; its column is not read (seeds 002)."""
+    """The field has this text in every row; its column is not read."""
 
     type: Literal["constant"] = "constant"
     value: Text
 
 
 class Concat(_Frozen):
-    """The cells of these columns of the file that are not empty, joined by spaces (seeds 002)."""
+    """The cells of these columns of the file that are not empty, joined by spaces."""
 
     type: Literal["concat"] = "concat"
     columns: tuple[Header, ...] = Field(min_length=1, max_length=20)

@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ValidatorSettings(BaseSettings):
-    """Read from ``ROWDOCK_…``; ``FILE_IMPORT_PREVIEW_ROWS`` keeps its name from the import engine (seeds 002).
+    """Read from ``ROWDOCK_…``; ``FILE_IMPORT_PREVIEW_ROWS`` keeps its name from the import engine.
 
     Attributes:
         preview_rows: rows shown of a validated run.

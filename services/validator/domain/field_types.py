@@ -15,7 +15,7 @@ from services.validator.domain.steps import Steps
 _PLAIN_READING = Reading()
 
 TRUE_WORDS: Final = ("true", "1", "yes", "on", "ja", "sant")
-"""Seeds 002, "Field transforms"."""
+"""As the import engine's reference has them."""
 FALSE_WORDS: Final = ("false", "0", "no", "off", "nej", "falskt")
 
 # "A valid e-mail address", WHATWG HTML, https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address

@@ -1,4 +1,4 @@
-"""Decides what a checked batch does to the records that exist (DESIGN section 7).
+"""Decides what a checked batch does to the records that exist.
 
 The same function answers a preview and plans an execution, so the two cannot differ.
 """

@@ -87,7 +87,7 @@ async def move(
     result: BatchResult,
     **more: Any,  # noqa: ANN401
 ) -> bool:
-    """``move_batch`` in a transaction of its own."""
+    """``BatchLedger.move`` in a transaction of its own."""
 
     async def body(session: Session) -> bool:
         return await ledger.batches.move(session, batch, target, result, **more)

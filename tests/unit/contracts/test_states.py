@@ -47,7 +47,7 @@ def test_every_active_run_can_end() -> None:
 
 
 def test_what_can_be_cancelled_can_fail_too() -> None:
-    """A stop ends a run as either; ``request_stop`` asks for cancellable statuses alone."""
+    """A stop ends a run as either, and is asked for in cancellable statuses only."""
     assert {status for status, targets in RUN_TRANSITIONS.items() if RunStatus.FAILED in targets} == set(
         CANCELLABLE_RUN_STATUSES
     )

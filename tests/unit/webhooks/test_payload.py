@@ -1,4 +1,4 @@
-"""The body satisfies the importers API (seeds 000) and Standard Webhooks at once."""
+"""The body satisfies the importers API and Standard Webhooks at once."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

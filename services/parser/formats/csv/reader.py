@@ -48,7 +48,7 @@ class CsvReader:
     Not to be used again after an error: the file is refused as a whole.
 
     Args:
-        plan: how to read it; from ``detect_plan``.
+        plan: how to read it.
         limits: bounds; the same for a repeated parse, or its batches differ.
     """
 

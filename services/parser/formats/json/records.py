@@ -27,7 +27,7 @@ from services.parser.formats.json.values import (
 ARRAY, OBJECT, OBJECTS, LINES = "array", "object", "objects", "lines"
 WRAPPED = "wrapped:"
 WRAPPERS = ("data", "items", "rows", "records", "results")
-"""Keys of an object around the array of records (seeds 002, "Parsers")."""
+"""Keys of an object around the array of records, as the import engine's reference names them."""
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")

@@ -1,4 +1,4 @@
-"""Shapes, encodings, columns and the abuse cases of JSON files (B14)."""
+"""Shapes, encodings, columns and hostile JSON files."""
 
 import json
 
