@@ -1,1 +1,1 @@
-"""Webhooks: tells a template's receiver, signed and until it answers, how its runs go."""
+"""Webhooks: sends the events of a run, signed, to the receiver of its template, and repeats that until it answers."""

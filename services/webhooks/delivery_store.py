@@ -1,7 +1,7 @@
 """Deliveries and their receivers in MongoDB.
 
-A delivery moves by compare-and-set on its state and the number of its attempts, so that of two
-processes that tried it at the same time one records what came of it. Leases run by the server's clock.
+A delivery changes by compare-and-set on its state and the number of its attempts, so that of two processes that tried
+it at the same time only one records the outcome. Leases run by the server's clock.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -24,7 +24,7 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class DeliveryStore:
-    """The collections ``webhook_deliveries`` and ``webhook_endpoints``, and what ``runs`` say about webhooks."""
+    """Reads and writes deliveries and endpoints; of runs it reads what concerns webhooks."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
@@ -32,7 +32,7 @@ class DeliveryStore:
         self._runs = mongo.state[RunDocument.Settings.name]
 
     async def endpoint_of(self, run_id: str) -> str | None:
-        """Id of the endpoint that hears of a run, or ``None``."""
+        """Id of the endpoint that gets the events of a run, or ``None``."""
         run = await self._runs.find_one({"_id": run_id, "template.webhook_enabled": True}, {"webhook_endpoint_id": 1})
         return None if run is None else run["webhook_endpoint_id"]
 
@@ -73,7 +73,7 @@ class DeliveryStore:
         """Take the delivery that is due longest, for ``lease_seconds``, or ``None``.
 
         Args:
-            busy: endpoints that get no more now.
+            busy: ids of endpoints that get nothing more at the moment.
         """
         found = await self._deliveries.find_one_and_update(
             {

@@ -179,7 +179,7 @@ class HttpSender:
         self._ssl_context = ssl_context or httpcore.default_ssl_context()
 
     async def send(self, url: str, secrets: Sequence[str], delivery_id: str, body: bytes) -> AttemptOutcome:
-        """Posts ``body`` (UTF-8) as it is and says what came of it, whatever the receiver does.
+        """Post ``body`` (UTF-8) as it is, once.
 
         The final status decides, also where the text after it is late, cut off or endless.
 

@@ -1,4 +1,4 @@
-"""What a run's events make of webhooks: durable deliveries, and their attempts."""
+"""From the events of runs to webhooks: durable deliveries, and the attempts to send them."""
 
 import asyncio
 from collections import Counter
@@ -33,7 +33,7 @@ from services.webhooks.settings import WebhookSettings
 
 RESCUE_HOURS = 24
 RESCUE_OVERLAP = timedelta(minutes=5)
-"""How much later than its time a change may become visible: clocks differ, transactions take time."""
+"""How long after its time a change may become visible: clocks differ, and transactions take time."""
 RESCUE_CHUNK = 500
 DRAIN_SECONDS = 5.0
 
@@ -41,11 +41,11 @@ logger = structlog.get_logger()
 
 
 class QueueDeliveries:
-    """Makes the deliveries of run events, each once, however often it is told.
+    """Stores one delivery for each event of a run, also where the event arrives more than once.
 
     Args:
         wake: called after a delivery was stored.
-        rescue_after_seconds: age of a change whose event should have arrived by now.
+        rescue_after_seconds: age at which a change is no longer expected to be announced by its event.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class QueueDeliveries:
         self._checked_until: datetime | None = None
 
     async def __call__(self, event: RunStatusChanged) -> None:
-        """Store the delivery that an event makes, if it makes one."""
+        """Store the delivery of an event whose status receivers hear of."""
         if event.status not in WEBHOOK_EVENT_TYPES:
             return
         endpoint_id = await self._store.endpoint_of(event.run_id)
@@ -76,9 +76,9 @@ class QueueDeliveries:
             self._wake()
 
     async def rescue(self) -> None:
-        """Make the deliveries of events that never arrived, of runs changed within ``RESCUE_HOURS``.
+        """Store the deliveries of events that never arrived, for runs changed within ``RESCUE_HOURS``.
 
-        What one pass has seen the next ones leave out, but for an overlap.
+        Each pass goes on where the one before ended, less an overlap.
         """
         now = datetime.now(UTC)
         since = self._checked_until or now - timedelta(hours=RESCUE_HOURS)
@@ -105,7 +105,7 @@ class QueueDeliveries:
 
 
 class SendDeliveries:
-    """Sends what is due, several at a time, few of them to the same receiver.
+    """Sends deliveries that are due, several at once, few of them to the same receiver.
 
     Args:
         instance: name of this process, the same after a restart.
@@ -124,11 +124,11 @@ class SendDeliveries:
         self._at_work: Counter[str] = Counter()
 
     def wake(self) -> None:
-        """There may be something to send, or room for it."""
+        """Look for deliveries that are due now: one was stored, or an attempt has ended."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Send until cancelled; faults of MongoDB are outlived."""
+        """Send until cancelled; waits where MongoDB does not answer."""
         await self._store.release(self._instance)
         try:
             while True:
@@ -143,13 +143,13 @@ class SendDeliveries:
             await self._finish()
 
     async def claim(self) -> Delivery | None:
-        """Take a due delivery whose receiver has room for it."""
+        """Take a delivery that is due and whose receiver is not busy."""
         most = self._settings.webhook_concurrency_per_endpoint
         busy = [endpoint_id for endpoint_id, count in self._at_work.items() if count >= most]
         return await self._store.claim(self._instance, self._settings.webhook_lease_seconds, busy)
 
     async def attempt(self, delivery: Delivery) -> None:
-        """Try a claimed delivery once and record what came of it."""
+        """Try a claimed delivery once and record the outcome."""
         receiver = await self._store.receiver(delivery.endpoint_id)
         if receiver is None:
             # Only this one: the others that wait are judged in their turn, perhaps when it is on again.
@@ -198,12 +198,12 @@ class SendDeliveries:
             self.wake()
 
         self._at_work[delivery.endpoint_id] += 1
-        task = asyncio.create_task(self._outlive(delivery))
+        task = asyncio.create_task(self._attempt_and_log(delivery))
         self._attempts.add(task)
         task.add_done_callback(ended)
 
-    async def _outlive(self, delivery: Delivery) -> None:
-        """One attempt; whatever breaks it, the delivery is tried again when its lease is over."""
+    async def _attempt_and_log(self, delivery: Delivery) -> None:
+        """One attempt; after an error the delivery is tried again when its lease ends."""
         try:
             await self.attempt(delivery)
         except (TransientError, PyMongoError) as error:

@@ -1,4 +1,4 @@
-"""A delivery, one event for one receiver, its attempts, and what an attempt does to it."""
+"""A delivery: one event for one receiver, its attempts, and how an attempt changes it."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -27,7 +27,7 @@ class DeliveryState(StrEnum):
 
 
 class AttemptOutcome(BaseModel):
-    """What came of one request.
+    """The outcome of one request.
 
     Attributes:
         result: what it means for the delivery.
@@ -97,7 +97,7 @@ class DeliveryUpdate(BaseModel):
 def new_delivery(
     event: RunStatusChanged, endpoint_id: str, now: datetime, schedule: RetrySchedule = STANDARD_SCHEDULE
 ) -> Delivery | None:
-    """The delivery that an event makes for an endpoint, or ``None`` where its status makes none."""
+    """The delivery of an event to an endpoint, or ``None`` where receivers do not get events of its status."""
     body = webhook_payload(event)
     if body is None:
         return None
@@ -120,7 +120,7 @@ def after_attempt(
     random: Random,
     schedule: RetrySchedule = STANDARD_SCHEDULE,
 ) -> DeliveryUpdate:
-    """What an attempt does to its delivery; ``now`` is when the outcome is recorded.
+    """How an attempt changes its delivery; ``now`` is when the outcome is recorded.
 
     Raises:
         ValueError: the delivery is not pending, so nobody should have tried it.

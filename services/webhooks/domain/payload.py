@@ -19,7 +19,7 @@ WEBHOOK_EVENT_TYPES: dict[RunStatus, str] = {
     RunStatus.FAILED: "import.failed",
     RunStatus.CANCELLED: "import.cancelled",
 }
-"""The changes of a run that a receiver hears of; the others make no webhook."""
+"""The event type of each status that a receiver gets; the others make no webhook."""
 
 MAX_ERROR_CHARS = 1_000
 

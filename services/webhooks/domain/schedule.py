@@ -55,7 +55,7 @@ STANDARD_SCHEDULE = RetrySchedule()
 
 
 def result_of(status_code: int) -> AttemptResult:
-    """What a final HTTP status says about the attempt."""
+    """What a final HTTP status means for the delivery."""
     if 200 <= status_code < 300:
         return AttemptResult.DELIVERED
     if status_code == 410:
@@ -92,7 +92,7 @@ def next_delay(
 
 
 def retry_after_seconds(header: str, now: datetime) -> float | None:
-    """Seconds from ``now`` (aware) that a ``Retry-After`` header asks for, or ``None`` where it says nothing.
+    """Seconds from ``now`` (aware) that a ``Retry-After`` header asks for, or ``None`` where it cannot be read.
 
     RFC 9110 section 10.2.3: a number of seconds or an IMF-fixdate. A time in the past is 0.
     """
