@@ -443,9 +443,8 @@ class Finding(NamedTuple):
     Attributes:
         code: ``MISSING``, ``CONFLICT``, ``RESERVED_NAME`` or ``INVALID``.
         message: what is wrong and how to fix it.
-        member: what it is about: the name of an attribute of the template, or of the field.
+        member: what it is about: path of a member of the template, or of the field, such as ``rules[0]``.
         field: index of the field that it is about.
-        rule: type of the rule of that field.
         other: name of another field that the rule speaks of.
     """
 
@@ -453,8 +452,12 @@ class Finding(NamedTuple):
     message: str
     member: str
     field: int | None = None
-    rule: str | None = None
     other: str | None = None
+
+    @property
+    def location(self) -> str:
+        """The path in the template, such as ``fields[2].rules[0]``."""
+        return self.member if self.field is None else f"fields[{self.field}].{self.member}"
 
 
 def template_findings(template: Template) -> list[Finding]:
@@ -508,11 +511,11 @@ def _mode_findings(template: Template) -> Iterator[Finding]:
 
 def _source_findings(source: SourceFormat) -> Iterator[Finding]:
     if source.file_type == "fixed_width" and not source.column_widths:
-        yield Finding("MISSING", "file_type 'fixed_width' needs column_widths", "column_widths")
+        yield Finding("MISSING", "file_type 'fixed_width' needs column_widths", "source.column_widths")
     if source.column_widths and source.file_type != "fixed_width":
-        yield Finding("CONFLICT", "column_widths need file_type 'fixed_width'", "column_widths")
+        yield Finding("CONFLICT", "column_widths need file_type 'fixed_width'", "source.column_widths")
     if source.sheet is not None and source.file_type not in {"excel", None}:
-        yield Finding("CONFLICT", "sheet needs file_type 'excel'", "sheet")
+        yield Finding("CONFLICT", "sheet needs file_type 'excel'", "source.sheet")
 
 
 def _field_findings(template: Template, index: int) -> Iterator[Finding]:
@@ -530,9 +533,9 @@ def _field_findings(template: Template, index: int) -> Iterator[Finding]:
             yield Finding("CONFLICT", f"{attribute} needs type {needed.value!r}", attribute, index)
     if field.date_format is not None and (problem := date_format_problem(field.date_format)):
         yield Finding("INVALID", problem, "date_format", index)
-    for transform in field.transforms:
+    for number, transform in enumerate(field.transforms):
         if isinstance(transform, NormalizeDate) and (problem := date_format_problem(transform.format)):
-            yield Finding("INVALID", problem, "transforms", index)
+            yield Finding("INVALID", problem, f"transforms[{number}].format", index)
     if field.date_format is not None and field.date_order is not None:
         message = "date_order says nothing beside a date_format; leave one of them out"
         yield Finding("CONFLICT", message, "date_order", index)
@@ -557,19 +560,19 @@ def _rule_findings(template: Template, index: int) -> Iterator[Finding]:
         yield Finding("CONFLICT", "min_length is greater than max_length: no value can pass", "rules", index)
     if bounds.get("min", float("-inf")) > bounds.get("max", float("inf")):
         yield Finding("CONFLICT", "min is greater than max: no value can pass", "rules", index)
-    for rule in field.rules:
+    for number, rule in enumerate(field.rules):
+        member = f"rules[{number}]"
         for other in _other_fields(rule):
             if other not in types:
-                message = f"{rule.type}: there is no field {other!r}"
-                yield Finding("INVALID", message, "rules", index, rule.type, other)
+                yield Finding("INVALID", f"{rule.type}: there is no field {other!r}", member, index, other)
             if other == field.name:
-                yield Finding("INVALID", f"{rule.type} names the field itself", "rules", index, rule.type, other)
+                yield Finding("INVALID", f"{rule.type} names the field itself", member, index, other)
         if isinstance(rule, Compare) and rule.field in types and not comparable(rule, field.type, types[rule.field]):
             message = (
                 f"compare: a {field.type.value} cannot be compared with the {types[rule.field].value} "
                 f"{rule.field!r} by {rule.operator!r}"
             )
-            yield Finding("CONFLICT", message, "rules", index, rule.type, rule.field)
+            yield Finding("CONFLICT", message, member, index, rule.field)
 
 
 def _other_fields(rule: Rule) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from aiokafka.errors import KafkaError
 from cryptography.fernet import Fernet
 from faststream.kafka import KafkaBroker
 from litestar import Litestar, Request, Response, get
-from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from pydantic import SecretStr
 from pymongo.errors import PyMongoError
@@ -28,18 +27,23 @@ from libs.process.settings import ServiceSettings
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
 from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
-from services.gateway.authentication import ApiKeys, Authentication
-from services.gateway.dry_runs import DryRuns
-from services.gateway.http_errors import EXCEPTION_HANDLERS
-from services.gateway.http_imports import ImportController, TemplateController
-from services.gateway.openapi import completed_document, openapi_config
-from services.gateway.orphans import MAX_SWEEP_SECONDS, sweep_orphans
-from services.gateway.request_trace import HttpMetrics
-from services.gateway.runs import Runs
+from services.gateway.access.api_keys import ApiKeys
+from services.gateway.http.authentication import Authentication
+from services.gateway.http.dependencies import Capabilities, dependencies
+from services.gateway.http.engine.imports import ImportController
+from services.gateway.http.engine.templates import TemplateController
+from services.gateway.http.envelope import EXCEPTION_HANDLERS
+from services.gateway.http.openapi import completed_document, openapi_config
+from services.gateway.http.tracing import HttpMetrics
+from services.gateway.records.rejected import RejectedRows
+from services.gateway.retention.orphans import MAX_SWEEP_SECONDS, sweep_orphans
+from services.gateway.runs.dry_runs import DryRuns
+from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
-from services.gateway.template_catalog import TemplateCatalog
-from services.gateway.tenant_store import TenantStore
-from services.gateway.uploads import Uploads
+from services.gateway.templates.catalog import TemplateCatalog
+from services.gateway.templates.judging import TemplateJudge
+from services.gateway.uploads.uploads import Uploads
+from services.gateway.webhooks.endpoints import Webhooks
 
 SERVICE = "gateway"
 MAX_JSON_BYTES = 1024 * 1024
@@ -57,10 +61,7 @@ class _Gateway:
 
     context: ServiceContext
     kafka: "_KafkaLink"
-    catalog: TemplateCatalog
-    uploads: Uploads
-    runs: Runs
-    dry_runs: DryRuns
+    capabilities: Capabilities
 
 
 class _KafkaLink:
@@ -103,14 +104,21 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
             cipher = Fernet(gateway.secret_key.get_secret_value())
             dry_runs = DryRuns(context.ledger, gateway.dry_run_wait_seconds, gateway.max_errors)
             link = _KafkaLink(service.kafka, broker)
-            app.state.api_keys = ApiKeys(context.mongo)
+            app.state.api_keys = ApiKeys()
             app.state.gateway = _Gateway(
                 context,
                 link,
-                TemplateCatalog(context.mongo, cipher, gateway.webhook_allowed_networks),
-                Uploads(files, context.ledger, gateway),
-                Runs(context.ledger, gateway.wait_seconds, gateway.max_errors),
-                dry_runs,
+                Capabilities(
+                    settings=gateway,
+                    judge=TemplateJudge(gateway.webhook_allowed_networks),
+                    catalog=TemplateCatalog(context.mongo, Webhooks(cipher)),
+                    uploads=Uploads(
+                        files, context.ledger, gateway.max_concurrent_uploads, gateway.upload_queue_seconds
+                    ),
+                    runs=Runs(context.ledger, gateway.wait_seconds, gateway.max_errors),
+                    dry_runs=dry_runs,
+                    rejected_rows=RejectedRows(),
+                ),
             )
 
             async def finish_stops() -> None:
@@ -140,13 +148,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
 
     return Litestar(
         route_handlers=[TemplateController, ImportController, _live, _ready, _metrics],
-        dependencies={
-            "store": Provide(_store, sync_to_thread=False),
-            "catalog": Provide(_catalog, sync_to_thread=False),
-            "uploads": Provide(_uploads, sync_to_thread=False),
-            "runs": Provide(_runs, sync_to_thread=False),
-            "dry_runs": Provide(_dry_runs, sync_to_thread=False),
-        },
+        dependencies=dependencies(lambda request: _gateway(request).capabilities),
         middleware=[DefineMiddleware(Authentication, exclude=["^/health/", "^/metrics$", "^/schema"])],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -177,26 +179,6 @@ def _version() -> str:
 
 def _gateway(request: AnyRequest) -> _Gateway:
     return request.app.state.gateway
-
-
-def _store(request: AnyRequest) -> TenantStore:
-    return TenantStore(_gateway(request).context.mongo, request.auth)
-
-
-def _catalog(request: AnyRequest) -> TemplateCatalog:
-    return _gateway(request).catalog
-
-
-def _uploads(request: AnyRequest) -> Uploads:
-    return _gateway(request).uploads
-
-
-def _runs(request: AnyRequest) -> Runs:
-    return _gateway(request).runs
-
-
-def _dry_runs(request: AnyRequest) -> DryRuns:
-    return _gateway(request).dry_runs
 
 
 @get("/health/live", include_in_schema=False)

@@ -8,9 +8,13 @@ import asyncio
 import json
 import sys
 
+from beanie import init_beanie  # pyright: ignore[reportUnknownVariableType] - its database is not fully typed
+
 from libs.storage.client import connect
+from libs.storage.documents import DOCUMENTS
 from libs.storage.settings import MongoSettings
-from services.gateway.authentication import KEY_PREFIX, MAX_KEY_CHARS, ApiKeys, new_key
+from services.gateway.access.api_keys import KEY_PREFIX, MAX_KEY_CHARS, ApiKeys, new_key
+from services.gateway.errors import ConflictError
 
 MIN_KEY_CHARS = len(KEY_PREFIX) + 24
 
@@ -24,10 +28,15 @@ def _known_key(text: str) -> str:
 
 
 async def bootstrap(settings: MongoSettings, organization: str, key_name: str, key: str) -> dict[str, str]:
-    """Create an organization with ``key``; where the key is registered already, its organization stays."""
+    """Create an organization with ``key``; where the key is registered already, its organization stays.
+
+    Raises:
+        ConflictError: ``KEY_REVOKED``.
+    """
     mongo = await connect(settings)
     try:
-        organization_id = await ApiKeys(mongo).create(organization, key_name, key)
+        await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
+        organization_id = await ApiKeys().create(organization, key_name, key)
     finally:
         await mongo.client.close()
     return {"organization_id": organization_id, "api_key": key}
@@ -41,7 +50,11 @@ def main() -> None:
     parser.add_argument("--api-key", type=_known_key, metavar="KEY", help="register this key instead of a new one")
     arguments = parser.parse_args()
     settings = MongoSettings.model_validate({})
-    made = asyncio.run(bootstrap(settings, arguments.organization, arguments.key_name, arguments.api_key or new_key()))
+    key = arguments.api_key or new_key()
+    try:
+        made = asyncio.run(bootstrap(settings, arguments.organization, arguments.key_name, key))
+    except ConflictError as error:
+        parser.exit(1, f"{parser.prog}: {error.detail}\n")
     sys.stdout.write(json.dumps(made) + "\n")
 
 

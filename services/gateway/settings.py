@@ -13,7 +13,7 @@ GIB = 1024**3
 
 
 class GatewaySettings(BaseSettings):
-    """Read from ``ROWDOCK_…``; ``FILE_IMPORT_MAX_ERRORS`` keeps its name from the import engine (seeds 002).
+    """Read from ``ROWDOCK_…``; ``FILE_IMPORT_MAX_ERRORS`` keeps the name that it has in the import engine.
 
     Attributes:
         secret_key: Fernet key that encrypts webhook secrets at rest; the same for gateway and webhooks.

@@ -21,7 +21,7 @@ from libs.storage.documents.runs import (
     StopRequest,
     StoredFile,
 )
-from libs.storage.documents.templates import TemplateDocument
+from libs.storage.documents.templates import TemplateDocument, Wording
 from libs.storage.documents.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "UndoEntry",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "Wording",
 ]
 
 DOCUMENTS: list[type[Document]] = [

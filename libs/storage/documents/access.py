@@ -17,12 +17,13 @@ class Organization(StateDocument):
 
 
 class ApiKey(StateDocument):
-    """A key's SHA-256; the key itself is shown once and never stored."""
+    """A key's SHA-256; the key itself is shown once and never stored. Without ``scopes`` it may do everything."""
 
     tenant_id: str
     name: str
     digest: str
     prefix: str
+    scopes: list[str] | None = None
     created_at: datetime
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None

@@ -14,6 +14,7 @@ from libs.contracts.states import RunStatus
 from libs.contracts.templates import Template
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.state_document import StateDocument
+from libs.storage.documents.templates import Wording
 
 
 class StoredFile(BaseModel):
@@ -87,6 +88,7 @@ class RunDocument(StateDocument):
         column_mapping: header and the field it fills, or ``None`` for a column that is not wanted, as the upload said;
             pairs, because a user's header never becomes a key.
         duplicate_of: the newest earlier run of the template with the same bytes.
+        vocabulary, wording: as those of the template.
         purpose: what it was made for. A run that was made before there were purposes has none stored; its ``dry_run``
             tells. That goes on being stored for processes that know nothing else, and is true of what is purged.
     """
@@ -95,6 +97,8 @@ class RunDocument(StateDocument):
     template_id: str
     template_version: int
     template: Template
+    vocabulary: str = "engine"
+    wording: Wording | None = None
     webhook_endpoint_id: str | None = None
     status: RunStatus = RunStatus.PENDING
     epoch: int = 0

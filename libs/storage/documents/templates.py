@@ -1,20 +1,40 @@
 """Templates as they are stored."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from pydantic import BaseModel
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from libs.contracts.templates import Template
 from libs.storage.documents.state_document import StateDocument
 
 
+class Wording(BaseModel):
+    """What a vocabulary remembers of how a template was written.
+
+    Attributes:
+        version: of the template that was written so; says nothing about any other version.
+        words: the vocabulary's own business.
+    """
+
+    version: int
+    words: dict[str, Any]
+
+
 class TemplateDocument(StateDocument):
-    """The current version of a template; runs carry a copy of the version they started with."""
+    """The current version of a template; runs carry a copy of the version they started with.
+
+    Attributes:
+        vocabulary: the one in which the template was written, and in which it and its runs are shown.
+        wording: how it was written, where the model keeps only the meaning; ``None`` where nothing is to be added.
+    """
 
     tenant_id: str
     version: int = 1
     template: Template
+    vocabulary: str = "engine"
+    wording: Wording | None = None
     webhook_endpoint_id: str | None = None
     created_at: datetime
     updated_at: datetime

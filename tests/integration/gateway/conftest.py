@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from beanie import init_beanie
 from cryptography.fernet import Fernet
 from litestar import Litestar
 from pydantic import SecretStr
@@ -16,9 +17,10 @@ from deploy.provision import provision_mongodb
 from libs.ledger import Ledger
 from libs.process.settings import ServiceSettings
 from libs.storage.client import Mongo, connect
+from libs.storage.documents import DOCUMENTS
 from libs.storage.settings import MongoSettings
+from services.gateway.access.api_keys import ApiKeys, new_key
 from services.gateway.app import create_app
-from services.gateway.authentication import ApiKeys, new_key
 from services.gateway.settings import GatewaySettings
 
 MAX_UPLOAD_BYTES = 3_000_000
@@ -47,6 +49,8 @@ async def mongo(mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
     """The databases, with every index."""
     await provision_mongodb(mongo_settings)
     mongo = await connect(mongo_settings)
+    # Provisioning bound the documents to a client of its own, closed by now.
+    await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
     yield mongo
     await mongo.client.close()
 
@@ -93,13 +97,13 @@ class Organization:
 
 
 @pytest.fixture
-async def new_organization(app: Litestar, mongo: Mongo) -> AsyncIterator[Callable[[], Awaitable[Organization]]]:
+async def new_organization(app: Litestar) -> AsyncIterator[Callable[[], Awaitable[Organization]]]:
     """Makes an organization with a key and a client."""
     clients: list[httpx.AsyncClient] = []
 
     async def make() -> Organization:
         key = new_key()
-        organization_id = await ApiKeys(mongo).create("Acme", "test", key)
+        organization_id = await ApiKeys().create("Acme", "test", key)
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app),  # pyright: ignore[reportArgumentType] - Litestar's own ASGI types
             base_url="http://gateway",

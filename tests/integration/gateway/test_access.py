@@ -10,7 +10,8 @@ from litestar import Litestar
 
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
-from services.gateway.authentication import REMEMBERED_SECONDS, ApiKeys, digest, new_key
+from services.gateway.access.api_keys import REMEMBERED_SECONDS, ApiKeys, digest, new_key
+from services.gateway.access.principal import ALL_SCOPES
 from tests.integration.gateway.conftest import Organization
 from tests.integration.gateway.steps import (
     CSV,
@@ -82,10 +83,13 @@ async def test_only_the_digest_of_a_key_is_stored_and_revoking_works(acme: Organ
 
 
 async def test_a_known_key_is_registered_once(mongo: Mongo) -> None:
-    keys, key = ApiKeys(mongo), new_key()
+    del mongo
+    keys, key = ApiKeys(), new_key()
     first = await keys.create("One", "a", key)
     assert await keys.create("Another", "b", key) == first
-    assert await keys.tenant_of(key) == first
+    principal = await keys.principal(key)
+    assert principal is not None
+    assert (principal.tenant_id, principal.subject, principal.scopes) == (first, "key:a", ALL_SCOPES)
 
 
 async def test_another_organization_finds_nothing(new_organization: NewOrganization, ledger: Ledger) -> None:

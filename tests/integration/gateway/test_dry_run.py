@@ -17,7 +17,7 @@ from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchResult, RunDocument
-from services.gateway.dry_runs import GRACE_SECONDS
+from services.gateway.runs.dry_runs import GRACE_SECONDS
 from tests.integration.gateway.conftest import DRY_RUN_SECONDS, MAX_DRY_RUN_BYTES, MAX_ERRORS, Organization
 from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, template_body, upload
 from tests.integration.gateway.test_uploads import END, FORM, XLSX, part

@@ -12,8 +12,8 @@ from bson import ObjectId
 from libs.storage.client import Mongo
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
-from services.gateway.authentication import ApiKeys
-from services.gateway.orphans import sweep_orphans
+from services.gateway.access.api_keys import ApiKeys
+from services.gateway.retention.orphans import sweep_orphans
 from tests.integration.gateway.conftest import Organization
 from tests.integration.gateway.steps import submit
 
@@ -33,11 +33,14 @@ async def run_bootstrap(settings: MongoSettings, *arguments: str) -> tuple[int, 
 
 
 async def test_bootstrap_prints_one_line_and_knows_a_known_key(mongo: Mongo, mongo_settings: MongoSettings) -> None:
+    del mongo
     code, printed = await run_bootstrap(mongo_settings, "--organization", "Böotstrap")
     assert code == 0
     assert printed.count("\n") == 1
     made = json.loads(printed)
-    assert await ApiKeys(mongo).tenant_of(made["api_key"]) == made["organization_id"]
+    principal = await ApiKeys().principal(made["api_key"])
+    assert principal is not None
+    assert principal.tenant_id == made["organization_id"]
     code, printed = await run_bootstrap(mongo_settings, "--organization", "Other", "--api-key", made["api_key"])
     assert (code, json.loads(printed)) == (0, made)
     assert (await run_bootstrap(mongo_settings, "--organization", "X", "--api-key", "short"))[0] == 2

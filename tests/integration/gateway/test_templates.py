@@ -201,7 +201,7 @@ async def test_values_that_the_target_holds_twice_already(
     )
     body = template_body(target_resource=resource, field_mapping=unique(**changes))
     answer = await acme.http.post("/imports/templates", json=body)
-    assert_error(answer, 409, "VALUES_NOT_UNIQUE", "body.field_mapping[0].validators")
+    assert_error(answer, 409, "VALUES_NOT_UNIQUE", "body.field_mapping[0].validators[0]")
     assert (await acme.http.get("/imports/templates")).json()["data"] == []
 
 
@@ -220,9 +220,10 @@ async def test_a_template_with_everything_is_shown_as_it_was_sent(http: httpx.As
     shown = await create_template(http, **sent)
     assert shown["column_widths"] == [{"name": "sku", "width": 4}, {"name": "price", "width": 9}]
     assert (shown["file_type"], shown["default_region"]) == ("fixed_width", "SE")
-    assert [field["type"] for field in shown["field_mapping"]] == ["text", "number", "select", "date", "text"]
-    assert shown["field_mapping"][1]["decimals"] == 2
-    assert shown["field_mapping"][4]["transformations"][0]["columns"] == ["a", "b"]
+    assert [field["type"] for field in shown["field_mapping"]] == ["text", None, "select", None, "text"]
+    transforms = [field["transform"] for field in shown["field_mapping"]]
+    assert transforms == [None, "decimal:2", None, "date:DD.MM.YYYY", "concat:a,b"]
+    assert all(field["transformations"] == [] for field in shown["field_mapping"])
     again = await http.put(f"/imports/templates/{shown['id']}", json=shown)
     assert again.status_code == 200, again.text
     assert {**again.json(), "version": 1, "updated_at": shown["updated_at"]} == shown

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from deploy.local.demo import EXAMPLES, FILES, count_rows
 from libs.contracts.templates import Template
-from services.gateway.domain.engine_vocabulary import read_template
+from services.gateway.http.engine.template_reading import read_template
+from services.gateway.templates.judging import TemplateJudge
 from services.validator.domain.checking import check_batch
 from services.validator.domain.compilation import compile_template
 from tests.reading import read_file
@@ -26,7 +27,8 @@ PLANTED = {
 
 
 def _template() -> Template:
-    return read_template(json.loads((EXAMPLES / "airports-template.json").read_text(encoding="utf-8"))).template
+    written = json.loads((EXAMPLES / "airports-template.json").read_text(encoding="utf-8"))
+    return read_template(written, TemplateJudge()).approved.template
 
 
 def _rejected(file: Path) -> tuple[int, dict[int, list[str]]]:

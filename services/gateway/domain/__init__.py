@@ -1,1 +1,0 @@
-"""Pure parts of the gateway: vocabularies and names, no IO."""

@@ -1,0 +1,102 @@
+"""What a capability refuses, and why.
+
+Nothing here knows over which protocol, or in which vocabulary, something was asked.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+from libs.contracts.errors import RowdockError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one place of what was asked.
+
+    Attributes:
+        location: raised by a capability, a path of the model, such as ``fields[2].rules[0].pattern``,
+            ``source.encoding`` or ``mapping['Total']``; a vocabulary translates it into a place of the request.
+        code: stable upper-case identifier.
+        message: what is wrong and how to fix it.
+    """
+
+    location: str
+    code: str
+    message: str
+
+
+class GatewayError(RowdockError):
+    """Something that is not done.
+
+    Args:
+        code: stable upper-case identifier.
+        detail: what is wrong and how to fix it, for a person; by default what the problems say.
+        problems: the single places that are wrong.
+    """
+
+    def __init__(self, code: str, detail: str | None = None, problems: Iterable[Problem] = ()) -> None:
+        self.code = code
+        self.problems = tuple(problems)
+        self._detail = detail
+        super().__init__(f"{code}: {self.detail}")
+
+    @property
+    def detail(self) -> str:
+        return self._detail or "; ".join(f"{problem.location}: {problem.message}" for problem in self.problems)
+
+    def placed(self, place: Callable[[str], str]) -> Self:
+        """The same error with its problems at other places."""
+        moved = [replace(problem, location=place(problem.location)) for problem in self.problems]
+        return type(self)(self.code, self._detail, moved)
+
+
+class NotFoundError(GatewayError):
+    """There is no such thing, or another organization has it: that makes no difference."""
+
+
+class ConflictError(GatewayError):
+    """It cannot be done in the present state of things."""
+
+
+class InvalidInputError(GatewayError):
+    """What was given cannot be used."""
+
+
+class InvalidTemplateError(GatewayError):
+    """A template cannot work; holds everything that is wrong with it."""
+
+
+class UnsupportedFileError(GatewayError):
+    """The file is of a kind that the template's format does not read."""
+
+
+class BusyError(GatewayError):
+    """Too much is going on at the moment.
+
+    Attributes:
+        retry_after_seconds: when it is worth trying again.
+    """
+
+    retry_after_seconds: ClassVar = 10
+
+
+class TookTooLongError(GatewayError):
+    """It was not done in the time that it may take, and was given up."""
+
+
+def not_found(kind: str, identifier: str) -> NotFoundError:
+    """There is no ``kind`` of that id."""
+    return NotFoundError(f"{kind.upper()}_NOT_FOUND", f"there is no {kind} {identifier[:100]!r}")
+
+
+def invalid_input(*problems: Problem) -> InvalidInputError:
+    """The refusal of what was given, by its problems."""
+    return InvalidInputError("INVALID_REQUEST", None, problems)
+
+
+def invalid_template(problems: Iterable[Problem]) -> InvalidTemplateError:
+    """The refusal of a template, by its problems."""
+    found = tuple(problems)
+    things = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+    return InvalidTemplateError("INVALID_TEMPLATE", f"the template has {things}; see errors", found)

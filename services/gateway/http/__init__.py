@@ -1,0 +1,1 @@
+"""HTTP: the envelope of errors, tracing, the OpenAPI document, and what all vocabularies share."""

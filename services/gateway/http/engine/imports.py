@@ -1,0 +1,159 @@
+"""``/imports``: uploads, runs and rejected rows. Each handler reads the request, calls a capability, presents."""
+
+from http import HTTPStatus
+
+from litestar import Controller, Response, get, post
+
+from libs.storage.documents import RunDocument
+from services.gateway.access.principal import Principal
+from services.gateway.http.dependencies import (
+    AnyRequest,
+    Asking,
+    DryRunsIn,
+    Judge,
+    RejectedIn,
+    RunsIn,
+    Settings,
+    UploadsIn,
+)
+from services.gateway.http.engine.parameters import (
+    After,
+    AfterRow,
+    Id,
+    Limit,
+    RejectedLimit,
+    RunFilter,
+    RunOfRows,
+    TemplateFilter,
+)
+from services.gateway.http.engine.run_views import (
+    DryRunView,
+    RejectedPage,
+    RunPage,
+    RunView,
+    present_dry_run,
+    present_rejected,
+    present_run,
+)
+from services.gateway.http.engine.upload_form import dry_run_limits, idempotency_key, receive, upload_limits
+from services.gateway.runs.runs import CHECKED_STATUSES, RunDetails, Runs
+from services.gateway.uploads.uploads import Submitted
+
+
+class ImportController(Controller):
+    """Uploads, runs and rejected rows."""
+
+    path = "/imports"
+    tags = ("Imports",)
+
+    @post(
+        "/upload",
+        operation_id="uploadFile",
+        summary="Upload a file and have it validated",
+        description=(
+            "201 with the run once the file is checked (also where it failed the check: see `status` and `error`), "
+            "202 with `Location` where that takes longer than the gateway waits. A repeated `Idempotency-Key` gets the "
+            "run of the first request with that key and `Idempotent-Replayed: true`; its file is not read."
+        ),
+        request_max_body_size=None,
+    )
+    async def upload(
+        self, request: AnyRequest, principal: Asking, uploads: UploadsIn, judge: Judge, runs: RunsIn, settings: Settings
+    ) -> Response[RunView]:
+        key = idempotency_key(request)
+        earlier = None if key is None else await uploads.earlier(principal, key)
+        if earlier is not None:
+            submitted = Submitted(earlier, replayed=True)
+        else:
+            received = await receive(request, principal, uploads, judge, upload_limits(settings))
+            submitted = await uploads.submit(principal, received, key)
+        run = await runs.wait(principal, submitted.run, CHECKED_STATUSES)
+        done = HTTPStatus.CREATED if run.status in CHECKED_STATUSES else HTTPStatus.ACCEPTED
+        headers = {"Idempotent-Replayed": "true"} if submitted.replayed else {}
+        return _run_answer(await runs.details(principal, run), done, headers)
+
+    @post(
+        "/dry-run",
+        operation_id="dryRun",
+        summary="Check a file and keep nothing of it",
+        description=(
+            "The same readers and checks as an upload, by a saved template (`template_id`) or by one that comes along "
+            "(`template`), so that a template can be tried before it is saved. 200 with what was found, also where "
+            "the file is refused (see `status` and `error`); no run, row, file or event is left behind and the target "
+            "is not touched. Meant for samples: 413 for larger files, 504 `DRY_RUN_TOO_LONG` where it takes too long."
+        ),
+        request_max_body_size=None,
+        status_code=HTTPStatus.OK,
+    )
+    async def dry_run(
+        self,
+        request: AnyRequest,
+        principal: Asking,
+        uploads: UploadsIn,
+        judge: Judge,
+        dry_runs: DryRunsIn,
+        settings: Settings,
+    ) -> DryRunView:
+        received = await receive(request, principal, uploads, judge, dry_run_limits(settings))
+        return present_dry_run(await dry_runs.result(principal, await uploads.submit_dry_run(received)))
+
+    @get("/runs", operation_id="listRuns", summary="List runs")
+    async def list_runs(
+        self,
+        principal: Asking,
+        runs: RunsIn,
+        limit: Limit = 20,
+        after: After = None,
+        status: RunFilter = None,
+        template_id: TemplateFilter = None,
+    ) -> RunPage:
+        found = await runs.page(principal, limit, status=status, template_id=template_id, after=after)
+        items = [present_run(RunDetails(run, None, [])) for run in found.items]
+        return RunPage(data=items, next_after=items[-1].id if found.more else None)
+
+    @get("/runs/{run_id:str}", operation_id="getRun", summary="Show a run, with its progress while it is active")
+    async def show_run(self, run_id: Id, principal: Asking, runs: RunsIn) -> RunView:
+        return present_run(await runs.details(principal, await runs.get(principal, run_id)))
+
+    @post(
+        "/runs/{run_id:str}/execute",
+        operation_id="executeRun",
+        summary="Write a validated run into its target",
+        description="200 with the run at its end, 202 where that takes longer than the gateway waits, 409 unless the "
+        "run is validated (also when it is executing or completed already).",
+    )
+    async def execute(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
+        return await _ended_answer(principal, runs, await runs.execute(principal, run_id))
+
+    @post(
+        "/runs/{run_id:str}/cancel",
+        operation_id="cancelRun",
+        summary="Cancel an active run",
+        description="A run reported as cancelled makes no further change. What it had written stays and is counted. "
+        "409 where the run has ended.",
+    )
+    async def cancel(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
+        return await _ended_answer(principal, runs, await runs.cancel(principal, run_id))
+
+    @get("/rejected", operation_id="listRejected", summary="List the rejected rows of a run")
+    async def rejected(
+        self,
+        run_id: RunOfRows,
+        principal: Asking,
+        rejected_rows: RejectedIn,
+        limit: RejectedLimit = 100,
+        after: AfterRow = 0,
+    ) -> RejectedPage:
+        found = await rejected_rows.page(principal, run_id, limit, after)
+        items = [present_rejected(record, found.columns) for record in found.rows.items]
+        return RejectedPage(data=items, next_after=items[-1].row if found.rows.more else None)
+
+
+async def _ended_answer(principal: Principal, runs: Runs, run: RunDocument) -> Response[RunView]:
+    ended = run.finished_at is not None
+    return _run_answer(await runs.details(principal, run), HTTPStatus.OK if ended else HTTPStatus.ACCEPTED)
+
+
+def _run_answer(details: RunDetails, status: HTTPStatus, headers: dict[str, str] | None = None) -> Response[RunView]:
+    view = present_run(details)
+    return Response(view, status_code=status, headers={"Location": f"/imports/runs/{view.id}", **(headers or {})})

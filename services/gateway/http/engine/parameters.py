@@ -1,0 +1,19 @@
+"""Parameters of the engine's paths and queries."""
+
+from typing import Annotated
+
+from litestar.params import FromPath, QueryParameter
+
+from libs.contracts.states import RunStatus
+
+MAX_PAGE = 100
+MAX_REJECTED_PAGE = 1_000
+
+Id = FromPath[str]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Most entries of a page.")]
+RejectedLimit = Annotated[int, QueryParameter(ge=1, le=MAX_REJECTED_PAGE, description="Most entries of a page.")]
+After = Annotated[str | None, QueryParameter(max_length=100, description="The next_after of the page before.")]
+AfterRow = Annotated[int, QueryParameter(ge=0, le=2**32, description="The next_after of the page before.")]
+RunFilter = Annotated[RunStatus | None, QueryParameter(description="Only runs in this status.")]
+TemplateFilter = Annotated[str | None, QueryParameter(max_length=100, description="Only runs of this template.")]
+RunOfRows = Annotated[str, QueryParameter(max_length=100, description="The run whose rejected rows are wanted.")]

@@ -1,0 +1,287 @@
+"""Runs and rejected records as clients see them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from libs.contracts.events import RunCounts
+from libs.contracts.states import RunStatus
+from libs.contracts.templates import DateOrder, DecimalStyle
+from libs.ledger import Totals
+from libs.storage.documents import RejectedRecord, RunDocument
+from services.gateway.http.engine.template_view import engine_words, present_mode
+from services.gateway.runs.dry_runs import DryRunResult
+from services.gateway.runs.runs import RunDetails
+
+UNCHANGED = "UNCHANGED"
+
+
+class FailureView(BaseModel):
+    code: str
+    message: str
+
+
+class MatchView(BaseModel):
+    """The column of a field and how it was found; ``confidence`` is 1 where nothing was guessed."""
+
+    column: str | None
+    method: Literal["given", "exact", "normalised", "alias", "fuzzy"]
+    confidence: float
+
+
+class PlanView(BaseModel):
+    """How the file is read.
+
+    ``mapping`` names each field's column, null where the file has none, and ``matches`` says how it was found.
+    ``unmatched`` are the columns that are kept under ``extra``. ``date_orders`` and ``decimal_styles`` hold for the
+    whole column; ``notes`` tell what of all this was found out from the file. ``delimiter`` is null except for
+    ``csv``, ``sheet`` except for ``excel``.
+    """
+
+    file_type: str
+    encoding: str
+    delimiter: str | None
+    sheet: str | int | None
+    has_header: bool
+    columns: list[str]
+    mapping: dict[str, str | None]
+    matches: dict[str, MatchView]
+    unmatched: list[str]
+    date_orders: dict[str, DateOrder]
+    decimal_styles: dict[str, DecimalStyle]
+    notes: list[str]
+
+
+class ProgressView(BaseModel):
+    """How far an active run is: batches and rows by the furthest stage they have passed."""
+
+    batches: int
+    rows_parsed: int
+    rows_validated: int
+    rows_written: int
+    parsing_finished: bool
+
+
+class RowErrorView(BaseModel):
+    row: int
+    field: str | None = None
+    column: str | None = None
+    code: str | None = None
+    message: str | None = None
+    value: Any = None
+
+
+class RunView(BaseModel):
+    """One import.
+
+    ``total_rows = written_count + rejected_count + skipped_count`` once the run is at its end;
+    ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``valid_rows`` are those that
+    would be or were written, or were found unchanged. ``errors`` are the first ones only (by default at most 1,000);
+    all of them are at ``/imports/rejected?run_id=``. ``duplicate_of`` is the newest earlier run of the template whose
+    file was the same to the byte.
+    """
+
+    id: str
+    template_id: str
+    template_name: str
+    template_version: int
+    status: RunStatus
+    target_resource: str
+    import_mode: str
+    auto_execute: bool
+    file_name: str
+    file_size: int
+    file_sha256: str
+    duplicate_of: str | None
+    total_rows: int
+    valid_rows: int
+    written_count: int
+    created_count: int
+    updated_count: int
+    deleted_count: int
+    unchanged_count: int
+    rejected_count: int
+    skipped_count: int
+    skipped: dict[str, int]
+    warning_count: int
+    preview_rows: list[dict[str, Any]]
+    errors: list[RowErrorView]
+    error: FailureView | None
+    plan: PlanView | None
+    progress: ProgressView | None
+    created_at: datetime
+    updated_at: datetime
+    validated_at: datetime | None
+    executing_at: datetime | None
+    completed_at: datetime | None
+    finished_at: datetime | None
+
+
+class RunPage(BaseModel):
+    """Newest first; ``next_after`` is the ``after`` of the next page, null on the last."""
+
+    data: list[RunView]
+    next_after: str | None
+
+
+class DryRunView(BaseModel):
+    """What the check of a file found; nothing of it is kept, so there is nothing to refer to.
+
+    The members mean the same as those of a run. ``failed`` is the verdict that a run of the file would end with.
+    """
+
+    status: Literal["validated", "failed"]
+    total_rows: int
+    valid_rows: int
+    rejected_count: int
+    skipped_count: int
+    skipped: dict[str, int]
+    warning_count: int
+    preview_rows: list[dict[str, Any]]
+    errors: list[RowErrorView]
+    error: FailureView | None
+    plan: PlanView | None
+
+
+class RejectedView(BaseModel):
+    """A rejected row: ``data`` by header; ``cells`` as read, perhaps more or fewer than ``columns``."""
+
+    id: str
+    run_id: str
+    row: int
+    state: str
+    data: dict[str, str | None]
+    columns: list[str]
+    cells: list[str | None]
+    errors: list[dict[str, Any]]
+    created_at: datetime
+
+
+class RejectedPage(BaseModel):
+    """In the order of the file; ``next_after`` is the ``after`` of the next page, null on the last."""
+
+    data: list[RejectedView]
+    next_after: int | None
+
+
+def present_run(details: RunDetails) -> RunView:
+    """A run with its first errors and, while it is active, its progress."""
+    run, totals = details.run, details.totals
+    counts = run.counts or RunCounts(rows=run.parse.rows)
+    return RunView(
+        id=run.id,
+        template_id=run.template_id,
+        template_name=run.template.name,
+        template_version=run.template_version,
+        status=run.status,
+        target_resource=run.template.target_resource,
+        import_mode=present_mode(run.template, engine_words(run.wording, run.template_version)),
+        auto_execute=run.template.auto_execute,
+        file_name=run.file.name,
+        file_size=run.file.size,
+        file_sha256=run.file.sha256,
+        duplicate_of=run.duplicate_of,
+        total_rows=counts.rows,
+        valid_rows=_valid_rows(run.counts),
+        written_count=counts.written,
+        created_count=counts.created,
+        updated_count=counts.updated,
+        deleted_count=counts.deleted,
+        unchanged_count=counts.skip_reasons.get(UNCHANGED, 0),
+        rejected_count=counts.rejected,
+        skipped_count=counts.skipped,
+        skipped=counts.skip_reasons,
+        warning_count=counts.warnings,
+        preview_rows=run.preview_rows,
+        errors=_present_errors(details.errors),
+        error=FailureView(**run.failure) if run.failure else None,
+        plan=_present_plan(run),
+        progress=_present_progress(run, totals) if totals else None,
+        created_at=run.created_at,
+        updated_at=run.updated_at,
+        validated_at=run.validated_at,
+        executing_at=run.executing_at,
+        completed_at=run.finished_at if run.status is RunStatus.COMPLETED else None,
+        finished_at=run.finished_at,
+    )
+
+
+def present_dry_run(result: DryRunResult) -> DryRunView:
+    """A dry run that is validated or has failed, with its first errors."""
+    run = result.run
+    counts = run.counts or RunCounts()
+    return DryRunView(
+        status="validated" if run.status is RunStatus.VALIDATED else "failed",
+        total_rows=counts.rows,
+        valid_rows=_valid_rows(counts),
+        rejected_count=counts.rejected,
+        skipped_count=counts.skipped,
+        skipped=counts.skip_reasons,
+        warning_count=counts.warnings,
+        preview_rows=run.preview_rows,
+        errors=_present_errors(result.errors),
+        error=FailureView(**run.failure) if run.failure else None,
+        plan=_present_plan(run),
+    )
+
+
+def _valid_rows(counts: RunCounts | None) -> int:
+    if counts is None:
+        return 0
+    return counts.rows - counts.rejected - counts.skipped + counts.skip_reasons.get(UNCHANGED, 0)
+
+
+def _present_errors(errors: Sequence[dict[str, Any]]) -> list[RowErrorView]:
+    return [RowErrorView.model_validate(error) for error in errors]
+
+
+def _present_plan(run: RunDocument) -> PlanView | None:
+    if (plan := run.plan) is None:
+        return None
+    mapping = {name: None if index is None else plan.columns[index] for name, index in plan.mapping.items()}
+    return PlanView(
+        file_type=plan.file_type,
+        encoding=plan.encoding,
+        delimiter=plan.delimiter if plan.file_type == "csv" else None,
+        sheet=plan.options.get("sheet"),
+        has_header=plan.has_header,
+        columns=list(plan.columns),
+        mapping=mapping,
+        matches={
+            name: MatchView(column=mapping.get(name), method=match.method, confidence=match.confidence)
+            for name, match in plan.matches.items()
+        },
+        unmatched=[plan.columns[index] for index in plan.unmatched],
+        date_orders=plan.date_orders,
+        decimal_styles=plan.decimal_styles,
+        notes=list(plan.notes),
+    )
+
+
+def _present_progress(run: RunDocument, totals: Totals) -> ProgressView:
+    result = totals.result
+    return ProgressView(
+        batches=totals.batches,
+        rows_parsed=totals.rows,
+        rows_validated=result.ok + result.rejected + result.duplicate_keys,
+        rows_written=result.created + result.updated + result.deleted,
+        parsing_finished=run.parse.closed,
+    )
+
+
+def present_rejected(record: RejectedRecord, columns: Sequence[str]) -> RejectedView:
+    """A rejected row; cells beyond the last column are in ``cells`` only."""
+    padded = [*record.cells, *[None] * (len(columns) - len(record.cells))]
+    return RejectedView(
+        id=record.id,
+        run_id=record.run_id,
+        row=record.row,
+        state=record.state,
+        data=dict(zip(columns, padded, strict=False)),
+        columns=list(columns),
+        cells=record.cells,
+        errors=record.errors,
+        created_at=record.created_at,
+    )

@@ -1,0 +1,148 @@
+"""Templates in the words of the import engine.
+
+Names of the engine's own are kept; the rest are additions, under the names of the model: per field ``type``,
+``label``, ``description``, ``aliases``, ``date_format``, ``date_order``, ``decimal_style``, ``integer``,
+``decimals``, ``options``, ``region``, ``validators``, ``transformations``; per template the ``default_…`` of the
+three styles, ``include_unmatched_columns``, ``invalid_rows``, ``auto_execute``, ``dark_mode``, the ``webhook_…``,
+and ``auto`` as a ``file_type``. ``transform`` is applied before ``transformations``.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, WithJsonSchema
+
+from libs.contracts.templates import (
+    MAX_DECIMALS,
+    MAX_ENUM_VALUES,
+    MAX_FIELDS,
+    MAX_TEXT_CHARS,
+    DateFormat,
+    FieldName,
+    Header,
+    Region,
+    ResourceName,
+    Text,
+)
+from libs.formats.content import BUILT_IN
+from services.gateway.http.field_parts import Transformation, TypeName, Validator
+from services.gateway.http.request_shape import Part
+
+VOCABULARY = "engine"
+AUTO = "auto"
+"""The ``file_type`` of a template whose files say themselves what they are."""
+MAX_TRANSFORM_CHARS = MAX_TEXT_CHARS + len("constant:")
+
+_Scalar = Annotated[Any, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
+_Width = {"type": "integer", "minimum": 1}
+_ColumnWidths = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "description": "Widths in the order of the columns; with names where the file has no header line.",
+            "anyOf": [
+                {"type": "array", "items": _Width},
+                {"type": "object", "additionalProperties": _Width},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["width"],
+                        "properties": {"name": {"type": ["string", "null"]}, "width": _Width},
+                    },
+                },
+                {"type": "null"},
+            ],
+        }
+    ),
+]
+
+
+class EngineFieldMapping(Part):
+    """One field of the target record and the column that it is read from.
+
+    Without ``source`` the column is found by ``target``, ``label`` and ``aliases``.
+    """
+
+    source: Header | None = None
+    target: FieldName
+    required: bool = False
+    transform: str | None = Field(
+        default=None,
+        max_length=MAX_TRANSFORM_CHARS,
+        description="trim, upper, lower, boolean, integer, decimal:N, date:FORMAT, constant:VALUE or concat:f1,f2",
+    )
+    type: TypeName | None = None
+    label: Text | None = None
+    description: Text | None = None
+    aliases: list[Header] = Field(default=[], max_length=50)
+    date_format: DateFormat | None = Field(default=None, examples=["YYYY-MM-DD"])
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    decimal_style: Literal["point", "comma"] | None = None
+    integer: bool | None = None
+    decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)
+    options: list[Text] | None = Field(default=None, max_length=MAX_ENUM_VALUES)
+    region: Region | None = None
+    validators: list[Validator] = Field(default=[], max_length=20)
+    transformations: list[Transformation] = Field(default=[], max_length=20)
+
+
+class EngineTemplate(Part):
+    """The blueprint of an import: what the file looks like and what becomes of it."""
+
+    name: str = Field(min_length=1, max_length=200)
+    description: Text | None = None
+    file_type: str = Field(
+        default="csv",
+        description=f"{', '.join(BUILT_IN)}, a registered format of your own, or {AUTO}: what the file says it is.",
+    )
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    encoding: str | None = Field(default=None, min_length=1, max_length=40)
+    has_header: bool | None = Field(default=None, description="Default: true, except for fixed_width.")
+    skip_rows: int = Field(default=0, ge=0, le=1_000)
+    column_widths: _ColumnWidths = None
+    width_unit: Literal["characters", "bytes"] = "characters"
+    sheet: Annotated[int, Field(ge=0, le=10_000)] | Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="Of a workbook: name, or index from 0."
+    )
+    target_resource: ResourceName
+    import_mode: Literal["append", "create", "upsert", "update", "sync"] = "append"
+    upsert_key: FieldName | None = None
+    delete_column: Header | None = None
+    scope_filter: dict[str, Any] | None = None
+    default_values: dict[FieldName, _Scalar] = Field(default={})
+    required_columns: list[Header] = Field(default=[], max_length=MAX_FIELDS)
+    include_unmatched_columns: bool = False
+    default_date_order: Literal["dmy", "mdy", "ymd"] = "dmy"
+    default_decimal_style: Literal["point", "comma"] = "point"
+    default_region: Region = "US"
+    field_mapping: list[EngineFieldMapping] = Field(min_length=1, max_length=MAX_FIELDS)
+    invalid_rows: Literal["skip", "block", "keep"] = "skip"
+    auto_execute: bool = False
+    dark_mode: bool = False
+    webhook_url: str | None = Field(default=None, max_length=2_000)
+    webhook_enabled: bool = True
+    webhook_secret: str | None = Field(default=None, max_length=200)
+    include_data_in_webhook: bool = False
+    webhook_data_sample_size: int | None = Field(default=None, ge=0, le=1_000)
+    version: int | None = Field(
+        default=None, ge=1, description="With PUT: the version that is being replaced; 409 where it no longer is."
+    )
+
+
+class EngineTemplateView(EngineTemplate):
+    """A stored template.
+
+    ``webhook_secret`` is shown once, by the call that made it. ``webhook_enabled`` is what is the case: it is false
+    also where Rowdock stopped sending by itself, with ``webhook_disabled_at`` and ``webhook_disabled_reason``; saving
+    the template with ``true`` switches it on again.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
+
+    id: str
+    webhook_disabled_at: datetime | None = None
+    webhook_disabled_reason: str | None = None
+    version: int | None = 1
+    created_at: datetime
+    updated_at: datetime

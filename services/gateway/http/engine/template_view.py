@@ -1,0 +1,115 @@
+"""Stored templates in the words of the import engine."""
+
+from typing import Any
+
+from libs.contracts.templates import (
+    ColumnWidth,
+    DateOrder,
+    DecimalStyle,
+    FieldType,
+    ImportMode,
+    InvalidRows,
+    Template,
+    TemplateField,
+)
+from libs.storage.documents import Wording
+from services.gateway.http.engine.expressions import Expression, read_expression
+from services.gateway.http.engine.template_models import AUTO, EngineFieldMapping, EngineTemplateView
+from services.gateway.http.field_parts import present_rule, present_transform, without_required
+from services.gateway.http.request_shape import Json
+from services.gateway.webhooks.endpoints import Linked
+
+
+def present_template(linked: Linked) -> EngineTemplateView:
+    """A stored template with its receiver; reading it again gives the same template."""
+    document, endpoint = linked.document, linked.endpoint
+    template = document.template
+    source = template.source
+    words = engine_words(document.wording, document.version)
+    return EngineTemplateView(
+        id=document.id,
+        name=template.name,
+        description=template.description,
+        file_type=source.file_type or AUTO,
+        delimiter=source.delimiter,
+        encoding=source.encoding,
+        has_header=source.has_header,
+        skip_rows=source.skip_rows,
+        column_widths=_present_widths(source.column_widths),
+        width_unit=source.width_unit,
+        sheet=source.sheet,
+        target_resource=template.target_resource,
+        import_mode=present_mode(template, words),
+        upsert_key=template.upsert_key,
+        delete_column=template.delete_column,
+        scope_filter=template.scope_filter,
+        default_values=dict(template.default_values),
+        required_columns=list(template.required_columns),
+        include_unmatched_columns=template.include_unmatched_columns,
+        default_date_order=DateOrder(template.default_date_order).value,
+        default_decimal_style=DecimalStyle(template.default_decimal_style).value,
+        default_region=template.default_region,
+        field_mapping=_present_fields(template, words),
+        invalid_rows=InvalidRows(template.invalid_rows).value,
+        auto_execute=template.auto_execute,
+        dark_mode=template.dark_mode,
+        webhook_url=template.webhook_url,
+        webhook_enabled=template.webhook_enabled if endpoint is None else endpoint.enabled,
+        webhook_disabled_at=None if endpoint is None else endpoint.disabled_at,
+        webhook_disabled_reason=None if endpoint is None else endpoint.disabled_reason,
+        webhook_secret=linked.secret,
+        include_data_in_webhook=template.include_data_in_webhook,
+        webhook_data_sample_size=template.webhook_data_sample_size,
+        version=document.version,
+        created_at=document.created_at,
+        updated_at=document.updated_at,
+    )
+
+
+def engine_words(wording: Wording | None, version: int) -> Json:
+    """What is remembered of how that version of a template was written."""
+    return wording.words if wording is not None and wording.version == version else {}
+
+
+def present_mode(template: Template, words: Json) -> Any:  # noqa: ANN401 - one of the engine's names of modes
+    """The mode of a template as it was written: ``create`` and ``append`` mean the same."""
+    return words.get("import_mode", ImportMode(template.mode).value)
+
+
+def _present_widths(widths: tuple[ColumnWidth, ...]) -> list[int] | list[Json] | None:
+    if any(each.name is not None for each in widths):
+        return [{"name": each.name, "width": each.width} for each in widths]
+    return [each.width for each in widths] or None
+
+
+def _present_fields(template: Template, words: Json) -> list[EngineFieldMapping]:
+    written = {entry["field"]: entry for entry in words.get("fields", [])}
+    return [_present_field(each, written.get(number, {})) for number, each in enumerate(template.fields)]
+
+
+def _present_field(each: TemplateField, written: Json) -> EngineFieldMapping:
+    """A field; what its ``transform`` says already is said a second time only where it was written so."""
+    expression = (read_expression(written["transform"]) if written else None) or Expression()
+    others = each.transforms if expression.transformation is None else each.transforms[1:]
+    members: Json = {
+        "type": FieldType(each.type).value,
+        "date_format": each.date_format,
+        "integer": each.integer or None,
+        "decimals": each.decimals,
+    }
+    return EngineFieldMapping(
+        source=each.column,
+        target=each.name,
+        required=each.required,
+        transform=written.get("transform"),
+        **(members | {member: written.get(member) for member in expression.members}),
+        label=each.label,
+        description=each.description,
+        aliases=list(each.aliases),
+        date_order=None if each.date_order is None else each.date_order.value,
+        decimal_style=None if each.decimal_style is None else each.decimal_style.value,
+        options=list(each.options) or None,
+        region=each.region,
+        validators=[present_rule(rule) for rule in without_required(each.rules)],
+        transformations=[present_transform(transform) for transform in others],
+    )

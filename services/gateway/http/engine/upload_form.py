@@ -1,0 +1,97 @@
+"""The forms of ``/imports/upload`` and ``/imports/dry-run``."""
+
+import re
+from contextlib import aclosing
+from typing import cast
+
+from services.gateway.access.principal import Principal
+from services.gateway.errors import Problem, invalid_input
+from services.gateway.http.engine.template_reading import read_template
+from services.gateway.http.forms import FilePart, Form, FormLimits, FormRequest, TextPart
+from services.gateway.http.json_text import InvalidJsonError, decode_json
+from services.gateway.http.places import Places
+from services.gateway.settings import GatewaySettings
+from services.gateway.templates.judging import TemplateJudge
+from services.gateway.uploads.uploads import Received, Upload, Uploads
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+MAX_ID_BYTES = 1_024
+MAX_MAPPING_BYTES = 64 * 1024
+MAX_TEMPLATE_BYTES = 1024 * 1024
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_TEXTS = {"template_id": MAX_ID_BYTES, "mapping": MAX_MAPPING_BYTES}
+
+
+def upload_limits(settings: GatewaySettings) -> FormLimits:
+    """What the form of an upload may hold."""
+    return FormLimits(_TEXTS, settings.max_upload_bytes, settings.upload_idle_seconds)
+
+
+def dry_run_limits(settings: GatewaySettings) -> FormLimits:
+    """What the form of a dry run may hold: a template that need not be saved may come along."""
+    texts = {**_TEXTS, "template": MAX_TEMPLATE_BYTES}
+    return FormLimits(texts, settings.dry_run_max_bytes, settings.upload_idle_seconds)
+
+
+def idempotency_key(request: FormRequest) -> str | None:
+    """The key of a request that may be repeated."""
+    key = request.headers.get(IDEMPOTENCY_HEADER)
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise invalid_input(
+            Problem(f"header.{IDEMPOTENCY_HEADER}", "INVALID", "1 to 255 printable ASCII characters without spaces")
+        )
+    return key
+
+
+async def receive(
+    request: FormRequest, principal: Principal, uploads: Uploads, judge: TemplateJudge, limits: FormLimits
+) -> Received:
+    """Take in the form of a request.
+
+    Raises:
+        ApiError, GatewayError: it cannot be used, with the reason. Nothing of it is left behind.
+        FileTooLargeError: more bytes than are accepted.
+    """
+    form = Form(request, limits)
+    places = Places("body", {"template": "template_id"})
+    async with uploads.receiving(principal) as upload, aclosing(form.parts()) as parts:
+        template_from: str | None = None
+        async for part in parts:
+            if isinstance(part, TextPart) and part.name in {"template_id", "template"}:
+                if template_from is not None:
+                    message = "send either 'template_id' or 'template', not both"
+                    raise invalid_input(Problem(f"body.{part.name}", "CONFLICT", message))
+                template_from = part.name
+            await _take(part, upload, judge, places, limits)
+        with places.translating():
+            return upload.complete()
+
+
+async def _take(
+    part: TextPart | FilePart, upload: Upload, judge: TemplateJudge, places: Places, limits: FormLimits
+) -> None:
+    match part:
+        case FilePart(filename, content):
+            with places.translating():
+                await upload.take_file(filename, content, limits.max_file_bytes)
+        case TextPart("mapping", text):
+            columns = _json(text, "body.mapping")
+            if not isinstance(columns, dict):
+                message = "a mapping is a JSON object: header → field name"
+                raise invalid_input(Problem("body.mapping", "INVALID", message))
+            with places.translating():
+                upload.map_columns(cast("dict[str, object]", columns))
+        case TextPart("template", text):
+            wanted = read_template(_json(text, "body.template"), judge, "body.template")
+            with places.translating():
+                upload.bring_template(wanted.approved, wanted.written)
+        case TextPart(_, text):
+            with places.translating():
+                await upload.choose_template(text)
+
+
+def _json(text: str, location: str) -> object:
+    try:
+        return decode_json(text)
+    except InvalidJsonError as error:
+        raise invalid_input(Problem(location + error.place, "INVALID_JSON", error.message)) from error

@@ -1,0 +1,1 @@
+"""Runs: shown, listed, executed, cancelled; and dry runs."""

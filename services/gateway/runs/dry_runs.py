@@ -1,0 +1,68 @@
+"""Files that are only tried: checked like any other, then removed with every trace."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from libs.contracts.states import RunStatus
+from libs.ledger import Ledger
+from libs.storage.documents import RunDocument
+from services.gateway.access.principal import Principal
+from services.gateway.errors import TookTooLongError
+from services.gateway.runs.runs import CHECKED_STATUSES, reach
+from services.gateway.stores.rejected import RejectedStore
+
+GRACE_SECONDS = 60.0
+"""How much longer than anybody waits for a dry run it is left alone: clocks differ, answers are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunResult:
+    """What a check found: the run, validated or failed, and the first errors of its rejected rows."""
+
+    run: RunDocument
+    errors: list[dict[str, Any]]
+
+
+class DryRuns:
+    """Waits for dry runs and purges them.
+
+    Args:
+        ledger: where they are.
+        wait_seconds: how long a check may take.
+        max_errors: most errors that an answer lists.
+    """
+
+    def __init__(self, ledger: Ledger, wait_seconds: float, max_errors: int) -> None:
+        self._ledger = ledger
+        self._wait_seconds = wait_seconds
+        self._max_errors = max_errors
+
+    async def result(self, principal: Principal, run: RunDocument) -> DryRunResult:
+        """What the check of a submitted dry run found. Nothing is left of it afterwards, whatever happens here.
+
+        Raises:
+            TookTooLongError: ``DRY_RUN_TOO_LONG``.
+        """
+        try:
+            await reach(lambda: self._status(run.id), CHECKED_STATUSES, self._wait_seconds)
+            checked = await self._ledger.runs.get(run.id)
+            if checked is None or checked.status not in {RunStatus.VALIDATED, RunStatus.FAILED}:
+                raise TookTooLongError(
+                    "DRY_RUN_TOO_LONG",
+                    f"checking the file took longer than {self._wait_seconds:g} seconds and was given up; "
+                    "upload a smaller sample of it",
+                )
+            return DryRunResult(checked, await RejectedStore(principal).first_errors(run.id, self._max_errors))
+        finally:
+            await asyncio.shield(self._ledger.purge.run(run.id))
+
+    async def _status(self, run_id: str) -> RunStatus | None:
+        return await self._ledger.runs.status(run_id)
+
+    async def sweep(self) -> int:
+        """Purge dry runs that a gateway did not live to purge; how many those were."""
+        forgotten = await self._ledger.purge.forgotten(self._wait_seconds + GRACE_SECONDS)
+        for run_id in forgotten:
+            await self._ledger.purge.run(run_id)
+        return len(forgotten)

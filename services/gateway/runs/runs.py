@@ -1,0 +1,139 @@
+"""What an organization can do with its runs: look, wait, execute, cancel."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from libs.contracts.states import ACTIVE_RUN_STATUSES, CANCELLABLE_RUN_STATUSES, TERMINAL_RUN_STATUSES, RunStatus
+from libs.ledger import Ledger, Totals
+from libs.storage.documents import RunDocument
+from services.gateway.access.principal import Principal
+from services.gateway.errors import ConflictError, not_found
+from services.gateway.stores.paging import Page
+from services.gateway.stores.rejected import RejectedStore
+from services.gateway.stores.runs import RunStore
+
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS, POLL_GROWTH = 0.03, 0.5, 1.25
+CHECKED_STATUSES = frozenset(RunStatus) - {RunStatus.PENDING, RunStatus.VALIDATING}
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run with what is not on its document.
+
+    Attributes:
+        totals: its ledger, added up; ``None`` unless the run is active.
+        errors: the first errors of its rejected rows, each with its row.
+    """
+
+    run: RunDocument
+    totals: Totals | None
+    errors: list[dict[str, Any]]
+
+
+class Runs:
+    """Moves runs by the ledger only.
+
+    Args:
+        ledger: what moves them.
+        wait_seconds: bounds every wait for somebody else's work.
+        max_errors: most errors that a run lists.
+    """
+
+    def __init__(self, ledger: Ledger, wait_seconds: float, max_errors: int) -> None:
+        self._ledger = ledger
+        self._wait_seconds = wait_seconds
+        self._max_errors = max_errors
+
+    async def get(self, principal: Principal, run_id: str) -> RunDocument:
+        """A run.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if (run := await RunStore(principal).get(run_id)) is None:
+            raise not_found("run", run_id)
+        return run
+
+    async def page(
+        self,
+        principal: Principal,
+        limit: int,
+        *,
+        status: RunStatus | None = None,
+        template_id: str | None = None,
+        after: str | None = None,
+    ) -> Page[RunDocument]:
+        """Runs, newest first, from behind the id ``after``."""
+        return await RunStore(principal).page(limit, status=status, template_id=template_id, after=after)
+
+    async def details(self, principal: Principal, run: RunDocument) -> RunDetails:
+        """A run with its first errors and, while it is active, its progress."""
+        totals = await self._ledger.totals(run.id) if is_active(run) else None
+        return RunDetails(run, totals, await RejectedStore(principal).first_errors(run.id, self._max_errors))
+
+    async def wait(self, principal: Principal, run: RunDocument, until: Collection[RunStatus]) -> RunDocument:
+        """The run as soon as its status is one of ``until``, or as it is when the time is over."""
+        if run.status not in until:
+            store = RunStore(principal)
+            await reach(lambda: store.status(run.id), until, self._wait_seconds)
+        return await self.get(principal, run.id)
+
+    async def execute(self, principal: Principal, run_id: str) -> RunDocument:
+        """Let a validated run be written; wait for the end.
+
+        Raises:
+            NotFoundError: there is none.
+            ConflictError: ``WRONG_STATE``, also where the run is executing already.
+        """
+        run = await self.get(principal, run_id)
+        started = None
+        if run.status is RunStatus.VALIDATED and run.stop is None:
+            started = await self._ledger.runs.request_execution(run)
+        if started is None:
+            raise _wrong_state(await self.get(principal, run_id), "executed", {RunStatus.VALIDATED})
+        return await self.wait(principal, started, TERMINAL_RUN_STATUSES)
+
+    async def cancel(self, principal: Principal, run_id: str) -> RunDocument:
+        """Stop an active run; what was written before stays written and is counted.
+
+        Raises:
+            NotFoundError: there is none.
+            ConflictError: ``WRONG_STATE``, the run has ended or is being stopped for another reason.
+        """
+        await self.get(principal, run_id)
+        won = await self._ledger.stops.request(
+            run_id, RunStatus.CANCELLED, "CANCELLED", "cancelled by request", tenant_id=principal.tenant_id
+        )
+        run = await self.get(principal, run_id)
+        stopping = run.stop is not None and run.stop.status is RunStatus.CANCELLED and is_active(run)
+        if not won and not stopping:
+            raise _wrong_state(run, "cancelled", CANCELLABLE_RUN_STATUSES)
+        await self._ledger.stops.finish(run_id)
+        return await self.wait(principal, run, TERMINAL_RUN_STATUSES)
+
+
+def is_active(run: RunDocument) -> bool:
+    """Whether the run may still change, and so has progress to show."""
+    return run.status in ACTIVE_RUN_STATUSES
+
+
+async def reach(ask: Callable[[], Awaitable[RunStatus | None]], until: Collection[RunStatus], seconds: float) -> None:
+    """Return once ``ask`` answers one of ``until``, or there is no such run, or ``seconds`` are over."""
+    deadline, pause = time.monotonic() + seconds, FIRST_POLL_SECONDS
+    while time.monotonic() < deadline:
+        await asyncio.sleep(pause)
+        pause = min(pause * POLL_GROWTH, MAX_POLL_SECONDS)
+        status = await ask()
+        if status is None or status in until:
+            return
+
+
+def _wrong_state(run: RunDocument, deed: str, allowed: Collection[RunStatus]) -> ConflictError:
+    state = f"is {run.status.value}"
+    if run.stop is not None and is_active(run):
+        state = f"is {run.status.value} and being stopped ({run.stop.code})"
+    possible = ", ".join(sorted(status.value for status in allowed))
+    return ConflictError("WRONG_STATE", f"the run {state} and cannot be {deed}; only a run that is {possible} can")

@@ -1,0 +1,1 @@
+"""The only modules of the gateway that read or change collections of an organization."""

@@ -1,0 +1,58 @@
+"""Runs of one organization, as they are read; only the ledger changes them."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from libs.contracts.states import RunStatus
+from libs.storage.documents import LISTED_RUNS, RunDocument
+from services.gateway.access.principal import Principal
+from services.gateway.stores.paging import Page, cut
+from services.gateway.stores.tenant import TenantStore
+
+
+class _StatusOnly(BaseModel):
+    status: RunStatus
+
+
+class _IdOnly(BaseModel):
+    id: str = Field(alias="_id")
+
+
+class RunStore(TenantStore[RunDocument]):
+    """Runs whose purpose is listed; of others there is nothing to be seen here."""
+
+    def __init__(self, principal: Principal) -> None:
+        super().__init__(RunDocument, principal)
+
+    async def get(self, run_id: str) -> RunDocument | None:
+        """A run, or ``None``."""
+        return await self._one({"_id": run_id, **LISTED_RUNS})
+
+    async def by_idempotency_key(self, key: str) -> RunDocument | None:
+        """The run that was made by the request with this key, or ``None``."""
+        return await self._one({"idempotency_key": key, **LISTED_RUNS})
+
+    async def status(self, run_id: str) -> RunStatus | None:
+        """Only the status of a run: cheap enough to ask again and again."""
+        found = await self._one({"_id": run_id, **LISTED_RUNS}).project(_StatusOnly)
+        return None if found is None else found.status
+
+    async def newest_of_content(self, template_id: str, sha256: str) -> str | None:
+        """Id of the newest run of a template whose file has this SHA-256, or ``None``."""
+        same = {"template_id": template_id, "file.sha256": sha256, **LISTED_RUNS}
+        found = await self._many(same).sort("-_id").limit(1).project(_IdOnly).to_list()
+        return found[0].id if found else None
+
+    async def page(
+        self, limit: int, *, status: RunStatus | None, template_id: str | None, after: str | None
+    ) -> Page[RunDocument]:
+        """Runs, newest first, from behind the id ``after``."""
+        conditions = dict[str, Any](LISTED_RUNS)
+        if status is not None:
+            conditions["status"] = status.value
+        if template_id is not None:
+            conditions["template_id"] = template_id
+        if after is not None:
+            conditions["_id"] = {"$lt": after}
+        return cut(await self._many(conditions).sort("-_id").limit(limit + 1).to_list(), limit)

@@ -1,0 +1,46 @@
+"""Templates of one organization."""
+
+from datetime import datetime
+
+from libs.storage.client import Session
+from libs.storage.documents import TemplateDocument
+from services.gateway.access.principal import Principal
+from services.gateway.stores.paging import Page, cut
+from services.gateway.stores.tenant import TenantStore
+
+
+class TemplateStore(TenantStore[TemplateDocument]):
+    """Those that were not deleted."""
+
+    def __init__(self, principal: Principal) -> None:
+        super().__init__(TemplateDocument, principal)
+
+    async def get(self, template_id: str) -> TemplateDocument | None:
+        """A template, or ``None``."""
+        return await self._one({"_id": template_id, "deleted_at": None})
+
+    async def page(self, limit: int, after: str | None) -> Page[TemplateDocument]:
+        """Templates, newest first, from behind the id ``after``."""
+        behind = {} if after is None else {"_id": {"$lt": after}}
+        return cut(await self._many({"deleted_at": None, **behind}).sort("-_id").limit(limit + 1).to_list(), limit)
+
+    async def replace_version(self, successor: TemplateDocument, session: Session) -> bool:
+        """Store the successor of version ``successor.version - 1``; ``False`` where that is no longer the current."""
+        return await self._set(
+            {"_id": successor.id, "deleted_at": None, "version": successor.version - 1},
+            {
+                "version": successor.version,
+                "template": successor.template,
+                "vocabulary": successor.vocabulary,
+                "wording": successor.wording,
+                "webhook_endpoint_id": successor.webhook_endpoint_id,
+                "updated_at": successor.updated_at,
+            },
+            session,
+        )
+
+    async def delete(self, template_id: str, now: datetime) -> bool:
+        """Hide a template for good; its runs carry a copy. ``False`` where there is none."""
+        return await self._set(
+            {"_id": template_id, "deleted_at": None}, {"deleted_at": now, "updated_at": now}, session=None
+        )

@@ -1,0 +1,252 @@
+"""Takes a file into GridFS without ever holding it whole, and makes a run of it.
+
+Template, mapping and file may come in any order. The template first lets an upload be refused before its file is
+stored; with the file first it is stored, and removed again where the rest is no good. What a file is its first bytes
+say: its name and the type that its sender claims are never asked.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from libs.contracts.purposes import RunPurpose
+from libs.contracts.states import RunStatus
+from libs.formats.content import HEAD_BYTES, recognise, refusal
+from libs.ledger import Ledger
+from libs.storage.documents import RunDocument, StatusChange, StoredFile, TemplateDocument
+from libs.storage.files import FileStore
+from libs.telemetry.failpoints import failpoint
+from services.gateway.access.principal import Principal
+from services.gateway.errors import BusyError, Problem, UnsupportedFileError, invalid_input, not_found
+from services.gateway.stores.runs import RunStore
+from services.gateway.stores.templates import TemplateStore
+from services.gateway.templates.catalog import Written
+from services.gateway.templates.judging import ApprovedTemplate
+from services.gateway.uploads.column_mapping import ColumnMapping, column_mapping
+from services.gateway.uploads.file_names import display_name
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An upload that is complete."""
+
+    template: TemplateDocument
+    file: StoredFile
+    mapping: ColumnMapping | None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The run of an upload; ``replayed`` where an earlier request with the same key made it."""
+
+    run: RunDocument
+    replayed: bool = False
+
+
+class Upload:
+    """One upload while it arrives. Each part is judged as soon as there is enough to judge it by."""
+
+    def __init__(self, files: FileStore, principal: Principal) -> None:
+        self._files = files
+        self._principal = principal
+        self._template: TemplateDocument | None = None
+        self._head: bytes | None = None
+        self._columns: Mapping[str, object] | None = None
+        self._mapping: ColumnMapping | None = None
+        self.file: StoredFile | None = None
+
+    async def choose_template(self, template_id: str) -> None:
+        """Read the file by a saved template.
+
+        Raises:
+            NotFoundError: there is none.
+            UnsupportedFileError, InvalidInputError: what arrived before does not go with it.
+        """
+        found = await TemplateStore(self._principal).get(template_id)
+        if found is None:
+            raise not_found("template", template_id)
+        self._template = found
+        self._judge()
+
+    def bring_template(self, approved: ApprovedTemplate, written: Written) -> None:
+        """Read the file by a template that is not saved.
+
+        Raises:
+            UnsupportedFileError, InvalidInputError: what arrived before does not go with it.
+        """
+        now = datetime.now(UTC)
+        self._template = TemplateDocument(
+            _id=str(ObjectId()),
+            tenant_id=self._principal.tenant_id,
+            template=approved.template,
+            vocabulary=written.vocabulary,
+            wording=written.wording(1),
+            created_at=now,
+            updated_at=now,
+        )
+        self._judge()
+
+    def map_columns(self, columns: Mapping[str, object]) -> None:
+        """Let the column under each header fill the field that ``columns`` names for it.
+
+        Raises:
+            InvalidInputError: at ``mapping``, it cannot be followed.
+        """
+        self._columns = columns
+        self._judge()
+
+    async def take_file(self, name: str, content: AsyncIterable[bytes], max_bytes: int) -> None:
+        """Store the file as it arrives.
+
+        Raises:
+            UnsupportedFileError: the template's format does not read this kind of file.
+            FileTooLargeError: more than ``max_bytes`` arrived.
+        """
+        async with aclosing(self._watched(content)) as chunks:
+            self.file = await self._files.store(
+                display_name(name), chunks, tenant_id=self._principal.tenant_id, max_bytes=max_bytes
+            )
+
+    def complete(self) -> Received:
+        """All that is needed.
+
+        Raises:
+            InvalidInputError: at ``template`` and ``file``: it did not come.
+        """
+        if self._template is not None and self.file is not None:
+            return Received(self._template, self.file, self._mapping)
+        needed = {"template": self._template, "file": self.file}
+        raise invalid_input(
+            *(Problem(place, "MISSING", "is required") for place, part in needed.items() if part is None)
+        )
+
+    async def _watched(self, content: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+        """``content``, judged as soon as enough of it is there; the network may bring it byte by byte."""
+        head = bytearray()
+        async for chunk in content:
+            if self._head is None:
+                head += chunk[: HEAD_BYTES - len(head)]
+                if len(head) == HEAD_BYTES:
+                    self._know_head(bytes(head))
+            yield chunk
+        if self._head is None:
+            self._know_head(bytes(head))
+
+    def _know_head(self, head: bytes) -> None:
+        self._head = head
+        self._judge()
+
+    def _judge(self) -> None:
+        """Refuse what the parts so far tell only together."""
+        if self._template is None:
+            return
+        template = self._template.template
+        if self._head is not None and (reason := refusal(template.source.file_type, recognise(self._head))) is not None:
+            problem = Problem("file", "UNSUPPORTED_FILE", reason)
+            raise UnsupportedFileError(problem.code, reason, [problem])
+        if self._columns is not None and self._mapping is None:
+            self._mapping = column_mapping(self._columns, template)
+
+
+class Uploads:
+    """Receives files and submits runs.
+
+    Args:
+        files: where files are stored.
+        ledger: where runs are submitted.
+        max_concurrent: files that stream in at the same time; further ones wait for their turn.
+        queue_seconds: how long one waits.
+    """
+
+    def __init__(self, files: FileStore, ledger: Ledger, max_concurrent: int, queue_seconds: float) -> None:
+        self._files = files
+        self._ledger = ledger
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._queue_seconds = queue_seconds
+
+    @asynccontextmanager
+    async def receiving(self, principal: Principal) -> AsyncGenerator[Upload]:
+        """An upload from its first byte to its last. Whatever is raised inside, nothing of it is left behind.
+
+        Raises:
+            BusyError: its turn did not come in time.
+        """
+        try:
+            async with asyncio.timeout(self._queue_seconds):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise BusyError("TOO_MANY_UPLOADS", "too many files are being uploaded at the moment; try again") from None
+        upload = Upload(self._files, principal)
+        try:
+            yield upload
+        except BaseException:
+            await asyncio.shield(self._discard(upload.file))
+            raise
+        finally:
+            self._slots.release()
+
+    async def earlier(self, principal: Principal, idempotency_key: str) -> RunDocument | None:
+        """The run that a request with this key made already, or ``None``."""
+        return await RunStore(principal).by_idempotency_key(idempotency_key)
+
+    async def submit(self, principal: Principal, received: Received, idempotency_key: str | None) -> Submitted:
+        """Make a run of an upload; or find the run of a request with the same key that was faster."""
+        failpoint("gateway.file_stored_before_submit")
+        runs = RunStore(principal)
+        duplicate_of = await runs.newest_of_content(received.template.id, received.file.sha256)
+        run = _new_run(received).model_copy(update={"idempotency_key": idempotency_key, "duplicate_of": duplicate_of})
+        try:
+            await self._ledger.runs.submit(run)
+        except DuplicateKeyError:
+            winner = await (runs.get(run.id) if idempotency_key is None else runs.by_idempotency_key(idempotency_key))
+            if winner is None:
+                raise
+            if winner.id != run.id:
+                await self._discard(run.file)
+            return Submitted(winner, winner.id != run.id)
+        failpoint("gateway.submitted_before_answer")
+        return Submitted(run)
+
+    async def submit_dry_run(self, received: Received) -> RunDocument:
+        """Make a dry run of an upload: checked, told to nobody, and removed with every trace."""
+        run = _new_run(received).model_copy(update={"purpose": RunPurpose.DRY_RUN, "webhook_endpoint_id": None})
+        await self._ledger.runs.submit(run)
+        failpoint("gateway.dry_run_submitted")
+        return run
+
+    async def _discard(self, file: StoredFile | None) -> None:
+        if file is None:
+            return
+        try:
+            await self._files.delete(file.id)
+        except PyMongoError as error:
+            logger.warning("upload.file_left_to_the_sweep", file_id=file.id, error=str(error))
+
+
+def _new_run(received: Received) -> RunDocument:
+    """The run of an upload, under the id of its file: so an orphan file is one without a run of its id."""
+    now = datetime.now(UTC)
+    document = received.template
+    return RunDocument(
+        _id=received.file.id,
+        tenant_id=document.tenant_id,
+        template_id=document.id,
+        template_version=document.version,
+        template=document.template,
+        vocabulary=document.vocabulary,
+        wording=document.wording,
+        webhook_endpoint_id=document.webhook_endpoint_id if document.template.webhook_enabled else None,
+        file=received.file,
+        column_mapping=received.mapping,
+        history=[StatusChange(version=1, status=RunStatus.PENDING, at=now)],
+        created_at=now,
+        updated_at=now,
+    )

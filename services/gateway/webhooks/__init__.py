@@ -1,0 +1,1 @@
+"""Receivers of webhooks: made, changed, switched off."""

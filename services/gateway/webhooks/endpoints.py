@@ -1,0 +1,96 @@
+"""The receiver of a template's events: made, changed and switched off together with the template."""
+
+import base64
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId
+from cryptography.fernet import Fernet
+
+from libs.storage.client import Session
+from libs.storage.documents import TemplateDocument, WebhookEndpoint
+from services.gateway.access.principal import Principal
+from services.gateway.stores.endpoints import EndpointStore
+
+PREFIX = "whsec_"
+SECRET_BYTES = 32
+MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # Standard Webhooks 1.0.0, "Signature scheme"
+
+
+def is_signing_secret(secret: str) -> bool:
+    """Whether a secret is one by the Standard Webhooks specification."""
+    if not secret.startswith(PREFIX):
+        return False
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except ValueError:
+        return False
+    return MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A template with its receiver.
+
+    Attributes:
+        secret: the signing secret, where it was made or given just now; it is never shown again.
+    """
+
+    document: TemplateDocument
+    endpoint: WebhookEndpoint | None = None
+    secret: str | None = None
+
+
+class Webhooks:
+    """Receivers of webhooks.
+
+    Args:
+        cipher: encrypts signing secrets at rest.
+    """
+
+    def __init__(self, cipher: Fernet) -> None:
+        self._cipher = cipher
+
+    async def of(self, principal: Principal, documents: Collection[TemplateDocument]) -> list[Linked]:
+        """Templates, each with its receiver."""
+        ids = [document.webhook_endpoint_id for document in documents if document.webhook_endpoint_id is not None]
+        found = await EndpointStore(principal).by_id(ids)
+        return [Linked(document, found.get(document.webhook_endpoint_id or "")) for document in documents]
+
+    async def link(
+        self, principal: Principal, document: TemplateDocument, secret: str | None, session: Session
+    ) -> Linked:
+        """Bring the receiver in line with the template that is about to be saved, in the same transaction.
+
+        A receiver that Rowdock has given up is switched on again by a template that says ``webhook_enabled``.
+        """
+        store, template, endpoint_id = EndpointStore(principal), document.template, document.webhook_endpoint_id
+        if template.webhook_url is None:
+            if endpoint_id is not None:
+                await store.change(endpoint_id, {"enabled": False}, session)
+            return Linked(document.model_copy(update={"webhook_endpoint_id": None}))
+        if endpoint_id is not None and endpoint_id in (known := await store.by_id([endpoint_id])):
+            changes: dict[str, Any] = {"url": template.webhook_url, "enabled": template.webhook_enabled}
+            if template.webhook_enabled:
+                changes |= {"disabled_at": None, "disabled_reason": None}
+            if secret is not None:
+                changes["encrypted_secret"] = self._encrypted(secret)
+            await store.change(endpoint_id, changes, session)
+            return Linked(document, known[endpoint_id].model_copy(update=changes), secret)
+        made = secret or PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+        endpoint = WebhookEndpoint(
+            _id=str(ObjectId()),
+            tenant_id=principal.tenant_id,
+            template_id=document.id,
+            url=template.webhook_url,
+            encrypted_secret=self._encrypted(made),
+            enabled=template.webhook_enabled,
+            created_at=document.updated_at,
+        )
+        await store.insert(endpoint, session)
+        return Linked(document.model_copy(update={"webhook_endpoint_id": endpoint.id}), endpoint, made)
+
+    def _encrypted(self, secret: str) -> str:
+        return self._cipher.encrypt(secret.encode()).decode()
