@@ -18,6 +18,7 @@ RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin rowd
 COPY --from=build /opt/rowdock /opt/rowdock
 WORKDIR /app
 COPY deploy/__init__.py deploy/provision.py deploy/
+COPY deploy/migrations/ deploy/migrations/
 ENV PATH=/opt/rowdock/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -1,6 +1,6 @@
-"""One-shot job: create the topics and the indexes that the services rely on. Safe to repeat.
+"""One-shot job: topics, stored data and indexes as the services of this release rely on them. Safe to repeat.
 
-Reads ``ROWDOCK_KAFKA``, ``ROWDOCK_MONGODB`` and ``ROWDOCK_DATABASE``; on a cluster also
+Reads ``ROWDOCK_KAFKA``, ``ROWDOCK_MONGODB``, ``ROWDOCK_DATABASE`` and ``ROWDOCK_TARGET_DATABASE``; on a cluster also
 ``ROWDOCK_REPLICATION_FACTOR``. Run: ``python -m deploy.provision``.
 """
 
@@ -10,6 +10,8 @@ from beanie import init_beanie
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deploy.migrations import MIGRATIONS
+from deploy.migrations.runner import make_migrations
 from libs.messaging.broker import ensure_topics
 from libs.storage.client import connect
 from libs.storage.documents import DOCUMENTS
@@ -24,23 +26,28 @@ class ProvisionSettings(BaseSettings):
     replication_factor: int = Field(default=1, ge=1, le=15)
 
 
-async def provision_mongodb(settings: MongoSettings) -> None:
-    """Create every collection's indexes, GridFS's included."""
+async def provision_mongodb(settings: MongoSettings) -> list[str]:
+    """Make the migrations that are missing, then every collection's indexes, GridFS's included; the names of the
+    migrations."""
     mongo = await connect(settings)
     try:
+        # First: an index that takes another form is dropped by a migration.
+        made = await make_migrations(mongo, MIGRATIONS)
         await init_beanie(database=mongo.state, document_models=DOCUMENTS)
         await mongo.state[f"{BUCKET}.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
         await mongo.state[f"{BUCKET}.files"].create_index([("filename", 1), ("uploadDate", 1)])
+        return made
     finally:
         await mongo.client.close()
 
 
 async def provision() -> None:
-    """Create topics and indexes."""
+    """Create topics, make migrations, create indexes."""
     settings = ProvisionSettings.model_validate({})
     created = await ensure_topics(settings.kafka, replication_factor=settings.replication_factor)
     print(f"topics created: {', '.join(created) or 'none, all were there'}")
-    await provision_mongodb(MongoSettings.model_validate({}))
+    made = await provision_mongodb(MongoSettings.model_validate({}))
+    print(f"migrations made: {', '.join(made) or 'none, all were made'}")
     print("indexes are in place")
 
 

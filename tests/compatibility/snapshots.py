@@ -13,6 +13,8 @@ from typing import Any
 from bson import json_util
 from pymongo.database import Database
 
+RELEASE_0_1 = Path(__file__).with_name("release_0_1")
+
 Document = dict[str, Any]
 Collections = Mapping[str, Sequence[Document]]
 

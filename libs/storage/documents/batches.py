@@ -94,5 +94,4 @@ class UndoEntry(StateDocument):
         name = "undo"
         indexes: ClassVar = [
             IndexModel([("run_id", ASCENDING)], name="run"),
-            IndexModel([("created_at", ASCENDING)], name="expiry", expireAfterSeconds=90 * DAY_SECONDS),
         ]

@@ -51,5 +51,4 @@ class WebhookDelivery(StateDocument):
             IndexModel([("state", ASCENDING), ("next_attempt_at", ASCENDING)], name="due"),
             IndexModel([("tenant_id", ASCENDING), ("run_id", ASCENDING)], name="tenant_run"),
             IndexModel([("endpoint_id", ASCENDING), ("state", ASCENDING)], name="endpoint"),
-            IndexModel([("created_at", ASCENDING)], name="expiry", expireAfterSeconds=90 * 86_400),
         ]
