@@ -37,9 +37,9 @@ class Ledger:
     def __init__(self, mongo: Mongo, service: str, on_outbox: Callable[[], None]) -> None:
         self._connection = LedgerConnection(mongo, service, on_outbox)
         self.runs = RunLedger(self._connection)
-        self.parsing = ParseLedger(self._connection, self.runs)
-        self.batches = BatchLedger(self._connection)
         self.leases = Leases(self._connection)
+        self.parsing = ParseLedger(self._connection, self.runs, self.leases)
+        self.batches = BatchLedger(self._connection)
         self.stops = Stops(self._connection, self.runs)
         self.rescue = Rescue(self._connection)
         self.purge = Purge(self._connection)

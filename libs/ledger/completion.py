@@ -18,8 +18,8 @@ class Stage(StrEnum):
 
     WAITING = "waiting"
     """Work of this phase is still open, or the run waits for somebody's decision."""
-    BARRIER = "barrier"
-    """Every batch is checked on its own; the questions about the whole file are open."""
+    WHOLE_FILE_CHECK = "whole_file_check"
+    """Every batch is checked on its own; what rows of different batches may not share is to be compared."""
     ADVANCED = "advanced"
     TERMINAL = "terminal"
 
@@ -60,7 +60,7 @@ class Completion:
         if not totals.all_in(BatchState.CHECKED, BatchState.VALIDATED):
             return Stage.WAITING
         if totals.states.get(BatchState.CHECKED):
-            return Stage.BARRIER
+            return Stage.WHOLE_FILE_CHECK
         result = totals.result
         accounted = result.ok + result.rejected + result.duplicate_keys
         whole = totals.rows == run.parse.rows == accounted

@@ -1,34 +1,145 @@
-"""Leases: who is at work on something that only one may do."""
+"""Leases: who is at work on something of a run that only one may do, until when it is believed alive.
+
+Each taking has a token of its own, so that two workers of one process exclude each other as two processes do. The
+token begins with the name of the process: what is held under this name by none of this process's own takings was left
+by a dead process of the same name, or by a taking that broke, and is taken over at once. All else is waited for until
+its time is over. Time is the server's.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from pymongo import ReturnDocument
 
 from libs.contracts.states import RunStatus
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.storage.client import Document
+
+_MARK = "#"
+_RANDOM_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFields:
+    """Where a run stores a lease.
+
+    Attributes:
+        owner: path of the token.
+        until: path of the time until which its holder is believed alive.
+        free: what is stored while nobody holds it.
+    """
+
+    owner: str
+    until: str
+    free: Document
+
+
+PARSE = LeaseFields("parse.owner", "parse.lease_until", {"parse.owner": None, "parse.lease_until": None})
+WHOLE_FILE_CHECK = LeaseFields("barrier.owner", "barrier.until", {"barrier": None})
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """One taking of a lease."""
+
+    fields: LeaseFields
+    run_id: str
+    token: str
 
 
 class Leases:
-    """Leases that a run carries. They run by the server's clock."""
+    """Leases of runs. What this process holds is remembered here: one object per process."""
 
     def __init__(self, connection: LedgerConnection) -> None:
         self._connection = connection
+        self._held: set[str] = set()
 
-    async def take_barrier(self, run_id: str, owner: str, lease_seconds: float) -> bool:
-        """Take the barrier of a run unless another live worker has it."""
-        answer = await self._connection.runs.update_one(
-            {
-                "_id": run_id,
-                "status": RunStatus.VALIDATING.value,
-                **NOT_STOPPED,
-                "$expr": {
-                    "$or": [
-                        {"$eq": [{"$ifNull": ["$barrier", None]}, None]},
-                        {"$eq": ["$barrier.owner", owner]},
-                        {"$lt": ["$barrier.until", "$$NOW"]},
-                    ]
+    async def take(
+        self,
+        fields: LeaseFields,
+        run_id: str,
+        instance: str,
+        seconds: float,
+        *,
+        where: Document,
+        changes: Document | None = None,
+    ) -> tuple[HeldLease, Document] | None:
+        """Take a lease of a run, or ``None`` where somebody alive has it or the run is not as it should be.
+
+        Args:
+            instance: name of this process.
+            where: what must be true of the run.
+            changes: further fields to set, as expressions.
+
+        Returns:
+            The lease, and the run as it is stored now.
+        """
+        found = await self._connection.runs.find_one({"_id": run_id}, {fields.owner: 1})
+        left = self._left_behind(found, fields, instance)
+        held = HeldLease(fields, run_id, f"{instance}{_MARK}{secrets.token_hex(_RANDOM_BYTES)}")
+        self._held.add(held.token)
+        taken = None
+        try:
+            taken = await self._connection.runs.find_one_and_update(
+                {
+                    "_id": run_id,
+                    **where,
+                    "$expr": {
+                        "$or": [
+                            {"$in": [{"$ifNull": [f"${fields.owner}", None]}, [None, {"$literal": left}]]},
+                            {"$lt": [f"${fields.until}", "$$NOW"]},
+                        ]
+                    },
                 },
-            },
-            [{"$set": {"barrier": {"owner": owner, "until": seconds_from_now(lease_seconds)}}}],
+                [
+                    {
+                        "$set": {
+                            fields.owner: {"$literal": held.token},
+                            fields.until: seconds_from_now(seconds),
+                            **(changes or {}),
+                        }
+                    }
+                ],
+                return_document=ReturnDocument.AFTER,
+            )
+        finally:
+            if taken is None:
+                self.forget(held.token)
+        return None if taken is None else (held, taken)
+
+    def _left_behind(self, run: Document | None, fields: LeaseFields, instance: str) -> str | None:
+        """The stored token, where it belongs to nobody who is at work."""
+        stored: Document | str | None = run
+        for part in fields.owner.split("."):
+            stored = stored.get(part) if isinstance(stored, dict) else None
+        if not isinstance(stored, str) or stored in self._held:
+            return None
+        name, _, taking = stored.rpartition(_MARK)
+        own = name == instance and len(taking) == 2 * _RANDOM_BYTES
+        # The release before stores the bare name.
+        return stored if own or stored == instance else None
+
+    async def take_whole_file_check(self, run_id: str, instance: str, seconds: float) -> HeldLease | None:
+        """Take the check of the whole file of a run, or ``None`` where somebody alive has it or its time is over."""
+        where = {"status": RunStatus.VALIDATING.value, **NOT_STOPPED}
+        taken = await self.take(WHOLE_FILE_CHECK, run_id, instance, seconds, where=where)
+        return None if taken is None else taken[0]
+
+    async def renew(self, held: HeldLease, seconds: float) -> bool:
+        """Keep a lease; ``False`` where it is no longer the caller's."""
+        answer = await self._connection.runs.update_one(
+            {"_id": held.run_id, held.fields.owner: held.token},
+            [{"$set": {held.fields.until: seconds_from_now(seconds)}}],
         )
         return answer.modified_count == 1
 
-    async def leave_barrier(self, run_id: str, owner: str) -> None:
-        """Give the barrier up."""
-        await self._connection.runs.update_one({"_id": run_id, "barrier.owner": owner}, {"$set": {"barrier": None}})
+    async def release(self, held: HeldLease) -> None:
+        """Give a lease up; harmless where it is no longer the caller's."""
+        self.forget(held.token)
+        await self._connection.runs.update_one(
+            {"_id": held.run_id, held.fields.owner: held.token}, {"$set": held.fields.free}
+        )
+
+    def forget(self, token: str) -> None:
+        """The taking has ended, whatever is stored: this process may take the lease over at once."""
+        self._held.discard(token)

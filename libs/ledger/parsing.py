@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pymongo import ReturnDocument
-
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.ledger.leases import PARSE, Leases
 from libs.ledger.runs import RunLedger
 from libs.storage.client import Document, Session
 from libs.storage.documents import BatchResult, RunDocument
@@ -30,44 +29,36 @@ class NewBatch:
 class ParseLedger:
     """Fences parsers by a lease and the number of the attempt."""
 
-    def __init__(self, connection: LedgerConnection, runs: RunLedger) -> None:
+    def __init__(self, connection: LedgerConnection, runs: RunLedger, leases: Leases) -> None:
         self._connection = connection
         self._runs = runs
+        self._leases = leases
 
-    async def begin(self, run_id: str, owner: str, lease_seconds: float) -> RunDocument | None:
+    async def begin(self, run_id: str, instance: str, lease_seconds: float) -> RunDocument | None:
         """Take the parse of a run, or ``None`` where it is done, stopped, or a live parser has it.
 
-        A lease of the same ``owner`` is one that the caller's own dead predecessor left.
+        The caller says by ``leave`` that it is no longer at it.
+
+        Args:
+            instance: name of this process.
         """
         run = await self._runs.get(run_id)
         if run is not None and run.status is RunStatus.PENDING and run.stop is None:
             await self._runs.transition(run, RunStatus.VALIDATING)
-        found = await self._connection.runs.find_one_and_update(
-            {
-                "_id": run_id,
-                "status": RunStatus.VALIDATING.value,
-                "parse.closed": False,
-                **NOT_STOPPED,
-                "$expr": {
-                    "$or": [
-                        {"$eq": ["$parse.owner", None]},
-                        {"$eq": ["$parse.owner", owner]},
-                        {"$lt": ["$parse.lease_until", "$$NOW"]},
-                    ]
-                },
-            },
-            [
-                {
-                    "$set": {
-                        "parse.owner": owner,
-                        "parse.lease_until": seconds_from_now(lease_seconds),
-                        "parse.attempts": {"$add": ["$parse.attempts", 1]},
-                    }
-                }
-            ],
-            return_document=ReturnDocument.AFTER,
+        taken = await self._leases.take(
+            PARSE,
+            run_id,
+            instance,
+            lease_seconds,
+            where={"status": RunStatus.VALIDATING.value, "parse.closed": False, **NOT_STOPPED},
+            changes={"parse.attempts": {"$add": ["$parse.attempts", 1]}},
         )
-        return None if found is None else RunDocument.model_validate(found)
+        return None if taken is None else RunDocument.model_validate(taken[1])
+
+    def leave(self, run: RunDocument) -> None:
+        """End what ``begin`` began; where it was not closed, this process may begin it again at once."""
+        if run.parse.owner is not None:
+            self._leases.forget(run.parse.owner)
 
     def _parsing(self, run: RunDocument) -> Document:
         return {

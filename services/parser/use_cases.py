@@ -63,23 +63,24 @@ class ParseRun:
         if run is None:
             await self._ledger.maybe_advance(run_id)
             return
-        if run.parse.attempts > self._settings.max_attempts:
-            await self._fail(run, "PARSE_FAILED", f"reading the file failed {self._settings.max_attempts} times")
-            return
-        failpoint("parser.begun")
         try:
-            lease = self._settings.parse_lease_seconds
-            async with repeating(lease / 3, lambda: self._ledger.parsing.extend(run, lease), "parse lease"):
-                await self._parse(run)
+            await self._attempt(run)
         except ParseLostError:
             return
         except PermanentError as error:
-            await self._fail(run, error.code, error.detail)
+            await self._ledger.stop(run.id, RunStatus.FAILED, error.code, error.detail)
             return
+        finally:
+            self._ledger.parsing.leave(run)
         await self._ledger.maybe_advance(run_id)
 
-    async def _fail(self, run: RunDocument, code: str, detail: str) -> None:
-        await self._ledger.stop(run.id, RunStatus.FAILED, code, detail)
+    async def _attempt(self, run: RunDocument) -> None:
+        if run.parse.attempts > self._settings.max_attempts:
+            raise PermanentError("PARSE_FAILED", f"reading the file failed {self._settings.max_attempts} times")
+        failpoint("parser.begun")
+        lease = self._settings.parse_lease_seconds
+        async with repeating(lease / 3, lambda: self._ledger.parsing.extend(run, lease), "parse lease"):
+            await self._parse(run)
 
     async def _parse(self, run: RunDocument) -> None:
         plan = run.plan

@@ -1,11 +1,9 @@
 """Check batches one by one; where all are checked, answer the questions about the whole file."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain, islice
 
 import numpy as np
@@ -234,7 +232,7 @@ class Barrier:
 
     async def advance(self, run_id: str) -> None:
         """Move the run on, through the barrier where it stands before it."""
-        if await self._ledger.maybe_advance(run_id) is not Stage.BARRIER:
+        if await self._ledger.maybe_advance(run_id) is not Stage.WHOLE_FILE_CHECK:
             return
         try:
             await self._pass(run_id)
@@ -243,28 +241,25 @@ class Barrier:
         await self._ledger.maybe_advance(run_id)
 
     async def _pass(self, run_id: str) -> None:
-        lease = self._settings.barrier_lease_seconds
-        if not await self._ledger.leases.take_barrier(run_id, self._owner, lease):
+        seconds = self._settings.barrier_lease_seconds
+        held = await self._ledger.leases.take_whole_file_check(run_id, self._owner, seconds)
+        if held is None:
             return
-        run = await self._runs.get(run_id)
-        if run is None:
-            return
-        async with self._kept(run_id, lease):
-            totals = await self._ledger.totals(run_id)
-            verdicts = await self._verdicts(run, totals.rows)
-            failpoint("validator.barrier_settled")
-            async for batch in self._ledger.batches.in_state(run_id, BatchState.CHECKED):
-                await self._apply(run, batch, verdicts.get(batch.seq))
-                failpoint("validator.verdict_applied")
-
-    @asynccontextmanager
-    async def _kept(self, run_id: str, lease: float) -> AsyncGenerator[None]:
-        extend = partial(self._ledger.leases.take_barrier, run_id, self._owner, lease)
         try:
-            async with repeating(lease / 3, extend, "barrier lease"):
-                yield
+            run = await self._runs.get(run_id)
+            async with repeating(seconds / 3, lambda: self._ledger.leases.renew(held, seconds), "whole-file check"):
+                if run is not None:
+                    await self._settle(run)
         finally:
-            await self._ledger.leases.leave_barrier(run_id, self._owner)
+            await self._ledger.leases.release(held)
+
+    async def _settle(self, run: _Run) -> None:
+        totals = await self._ledger.totals(run.id)
+        verdicts = await self._verdicts(run, totals.rows)
+        failpoint("validator.barrier_settled")
+        async for batch in self._ledger.batches.in_state(run.id, BatchState.CHECKED):
+            await self._apply(run, batch, verdicts.get(batch.seq))
+            failpoint("validator.verdict_applied")
 
     async def _verdicts(self, run: _Run, rows: int) -> dict[int, DuplicateResolution]:
         # Batches that a crashed predecessor settled take part again: the question is about all of them.

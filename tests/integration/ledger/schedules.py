@@ -60,14 +60,14 @@ class Schedule:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         self.ledger = Ledger(self.mongo, "test", lambda: None)
-        self.barrier = self.random.random() < 0.5
-        kinds = [GOOD, GOOD, BAD, REPEATED] if self.barrier else [GOOD, GOOD, BAD]
+        self.compares_rows = self.random.random() < 0.5
+        kinds = [GOOD, GOOD, BAD, REPEATED] if self.compares_rows else [GOOD, GOOD, BAD]
         self.file: list[list[str]] = [
             [self.random.choice(kinds) for _ in range(self.random.randint(1, 3))]
             for _ in range(self.random.choice([0, 1, 2, 3, 4]))
         ]
         self.run: RunDocument = new_run(
-            fields=[{"name": "sku", "rules": [{"type": "unique"}] if self.barrier else []}],
+            fields=[{"name": "sku", "rules": [{"type": "unique"}] if self.compares_rows else []}],
             auto_execute=self.random.random() < 0.7,
             invalid_rows="block" if self.random.random() < 0.1 else "skip",
         )
@@ -94,45 +94,58 @@ class Schedule:
         if run is None:
             await self.ledger.maybe_advance(self.run.id)
             return
+        try:
+            closed = await self.read(run, process)
+        finally:
+            self.ledger.parsing.leave(run)
+        if closed:
+            await self.ledger.maybe_advance(run.id)
+
+    async def read(self, run: RunDocument, process: Process) -> bool:
         process.point()
         if run.plan is None and not await self.ledger.parsing.freeze_plan(run, PLAN):
-            return
+            return False
         stored = await self.ledger.parsing.stored_digests(run)
         for seq, rows in enumerate(self.file):
             if seq not in stored:
                 process.point()
                 if not await self.ledger.parsing.add_batches(run, [new_batch(run, seq, len(rows))], LEASE):
-                    return
+                    return False
                 process.point()
                 self.send("check", batch_id(run.id, run.epoch, seq))
         rows_read = sum(len(rows) for rows in self.file)
-        if await self.ledger.parsing.close(run, len(self.file), rows_read, "digest"):
+        closed = await self.ledger.parsing.close(run, len(self.file), rows_read, "digest")
+        if closed:
             process.point()
-            await self.ledger.maybe_advance(run.id)
+        return closed
 
     async def check(self, identifier: str, process: Process) -> None:
         batch = await self.ledger.batches.claim(identifier, BatchState.PARSED)
         if batch is not None:
             rows = self.rows(batch)
             bad = [row for row, kind in rows if kind == BAD]
-            target = BatchState.CHECKED if self.barrier else BatchState.VALIDATED
+            target = BatchState.CHECKED if self.compares_rows else BatchState.VALIDATED
             result = BatchResult(ok=len(rows) - len(bad), rejected=len(bad))
             await self.effect(batch, target, result, "rejected", bad)
             process.point()
         await self.advance(process)
 
     async def advance(self, process: Process) -> None:
-        if await self.ledger.maybe_advance(self.run.id) is not Stage.BARRIER:
+        if await self.ledger.maybe_advance(self.run.id) is not Stage.WHOLE_FILE_CHECK:
             return
-        if not await self.ledger.leases.take_barrier(self.run.id, process.name, LEASE):
+        held = await self.ledger.leases.take_whole_file_check(self.run.id, process.name, LEASE)
+        if held is None:
             return
-        for entry in await self.entries(BatchState.CHECKED):
-            process.point()
-            batch = BatchDocument.model_validate(entry)
-            repeated = sum(kind == REPEATED for _, kind in self.rows(batch))
-            settled = batch.result.model_copy(update={"ok": batch.result.ok - repeated, "duplicate_keys": repeated})
-            await self.effect(batch, BatchState.VALIDATED, settled, "rejected", [])
-        await self.ledger.leases.leave_barrier(self.run.id, process.name)
+        try:
+            for entry in await self.entries(BatchState.CHECKED):
+                process.point()
+                batch = BatchDocument.model_validate(entry)
+                repeated = sum(kind == REPEATED for _, kind in self.rows(batch))
+                settled = batch.result.model_copy(update={"ok": batch.result.ok - repeated, "duplicate_keys": repeated})
+                await self.effect(batch, BatchState.VALIDATED, settled, "rejected", [])
+        finally:
+            self.ledger.leases.forget(held.token)
+        await self.ledger.leases.release(held)
         process.point()
         await self.ledger.maybe_advance(self.run.id)
 

@@ -217,8 +217,7 @@ async def test_late_messages_find_nothing_and_change_nothing(mongo: Mongo, ledge
     assert await ledger.batches.claim(batch.id, BatchState.PARSED) is None
     assert not await check(mongo, ledger, batch, rejected=1)
     assert await ledger.maybe_advance(run.id) is Stage.TERMINAL
-    assert not await ledger.leases.take_barrier(run.id, OWNER, LEASE)
-    await ledger.leases.leave_barrier(run.id, OWNER)
+    assert await ledger.leases.take_whole_file_check(run.id, OWNER, LEASE) is None
     await ledger.stop(run.id, RunStatus.FAILED, "ROWS_EXPIRED", "the rows are gone")
     assert await ledger.runs.transition(run, RunStatus.VALIDATED) is None
     assert await traces(mongo) == {}
