@@ -469,7 +469,6 @@ def template_findings(template: Template) -> list[Finding]:
     return [
         *_name_findings(template),
         *_mode_findings(template),
-        *_source_findings(template.source),
         *(finding for index in range(len(template.fields)) for finding in _field_findings(template, index)),
     ]
 
@@ -507,15 +506,6 @@ def _mode_findings(template: Template) -> Iterator[Finding]:
         yield Finding("CONFLICT", "scope_filter needs mode 'sync'", "scope_filter")
     if template.delete_column is not None and mode is not ImportMode.UPSERT:
         yield Finding("CONFLICT", "delete_column needs mode 'upsert'", "delete_column")
-
-
-def _source_findings(source: SourceFormat) -> Iterator[Finding]:
-    if source.file_type == "fixed_width" and not source.column_widths:
-        yield Finding("MISSING", "file_type 'fixed_width' needs column_widths", "source.column_widths")
-    if source.column_widths and source.file_type != "fixed_width":
-        yield Finding("CONFLICT", "column_widths need file_type 'fixed_width'", "source.column_widths")
-    if source.sheet is not None and source.file_type not in {"excel", None}:
-        yield Finding("CONFLICT", "sheet needs file_type 'excel'", "source.sheet")
 
 
 def _field_findings(template: Template, index: int) -> Iterator[Finding]:

@@ -5,18 +5,12 @@ upload by this with 415, and the parser asks again for files that came another w
 """
 
 import re
-from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Literal
+from dataclasses import dataclass, replace
+
+from libs.formats.file_types import Kind, chosen_for, file_types
 
 HEAD_BYTES = 4096
 """How many of a file's first bytes are looked at."""
-
-BUILT_IN = ("csv", "json", "xml", "fixed_width", "excel")
-ENTRY_POINTS = "rowdock.formats"
-"""Entry point group in which an installed package registers formats of its own."""
-
-Kind = Literal["empty", "text", "json", "xml", "html", "zip", "ole", "binary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +18,14 @@ class Content:
     """What a file is.
 
     Attributes:
-        kind: as far as it matters to who reads it; ``binary`` is everything that no reader reads.
+        kind: as far as it matters to who reads it.
         description: in words, with an article: ``a PDF document``.
+        file_types: registered formats whose files begin like this one.
     """
 
     kind: Kind
     description: str
+    file_types: tuple[str, ...] = ()
 
 
 # A signature of letters only could begin a text too: those must be followed by a control character soon.
@@ -93,6 +89,12 @@ _XML = re.compile(r"<(?:\?xml\b|!doctype\b|!--|[^\W\d]|:)", re.IGNORECASE)
 def recognise(head: bytes) -> Content:
     """What a file is that starts with ``head``: up to ``HEAD_BYTES`` bytes, all of a shorter file."""
     head = head[:HEAD_BYTES]
+    registered = file_types().values()
+    claimed = tuple(each.name for each in registered if each.starts_with and head.startswith(each.starts_with))
+    return replace(_recognise(head), file_types=claimed)
+
+
+def _recognise(head: bytes) -> Content:
     if not head:
         return Content("empty", "an empty file")
     for kind, description, signature in _SIGNATURES:
@@ -140,46 +142,42 @@ def _wide_encoding(head: bytes) -> str | None:
             return None
 
 
-_EXPECTED = {
-    None: "CSV, JSON, XML or an Excel workbook",
-    "csv": "CSV text",
-    "fixed_width": "fixed-width text",
-    "json": "JSON",
-    "xml": "XML",
-    "excel": "an Excel workbook (.xlsx, .xlsm, .xls or .ods)",
-}
-_REFUSED: dict[str | None, frozenset[Kind]] = {
-    None: frozenset({"binary", "html"}),
-    "csv": frozenset({"binary", "html", "zip", "ole"}),
-    "fixed_width": frozenset({"binary", "html", "zip", "ole"}),
-    "json": frozenset({"binary", "html", "zip", "ole", "xml"}),
-    "xml": frozenset({"binary", "html", "zip", "ole", "json"}),
-    "excel": frozenset({"binary", "html", "text", "json", "xml"}),
-}
-
-
 def refusal(file_type: str | None, content: Content) -> str | None:
     """Why a file cannot be read as ``file_type``, in a sentence for its sender, or ``None`` where it may be.
 
-    An empty file is never refused here: its run ends with an error of its own. Neither is any file for a
-    format that a third party registered: only that format knows its signature.
+    An empty file is never refused here: its run ends with an error of its own.
 
     Args:
         file_type: of the template; ``None`` where the file decides.
         content: of the file.
     """
-    if content.kind not in _REFUSED.get(file_type, frozenset()):
+    if content.kind == "empty":
         return None
-    expected = _EXPECTED[file_type]
+    if file_type is None:
+        if content.file_types or content.kind in chosen_for(content.kind).reads:
+            return None
+        expected = _any_of([each.expected for each in file_types().values() if each.chosen_for or each.starts_with])
+    else:
+        wanted = file_types().get(file_type)
+        if wanted is None or (file_type in content.file_types if wanted.starts_with else content.kind in wanted.reads):
+            return None
+        expected = wanted.expected
     return f"the file is {content.description}, but the template reads {expected}; {_remedy(expected, content)}"
 
 
+def _any_of(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
 def _remedy(expected: str, content: Content) -> str:
+    if content.file_types:
+        return f"save it as {expected}, or set the template's file_type to {file_type_of(content)!r}"
     match content.kind:
         case "html":
             return "a login or error page was saved instead of the export: download the file again and look into it"
         case "zip" | "ole":
-            return f"save or export it as {expected}, or set the template's file_type to 'excel' if it is a workbook"
+            other = file_type_of(content)
+            return f"save or export it as {expected}, or set the template's file_type to {other!r} if it is a workbook"
         case "binary":
             return f"unpack it if it is an archive, or export the data as {expected}"
         case _:
@@ -187,17 +185,5 @@ def _remedy(expected: str, content: Content) -> str:
 
 
 def file_type_of(content: Content) -> str:
-    """The built-in format that reads such a file, where the template leaves it open."""
-    match content.kind:
-        case "zip" | "ole":
-            return "excel"
-        case "json" | "xml":
-            return content.kind
-        case _:
-            return "csv"
-
-
-def file_types() -> tuple[str, ...]:
-    """Names of every format: the built-in ones, then those that installed packages registered; none is loaded."""
-    registered = {point.name for point in entry_points(group=ENTRY_POINTS)}
-    return (*BUILT_IN, *sorted(registered - set(BUILT_IN)))
+    """The format that reads such a file, where the template leaves it open."""
+    return content.file_types[0] if content.file_types else chosen_for(content.kind).name

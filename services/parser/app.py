@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from libs.contracts.templates import FieldType, Template, TemplateField
+from libs.formats.file_types import CSV
 from libs.process.context import ServiceContext
 from libs.process.loops import Background, repeat
 from libs.process.service import Service
@@ -24,12 +25,12 @@ from services.parser.use_cases import ParseRun, RescueInbox
 
 def warm_up() -> None:
     """Plan and read a tiny file once, so that the first real one does not wait for libraries to load."""
-    content, limits, csv = b"a,b\n1.5,25/03/2024\n", ReaderLimits(), file_format("csv")
+    content, limits, csv = b"a,b\n1.5,25/03/2024\n", ReaderLimits(), file_format(CSV.name)
     fields = (TemplateField(name="a", type=FieldType.NUMBER), TemplateField(name="b", type=FieldType.DATE))
     template = Template(name="warm-up", target_resource="none", fields=fields)
     sampler = csv.sampler(template, FileFacts(len(content)), limits)
     sampler.feed(content)
-    plan = make_plan(sampler.layout(), template, "csv", batch_rows=1, batch_bytes=1_024, limits=limits)
+    plan = make_plan(sampler.layout(), template, CSV.name, batch_rows=1, batch_bytes=1_024, limits=limits)
     search = StyleSearch(template, plan)
     reader = csv.reader(plan, limits)
     for batch in (*reader.feed(content), *reader.close()):

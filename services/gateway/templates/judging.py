@@ -23,8 +23,8 @@ from libs.contracts.templates import (
     template_findings,
 )
 from libs.egress.rules import IPNetwork, url_problem
-from libs.formats.content import file_types
 from libs.formats.encodings import file_codec
+from libs.formats.file_types import file_types, option_findings
 from libs.patterns import pattern_problem
 from services.gateway.errors import Problem, invalid_template
 from services.gateway.shown import shown
@@ -126,6 +126,8 @@ def _source_problems(source: SourceFormat) -> Iterator[Problem]:
             "INVALID",
             f"{shown(source.file_type)} is no known format; known: {', '.join(known)}, auto",
         )
+    for finding in option_findings(source):
+        yield Problem(finding.location, finding.code, finding.message)
     if source.delimiter is not None and source.delimiter in '"\r\n\0':
         yield Problem("source.delimiter", "INVALID", "a quote, a line break or NUL cannot separate cells")
     if source.encoding is not None and file_codec(source.encoding) is None:

@@ -5,7 +5,8 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from libs.contracts.errors import FileRefusedError
-from libs.formats.content import ENTRY_POINTS
+from libs.contracts.reasons import RunErrorCode
+from libs.formats.file_types import CSV, ENTRY_POINTS, EXCEL, FIXED_WIDTH, JSON, XML, file_types
 from services.parser.formats.api.file_format import FileFormat
 from services.parser.formats.csv.format import CsvFormat
 from services.parser.formats.excel.format import ExcelFormat
@@ -14,11 +15,11 @@ from services.parser.formats.json.format import JsonFormat
 from services.parser.formats.xml.format import XmlFormat
 
 _BUILT_IN: dict[str, Callable[[], FileFormat]] = {
-    "csv": CsvFormat,
-    "json": JsonFormat,
-    "excel": ExcelFormat,
-    "xml": XmlFormat,
-    "fixed_width": FixedWidthFormat,
+    CSV.name: CsvFormat,
+    JSON.name: JsonFormat,
+    XML.name: XmlFormat,
+    FIXED_WIDTH.name: FixedWidthFormat,
+    EXCEL.name: ExcelFormat,
 }
 
 
@@ -35,7 +36,7 @@ def file_format(file_type: str) -> FileFormat:
         registered: Callable[[], FileFormat] = entry.load()
         return registered()
     raise FileRefusedError(
-        "UNKNOWN_FILE_TYPE",
-        f"this installation has no format {file_type!r}; it has {', '.join(_BUILT_IN)}"
-        "; install the package that brings it where the parser runs",
+        RunErrorCode.UNKNOWN_FILE_TYPE,
+        f"the template reads files of the format {file_type!r}, which is not installed; what is installed is "
+        f"{', '.join(file_types())}; choose one of these, or have the package with the format installed",
     )

@@ -11,7 +11,7 @@ import pytest
 from deploy.local.demo import EXAMPLES
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.templates import Template
-from libs.formats.content import file_types
+from libs.formats.file_types import file_types
 from services.parser.formats.registry import file_format
 from tests.reading import read_file
 
@@ -35,8 +35,10 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(EXAMPLES / "formats"))
     file_format.cache_clear()
+    file_types.cache_clear()
     yield
     file_format.cache_clear()
+    file_types.cache_clear()
     sys.modules.pop("rowdock_logfmt", None)
 
 
@@ -70,7 +72,7 @@ def test_an_installed_format_can_refuse() -> None:
 
 def test_a_format_that_nobody_brings_is_named() -> None:
     file_format.cache_clear()
-    with pytest.raises(FileRefusedError, match="no format 'logfmt'; it has csv"):
+    with pytest.raises(FileRefusedError, match="'logfmt', which is not installed; what is installed is csv, json"):
         file_format("logfmt")
 
 

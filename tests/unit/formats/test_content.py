@@ -1,22 +1,17 @@
 """What a file is by its first bytes, and which templates can read it."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.formats.content import (
-    BUILT_IN,
     HEAD_BYTES,
     Content,
-    Kind,
     file_type_of,
-    file_types,
     recognise,
     refusal,
 )
+from libs.formats.file_types import BUILT_IN, Kind
 
 TEXTS: dict[str, tuple[str, Kind]] = {
     "header": ("name,email\nAda,ada@example.com\n", "text"),
@@ -194,8 +189,9 @@ def test_what_each_format_refuses(file_type: str | None, refused: set[str]) -> N
             None,
             b"\x1f\x8b\x08",
             (
-                "the file is a gzip archive, but the template reads CSV, JSON, XML or an Excel workbook; unpack it if "
-                "it is an archive, or export the data as CSV, JSON, XML or an Excel workbook"
+                "the file is a gzip archive, but the template reads CSV text, JSON, XML or an Excel workbook (.xlsx, "
+                ".xlsm, .xls or .ods); unpack it if it is an archive, or export the data as CSV text, JSON, XML or an "
+                "Excel workbook (.xlsx, .xlsm, .xls or .ods)"
             ),
         ),
     ],
@@ -217,14 +213,3 @@ def test_the_reason_says_what_the_file_is_and_what_to_do(file_type: str | None, 
 )
 def test_the_format_where_the_template_leaves_it_open(kind: Kind, file_type: str) -> None:
     assert file_type_of(content(kind)) == file_type
-
-
-def test_installed_packages_add_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert file_types()[: len(BUILT_IN)] == BUILT_IN
-    package = tmp_path / "a_package-1.0.dist-info"
-    package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: a-package\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text("[rowdock.formats]\nswift_mt940 = not_installed:reader\ncsv = x:y\n")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    assert file_types().count("csv") == 1
-    assert "swift_mt940" in file_types()

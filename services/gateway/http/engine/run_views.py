@@ -244,7 +244,7 @@ def _present_plan(run: RunDocument) -> PlanView | None:
     return PlanView(
         file_type=plan.file_type,
         encoding=plan.encoding,
-        delimiter=plan.delimiter if plan.file_type == "csv" else None,
+        delimiter=plan.shown_delimiter,
         sheet=plan.options.get("sheet"),
         has_header=plan.has_header,
         columns=list(plan.columns),

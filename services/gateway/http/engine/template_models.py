@@ -24,7 +24,7 @@ from libs.contracts.templates import (
     ResourceName,
     Text,
 )
-from libs.formats.content import BUILT_IN
+from libs.formats.file_types import BUILT_IN
 from services.gateway.http.field_parts import Transformation, TypeName, Validator
 from services.gateway.http.request_shape import Part
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from libs.contracts.templates import ColumnWidth, ImportMode, SourceFormat, Template, TemplateField
-from libs.formats.content import file_types
+from libs.formats.file_types import file_types
 from services.gateway.errors import InvalidTemplateError, Problem, invalid_template
 from services.gateway.http.engine.expressions import EXPRESSIONS, Expression, read_expression
 from services.gateway.http.engine.template_models import AUTO, VOCABULARY, EngineFieldMapping, EngineTemplate

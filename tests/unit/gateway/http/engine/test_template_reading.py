@@ -40,6 +40,7 @@ from libs.contracts.templates import (
     Unique,
     Upper,
 )
+from libs.formats.file_types import file_types
 from services.gateway.errors import InvalidTemplateError
 from services.gateway.http.engine.template_reading import TemplateRequest
 from services.gateway.http.engine.template_reading import read_template as read_by
@@ -269,12 +270,16 @@ def test_how_the_file_is_read(changes: dict[str, Any], source: SourceFormat) -> 
     assert read_template(template(**changes)).approved.template.source == source
 
 
-def test_formats_of_installed_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_formats_of_installed_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     package = tmp_path / "a_package-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: a-package\nVersion: 1.0\n")
     (package / "entry_points.txt").write_text("[rowdock.formats]\nmt940 = a_package:read\nMT-940 = a_package:read\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    file_types.cache_clear()
+    request.addfinalizer(file_types.cache_clear)
     assert read_template(template(file_type="mt940")).approved.template.source == SourceFormat(file_type="mt940")
     assert problems(template(file_type="MT-940")) == {"body.file_type": "INVALID"}
 
