@@ -15,13 +15,15 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+# A run comes to no status twice, because each is told when it is reached. So a revert that has begun is only ever
+# finished: what cannot be taken back is kept and listed, and what breaks it is tried again.
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PENDING: frozenset({RunStatus.VALIDATING, RunStatus.FAILED, RunStatus.CANCELLED}),
     RunStatus.VALIDATING: frozenset({RunStatus.VALIDATED, RunStatus.FAILED, RunStatus.CANCELLED}),
     RunStatus.VALIDATED: frozenset({RunStatus.EXECUTING, RunStatus.FAILED, RunStatus.CANCELLED}),
     RunStatus.EXECUTING: frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}),
     RunStatus.COMPLETED: frozenset({RunStatus.REVERTING}),
-    RunStatus.REVERTING: frozenset({RunStatus.REVERTED, RunStatus.COMPLETED}),
+    RunStatus.REVERTING: frozenset({RunStatus.REVERTED}),
     RunStatus.REVERTED: frozenset(),
     RunStatus.FAILED: frozenset(),
     RunStatus.CANCELLED: frozenset(),
@@ -37,8 +39,8 @@ CANCELLABLE_RUN_STATUSES = frozenset(
 class BatchState(StrEnum):
     """Where the rows of one batch stand.
 
-    ``checked`` exists only in runs whose template asks a question about the whole file:
-    every row passed or failed on its own, and the barrier has not answered yet.
+    ``checked`` exists only in runs whose rows are compared over the whole file: every row passed or failed on its
+    own, and the whole-file check is still to come.
     """
 
     PARSED = "parsed"

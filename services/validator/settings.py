@@ -11,7 +11,7 @@ class ValidatorSettings(BaseSettings):
         preview_rows: rows shown of a validated run.
         validator_batches: batches that one process checks side by side.
         max_attempts: attempts at one batch that ended without a result before its run fails.
-        barrier_lease_seconds: a worker at a run's barrier that is silent for this long is believed dead.
+        barrier_lease_seconds: a worker that checks a run's whole file and is silent for this long is believed dead.
     """
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True)

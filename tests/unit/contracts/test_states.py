@@ -40,6 +40,12 @@ def test_a_terminal_run_stays_so_unless_it_is_reverted() -> None:
     assert exits == {RunStatus.COMPLETED: {RunStatus.REVERTING}}
 
 
+def test_no_run_comes_to_a_status_twice() -> None:
+    """Each is told when it is reached: ``completed`` a second time would be a second import to whoever listens."""
+    for status, targets in RUN_TRANSITIONS.items():
+        assert status not in set().union(*(reachable(RUN_TRANSITIONS, target) for target in targets)), status
+
+
 def test_every_active_run_can_end() -> None:
     for status in ACTIVE_RUN_STATUSES:
         assert reachable(RUN_TRANSITIONS, status) & TERMINAL_RUN_STATUSES
