@@ -36,10 +36,11 @@ from services.gateway.http.envelope import EXCEPTION_HANDLERS
 from services.gateway.http.openapi import completed_document, openapi_config
 from services.gateway.http.tracing import HttpMetrics
 from services.gateway.records.rejected import RejectedRows
-from services.gateway.retention.orphans import MAX_SWEEP_SECONDS, sweep_orphans
+from services.gateway.retention.orphans import MAX_SWEEP_SECONDS, Orphans
 from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
+from services.gateway.stores.stored_uploads import StoredUploads
 from services.gateway.templates.catalog import TemplateCatalog
 from services.gateway.templates.judging import TemplateJudge
 from services.gateway.uploads.uploads import Uploads
@@ -131,14 +132,11 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     metrics.rescues.labels("dry_run").inc(forgotten)
 
             orphan_age = timedelta(seconds=gateway.orphan_after_seconds)
-
-            async def sweep() -> None:
-                await sweep_orphans(context.mongo, files, orphan_age)
-
+            orphans = Orphans(StoredUploads(context.mongo), files, orphan_age)
             loops: list[Background] = [
                 lambda: link.run(standard_loops(context)),
                 lambda: repeat(service.rescue_after_seconds, finish_stops, "stops"),
-                lambda: repeat(min(MAX_SWEEP_SECONDS, gateway.orphan_after_seconds), sweep, "orphans"),
+                lambda: repeat(min(MAX_SWEEP_SECONDS, gateway.orphan_after_seconds), orphans.sweep, "orphans"),
             ]
             try:
                 async with running(loops):
