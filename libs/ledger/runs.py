@@ -49,8 +49,12 @@ class RunLedger:
         found = await self._connection.runs.find_one({"_id": run_id}, {"status": 1})
         return None if found is None else RunStatus(found["status"])
 
-    async def submit(self, run: RunDocument) -> None:
+    async def submit(self, run: RunDocument, *, key_of: str | None = None) -> None:
         """Create ``run`` and tell the parser, in one transaction.
+
+        Args:
+            run: what is created.
+            key_of: id of the refused run that gives up its idempotency key to it.
 
         Raises:
             pymongo.errors.DuplicateKeyError: a run with its idempotency key exists.
@@ -61,6 +65,9 @@ class RunLedger:
         submitted = RunSubmitted.of(run.id, run.tenant_id)
 
         async def body(session: Session) -> None:
+            if key_of is not None:
+                given_up = {"_id": key_of, "idempotency_key": run.idempotency_key}
+                await self._connection.runs.update_one(given_up, {"$set": {"idempotency_key": None}}, session=session)
             await self._connection.runs.insert_one(document, session=session)
             await append_to_outbox(self._connection, session, (RUN_SUBMITTED, run.id, submitted))
 

@@ -166,6 +166,11 @@ class RunDocument(StateDocument):
         return self.purpose.traits.purged
 
     @property
+    def refused(self) -> bool:
+        """Whether it failed before it was executed: nothing of it was written."""
+        return self.status is RunStatus.FAILED and self.executing_at is None
+
+    @property
     def goes_on(self) -> bool:
         """Whether it is executed without being asked once it is validated."""
         return self.template.auto_execute and self.purpose.traits.executed

@@ -6,7 +6,7 @@ say: its name and the type that its sender claims are never asked.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,14 @@ from libs.storage.documents import RunDocument, StatusChange, StoredFile, Templa
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
-from services.gateway.errors import BusyError, Problem, UnsupportedFileError, invalid_input, not_found
+from services.gateway.errors import (
+    BusyError,
+    InvalidInputError,
+    Problem,
+    UnsupportedFileError,
+    invalid_input,
+    not_found,
+)
 from services.gateway.stores.runs import RunStore
 from services.gateway.stores.templates import TemplateStore
 from services.gateway.templates.catalog import Written
@@ -193,27 +200,37 @@ class Uploads:
         finally:
             self._slots.release()
 
-    async def earlier(self, principal: Principal, idempotency_key: str) -> RunDocument | None:
-        """The run that a request with this key made already, or ``None``."""
-        return await RunStore(principal).by_idempotency_key(idempotency_key)
-
     async def submit(self, principal: Principal, received: Received, idempotency_key: str | None) -> Submitted:
-        """Make a run of an upload; or find the run of a request with the same key that was faster."""
+        """Make a run of an upload; or find the run that an equal request with the same key made.
+
+        Raises:
+            InvalidInputError: ``IDEMPOTENCY_KEY_REUSED`` at ``idempotency_key``: another request has it. Nothing of
+                the upload is left behind.
+        """
         failpoint("gateway.file_stored_before_submit")
         runs = RunStore(principal)
         duplicate_of = await runs.newest_of_content(received.template.id, received.file.sha256)
         run = _new_run(received).model_copy(update={"idempotency_key": idempotency_key, "duplicate_of": duplicate_of})
-        try:
-            await self._ledger.runs.submit(run)
-        except DuplicateKeyError:
-            winner = await (runs.get(run.id) if idempotency_key is None else runs.by_idempotency_key(idempotency_key))
-            if winner is None:
-                raise
-            if winner.id != run.id:
-                await self._discard(run.file)
-            return Submitted(winner, winner.id != run.id)
+        holder = None if idempotency_key is None else await runs.by_idempotency_key(idempotency_key)
+        while holder is None or (holder.refused and different_parts(holder, run)):
+            try:
+                await self._ledger.runs.submit(run, key_of=None if holder is None else holder.id)
+            except DuplicateKeyError:
+                # Somebody was faster; or this is the own run, whose first attempt got no answer.
+                holder = await (
+                    runs.get(run.id) if idempotency_key is None else runs.by_idempotency_key(idempotency_key)
+                )
+                if holder is None:
+                    raise
+            else:
+                holder = run
+        if holder.id != run.id:
+            await self._discard(run.file)
+            if differing := different_parts(holder, run):
+                raise _key_reused(holder, differing)
+            return Submitted(holder, replayed=True)
         failpoint("gateway.submitted_before_answer")
-        return Submitted(run)
+        return Submitted(holder)
 
     async def submit_dry_run(self, received: Received) -> RunDocument:
         """Make a dry run of an upload: checked, told to nobody, and removed with every trace."""
@@ -249,4 +266,28 @@ def _new_run(received: Received) -> RunDocument:
         history=[StatusChange(version=1, status=RunStatus.PENDING, at=now)],
         created_at=now,
         updated_at=now,
+    )
+
+
+def different_parts(one: RunDocument, other: RunDocument) -> list[str]:
+    """In what the uploads of two runs differ. The name of a file is for display only and makes no difference."""
+    parts = {
+        "the file": one.file.sha256 != other.file.sha256,
+        "the template": one.template_id != other.template_id,
+        "the mapping": _mapped(one) != _mapped(other),
+    }
+    return [part for part, differs in parts.items() if differs]
+
+
+def _mapped(run: RunDocument) -> dict[str, str | None] | None:
+    return None if run.column_mapping is None else dict(run.column_mapping)
+
+
+def _key_reused(holder: RunDocument, differing: Sequence[str]) -> InvalidInputError:
+    message = (
+        f"this key made the run {holder.id} already, and {' and '.join(differing)} differ; "
+        "send a new key with a new upload, or the first upload as it was"
+    )
+    return InvalidInputError(
+        "IDEMPOTENCY_KEY_REUSED", message, [Problem("idempotency_key", "IDEMPOTENCY_KEY_REUSED", message)]
     )

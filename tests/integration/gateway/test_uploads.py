@@ -300,27 +300,3 @@ async def test_a_client_that_leaves_or_stalls_leaves_nothing_behind(
 
     assert await call(app, acme, receive) == (400 if leaves else 408)
     await assert_no_files(mongo, acme)
-
-
-async def test_a_repeated_request_gets_the_first_run(http: httpx.AsyncClient) -> None:
-    template = await create_template(http)
-    first = await upload(http, template["id"], CSV, **{"Idempotency-Key": "k1"})
-    again = await upload(http, template["id"], CSV, **{"Idempotency-Key": "k1"})
-    other = await upload(http, template["id"], CSV, **{"Idempotency-Key": "k2"})
-    none = await upload(http, template["id"], CSV)
-    assert "idempotent-replayed" not in first.headers
-    assert again.headers["idempotent-replayed"] == "true"
-    assert (again.status_code, again.json()["id"]) == (first.status_code, first.json()["id"])
-    assert len({answer.json()["id"] for answer in (first, other, none)}) == 3
-
-
-async def test_of_requests_with_one_key_at_the_same_time_one_wins(acme: Organization, mongo: Mongo) -> None:
-    template = await create_template(acme.http)
-    answers = await asyncio.gather(
-        *(upload(acme.http, template["id"], CSV, **{"Idempotency-Key": "race"}) for _ in range(6))
-    )
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.json()["id"] for answer in answers}) == 1
-    assert await mongo.state["runs"].count_documents({"tenant_id": acme.id}) == 1
-    assert await mongo.state["files.files"].count_documents({"metadata.tenant_id": acme.id}) == 1
-    assert await mongo.state["outbox"].count_documents({"key": answers[0].json()["id"]}) == 1

@@ -35,9 +35,14 @@ from services.gateway.http.engine.run_views import (
     present_rejected,
     present_run,
 )
-from services.gateway.http.engine.upload_form import dry_run_limits, idempotency_key, receive, upload_limits
+from services.gateway.http.engine.upload_form import (
+    UPLOAD_PLACES,
+    dry_run_limits,
+    idempotency_key,
+    receive,
+    upload_limits,
+)
 from services.gateway.runs.runs import CHECKED_STATUSES, RunDetails, Runs
-from services.gateway.uploads.uploads import Submitted
 
 
 class ImportController(Controller):
@@ -52,8 +57,10 @@ class ImportController(Controller):
         summary="Upload a file and have it validated",
         description=(
             "201 with the run once the file is checked (also where it failed the check: see `status` and `error`), "
-            "202 with `Location` where that takes longer than the gateway waits. A repeated `Idempotency-Key` gets the "
-            "run of the first request with that key and `Idempotent-Replayed: true`; its file is not read."
+            "202 with `Location` where that takes longer than the gateway waits. An upload with the `Idempotency-Key` "
+            "of an earlier one gets the run of that and `Idempotent-Replayed: true`, if template, mapping and content "
+            "of the file are the same; otherwise 422 `IDEMPOTENCY_KEY_REUSED`. Where the earlier file was refused, "
+            "that is, its run failed before it was executed, the key may be used for another one."
         ),
         request_max_body_size=None,
     )
@@ -61,11 +68,8 @@ class ImportController(Controller):
         self, request: AnyRequest, principal: Asking, uploads: UploadsIn, judge: Judge, runs: RunsIn, settings: Settings
     ) -> Response[RunView]:
         key = idempotency_key(request)
-        earlier = None if key is None else await uploads.earlier(principal, key)
-        if earlier is not None:
-            submitted = Submitted(earlier, replayed=True)
-        else:
-            received = await receive(request, principal, uploads, judge, upload_limits(settings))
+        received = await receive(request, principal, uploads, judge, upload_limits(settings))
+        with UPLOAD_PLACES.translating():
             submitted = await uploads.submit(principal, received, key)
         run = await runs.wait(principal, submitted.run, CHECKED_STATUSES)
         done = HTTPStatus.CREATED if run.status in CHECKED_STATUSES else HTTPStatus.ACCEPTED

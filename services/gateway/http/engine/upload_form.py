@@ -19,6 +19,9 @@ MAX_ID_BYTES = 1_024
 MAX_MAPPING_BYTES = 64 * 1024
 MAX_TEMPLATE_BYTES = 1024 * 1024
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+UPLOAD_PLACES = Places("body", {"template": "template_id"})
+"""Where the parts of an upload stand in its request."""
+UPLOAD_PLACES.put("idempotency_key", f"header.{IDEMPOTENCY_HEADER}")
 _TEXTS = {"template_id": MAX_ID_BYTES, "mapping": MAX_MAPPING_BYTES}
 
 
@@ -53,7 +56,6 @@ async def receive(
         FileTooLargeError: more bytes than are accepted.
     """
     form = Form(request, limits)
-    places = Places("body", {"template": "template_id"})
     async with uploads.receiving(principal) as upload, aclosing(form.parts()) as parts:
         template_from: str | None = None
         async for part in parts:
@@ -62,31 +64,29 @@ async def receive(
                     message = "send either 'template_id' or 'template', not both"
                     raise invalid_input(Problem(f"body.{part.name}", "CONFLICT", message))
                 template_from = part.name
-            await _take(part, upload, judge, places, limits)
-        with places.translating():
+            await _take(part, upload, judge, limits)
+        with UPLOAD_PLACES.translating():
             return upload.complete()
 
 
-async def _take(
-    part: TextPart | FilePart, upload: Upload, judge: TemplateJudge, places: Places, limits: FormLimits
-) -> None:
+async def _take(part: TextPart | FilePart, upload: Upload, judge: TemplateJudge, limits: FormLimits) -> None:
     match part:
         case FilePart(filename, content):
-            with places.translating():
+            with UPLOAD_PLACES.translating():
                 await upload.take_file(filename, content, limits.max_file_bytes)
         case TextPart("mapping", text):
             columns = _json(text, "body.mapping")
             if not isinstance(columns, dict):
                 message = "a mapping is a JSON object: header → field name"
                 raise invalid_input(Problem("body.mapping", "INVALID", message))
-            with places.translating():
+            with UPLOAD_PLACES.translating():
                 upload.map_columns(cast("dict[str, object]", columns))
         case TextPart("template", text):
             wanted = read_template(_json(text, "body.template"), judge, "body.template")
-            with places.translating():
+            with UPLOAD_PLACES.translating():
                 upload.bring_template(wanted.approved, wanted.written)
         case TextPart(_, text):
-            with places.translating():
+            with UPLOAD_PLACES.translating():
                 await upload.choose_template(text)
 
 
