@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
-from libs.batches.columns import ROW, cell_column
+from libs.batches.columns import ROW, WARNINGS, cell_column
 from libs.batches.rejections import RejectedRow, RowError
 
 _ROWS_AT_A_TIME = 100
@@ -27,6 +28,23 @@ def decode_table(data: bytes) -> pa.Table:
     """The table of ``encode_table``."""
     with ipc.open_stream(pa.py_buffer(data)) as reader:
         return reader.read_all()
+
+
+def pack_rows(rows: Sequence[int] | npt.NDArray[np.uint32]) -> bytes:
+    """Row numbers as they are stored: 32 bits each, little-endian."""
+    return np.asarray(rows, "<u4").tobytes()
+
+
+def unpack_rows(data: bytes) -> npt.NDArray[np.uint32]:
+    """The numbers of ``pack_rows``."""
+    return np.frombuffer(data, "<u4")
+
+
+def warned_rows(checked: pa.Table) -> int:
+    """How many rows of a checked batch carry warnings."""
+    if WARNINGS not in checked.column_names:
+        return 0
+    return checked.num_rows - checked[WARNINGS].null_count
 
 
 def original_cells(parsed: pa.Table, rows: Sequence[int]) -> dict[int, list[str | None]]:

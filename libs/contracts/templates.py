@@ -316,10 +316,6 @@ class TemplateField(_Frozen):
         return any(isinstance(rule, Required) for rule in self.rules)
 
     @property
-    def unique(self) -> bool:
-        return any(isinstance(rule, Unique) for rule in self.rules)
-
-    @property
     def reads_column(self) -> bool:
         """Whether the value comes from the field's own column at all."""
         return not any(isinstance(transform, Constant | Concat) for transform in self.transforms)
@@ -424,9 +420,9 @@ class Template(_Frozen):
         )
 
     @property
-    def whole_file_questions(self) -> bool:
-        """Whether the barrier has to compare rows of different batches."""
-        return self.mode in KEYED_MODES or any(field.unique for field in self.fields)
+    def matches_by_key(self) -> bool:
+        """Whether rows are matched with records by the upsert key."""
+        return self.mode in KEYED_MODES
 
 
 TEXTUAL_TYPES = frozenset(

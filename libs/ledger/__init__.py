@@ -20,7 +20,7 @@ from libs.ledger.rescue import Rescue
 from libs.ledger.runs import RunLedger, run_event
 from libs.ledger.stops import Stops
 from libs.ledger.totals import Totals, add_up
-from libs.storage.client import Collection, Mongo
+from libs.storage.client import Mongo
 
 __all__ = ["Ledger", "NewBatch", "Stage", "Totals", "run_event"]
 
@@ -44,14 +44,6 @@ class Ledger:
         self.rescue = Rescue(self._connection)
         self.purge = Purge(self._connection)
         self._completion = Completion(self._connection, self.runs, self.stops)
-
-    @property
-    def payloads(self) -> Collection:
-        return self._connection.payloads
-
-    @property
-    def rejected(self) -> Collection:
-        return self._connection.rejected
 
     async def maybe_advance(self, run_id: str) -> Stage:
         """Move the run on if the ledger proves that its phase is over. Idempotent; anyone may call it."""

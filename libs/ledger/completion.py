@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from libs.contracts.ids import batch_id
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
 from libs.contracts.templates import InvalidRows
 from libs.ledger.connection import LedgerConnection
@@ -70,7 +71,7 @@ class Completion:
             await self._stops.stop(
                 run.id,
                 RunStatus.FAILED,
-                "INVALID_ROWS",
+                RunErrorCode.INVALID_ROWS,
                 f"{result.rejected} of {totals.rows} rows are invalid and the template lets none pass; "
                 "correct them in the file and upload it again",
             )
@@ -106,7 +107,7 @@ class Completion:
         await self._stops.stop(
             run.id,
             RunStatus.FAILED,
-            "INTEGRITY",
+            RunErrorCode.INTEGRITY,
             f"the ledger does not add up: the parser counted {run.parse.batches} batches and {run.parse.rows} rows, "
             f"but there are {found}. This is a fault of Rowdock, not of the file",
         )

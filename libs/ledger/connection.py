@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from libs.batches.payloads import BatchPayloads
+from libs.batches.rejected_rows import RejectedRows
 from libs.storage.client import Collection, Document, Mongo
-from libs.storage.documents import BatchDocument, BatchPayload, OutboxEntry, RejectedRecord, RunDocument
+from libs.storage.documents import BatchDocument, OutboxEntry, RunDocument
 
 NOT_STOPPED: Document = {"stop": None}
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerConnection:
-    """Collections of the ledger.
+    """Collections of the ledger, and the stores of the rows that belong to its batches.
 
     Attributes:
         mongo: the databases.
@@ -32,12 +34,12 @@ class LedgerConnection:
         return self.mongo.state[BatchDocument.Settings.name]
 
     @property
-    def payloads(self) -> Collection:
-        return self.mongo.state[BatchPayload.Settings.name]
+    def payloads(self) -> BatchPayloads:
+        return BatchPayloads(self.mongo)
 
     @property
-    def rejected(self) -> Collection:
-        return self.mongo.state[RejectedRecord.Settings.name]
+    def rejected(self) -> RejectedRows:
+        return RejectedRows(self.mongo)
 
     @property
     def outbox(self) -> Collection:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from libs.batches.payloads import Payload
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
@@ -16,14 +17,14 @@ from libs.storage.documents import BatchResult, RunDocument
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """A batch as the parser cut it; ``payloads`` are the documents of its rows."""
+    """A batch as the parser cut it, with its rows."""
 
     seq: int
     row_from: int
     row_to: int
     rows: int
     digest: str
-    payloads: tuple[Document, ...]
+    payload: Payload
 
 
 class ParseLedger:
@@ -107,7 +108,6 @@ class ParseLedger:
             }
             for batch in batches
         ]
-        payloads = [payload for batch in batches for payload in batch.payloads]
 
         async def body(session: Session) -> bool:
             fenced = await self._connection.runs.update_one(
@@ -126,7 +126,7 @@ class ParseLedger:
             if fenced.modified_count != 1:
                 return False
             await self._connection.batches.insert_many(entries, session=session)
-            await self._connection.payloads.insert_many(payloads, session=session)
+            await self._connection.payloads.insert(session, [batch.payload for batch in batches])
             return True
 
         return await self._connection.mongo.transaction(body)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from libs.contracts.ids import event_id
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus
 from libs.ledger.connection import LedgerConnection, every_batch
 from libs.storage.documents import PURGED_RUNS, StopRequest
@@ -23,7 +24,10 @@ class Purge:
         commit. The run itself goes last, so that the sweep finds what a crash on the way has left.
         """
         stop = StopRequest(
-            status=RunStatus.CANCELLED, code="DRY_RUN_OVER", message="it was only tried", at=datetime.now(UTC)
+            status=RunStatus.CANCELLED,
+            code=RunErrorCode.DRY_RUN_OVER,
+            message="it was only tried",
+            at=datetime.now(UTC),
         )
         run = await self._connection.runs.find_one_and_update(
             {"_id": run_id, **PURGED_RUNS},
@@ -34,8 +38,8 @@ class Purge:
             return
         await self._connection.batches.delete_many(every_batch(run_id))
         failpoint("ledger.batches_purged_before_run")
-        await self._connection.payloads.delete_many({"run_id": run_id})
-        await self._connection.rejected.delete_many({"tenant_id": run["tenant_id"], "run_id": run_id})
+        await self._connection.payloads.drop([run_id])
+        await self._connection.rejected.drop(run["tenant_id"], run_id)
         await self._connection.outbox.delete_one({"_id": event_id("submitted", run_id)})
         await FileStore(self._connection.mongo).delete(run["file"]["id"])
         await self._connection.runs.delete_one({"_id": run_id, **PURGED_RUNS})
@@ -47,11 +51,11 @@ class Purge:
 
     async def rows_of_ended_runs(self) -> int:
         """Delete payloads that whoever ended their run did not live to delete; the number of such runs."""
-        stored: list[str] = await self._connection.payloads.distinct("run_id")
+        stored = await self._connection.payloads.runs()
         ended = self._connection.runs.find(
             {"_id": {"$in": stored}, "status": {"$in": [status.value for status in TERMINAL_RUN_STATUSES]}}, {"_id": 1}
         )
         runs = [run["_id"] async for run in ended]
         if runs:
-            await self._connection.payloads.delete_many({"run_id": {"$in": runs}})
+            await self._connection.payloads.drop(runs)
         return len(runs)

@@ -146,7 +146,7 @@ class RunLedger:
         failpoint("ledger.committed_before_relay")
         self._connection.on_outbox()
         if target in TERMINAL_RUN_STATUSES:
-            await self._connection.payloads.delete_many({"run_id": run.id})
+            await self._connection.payloads.drop([run.id])
         return RunDocument.model_validate(moved)
 
     async def request_execution(self, run: RunDocument) -> RunDocument | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from libs.contracts.events import RunCounts
+from libs.contracts.reasons import SkipReason
 from libs.contracts.states import BatchState
 from libs.ledger.connection import LedgerConnection
 from libs.storage.client import SNAPSHOT
@@ -25,7 +26,10 @@ class Totals:
         """Counts of a run with ``rows`` rows; ``rest`` is the reason for rows that nothing became of."""
         result = self.result
         written = result.created + result.updated + result.deleted
-        reasons = {"DUPLICATE_UPSERT_KEY": result.duplicate_keys, "UNCHANGED": result.unchanged}
+        reasons = {
+            SkipReason.DUPLICATE_UPSERT_KEY.value: result.duplicate_keys,
+            SkipReason.UNCHANGED.value: result.unchanged,
+        }
         remaining = rows - written - result.rejected - sum(reasons.values())
         if rest is not None:
             reasons[rest] = remaining

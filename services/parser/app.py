@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from libs.batches.tables import decode_table, encode_table
 from libs.contracts.templates import FieldType, Template, TemplateField
 from libs.formats.file_types import CSV
 from libs.process.context import ServiceContext
@@ -10,7 +11,6 @@ from libs.process.loops import Background, repeat
 from libs.process.service import Service
 from libs.process.settings import ServiceSettings
 from libs.storage.files import FileStore
-from libs.storage.payloads import decode_table, encode_table
 from libs.storage.settings import MongoSettings
 from services.parser.formats.api.batches import digest
 from services.parser.formats.api.file_format import FileFacts

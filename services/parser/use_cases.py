@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import aclosing
 
+from libs.batches.payloads import Payload, PayloadKind
+from libs.batches.tables import encode_table
 from libs.contracts.errors import FileRefusedError, PermanentError
 from libs.contracts.events import BatchParsed, RunSubmitted, of_batch
 from libs.contracts.ids import batch_id
@@ -18,7 +20,6 @@ from libs.messaging.publisher import EventPublisher
 from libs.process.loops import repeating
 from libs.storage.documents import RunDocument
 from libs.storage.files import FileStore
-from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.parser.formats.api.batches import ParsedBatch, digest
@@ -241,8 +242,8 @@ class _Storing:
 
     def _new_batch(self, batch: ParsedBatch, content: str) -> NewBatch:
         identifier = batch_id(self._run.id, self._run.epoch, batch.seq)
-        payload = payload_document(identifier, self._run.id, PayloadKind.PARSED, batch.table, batch.issues)
-        return NewBatch(batch.seq, batch.row_from, batch.row_to, batch.rows, content, (payload,))
+        payload = Payload(identifier, self._run.id, PayloadKind.PARSED, encode_table(batch.table), batch.issues)
+        return NewBatch(batch.seq, batch.row_from, batch.row_to, batch.rows, content, payload)
 
 
 async def announce_batches(publisher: EventPublisher, run: RunDocument, numbers: Iterable[int]) -> None:

@@ -18,7 +18,7 @@ from services.validator.domain.compilation import compile_template
 from services.validator.domain.preview import preview
 from services.validator.handlers import subscribe
 from services.validator.settings import ValidatorSettings
-from services.validator.use_cases import Barrier, RescueInbox, RunCache, ValidateBatch
+from services.validator.use_cases import RescueInbox, RunCache, ValidateBatch, WholeFileCheck
 
 
 def warm_up() -> None:
@@ -49,10 +49,10 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, val
         await asyncio.to_thread(warm_up)
         ledger, metrics = context.ledger, context.metrics
         runs = RunCache(ledger)
-        barrier = Barrier(context.mongo, ledger, metrics, validator, runs, settings.instance)
-        validate_batch = ValidateBatch(context.mongo, ledger, metrics, validator, barrier, runs)
+        whole_file_check = WholeFileCheck(context.mongo, ledger, metrics, validator, runs, settings.instance)
+        validate_batch = ValidateBatch(context.mongo, ledger, metrics, validator, whole_file_check, runs)
         subscribe(context.consumers, validate_batch, workers=validator.validator_batches)
-        rescue = RescueInbox(ledger, context.publisher, metrics, barrier, settings.rescue_after_seconds)
+        rescue = RescueInbox(ledger, context.publisher, metrics, whole_file_check, settings.rescue_after_seconds)
         return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
 
     return Service("validator", settings, mongo_settings, assemble)

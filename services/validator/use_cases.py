@@ -1,22 +1,22 @@
-"""Check batches one by one; where all are checked, answer the questions about the whole file."""
+"""Check batches one by one; where all are checked, compare what rows of different batches may not share."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from cachetools import LRUCache
 
-from libs.batches.columns import WARNINGS
+from libs.batches.payloads import BatchPayloads, Payload, PayloadKind
+from libs.batches.rejected_rows import RejectedRows
 from libs.batches.rejections import RejectedRow
-from libs.batches.tables import BatchRejections
+from libs.batches.tables import BatchRejections, decode_table, encode_table, pack_rows, unpack_rows, warned_rows
 from libs.contracts.errors import PermanentError
 from libs.contracts.events import BatchParsed, of_batch
-from libs.contracts.ids import batch_id, rejected_id
+from libs.contracts.ids import batch_id
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED
@@ -25,17 +25,11 @@ from libs.messaging.publisher import EventPublisher
 from libs.process.loops import repeating
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
-from libs.storage.payloads import PayloadKind, decode_table, load_payload, payload_document, payload_issues
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.validator.domain.checking import check_batch
 from services.validator.domain.compilation import CompiledTemplate, compile_template
-from services.validator.domain.duplicates import (
-    DuplicateResolution,
-    apply_resolution,
-    rejections,
-    resolve_duplicates,
-)
+from services.validator.domain.duplicates import DuplicateResolution, apply_resolution, rejections, resolve_duplicates
 from services.validator.domain.preview import preview
 from services.validator.domain.unreadable_rows import issue_rejections
 from services.validator.settings import ValidatorSettings
@@ -44,8 +38,6 @@ from services.validator.target_lookup import TargetLookup
 COMPILED_RUNS = 64
 MAX_PAYLOAD_BYTES = 15 * 1024 * 1024
 """A document of MongoDB holds 16 MiB."""
-_REJECTED_AT_A_TIME = 250
-_ROWS_IN_TARGET = "in_target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,7 @@ class _Outcome:
     """What the check of one batch leaves to store."""
 
     result: BatchResult
-    payloads: tuple[Document, ...]
+    payloads: tuple[Payload, ...]
     rejected: BatchRejections
     unreadable: tuple[RejectedRow, ...]
     preview: tuple[Document, ...]
@@ -78,15 +70,17 @@ class ValidateBatch:
         ledger: Ledger,
         metrics: Metrics,
         settings: ValidatorSettings,
-        barrier: "Barrier",
+        whole_file_check: "WholeFileCheck",
         runs: "RunCache",
     ) -> None:
         self._mongo = mongo
         self._ledger = ledger
         self._metrics = metrics
         self._settings = settings
-        self._barrier = barrier
+        self._whole_file_check = whole_file_check
         self._runs = runs
+        self._payloads = BatchPayloads(mongo)
+        self._rejected = RejectedRows(mongo)
 
     async def __call__(self, run_id: str, identifier: str) -> None:
         """Check the batch unless that is done or its run was stopped."""
@@ -97,30 +91,31 @@ class ValidateBatch:
             except PermanentError as error:
                 await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
                 return
-        await self._barrier.advance(run_id)
+        await self._whole_file_check.advance(run_id)
 
     async def _check(self, batch: BatchDocument) -> None:
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
                 RunErrorCode.BATCH_FAILED,
-                f"checking rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times",
+                f"checking the rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times. "
+                "This is a fault of Rowdock or its servers, not of the file; tell the operator the id of this run",
             )
         run = await self._runs.get(batch.run_id)
         if run is None:
             return
-        parsed = await self._ledger.payloads.find_one({"_id": f"{batch.id}:{PayloadKind.PARSED}"})
+        parsed = await self._payloads.find(batch.id, PayloadKind.PARSED)
         if parsed is None:
             return  # Rows go only when their run has ended; the claim would have failed a moment later.
         outcome = await asyncio.to_thread(self._outcome, run, batch, parsed)
-        target = BatchState.CHECKED if run.compiled.template.whole_file_questions else BatchState.VALIDATED
+        target = BatchState.CHECKED if run.compiled.constraints else BatchState.VALIDATED
         failpoint("validator.checked_before_stored")
 
         async def body(session: Session) -> bool:
             moved = await self._ledger.batches.move(session, batch, target, outcome.result, preview=outcome.preview)
             if moved:
-                await self._ledger.payloads.insert_many(outcome.payloads, session=session)
+                await self._payloads.insert(session, outcome.payloads)
                 rows = chain(outcome.rejected, outcome.unreadable)
-                await store_rejected(self._ledger, session, rejected_documents(run.tenant_id, run.id, rows))
+                await self._rejected.insert(session, run.tenant_id, run.id, rows)
             return moved
 
         if await self._mongo.transaction(body):
@@ -128,9 +123,9 @@ class ValidateBatch:
             self._metrics.rows.labels("rejected").inc(outcome.result.rejected)
         failpoint("validator.stored_before_advance")
 
-    def _outcome(self, run: _Run, batch: BatchDocument, parsed: Document) -> _Outcome:
-        checked = check_batch(run.compiled, decode_table(parsed["data"]))
-        unreadable = issue_rejections(payload_issues(parsed), run.columns)
+    def _outcome(self, run: _Run, batch: BatchDocument, parsed: Payload) -> _Outcome:
+        checked = check_batch(run.compiled, decode_table(parsed.data))
+        unreadable = issue_rejections(parsed.issues, run.columns)
         payloads = [_payload(batch, PayloadKind.VALID, checked.valid)]
         if checked.keys is not None:
             payloads.append(_payload(batch, PayloadKind.KEYS, checked.keys))
@@ -145,15 +140,15 @@ class ValidateBatch:
         )
 
 
-def _payload(batch: BatchDocument, kind: PayloadKind, table: pa.Table) -> Document:
-    document: Document = payload_document(batch.id, batch.run_id, kind, table)
-    if len(document["data"]) > MAX_PAYLOAD_BYTES:
+def _payload(batch: BatchDocument, kind: PayloadKind, table: pa.Table) -> Payload:
+    payload = Payload(batch.id, batch.run_id, kind, encode_table(table))
+    if len(payload.data) > MAX_PAYLOAD_BYTES:
         raise PermanentError(
             RunErrorCode.BATCH_TOO_LARGE,
-            f"the {kind} rows from {batch.row_from} to {batch.row_to} need more than "
+            f"with this template, the rows from {batch.row_from} to {batch.row_to} need more than "
             f"{MAX_PAYLOAD_BYTES // 1024**2} MiB; read fewer fields from the same column",
         )
-    return document
+    return payload
 
 
 class RunCache:
@@ -180,41 +175,10 @@ class RunCache:
         return found
 
 
-async def store_rejected(ledger: Ledger, session: Session, documents: Iterator[Document]) -> None:
-    """Insert documents a few at a time: a batch of wrong rows need not be in memory as Python objects."""
-    while some := list(islice(documents, _REJECTED_AT_A_TIME)):
-        await ledger.rejected.insert_many(some, session=session)
+class WholeFileCheck:
+    """What is checked between checking and writing: uniqueness and repeated upsert keys over the whole file.
 
-
-def rejected_documents(tenant_id: str, run_id: str, rows: Iterable[RejectedRow]) -> Iterator[Document]:
-    """Documents of ``rejected_records``, each under the id of its row."""
-    now = datetime.now(UTC)
-    for row in rows:
-        yield {
-            "_id": rejected_id(run_id, row.row),
-            "tenant_id": tenant_id,
-            "run_id": run_id,
-            "row": row.row,
-            "cells": row.cells,
-            "errors": [
-                {
-                    "field": error.field,
-                    "column": error.column,
-                    "code": error.code,
-                    "message": error.message,
-                    "value": error.value,
-                }
-                for error in row.errors
-            ],
-            "state": "open",
-            "created_at": now,
-        }
-
-
-class Barrier:
-    """Between checking and writing: uniqueness and repeated upsert keys over the whole file.
-
-    A run has one worker here at a time (a lease). Its answer depends on the checked batches alone, and on what
+    A run has one worker here at a time (a lease). What it finds depends on the checked batches alone, and on what
     it has noted there about the target before any of them moves, so that a second worker after a crash goes on
     where the first one ended.
     """
@@ -228,19 +192,21 @@ class Barrier:
         self._settings = settings
         self._runs = runs
         self._owner = owner
+        self._payloads = BatchPayloads(mongo)
+        self._rejected = RejectedRows(mongo)
         self._target = TargetLookup(mongo)
 
     async def advance(self, run_id: str) -> None:
-        """Move the run on, through the barrier where it stands before it."""
+        """Move the run on, through this check where it stands before it."""
         if await self._ledger.maybe_advance(run_id) is not Stage.WHOLE_FILE_CHECK:
             return
         try:
-            await self._pass(run_id)
+            await self._check(run_id)
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
         await self._ledger.maybe_advance(run_id)
 
-    async def _pass(self, run_id: str) -> None:
+    async def _check(self, run_id: str) -> None:
         seconds = self._settings.barrier_lease_seconds
         held = await self._ledger.leases.take_whole_file_check(run_id, self._owner, seconds)
         if held is None:
@@ -249,20 +215,20 @@ class Barrier:
             run = await self._runs.get(run_id)
             async with repeating(seconds / 3, lambda: self._ledger.leases.renew(held, seconds), "whole-file check"):
                 if run is not None:
-                    await self._settle(run)
+                    await self._resolve(run)
         finally:
             await self._ledger.leases.release(held)
 
-    async def _settle(self, run: _Run) -> None:
+    async def _resolve(self, run: _Run) -> None:
         totals = await self._ledger.totals(run.id)
-        verdicts = await self._verdicts(run, totals.rows)
-        failpoint("validator.barrier_settled")
+        resolutions = await self._resolutions(run, totals.rows)
+        failpoint("validator.duplicates_resolved")
         async for batch in self._ledger.batches.in_state(run.id, BatchState.CHECKED):
-            await self._apply(run, batch, verdicts.get(batch.seq))
-            failpoint("validator.verdict_applied")
+            await self._apply(run, batch, resolutions.get(batch.seq))
+            failpoint("validator.resolution_applied")
 
-    async def _verdicts(self, run: _Run, rows: int) -> dict[int, DuplicateResolution]:
-        # Batches that a crashed predecessor settled take part again: the question is about all of them.
+    async def _resolutions(self, run: _Run, rows: int) -> dict[int, DuplicateResolution]:
+        # Batches that a crashed predecessor moved on take part again: values are compared in all of them.
         found = await self._ledger.batches.sequence_numbers(run.id, BatchState.CHECKED, BatchState.VALIDATED)
         batches = [(seq, batch_id(run.id, epoch, seq)) for epoch, seq in found]
         in_target = await self._rows_in_target(run, [identifier for _, identifier in batches])
@@ -270,9 +236,8 @@ class Barrier:
 
         def keys() -> Iterator[tuple[int, pa.Table]]:
             for seq, identifier in batches:
-                load = load_payload(self._ledger.payloads, identifier, PayloadKind.KEYS)
-                document = asyncio.run_coroutine_threadsafe(load, loop).result()
-                yield seq, decode_table(document["data"])
+                load = self._payloads.load(identifier, PayloadKind.KEYS)
+                yield seq, decode_table(asyncio.run_coroutine_threadsafe(load, loop).result().data)
 
         return await asyncio.to_thread(resolve_duplicates, run.compiled, keys, rows, in_target=in_target)
 
@@ -281,61 +246,69 @@ class Barrier:
         names = self._target.constraints(run.compiled)
         found: dict[str, list[npt.NDArray[np.uint32]]] = {name: [] for name in names}
         for identifier in batches if names else ():
-            keys = await load_payload(self._ledger.payloads, identifier, PayloadKind.KEYS)
-            if (noted := keys.get(_ROWS_IN_TARGET)) is None:
-                valid = decode_table((await load_payload(self._ledger.payloads, identifier, PayloadKind.VALID))["data"])
+            keys = await self._payloads.load(identifier, PayloadKind.KEYS)
+            if (noted := keys.rows_in_target) is None:
+                valid = decode_table((await self._payloads.load(identifier, PayloadKind.VALID)).data)
                 rows = await self._target.rows_in_target(run.compiled, run.tenant_id, valid)
-                noted = {name: some.astype("<u4").tobytes() for name, some in rows.items()}
-                await self._ledger.payloads.update_one({"_id": keys["_id"]}, {"$set": {_ROWS_IN_TARGET: noted}})
+                noted = {name: pack_rows(some) for name, some in rows.items()}
+                await self._payloads.note_rows_in_target(keys, noted)
             for name in names:
-                found[name].append(np.frombuffer(noted[name], "<u4"))
+                found[name].append(unpack_rows(noted[name]))
         return {name: np.concatenate([np.empty(0, np.uint32), *some]) for name, some in found.items()}
 
-    async def _apply(self, run: _Run, batch: BatchDocument, verdict: DuplicateResolution | None) -> None:
-        result, payload, rejected, skipped = batch.result, None, None, b""
-        if verdict is not None:
-            tables = [
-                decode_table((await load_payload(self._ledger.payloads, batch.id, kind))["data"])
-                for kind in (PayloadKind.VALID, PayloadKind.PARSED, PayloadKind.KEYS)
-            ]
-            result, payload, rejected, skipped = await asyncio.to_thread(self._settled, batch, verdict, *tables)
+    async def _apply(self, run: _Run, batch: BatchDocument, resolution: DuplicateResolution | None) -> None:
+        resolved = _Resolved(batch.result)
+        if resolution is not None:
+            kinds = (PayloadKind.VALID, PayloadKind.PARSED, PayloadKind.KEYS)
+            payloads = [await self._payloads.load(batch.id, kind) for kind in kinds]
+            resolved = await asyncio.to_thread(_resolved, batch, resolution, *payloads)
 
         async def body(session: Session) -> bool:
             moved = await self._ledger.batches.move(
-                session, batch, BatchState.VALIDATED, result, skipped={SkipReason.DUPLICATE_UPSERT_KEY: skipped}
+                session,
+                batch,
+                BatchState.VALIDATED,
+                resolved.result,
+                skipped={SkipReason.DUPLICATE_UPSERT_KEY: resolved.skipped},
             )
-            if moved and payload is not None:
-                await self._ledger.payloads.update_one(
-                    {"_id": payload["_id"]}, {"$set": {"data": payload["data"]}}, session=session
-                )
-                await store_rejected(self._ledger, session, rejected_documents(run.tenant_id, run.id, rejected or ()))
+            if moved and resolved.valid is not None:
+                await self._payloads.replace_table(session, resolved.valid)
+                await self._rejected.insert(session, run.tenant_id, run.id, resolved.rejected)
             return moved
 
         if await self._mongo.transaction(body):
-            self._metrics.rows.labels("rejected").inc(result.rejected - batch.result.rejected)
-            self._metrics.rows.labels("skipped").inc(result.duplicate_keys)
+            self._metrics.rows.labels("rejected").inc(resolved.result.rejected - batch.result.rejected)
+            self._metrics.rows.labels("skipped").inc(resolved.result.duplicate_keys)
 
-    def _settled(
-        self,
-        batch: BatchDocument,
-        verdict: DuplicateResolution,
-        valid: pa.Table,
-        parsed: pa.Table,
-        keys: pa.Table,
-    ) -> tuple[BatchResult, Document, BatchRejections, bytes]:
-        remaining = apply_resolution(valid, verdict)
-        rejected = rejections(verdict, parsed, keys)
-        warnings = 0
-        if WARNINGS in remaining.column_names:
-            warnings = remaining.num_rows - remaining[WARNINGS].null_count
-        result = BatchResult(
-            ok=remaining.num_rows,
-            rejected=batch.result.rejected + len(rejected),
-            warnings=warnings,
-            duplicate_keys=len(verdict.superseded),
-        )
-        payload = _payload(batch, PayloadKind.VALID, remaining)
-        return result, payload, rejected, verdict.superseded.astype("<u4").tobytes()
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """A batch whose repeated values are decided.
+
+    Attributes:
+        valid: the rows that are to be written; ``None`` where all stay as they were.
+        rejected: rows that lose a value.
+        skipped: numbers of the rows that a later row replaces, packed.
+    """
+
+    result: BatchResult
+    valid: Payload | None = None
+    rejected: Sequence[RejectedRow] | BatchRejections = ()
+    skipped: bytes = b""
+
+
+def _resolved(
+    batch: BatchDocument, resolution: DuplicateResolution, valid: Payload, parsed: Payload, keys: Payload
+) -> _Resolved:
+    remaining = apply_resolution(decode_table(valid.data), resolution)
+    rejected = rejections(resolution, decode_table(parsed.data), decode_table(keys.data))
+    result = BatchResult(
+        ok=remaining.num_rows,
+        rejected=batch.result.rejected + len(rejected),
+        warnings=warned_rows(remaining),
+        duplicate_keys=len(resolution.superseded),
+    )
+    return _Resolved(result, _payload(batch, PayloadKind.VALID, remaining), rejected, pack_rows(resolution.superseded))
 
 
 class RescueInbox:
@@ -346,13 +319,13 @@ class RescueInbox:
         ledger: Ledger,
         publisher: EventPublisher,
         metrics: Metrics,
-        barrier: Barrier,
+        whole_file_check: WholeFileCheck,
         quiet_seconds: float,
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher
         self._metrics = metrics
-        self._barrier = barrier
+        self._whole_file_check = whole_file_check
         self._quiet_seconds = quiet_seconds
 
     async def __call__(self) -> None:
@@ -365,4 +338,4 @@ class RescueInbox:
                 BATCH_PARSED, (of_batch(BatchParsed, run.id, epoch, seq) for epoch, seq in waiting)
             )
             if not waiting:
-                await self._barrier.advance(run.id)
+                await self._whole_file_check.advance(run.id)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from libs.batches.columns import ROW, ROW_TYPE
+from libs.batches.tables import decode_table, encode_table
 from libs.contracts.templates import Template, TemplateField
 from libs.process.context import ServiceContext
 from libs.process.loops import Background, repeat
 from libs.process.service import Service
 from libs.process.settings import ServiceSettings
-from libs.storage.payloads import decode_table, encode_table
 from libs.storage.settings import MongoSettings
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.handlers import subscribe

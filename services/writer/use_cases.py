@@ -1,21 +1,23 @@
 """Write validated batches: the ledger, the records and their before-images in one transaction a batch."""
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
 from cachetools import LRUCache
 from pymongo.errors import BulkWriteError
 
-from libs.batches.columns import ROW, WARNINGS, cell_column
+from libs.batches.columns import ROW
 from libs.batches.extra_keys import extra_columns
+from libs.batches.payloads import BatchPayloads, PayloadKind
+from libs.batches.rejected_rows import RejectedRows
+from libs.batches.rejections import RejectedRow, RowError
+from libs.batches.tables import decode_table, original_cells, pack_rows, warned_rows
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.events import BatchReady, of_batch
-from libs.contracts.ids import rejected_id
 from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import ImportMode, Template
@@ -25,7 +27,6 @@ from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, UndoEntry
 from libs.storage.mongo_errors import DUPLICATE_KEY
-from libs.storage.payloads import PayloadKind, decode_table, load_payload
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.writer.domain.batch_plan import (
@@ -173,6 +174,8 @@ class WriteBatch:
         self._ledger = ledger
         self._metrics = metrics
         self._settings = settings
+        self._payloads = BatchPayloads(mongo)
+        self._rejected = RejectedRows(mongo)
         self._undo = mongo.state[UndoEntry.Settings.name]
         self._runs: LRUCache[str, _Run] = LRUCache(RUNS_AT_WORK)
 
@@ -215,10 +218,10 @@ class WriteBatch:
                 RunErrorCode.BATCH_FAILED,
                 f"writing rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times",
             )
-        payload = await self._ledger.payloads.find_one({"_id": f"{batch.id}:{PayloadKind.VALID}"})
+        payload = await self._payloads.find(batch.id, PayloadKind.VALID)
         if payload is None:
             return  # Rows go only when their run has ended; the claim would have failed a moment later.
-        checked = await asyncio.to_thread(decode_table, payload["data"])
+        checked = await asyncio.to_thread(decode_table, payload.data)
         work = _Work(run, batch, checked, checked)
         while True:
             failpoint("writer.read_before_written")
@@ -242,7 +245,7 @@ class WriteBatch:
         appended = None
         if run.template.mode is ImportMode.APPEND:
             appended = await asyncio.to_thread(encoder.encode, work.table)
-        rejected = await self._rejected_documents(work)
+        rejected = await self._rejected_rows(work)
 
         async def body(session: Session) -> BatchResult | None:
             plan: BatchPlan | None = None
@@ -253,7 +256,7 @@ class WriteBatch:
             else:
                 encoded = appended
             result = _result(work, encoded.count, plan)
-            skipped = {} if plan is None else {str(reason): _packed(rows) for reason, rows in plan.skipped.items()}
+            skipped = {} if plan is None else {str(reason): pack_rows(rows) for reason, rows in plan.skipped.items()}
             if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, skipped=skipped):
                 return None
             if plan is not None and plan.updates:
@@ -264,8 +267,7 @@ class WriteBatch:
                 created = work.table if plan is None else plan.create
                 with _refusals(lambda index: created[ROW][index].as_py()):
                     await insert_encoded(run.target, encoded, session)
-            if rejected:
-                await self._ledger.rejected.insert_many(rejected, session=session)
+            await self._rejected.insert(session, run.tenant_id, run.id, rejected)
             failpoint("writer.inserted_before_commit")
             return result
 
@@ -319,12 +321,12 @@ class WriteBatch:
         key = [] if template.upsert_key is None else [template.upsert_key]
         return await find_by_fields(work.run.target, work.run.tenant_id, fields, zip(*columns, strict=True), key)
 
-    async def _rejected_documents(self, work: _Work) -> list[Document]:
+    async def _rejected_rows(self, work: _Work) -> list[RejectedRow]:
         if not work.rejections:
             return []
-        payload = await load_payload(self._ledger.payloads, work.batch.id, PayloadKind.PARSED)
-        parsed = await asyncio.to_thread(decode_table, payload["data"])
-        return list(_rejected_documents(work.run, parsed, work.rejections))
+        payload = await self._payloads.load(work.batch.id, PayloadKind.PARSED)
+        parsed = await asyncio.to_thread(decode_table, payload.data)
+        return list(_rejected_rows(work.run, parsed, work.rejections))
 
 
 def _refused(work: _Work, rejection: Rejection) -> _Work:
@@ -339,7 +341,7 @@ def _result(work: _Work, created: int, plan: BatchPlan | None) -> BatchResult:
         update={
             "ok": checked.ok - rejected,
             "rejected": checked.rejected + rejected,
-            "warnings": checked.warnings - (_warned(work.checked) - _warned(work.table)),
+            "warnings": checked.warnings - (warned_rows(work.checked) - warned_rows(work.table)),
             "created": created,
             "updated": 0 if plan is None else len(plan.updates),
             "unchanged": len(skipped.get(SkipReason.UNCHANGED, [])),
@@ -348,39 +350,15 @@ def _result(work: _Work, created: int, plan: BatchPlan | None) -> BatchResult:
     )
 
 
-def _warned(table: pa.Table) -> int:
-    return table.num_rows - table[WARNINGS].null_count if WARNINGS in table.column_names else 0
-
-
-def _packed(rows: Sequence[int]) -> bytes:
-    return b"".join(row.to_bytes(4, "little") for row in rows)
-
-
-def _rejected_documents(run: _Run, parsed: pa.Table, rejections: Iterable[Rejection]) -> Iterable[Document]:
-    now = datetime.now(UTC)
-    position = {row: at for at, row in enumerate(parsed[ROW].to_pylist())}
-    names = parsed.column_names[1:]
+def _rejected_rows(run: _Run, parsed: pa.Table, rejections: Iterable[Rejection]) -> Iterable[RejectedRow]:
+    cells_of = original_cells(parsed, sorted(rejection.row for rejection in rejections))
     for rejection in rejections:
-        cells: dict[str, Any] = parsed.slice(position[rejection.row], 1).to_pylist()[0]
+        cells = cells_of[rejection.row]
         source = run.sources.get(rejection.field or "")
-        yield {
-            "_id": rejected_id(run.id, rejection.row),
-            "tenant_id": run.tenant_id,
-            "run_id": run.id,
-            "row": rejection.row,
-            "cells": [cells[name] for name in names],
-            "errors": [
-                {
-                    "field": rejection.field,
-                    "column": run.columns.get(rejection.field or ""),
-                    "code": rejection.code,
-                    "message": rejection.message,
-                    "value": None if source is None else cut(cells[cell_column(source)]),
-                }
-            ],
-            "state": "open",
-            "created_at": now,
-        }
+        column = run.columns.get(rejection.field or "")
+        value = None if source is None else cut(cells[source])
+        error = RowError(rejection.field, column, rejection.code, rejection.message, value)
+        yield RejectedRow(rejection.row, cells, (error,))
 
 
 class RescueInbox:

@@ -53,9 +53,19 @@ class BatchDocument(StateDocument):
 
 
 class BatchPayload(StateDocument):
-    """Rows of a batch as Arrow IPC, see ``libs.storage.payloads``."""
+    """A table of a batch as Arrow IPC, see ``libs.batches.payloads``.
+
+    Attributes:
+        data: one Arrow IPC stream.
+        issues: of a parsed batch: the rows that could not become cells, see ``RowIssue``.
+        in_target: of keys: for each constraint that the target was asked about, the rows (uint32, little-endian)
+            whose values a record holds; ``None`` before it was asked.
+    """
 
     run_id: str
+    data: bytes
+    issues: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    in_target: dict[str, bytes] | None = None
     created_at: datetime
 
     class Settings:
@@ -85,9 +95,20 @@ class RejectedRecord(StateDocument):
 
 
 class UndoEntry(StateDocument):
-    """Before-image of a record that a run changed."""
+    """Before-image of a record that a run changed.
+
+    Attributes:
+        resource: the target collection.
+        record_id: the record's ``_id`` there.
+        restore: values to set again.
+        remove: fields that the record did not have.
+    """
 
     run_id: str
+    resource: str
+    record_id: Any
+    restore: dict[str, Any]
+    remove: list[str]
     created_at: datetime
 
     class Settings:

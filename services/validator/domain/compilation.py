@@ -10,7 +10,7 @@ from libs.batches.columns import OVERFLOW, ROW, cell_column, decimal_column, ext
 from libs.contracts.errors import PermanentError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
-from libs.contracts.templates import KEYED_MODES, Concat, FieldType, InvalidRows, Template, TemplateField, Unique
+from libs.contracts.templates import Concat, FieldType, InvalidRows, Template, TemplateField, Unique
 from libs.patterns import check_patterns
 from services.validator.domain.checks import Check
 from services.validator.domain.field_types import conversion
@@ -122,7 +122,7 @@ def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
     read = reading(template, plan)
     steps = Steps()
     headers = {field.name: _header(field, plan) for field in template.fields}
-    key = template.upsert_key if template.mode in KEYED_MODES else None
+    key = template.upsert_key if template.matches_by_key else None
     constraints = _constraints(template, headers, key)
     named = {name: pl.col(cell_column(at)) for name, at in plan.concat_columns.items() if at is not None}
     keep = template.invalid_rows is InvalidRows.KEEP

@@ -72,7 +72,7 @@ async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, rejected: int) -
         for row in range(good + 1, batch.rows + 1):
             record = {"_id": rejected_id(run.id, row), "tenant_id": run.tenant_id, "run_id": run.id, "row": row}
             more = {"cells": [None, "x"], "errors": [REQUIRED], "state": "open", "created_at": datetime.now(UTC)}
-            await ledger.rejected.insert_one({**record, **more}, session=session)
+            await mongo.state["rejected_records"].insert_one({**record, **more}, session=session)
 
     await mongo.transaction(body)
     await ledger.maybe_advance(run.id)

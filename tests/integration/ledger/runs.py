@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 from bson import ObjectId
 
+from libs.batches.payloads import Payload, PayloadKind
+from libs.batches.tables import encode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
@@ -17,7 +19,6 @@ from libs.ledger import Ledger, NewBatch
 from libs.ledger.connection import LedgerConnection
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument, StoredFile
-from libs.storage.payloads import PayloadKind, payload_document
 
 LEASE = 60.0
 PLAN = ParsePlan(columns=("sku",), mapping={"sku": 0})
@@ -44,8 +45,8 @@ def new_run(**template: object) -> RunDocument:
 def new_batch(run: RunDocument, seq: int, rows: int) -> NewBatch:
     table = pa.table({"_row": pa.array(range(1, rows + 1), pa.uint32()), "c0": ["x"] * rows})
     identifier = batch_id(run.id, run.epoch, seq)
-    payload = payload_document(identifier, run.id, PayloadKind.PARSED, table)
-    return NewBatch(seq, seq * 1_000 + 1, seq * 1_000 + rows, rows, f"digest-{seq}", (payload,))
+    payload = Payload(identifier, run.id, PayloadKind.PARSED, encode_table(table))
+    return NewBatch(seq, seq * 1_000 + 1, seq * 1_000 + rows, rows, f"digest-{seq}", payload)
 
 
 async def submitted(ledger: Ledger, **template: object) -> RunDocument:

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from libs.batches.payloads import BatchPayloads, Payload, PayloadKind
+from libs.batches.rejected_rows import RejectedRows
+from libs.batches.rejections import RejectedRow
 from libs.contracts.errors import PermanentError
-from libs.contracts.ids import batch_id, rejected_id
+from libs.contracts.ids import batch_id
 from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger, Stage
@@ -23,7 +26,6 @@ from libs.storage.documents import (
     RunDocument,
 )
 from libs.storage.files import FileStore
-from libs.storage.payloads import PayloadKind, payload_id
 from tests.integration.ledger.runs import (
     LEASE,
     OWNER,
@@ -82,11 +84,10 @@ async def check(mongo: Mongo, ledger: Ledger, batch: BatchDocument, rejected: in
         result = BatchResult(ok=batch.rows - rejected, rejected=rejected)
         moved = await ledger.batches.move(session, batch, BatchState.VALIDATED, result)
         if moved:
-            valid = {"_id": payload_id(batch.id, PayloadKind.VALID), "run_id": batch.run_id, "data": b""}
-            await ledger.payloads.insert_one(valid, session=session)
-            for row in range(1, rejected + 1):
-                record = {"_id": rejected_id(batch.run_id, row), "tenant_id": "tenant", "run_id": batch.run_id}
-                await ledger.rejected.insert_one({**record, "row": row}, session=session)
+            valid = Payload(batch.id, batch.run_id, PayloadKind.VALID, b"")
+            await BatchPayloads(mongo).insert(session, [valid])
+            rows = [RejectedRow(row, [], ()) for row in range(1, rejected + 1)]
+            await RejectedRows(mongo).insert(session, "tenant", batch.run_id, rows)
         return moved
 
     return await mongo.transaction(body)

@@ -160,7 +160,7 @@ async def test_batches_come_with_their_rows(ledger: Ledger) -> None:
     assert await ledger.parsing.stored_digests(run) == {}
     assert await ledger.parsing.add_batches(run, [new_batch(run, 0, 3), new_batch(run, 1, 2)], LEASE)
     assert await ledger.parsing.stored_digests(run) == {0: "digest-0", 1: "digest-1"}
-    assert await ledger.payloads.count_documents({"run_id": run.id}) == 2
+    assert await collections(ledger).payloads.runs() == [run.id]
     progress = (await current(ledger, run)).parse
     assert (progress.batches, progress.rows, progress.closed) == (2, 5, False)
 
@@ -183,7 +183,7 @@ async def test_a_stop_fences_the_parser(ledger: Ledger) -> None:
     assert not await ledger.parsing.freeze_plan(run, PLAN)
     assert await ledger.parsing.begin(run.id, OWNER, LEASE) is None
     assert not await states(ledger, run)
-    assert await ledger.payloads.count_documents({}) == 0
+    assert await collections(ledger).payloads.runs() == []
 
 
 async def test_a_closed_parse_stays_closed(ledger: Ledger) -> None:
@@ -316,7 +316,7 @@ async def test_from_checked_over_somebodys_decision_to_completed(mongo: Mongo, l
         "completed",
     ]
     assert [event["version"] for event in await events(mongo, run)] == [2, 3, 4, 5]
-    assert await ledger.payloads.count_documents({"run_id": run.id}) == 0
+    assert run.id not in await collections(ledger).payloads.runs()
 
 
 async def test_auto_execute_goes_on_by_itself(mongo: Mongo, ledger: Ledger) -> None:
@@ -507,7 +507,7 @@ async def test_a_stop_is_decided_once_and_reported_once(mongo: Mongo, ledger: Le
     assert [event["status"] for event in await events(mongo, run)] == ["validating", "cancelled"]
     assert await states(ledger, run) == {"cancelled": 2}
     assert not await move(mongo, ledger, batch, BatchState.VALIDATED, BatchResult(ok=3))
-    assert await ledger.payloads.count_documents({"run_id": run.id}) == 0
+    assert run.id not in await collections(ledger).payloads.runs()
 
 
 async def test_finishing_needs_a_decision(ledger: Ledger) -> None:

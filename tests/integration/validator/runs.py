@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from libs.batches.payloads import Payload, PayloadKind
+from libs.batches.tables import encode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.ledger import Ledger, NewBatch
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import RunDocument
-from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.metrics import Metrics
 from services.validator.settings import ValidatorSettings
-from services.validator.use_cases import Barrier, RunCache, ValidateBatch
+from services.validator.use_cases import RunCache, ValidateBatch, WholeFileCheck
 from tests.integration.ledger.runs import LEASE, OWNER, current, submitted
 
 Batches = Sequence[Sequence[Sequence[str | None]]]
@@ -30,8 +31,8 @@ async def parsed(ledger: Ledger, batches: Batches, **template: object) -> RunDoc
     for seq, rows in enumerate(batches):
         cells = {f"c{at}": pa.array([row[at] for row in rows], pa.string()) for at in range(len(names))}
         table = pa.table({"_row": pa.array(range(first, first + len(rows)), pa.uint32()), **cells})
-        payload = payload_document(batch_id(run.id, run.epoch, seq), run.id, PayloadKind.PARSED, table)
-        new.append(NewBatch(seq, first, first + len(rows) - 1, len(rows), f"digest {seq}", (payload,)))
+        payload = Payload(batch_id(run.id, run.epoch, seq), run.id, PayloadKind.PARSED, encode_table(table))
+        new.append(NewBatch(seq, first, first + len(rows) - 1, len(rows), f"digest {seq}", payload))
         first += len(rows)
     assert await ledger.parsing.add_batches(run, new, LEASE)
     assert await ledger.parsing.close(run, len(batches), first - 1, "digest")
@@ -42,19 +43,19 @@ def validator(mongo: Mongo, ledger: Ledger, max_attempts: int = 3) -> ValidateBa
     """A validator with caches of its own."""
     settings, metrics = ValidatorSettings(max_attempts=max_attempts), Metrics("validator")
     runs = RunCache(ledger)
-    barrier = Barrier(mongo, ledger, metrics, settings, runs, "validator-1")
-    return ValidateBatch(mongo, ledger, metrics, settings, barrier, runs)
+    whole_file_check = WholeFileCheck(mongo, ledger, metrics, settings, runs, "validator-1")
+    return ValidateBatch(mongo, ledger, metrics, settings, whole_file_check, runs)
 
 
 async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, count: int) -> RunDocument:
-    """Check all ``count`` batches; the last one passes the barrier."""
+    """Check all ``count`` batches; the last one has the whole file checked."""
     validate = validator(mongo, ledger)
     for seq in range(count):
         await validate(run.id, batch_id(run.id, run.epoch, seq))
     return await current(ledger, run)
 
 
-async def rejections(ledger: Ledger, run: RunDocument) -> dict[int, list[str]]:
+async def rejections(mongo: Mongo, run: RunDocument) -> dict[int, list[str]]:
     """Row to the codes of its errors."""
-    found: list[Document] = await ledger.rejected.find({"run_id": run.id}, sort=[("row", 1)]).to_list()
+    found: list[Document] = await mongo.state["rejected_records"].find({"run_id": run.id}, sort=[("row", 1)]).to_list()
     return {each["row"]: [error["code"] for error in each["errors"]] for each in found}

@@ -1,4 +1,4 @@
-"""Batches through checks and barrier, on a real server."""
+"""Batches through their own checks and that of the whole file, on a real server."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ async def test_rows_whose_values_the_target_holds_are_rejected(mongo: Mongo, led
     await held(mongo, run.tenant_id, run.template.target_resource, {"mail": "b"}, {"mail": "c", "is_deleted": True})
     run = await check(mongo, ledger, run, 2)
     assert run.status is RunStatus.VALIDATED
-    assert await rejections(ledger, run) == {2: ["EXISTS_IN_TARGET"], 4: ["DUPLICATE_VALUE"]}
+    assert await rejections(mongo, run) == {2: ["EXISTS_IN_TARGET"], 4: ["DUPLICATE_VALUE"]}
     totals = await ledger.totals(run.id)
     assert (totals.result.ok, totals.result.rejected) == (3, 2)
 
@@ -37,26 +37,26 @@ async def test_an_upsert_may_keep_its_own_values(mongo: Mongo, ledger: Ledger) -
     run = await parsed(ledger, [[["1", "a"], ["2", "b"], ["9", "a"]]], fields=FIELDS, mode="upsert", upsert_key="k")
     await held(mongo, run.tenant_id, run.template.target_resource, {"k": "1", "mail": "a"}, {"k": "7", "mail": "b"})
     run = await check(mongo, ledger, run, 1)
-    assert await rejections(ledger, run) == {2: ["EXISTS_IN_TARGET"], 3: ["DUPLICATE_VALUE", "EXISTS_IN_TARGET"]}
+    assert await rejections(mongo, run) == {2: ["EXISTS_IN_TARGET"], 3: ["DUPLICATE_VALUE", "EXISTS_IN_TARGET"]}
 
 
 async def test_kept_rows_are_warned_about_the_target(mongo: Mongo, ledger: Ledger) -> None:
     run = await parsed(ledger, [[["1", "a"], ["2", "b"]]], fields=FIELDS, invalid_rows="keep")
     await held(mongo, run.tenant_id, run.template.target_resource, {"mail": "b"})
     run = await check(mongo, ledger, run, 1)
-    assert await rejections(ledger, run) == {}
+    assert await rejections(mongo, run) == {}
     totals = await ledger.totals(run.id)
     assert (totals.result.ok, totals.result.warnings) == (2, 1)
 
 
-async def test_a_second_worker_at_the_barrier_goes_by_the_first_answer(
+async def test_a_second_worker_at_the_whole_file_check_goes_by_the_first_answer(
     mongo: Mongo, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = await parsed(ledger, [[["1", "a"]], [["2", "b"]]], fields=FIELDS)
     await held(mongo, run.tenant_id, run.template.target_resource, {"mail": "a"})
 
     def stopped(name: str) -> None:
-        if name == "validator.barrier_settled":
+        if name == "validator.duplicates_resolved":
             raise ConnectionError(name)
 
     monkeypatch.setattr(use_cases, "failpoint", stopped)
@@ -67,14 +67,14 @@ async def test_a_second_worker_at_the_barrier_goes_by_the_first_answer(
     await validator(mongo, ledger)(run.id, batch_id(run.id, run.epoch, 1))
     run = await current(ledger, run)
     assert run.status is RunStatus.VALIDATED
-    assert await rejections(ledger, run) == {1: ["EXISTS_IN_TARGET"]}
+    assert await rejections(mongo, run) == {1: ["EXISTS_IN_TARGET"]}
 
 
 async def test_a_batch_of_nothing_but_errors_is_stored_whole(mongo: Mongo, ledger: Ledger) -> None:
     fields = [{"name": f"f{at}", "type": "number"} for at in range(150)]
     run = await parsed(ledger, [[["x"] * 150] * 600], fields=fields)
     run = await check(mongo, ledger, run, 1)
-    found = await rejections(ledger, run)
+    found = await rejections(mongo, run)
     assert list(found) == list(range(1, 601))
     assert all(codes == ["NOT_A_NUMBER"] * 99 + ["MORE_ERRORS"] for codes in found.values())
 
@@ -84,8 +84,8 @@ async def test_large_cells_of_rejected_rows_are_stored(mongo: Mongo, ledger: Led
     fields = [{"name": f"f{at}", "type": "number"} for at in range(4)]
     run = await parsed(ledger, [[row]], fields=fields)
     run = await check(mongo, ledger, run, 1)
-    assert await rejections(ledger, run) == {1: ["NOT_A_NUMBER"] * 4}
-    stored = await ledger.rejected.find_one({"run_id": run.id})
+    assert await rejections(mongo, run) == {1: ["NOT_A_NUMBER"] * 4}
+    stored = await mongo.state["rejected_records"].find_one({"run_id": run.id})
     assert stored is not None
     assert stored["cells"] == row
 

@@ -6,13 +6,14 @@ from typing import Any
 import pyarrow as pa
 
 from libs.batches.extra_keys import extra_columns
+from libs.batches.payloads import BatchPayloads, Payload, PayloadKind
+from libs.batches.tables import encode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState
 from libs.ledger import Ledger, NewBatch
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
-from libs.storage.payloads import PayloadKind, payload_document
 from libs.telemetry.metrics import Metrics
 from services.writer.settings import WriterSettings
 from services.writer.use_cases import WriteBatch
@@ -43,12 +44,13 @@ async def executing(
     identifier = batch_id(run.id, run.epoch, 0)
     cells = {f"c{index}": [str(row.get(name))[:100] for row in numbered] for index, name in enumerate(columns)}
     parsed = pa.table({"_row": pa.array(range(1, len(rows) + 1), pa.uint32()), **cells})
-    payloads = (payload_document(identifier, run.id, PayloadKind.PARSED, parsed),)
-    batch = NewBatch(0, 1, len(rows), len(rows), "digest", payloads)
+    payload = Payload(identifier, run.id, PayloadKind.PARSED, encode_table(parsed))
+    batch = NewBatch(0, 1, len(rows), len(rows), "digest", payload)
     assert await ledger.parsing.add_batches(run, [batch], LEASE)
     assert await ledger.parsing.close(run, 1, len(rows), "digest")
     valid = checked_batch(run.template, numbered, extra_columns(columns, plan.unmatched))
-    await ledger.payloads.insert_one(payload_document(identifier, run.id, PayloadKind.VALID, valid))
+    payload = Payload(identifier, run.id, PayloadKind.VALID, encode_table(valid))
+    await mongo.transaction(lambda session: BatchPayloads(mongo).insert(session, [payload]))
     claimed = await ledger.batches.claim(identifier, BatchState.PARSED)
     assert claimed is not None
     warned = sum("_warnings" in row for row in rows)
@@ -71,15 +73,15 @@ async def written(
     run = await write(mongo, ledger, await executing(mongo, ledger, rows, unmatched, **template))
     assert run.counts is not None
     assert run.counts.rows == len(rows) == run.counts.written + run.counts.rejected + run.counts.skipped
-    rejected = await ledger.rejected.distinct("row", {"run_id": run.id})
+    rejected = await mongo.state["rejected_records"].distinct("row", {"run_id": run.id})
     assert len(rejected) == run.counts.rejected
     created = await mongo.target["records"].distinct("_import.row", {"_import.run_id": run.id})
     assert not set(created) & set(rejected)
     return run
 
 
-async def rejections(ledger: Ledger, run: RunDocument) -> dict[int, tuple[str | None, str, str]]:
+async def rejections(mongo: Mongo, run: RunDocument) -> dict[int, tuple[str | None, str, str]]:
     """Field, code and message of each rejected row."""
-    documents = await ledger.rejected.find({"run_id": run.id}).to_list()
+    documents = await mongo.state["rejected_records"].find({"run_id": run.id}).to_list()
     errors: dict[int, Document] = {document["row"]: document["errors"][0] for document in documents}
     return {row: (error["field"], error["code"], error["message"]) for row, error in errors.items()}

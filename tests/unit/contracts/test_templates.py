@@ -20,7 +20,7 @@ def field(**changes: object) -> Template:
 
 def test_the_smallest_template() -> None:
     made = template()
-    assert (made.mode, made.auto_execute, made.whole_file_questions) == (ImportMode.APPEND, False, False)
+    assert (made.mode, made.auto_execute, made.matches_by_key) == (ImportMode.APPEND, False, False)
     assert made.fields[0].type is FieldType.TEXT
     assert made.fields[0].source == "email"
 
@@ -39,7 +39,6 @@ def test_a_template_survives_being_stored() -> None:
     assert Template.model_validate(made.model_dump(mode="json")) == made
     assert made.fields[0].source == "E-Mail"
     assert made.fields[0].required
-    assert made.fields[0].unique
 
 
 def test_every_problem_is_told_at_once() -> None:
@@ -141,15 +140,17 @@ def test_a_template_has_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "asks"),
+    ("changes", "matches"),
     [
         ({}, False),
-        ({"fields": [{"name": "email", "rules": [{"type": "unique"}]}]}, True),
+        ({"upsert_key": "email"}, False),
         ({"mode": "upsert", "upsert_key": "email"}, True),
+        ({"mode": "update", "upsert_key": "email"}, True),
+        ({"mode": "sync", "upsert_key": "email", "scope_filter": {"country": "SE"}}, True),
     ],
 )
-def test_questions_about_the_whole_file(changes: dict[str, Any], asks: bool) -> None:
-    assert template(**changes).whole_file_questions is asks
+def test_modes_that_match_rows_with_records(changes: dict[str, Any], matches: bool) -> None:
+    assert template(**changes).matches_by_key is matches
 
 
 @pytest.mark.parametrize(
