@@ -1,6 +1,6 @@
 """Settings of the validator."""
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -11,7 +11,8 @@ class ValidatorSettings(BaseSettings):
         preview_rows: rows shown of a validated run.
         validator_batches: batches that one process checks side by side.
         max_attempts: attempts at one batch that ended without a result before its run fails.
-        barrier_lease_seconds: a worker that checks a run's whole file and is silent for this long is believed dead.
+        whole_file_check_lease_seconds: a worker at the check of a whole file that is silent for this long is believed
+            dead.
     """
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True)
@@ -19,4 +20,9 @@ class ValidatorSettings(BaseSettings):
     preview_rows: int = Field(default=10, ge=0, le=100, validation_alias="FILE_IMPORT_PREVIEW_ROWS")
     validator_batches: int = Field(default=2, ge=1, le=16)
     max_attempts: int = Field(default=10, ge=1)
-    barrier_lease_seconds: float = Field(default=60, gt=0)
+    whole_file_check_lease_seconds: float = Field(
+        default=60,
+        gt=0,
+        # The second is the name that it had in 0.1.
+        validation_alias=AliasChoices("ROWDOCK_WHOLE_FILE_CHECK_LEASE_SECONDS", "ROWDOCK_BARRIER_LEASE_SECONDS"),
+    )

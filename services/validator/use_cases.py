@@ -207,7 +207,7 @@ class WholeFileCheck:
         await self._ledger.maybe_advance(run_id)
 
     async def _check(self, run_id: str) -> None:
-        seconds = self._settings.barrier_lease_seconds
+        seconds = self._settings.whole_file_check_lease_seconds
         held = await self._ledger.leases.take_whole_file_check(run_id, self._owner, seconds)
         if held is None:
             return

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from deploy.provision import ProvisionSettings
@@ -32,10 +34,16 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
 
 def _variables() -> set[str]:
     return {
-        str(field.validation_alias or f"{settings.model_config.get('env_prefix', '')}{name.upper()}")
+        _variable(field, f"{settings.model_config.get('env_prefix', '')}{name.upper()}")
         for settings in SETTINGS
         for name, field in settings.model_fields.items()
     }
+
+
+def _variable(field: FieldInfo, by_name: str) -> str:
+    """Of several names the first is the present one."""
+    alias = field.validation_alias
+    return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias or by_name)
 
 
 def test_every_variable_is_in_the_configuration_reference() -> None:
