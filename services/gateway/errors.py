@@ -9,6 +9,9 @@ from typing import ClassVar, Self
 
 from libs.contracts.errors import RowdockError
 
+MAX_DETAILED = 3
+"""How many problems a detail tells; all of them are listed beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -31,7 +34,7 @@ class GatewayError(RowdockError):
 
     Args:
         code: stable upper-case identifier.
-        detail: what is wrong and how to fix it, for a person; by default what the problems say.
+        detail: what is wrong and how to fix it, for a person; by default what the first problems say.
         problems: the single places that are wrong.
     """
 
@@ -43,7 +46,11 @@ class GatewayError(RowdockError):
 
     @property
     def detail(self) -> str:
-        return self._detail or "; ".join(f"{problem.location}: {problem.message}" for problem in self.problems)
+        if self._detail is not None:
+            return self._detail
+        said = "; ".join(f"{problem.location}: {problem.message}" for problem in self.problems[:MAX_DETAILED])
+        more = len(self.problems) - MAX_DETAILED
+        return said if more <= 0 else f"{said}; and {more} more, see errors"
 
     def placed(self, place: Callable[[str], str]) -> Self:
         """The same error with its problems at other places."""
@@ -97,6 +104,4 @@ def invalid_input(*problems: Problem) -> InvalidInputError:
 
 def invalid_template(problems: Iterable[Problem]) -> InvalidTemplateError:
     """The refusal of a template, by its problems."""
-    found = tuple(problems)
-    things = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    return InvalidTemplateError("INVALID_TEMPLATE", f"the template has {things}; see errors", found)
+    return InvalidTemplateError("INVALID_TEMPLATE", None, problems)

@@ -6,6 +6,7 @@ API's ``detail`` and ``status_code``, plus what a program needs.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from services.gateway.errors import (
     invalid_input,
 )
 from services.gateway.http.tracing import trace_of
+from services.gateway.http.wording import explain_parameter
 
 logger = structlog.get_logger()
 
@@ -115,7 +117,7 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Response[Er
     status = HTTPStatus(error.status_code)
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     if isinstance(error, ValidationException):
-        return _on_gateway_error(request, invalid_input(*_validation_problems(error)))
+        return _on_gateway_error(request, invalid_input(*_validation_problems(request, error)))
     if str(error.detail).startswith("client disconnected"):
         return _on_api_error(request, ApiError(HTTPStatus.BAD_REQUEST, "CLIENT_DISCONNECTED", "the client left"))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -134,17 +136,25 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Response[Er
     return _on_api_error(request, ApiError(status, code, detail, headers=headers))
 
 
-def _validation_problems(error: ValidationException) -> list[Problem]:
+def _validation_problems(request: AnyRequest, error: ValidationException) -> list[Problem]:
     entries: list[Any] = error.extra if isinstance(error.extra, list) else []
     problems: list[Problem] = []
     for entry in entries:
         found = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"message": str(entry)}
-        source = found.get("source", "request")
-        place = ".".join(str(part) for part in (getattr(source, "value", source), found.get("key")) if part)
-        problems.append(Problem(place or "request", "INVALID", str(found.get("message", "is not valid"))))
+        source, key = found.get("source", "request"), str(found.get("key", ""))
+        place = ".".join(filter(None, (str(getattr(source, "value", source)), key)))
+        message, given = str(found.get("message", "is not valid")), request.query_params.get(key, "")
+        problems.append(Problem(place, "INVALID", explain_parameter(message, given, _allowed_values(request, key))))
     if not problems and (missing := _MISSING_PARAMETER.match(error.detail)):
         problems.append(Problem(f"{missing[1]}.{missing[2]}", "MISSING", "is required"))
     return problems or [Problem("request", "INVALID", error.detail)]
+
+
+def _allowed_values(request: AnyRequest, parameter: str) -> list[str]:
+    """The values of a parameter that is an enumeration."""
+    declared = request.route_handler.parsed_fn_signature.parameters.get(parameter)
+    kinds = [] if declared is None else [declared.annotation, *(inner.annotation for inner in declared.inner_types)]
+    return [each.value for kind in kinds if isinstance(kind, type) and issubclass(kind, StrEnum) for each in kind]
 
 
 def _on_too_large(request: AnyRequest, error: FileTooLargeError) -> Response[ErrorView]:

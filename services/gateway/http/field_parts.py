@@ -145,7 +145,7 @@ def read_rules(raw: Json, key: str, location: str, problems: Problems) -> list[P
         if written.get("type") == "unique":
             switch = written.get("value")
             if switch is not None and not isinstance(switch, bool):
-                problems.add(f"{place}.value", "INVALID", f"true or false is needed; found {shown(switch)}")
+                problems.add(f"{place}.value", "INVALID", f"must be true or false; found {shown(switch)}")
             if switch is False:
                 continue
             part = {member: value for member, value in written.items() if member != "value"}

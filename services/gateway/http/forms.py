@@ -15,6 +15,9 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 
 from services.gateway.errors import Problem, invalid_input
 from services.gateway.http.envelope import ApiError
+from services.gateway.http.places import path_text
+from services.gateway.http.wording import explain_form
+from services.gateway.shown import shown
 
 FILE = "file"
 """Name of the part that holds the file."""
@@ -90,9 +93,9 @@ class Form:
                 if not isinstance(event, MultipartSegment):
                     continue
                 name = event.name or ""
-                place = f"body.{name[:100]}"
+                place = f"body{path_text((name,))}"
                 if name != FILE and name not in self._limits.texts:
-                    raise invalid_input(Problem(place, "UNKNOWN_FIELD", f"unknown; the parts are {self._limits.parts}"))
+                    raise invalid_input(Problem(place, "UNKNOWN_FIELD", _unknown(name, self._limits)))
                 if name in seen:
                     raise invalid_input(Problem(place, "CONFLICT", "there may be only one part of this name"))
                 seen.add(name)
@@ -111,7 +114,7 @@ class Form:
                     yield event
             self._parser.close()
         except MultipartError as error:
-            raise _malformed(f"the form cannot be read: {error}") from error
+            raise _malformed(f"the form cannot be read: {explain_form(str(error))}") from error
 
     async def _body(self) -> AsyncGenerator[bytes]:
         """The bytes of the request as they arrive; the next are asked for when these are stored."""
@@ -132,6 +135,11 @@ class Form:
             if body := message.get("body", b""):
                 yield body
             more = message.get("more_body", False)
+
+
+def _unknown(name: str, limits: FormLimits) -> str:
+    what = f"{shown(name)} is no part of this form" if name else "a part of the form has no name"
+    return f"{what}; its parts are {limits.parts}"
 
 
 def _boundary(request: FormRequest, limits: FormLimits) -> str:
@@ -176,11 +184,11 @@ async def _text(events: _Events, place: str, max_bytes: int) -> str:
     async for chunk in _bytes(events):
         content += chunk
         if len(content) > max_bytes:
-            raise invalid_input(Problem(place, "INVALID", f"longer than {max_bytes} bytes"))
+            raise invalid_input(Problem(place, "INVALID", f"is longer than {max_bytes:,} bytes; shorten it"))
     try:
         return content.decode().strip()
     except UnicodeDecodeError:
-        raise invalid_input(Problem(place, "INVALID", "not UTF-8")) from None
+        raise invalid_input(Problem(place, "INVALID", "is not UTF-8; send the text in UTF-8")) from None
 
 
 async def _bytes(events: _Events) -> AsyncGenerator[bytes]:

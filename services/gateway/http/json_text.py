@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
+from services.gateway.http.places import Path, path_text
 from services.gateway.shown import shown
 
 MAX_DEPTH = 64
 MAX_NUMBER_CHARS = 100
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _SAID = {
     "Expecting value": "a value is needed here: an object, list, number, text in double quotes, true, false or null",
     "Expecting property name enclosed in double quotes": "a name in double quotes is needed here",
@@ -116,25 +116,27 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object] | _Refused:
 _SIMPLE = frozenset({bool, int, float, type(None)})
 
 
-def _check(value: object, path: tuple[int | str, ...] = ()) -> None:
+def _check(value: object, path: Path = ()) -> None:
     """Raise for the first part of ``value``, which stands at ``path``, that is refused."""
     if isinstance(value, _Refused):
-        raise InvalidJsonError(value.message, _place(path if value.name is None else (*path, value.name)))
+        raise InvalidJsonError(value.message, path_text(path if value.name is None else (*path, value.name)))
     if isinstance(value, str):
         if _LONE_SURROGATE.search(value):
-            raise InvalidJsonError(f"the text {shown(value)} holds half of a surrogate pair; remove it", _place(path))
+            raise InvalidJsonError(
+                f"the text {shown(value)} holds half of a surrogate pair; remove it", path_text(path)
+            )
         return
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
         for name in members:
             if _LONE_SURROGATE.search(name):
                 message = f"the name {shown(name)} holds half of a surrogate pair; remove it"
-                raise InvalidJsonError(message, _place(path))
+                raise InvalidJsonError(message, path_text(path))
         parts: Iterable[tuple[int | str, object]] = members.items()
     else:
         parts = enumerate(cast("list[object]", value))
     if len(path) >= MAX_DEPTH:
-        raise _too_deep(_place(path))
+        raise _too_deep(path_text(path))
     for step, part in parts:
         if type(part) not in _SIMPLE:
             _check(part, (*path, step))
@@ -142,13 +144,3 @@ def _check(value: object, path: tuple[int | str, ...] = ()) -> None:
 
 def _too_deep(place: str) -> InvalidJsonError:
     return InvalidJsonError(f"objects and lists are nested more than {MAX_DEPTH} deep", place)
-
-
-def _place(path: tuple[int | str, ...]) -> str:
-    return "".join(map(_step, path))
-
-
-def _step(step: int | str) -> str:
-    if isinstance(step, int):
-        return f"[{step}]"
-    return f".{step}" if _PLAIN_NAME.fullmatch(step) else f"[{shown(step)}]"

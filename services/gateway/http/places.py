@@ -1,10 +1,27 @@
 """Where the parts of a model stand in the request that it was read from."""
 
+import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from services.gateway.errors import GatewayError
+from services.gateway.shown import shown
+
+Path = tuple[int | str, ...]
+"""The way to a part of a JSON value: indexes of lists, names of members."""
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def path_text(path: Path) -> str:
+    """A path behind a place, such as ``.field_mapping[2].target``; a name that is no plain word stands in brackets."""
+    return "".join(map(_step, path))
+
+
+def _step(step: int | str) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if _PLAIN_NAME.fullmatch(step) else f"[{shown(step)}]"
 
 
 @dataclass(slots=True)

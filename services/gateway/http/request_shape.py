@@ -13,10 +13,10 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.gateway.errors import Problem
-from services.gateway.shown import shown
+from services.gateway.http.places import Path, path_text
+from services.gateway.http.wording import explain
 
 Json = dict[str, Any]
-Path = tuple[int | str, ...]
 
 
 class Part(BaseModel):
@@ -97,23 +97,10 @@ class Problems:
         for entry in error.errors():
             by_path.setdefault(_path_in(raw, entry), []).append(cast("Json", entry))
         for path, entries in by_path.items():
-            place = location + _location(tuple(names.get(str(step), step) for step in path[:1]) + path[1:])
+            place = location + path_text(tuple(names.get(str(step), step) for step in path[:1]) + path[1:])
             if not self.within(place):
-                code, _ = _told(entries[0])
-                self.add(place, code, "; or ".join(dict.fromkeys(_told(entry)[1] for entry in entries)))
+                self.add(place, *explain(entries))
         return list(by_path)
-
-
-def _told(error: Json) -> tuple[str, str]:
-    match error["type"]:
-        case "missing":
-            return "MISSING", "is required"
-        case "extra_forbidden":
-            return "UNKNOWN_FIELD", f"{error['loc'][-1]!r} is unknown here; remove it"
-        case "string_pattern_mismatch":
-            return "INVALID", f"{shown(error['input'])} does not match {error['ctx']['pattern']}"
-        case _:
-            return "INVALID", f"{error['msg']}; found {shown(error['input'])}"
 
 
 def _path_in(raw: object, error: Mapping[str, Any]) -> Path:
@@ -132,10 +119,6 @@ def _path_in(raw: object, error: Mapping[str, Any]) -> Path:
             break
         path.append(step)
     return tuple(path)
-
-
-def _location(path: Path) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
 def _copied(value: object) -> object:

@@ -121,16 +121,23 @@ async def test_lists_filters_and_pages(http: httpx.AsyncClient, ledger: Ledger) 
 
 
 @pytest.mark.parametrize(
-    ("query", "location"),
+    ("query", "location", "message"),
     [
-        ("limit=101", "query.limit"),
-        ("limit=0", "query.limit"),
-        ("limit=x", "query.limit"),
-        ("status=done", "query.status"),
+        ("limit=101", "query.limit", "must be a whole number of at most 100; found '101'"),
+        ("limit=0", "query.limit", "must be a whole number of at least 1; found '0'"),
+        ("limit=x", "query.limit", "must be a whole number; found 'x'"),
+        (
+            "status=done",
+            "query.status",
+            f"must be one of {', '.join(repr(status.value) for status in RunStatus)}; found 'done'",
+        ),
     ],
 )
-async def test_queries_that_cannot_be_answered(http: httpx.AsyncClient, query: str, location: str) -> None:
-    assert_error(await http.get(f"/imports/runs?{query}"), 422, "INVALID_REQUEST", location)
+async def test_queries_that_cannot_be_answered(
+    http: httpx.AsyncClient, query: str, location: str, message: str
+) -> None:
+    error = assert_error(await http.get(f"/imports/runs?{query}"), 422, "INVALID_REQUEST", location)
+    assert error["errors"][0]["message"] == message
 
 
 async def test_rejected_rows(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:

@@ -23,7 +23,7 @@ from services.gateway.http.field_parts import (
     read_transforms,
     with_required,
 )
-from services.gateway.http.places import Places
+from services.gateway.http.places import Places, path_text
 from services.gateway.http.request_shape import Json, Problems, objects, present
 from services.gateway.shown import shown
 from services.gateway.templates.catalog import Written
@@ -141,7 +141,7 @@ class _Reading:
         columns: list[tuple[str, object]] = []
         if isinstance(written, dict):
             named = cast("Json", written)
-            columns = [(f".{name}", {"name": name, "width": width}) for name, width in named.items()]
+            columns = [(path_text((name,)), {"name": name, "width": width}) for name, width in named.items()]
         elif isinstance(written, list):
             entries = cast("list[object]", written)
             columns = [(f"[{n}]", {"width": each} if isinstance(each, int) else each) for n, each in enumerate(entries)]

@@ -44,6 +44,7 @@ from libs.formats.file_types import file_types
 from services.gateway.errors import InvalidTemplateError
 from services.gateway.http.engine.template_reading import TemplateRequest
 from services.gateway.http.engine.template_reading import read_template as read_by
+from services.gateway.http.places import path_text
 from services.gateway.templates.judging import TemplateJudge
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -312,7 +313,7 @@ HOSTILE_NAMES = ["_id", "__proto__", "$where", "a.b", "constructor", "prototype"
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_hostile_names_are_no_targets_but_may_be_headers(name: str) -> None:
     assert problems(with_field(target=name)).keys() == {"body.field_mapping[0].target"}
-    assert problems(template(default_values={name: 1})).keys() == {f"body.default_values.{name}"}
+    assert problems(template(default_values={name: 1})).keys() == {f"body.default_values{path_text((name,))}"}
     headers = template(
         field_mapping=[{"source": name, "target": "sku", "aliases": [name], "transform": f"concat:{name}"}],
         required_columns=[name],
@@ -401,7 +402,7 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
         (template(import_mode="upsert", upsert_key="ean"), {"body.upsert_key": "INVALID"}),
         (template(default_values={"sku": "x"}), {"body.default_values.sku": "CONFLICT"}),
         (template(default_values={"a.b": 1, "n": [1]}), {
-            "body.default_values.a.b": "INVALID", "body.default_values.n": "INVALID"}),
+            "body.default_values['a.b']": "INVALID", "body.default_values.n": "INVALID"}),
         (template(default_values={"tenant_id": "x"}), {"body.default_values.tenant_id": "RESERVED_NAME"}),
         (template(default_values={"n": 2**63}), {"body.default_values.n": "INVALID"}),
         (template(default_values={"n": "\ud800"}), {"body.default_values.n": "INVALID"}),
