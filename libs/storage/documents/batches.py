@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field
 from pymongo import ASCENDING, IndexModel
 
+from libs.batches.rejections import RowError
 from libs.contracts.states import BatchState
 from libs.storage.documents.state_document import StateDocument
 
@@ -83,7 +84,7 @@ class RejectedRecord(StateDocument):
     run_id: str
     row: int
     cells: list[str | None]
-    errors: list[dict[str, Any]]
+    errors: list[RowError]
     state: str = "open"
     created_at: datetime
 

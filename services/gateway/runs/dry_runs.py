@@ -2,8 +2,8 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
+from libs.batches.rejections import RowError
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.storage.documents import RunDocument
@@ -18,10 +18,10 @@ GRACE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class DryRunResult:
-    """What a check found: the run, validated or failed, and the first errors of its rejected rows."""
+    """What a check found: the run, validated or failed, and the first errors of its rejected rows, by row."""
 
     run: RunDocument
-    errors: list[dict[str, Any]]
+    errors: list[tuple[int, RowError]]
 
 
 class DryRuns:

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
+from libs.batches.rejections import RowError
 from libs.contracts.states import ACTIVE_RUN_STATUSES, CANCELLABLE_RUN_STATUSES, TERMINAL_RUN_STATUSES, RunStatus
 from libs.ledger import Ledger, Totals
 from libs.storage.documents import RunDocument
@@ -30,7 +30,7 @@ class RunDetails:
 
     run: RunDocument
     totals: Totals | None
-    errors: list[dict[str, Any]]
+    errors: list[tuple[int, RowError]]
 
 
 class Runs:

@@ -1,9 +1,8 @@
 """Rejected rows of one organization."""
 
-from typing import Any
-
 from pydantic import BaseModel
 
+from libs.batches.rejections import RowError
 from libs.storage.documents import RejectedRecord
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page, cut
@@ -12,7 +11,7 @@ from services.gateway.stores.tenant import TenantStore
 
 class _RowErrors(BaseModel):
     row: int
-    errors: list[dict[str, Any]]
+    errors: list[RowError]
 
 
 class RejectedStore(TenantStore[RejectedRecord]):
@@ -26,13 +25,13 @@ class RejectedStore(TenantStore[RejectedRecord]):
         behind = {"run_id": run_id, "row": {"$gt": after}}
         return cut(await self._many(behind).sort("+row").limit(limit + 1).to_list(), limit)
 
-    async def first_errors(self, run_id: str, limit: int) -> list[dict[str, Any]]:
+    async def first_errors(self, run_id: str, limit: int) -> list[tuple[int, RowError]]:
         """The first errors of a run's rejected rows, each with its row, in the order of the file."""
         if not limit:
             return []
-        errors: list[dict[str, Any]] = []
+        errors: list[tuple[int, RowError]] = []
         async for record in self._many({"run_id": run_id}).sort("+row").limit(limit).project(_RowErrors):
-            errors += [{"row": record.row, **error} for error in record.errors]
+            errors += [(record.row, error) for error in record.errors]
             if len(errors) >= limit:
                 break
         return errors[:limit]

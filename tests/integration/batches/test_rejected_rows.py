@@ -26,10 +26,7 @@ async def test_a_row_is_stored_with_its_cells_and_reasons(mongo: Mongo) -> None:
         ("run:0000000007", "tenant", "run", 7, "open")
     ]
     assert found[0].cells == ["a", None, "$b"]
-    assert found[0].errors == [
-        {"field": "age", "column": "Age", "code": "NOT_A_NUMBER", "message": "no number", "value": "x"},
-        {"field": None, "column": None, "code": "OF_A_FORMAT", "message": "the whole row", "value": None},
-    ]
+    assert found[0].errors == [WRONG, WHOLE_ROW]
 
 
 @pytest.mark.parametrize("count", [0, 1, 250, 251, 600])

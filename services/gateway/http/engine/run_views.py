@@ -1,12 +1,15 @@
 """Runs and rejected records as clients see them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from libs.batches.rejections import RowError
 from libs.contracts.events import RunCounts
+from libs.contracts.reasons import SkipReason
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import DateOrder, DecimalStyle
 from libs.ledger import Totals
@@ -14,8 +17,6 @@ from libs.storage.documents import RejectedRecord, RunDocument
 from services.gateway.http.engine.template_view import engine_words, present_mode
 from services.gateway.runs.dry_runs import DryRunResult
 from services.gateway.runs.runs import RunDetails
-
-UNCHANGED = "UNCHANGED"
 
 
 class FailureView(BaseModel):
@@ -189,7 +190,7 @@ def present_run(details: RunDetails) -> RunView:
         created_count=counts.created,
         updated_count=counts.updated,
         deleted_count=counts.deleted,
-        unchanged_count=counts.skip_reasons.get(UNCHANGED, 0),
+        unchanged_count=counts.skip_reasons.get(SkipReason.UNCHANGED, 0),
         rejected_count=counts.rejected,
         skipped_count=counts.skipped,
         skipped=counts.skip_reasons,
@@ -230,11 +231,11 @@ def present_dry_run(result: DryRunResult) -> DryRunView:
 def _valid_rows(counts: RunCounts | None) -> int:
     if counts is None:
         return 0
-    return counts.rows - counts.rejected - counts.skipped + counts.skip_reasons.get(UNCHANGED, 0)
+    return counts.rows - counts.rejected - counts.skipped + counts.skip_reasons.get(SkipReason.UNCHANGED, 0)
 
 
-def _present_errors(errors: Sequence[dict[str, Any]]) -> list[RowErrorView]:
-    return [RowErrorView.model_validate(error) for error in errors]
+def _present_errors(errors: Sequence[tuple[int, RowError]]) -> list[RowErrorView]:
+    return [RowErrorView(row=row, **asdict(error)) for row, error in errors]
 
 
 def _present_plan(run: RunDocument) -> PlanView | None:
@@ -282,6 +283,6 @@ def present_rejected(record: RejectedRecord, columns: Sequence[str]) -> Rejected
         data=dict(zip(columns, padded, strict=False)),
         columns=list(columns),
         cells=record.cells,
-        errors=record.errors,
+        errors=[asdict(error) for error in record.errors],
         created_at=record.created_at,
     )
