@@ -4,9 +4,10 @@ Documents are MongoDB's canonical extended JSON (``bson.json_util``), one a line
 it was stored. Messages are text.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,51 @@ class Snapshot:
     def load(cls, file: Path) -> "Snapshot":
         return cls(**json_util.loads(file.read_text(), json_options=_OPTIONS))
 
+    def brought_to(self, moment: datetime) -> "Snapshot":
+        """The same, as if it had been left at ``moment``: leases run out, and rows expire, by the clock.
+
+        Only times of the day of the capture are moved: others are data of users.
+        """
+        captured = max(_times(self.state))
+
+        def moved(value: Any) -> Any:  # noqa: ANN401 - any value of a document
+            match value:
+                case datetime() if abs(value - captured) < timedelta(days=1):
+                    return value + (moment - captured)
+                case dict():
+                    return {key: moved(each) for key, each in value.items()}
+                case list():
+                    return [moved(each) for each in value]
+                case _:
+                    return value
+
+        return Snapshot(moved(self.state), moved(self.target), self.target_indexes)
+
     def restore(self, state: Database[Document], target: Database[Document]) -> None:
-        """Put everything where the release had it."""
+        """Put everything where the release had it, in place of what an earlier test made of it."""
+        for name in {*self.target, *self.target_indexes}:
+            target.drop_collection(name)
         for database, collections in ((state, self.state), (target, self.target)):
             for name, documents in collections.items():
+                database[name].delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
                 if documents:
                     database[name].insert_many(documents)
         for name, indexes in self.target_indexes.items():
             target.command("createIndexes", name, indexes=indexes)
+
+
+def _times(value: object) -> Iterator[datetime]:
+    match value:
+        case datetime():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from _times(each)
+        case list():
+            for each in value:
+                yield from _times(each)
+        case _:
+            return
 
 
 def save_documents(file: Path, documents: Collections) -> None:
@@ -66,6 +104,11 @@ def save_documents(file: Path, documents: Collections) -> None:
 def load_documents(file: Path) -> Collections:
     """What ``save_documents`` wrote."""
     return json_util.loads(file.read_text(), json_options=_OPTIONS)["documents"]
+
+
+def load_secrets(folder: Path) -> dict[str, str]:
+    """``api_key`` of the organization, and ``secret_key`` that encrypted the secrets of its webhooks."""
+    return json.loads((folder / "secrets.json").read_text())
 
 
 def _write(file: Path, parts: Mapping[str, Collections]) -> None:
