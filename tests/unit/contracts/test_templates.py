@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from libs.contracts.templates import FieldType, ImportMode, Template, date_format_problem
+from libs.contracts.date_formats import date_format_problem
+from libs.contracts.templates import FieldType, ImportMode, Template
 
 
 def template(**changes: object) -> Template:

@@ -1,0 +1,38 @@
+"""What the parts of a template have in common: names, limits, and how they are read."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+FIELD_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
+RESOURCE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+FILE_TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
+REGION_PATTERN = r"^[A-Z]{2}$"
+RESERVED_FIELD_NAMES = frozenset(
+    {"tenant_id", "extra", "is_deleted", "deleted_at", "created_at", "updated_at", "constructor", "prototype"}
+)
+MAX_FIELDS = 500
+MAX_PATTERN_CHARS = 500
+MAX_ENUM_VALUES = 5_000
+MAX_TEXT_CHARS = 2_000
+MAX_DATE_FORMAT_CHARS = 40
+MAX_DECIMALS = 30
+
+FieldName = Annotated[str, StringConstraints(pattern=FIELD_NAME_PATTERN)]
+ResourceName = Annotated[str, StringConstraints(pattern=RESOURCE_PATTERN)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
+Header = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+DateFormat = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATE_FORMAT_CHARS)]
+FileType = Annotated[str, StringConstraints(pattern=FILE_TYPE_PATTERN)]
+Region = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
+Scalar = str | int | float | bool | None
+
+
+class TemplatePart(BaseModel):
+    """A part of a template as it is stored: what a newer release has added is ignored.
+
+    Whoever judges a client's request passes ``extra="forbid"`` or reads it by a model of its own. What would
+    change the meaning of a template, such as a type, rule or transform of an unknown kind, is refused in any case.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")

@@ -1,0 +1,43 @@
+"""How a file is read."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from libs.contracts.templates.parts import MAX_FIELDS, FileType, Header, TemplatePart
+
+
+class ColumnWidth(TemplatePart):
+    """One column of a fixed-width file.
+
+    Attributes:
+        name: its header, where the file has no header line.
+        width: in the ``width_unit`` of the format.
+    """
+
+    name: Header | None = None
+    width: int = Field(ge=1, le=100_000)
+
+
+class SourceFormat(TemplatePart):
+    """How the file is read; ``None`` means: find out from the file.
+
+    Attributes:
+        file_type: name of a registered format: ``csv``, ``json``, ``xml``, ``fixed_width``, ``excel``, ….
+        delimiter: for ``csv``.
+        encoding: of text formats, a codec name of Python.
+        has_header: whether the first row names the columns; by default it does, except in fixed-width files.
+        skip_rows: rows before the header that are dropped.
+        column_widths: for ``fixed_width``.
+        width_unit: what ``column_widths`` count.
+        sheet: for ``excel``: name, or index from 0; the first visible worksheet where absent.
+    """
+
+    file_type: FileType | None = None
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    encoding: str | None = Field(default=None, max_length=40)
+    has_header: bool | None = None
+    skip_rows: int = Field(default=0, ge=0, le=1_000)
+    column_widths: tuple[ColumnWidth, ...] = Field(default=(), max_length=MAX_FIELDS)
+    width_unit: Literal["characters", "bytes"] = "characters"
+    sheet: Annotated[int, Field(ge=0, le=10_000)] | Annotated[str, Field(min_length=1, max_length=100)] | None = None
