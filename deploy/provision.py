@@ -1,29 +1,20 @@
 """One-shot job: topics, stored data and indexes as the services of this release rely on them. Safe to repeat.
 
-Reads ``ROWDOCK_KAFKA``, ``ROWDOCK_MONGODB``, ``ROWDOCK_DATABASE`` and ``ROWDOCK_TARGET_DATABASE``; on a cluster also
-``ROWDOCK_REPLICATION_FACTOR``. Run: ``python -m deploy.provision``.
+Reads where Kafka and MongoDB are as the services do. Run: ``python -m deploy.provision``.
 """
 
 import asyncio
 
 from beanie import init_beanie
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy.migrations import MIGRATIONS
 from deploy.migrations.runner import make_migrations
-from libs.messaging.broker import ensure_topics
+from libs.messaging.connection import KafkaSettings
+from libs.messaging.topics import Topics
 from libs.storage.client import connect
 from libs.storage.documents import DOCUMENTS
 from libs.storage.files import BUCKET
 from libs.storage.settings import MongoSettings
-
-
-class ProvisionSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
-
-    kafka: str
-    replication_factor: int = Field(default=1, ge=1, le=15)
 
 
 async def provision_mongodb(settings: MongoSettings) -> list[str]:
@@ -41,11 +32,21 @@ async def provision_mongodb(settings: MongoSettings) -> list[str]:
         await mongo.client.close()
 
 
+async def provision_kafka(settings: KafkaSettings) -> None:
+    """Create topics, add partitions that the table has meanwhile, and print what falls short all the same."""
+    topics = Topics(settings)
+    created = await topics.ensure()
+    print(f"topics created: {', '.join(created) or 'none, all were there'}")
+    if grown := await topics.add_partitions():
+        print(f"partitions added: {', '.join(grown)}")
+        await topics.ensure()
+    for shortfall in topics.shortfalls:
+        print(f"falls short: {shortfall}")
+
+
 async def provision() -> None:
     """Create topics, make migrations, create indexes."""
-    settings = ProvisionSettings.model_validate({})
-    created = await ensure_topics(settings.kafka, replication_factor=settings.replication_factor)
-    print(f"topics created: {', '.join(created) or 'none, all were there'}")
+    await provision_kafka(KafkaSettings.model_validate({}))
     made = await provision_mongodb(MongoSettings.model_validate({}))
     print(f"migrations made: {', '.join(made) or 'none, all were made'}")
     print("indexes are in place")

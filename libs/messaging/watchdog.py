@@ -9,31 +9,26 @@ import time
 from collections.abc import Callable, Mapping
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 
+from libs.contracts.errors import TransientError
+from libs.messaging.connection import KafkaSettings, open_admin, open_reader
 from libs.messaging.consumer import Consumers
 from libs.telemetry.metrics import Metrics
 
 logger = structlog.get_logger()
 
 
-async def group_lag(kafka: str, groups: Mapping[str, str]) -> int:
+async def group_lag(settings: KafkaSettings, groups: Mapping[str, str]) -> int:
     """Messages that consumer groups have not committed.
 
     Args:
         groups: group name by the topic that it reads.
 
     Raises:
-        aiokafka.errors.KafkaError: the broker cannot tell.
+        TransientError: the broker cannot tell.
     """
-    servers = kafka.split(",")
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
-    reader = AIOKafkaConsumer(bootstrap_servers=servers, request_timeout_ms=10_000)
-    try:
-        await admin.start()
-        await reader.start()
+    async with open_admin(settings) as admin, open_reader(settings) as reader:
         partitions = [
             TopicPartition(description["topic"], partition["partition"])
             for description in await admin.describe_topics(sorted(groups))
@@ -53,13 +48,10 @@ async def group_lag(kafka: str, groups: Mapping[str, str]) -> int:
         return sum(
             max(0, end[partition] - max(committed.get(partition, 0), begin[partition])) for partition in partitions
         )
-    finally:
-        await reader.stop()
-        await admin.close()
 
 
 async def watch_consumers(
-    kafka: str,
+    kafka: KafkaSettings,
     stall_seconds: float,
     consumers: Consumers,
     metrics: Metrics,
@@ -76,7 +68,7 @@ async def watch_consumers(
             continue
         try:
             lag = await group_lag(kafka, {topic: consumers.group(topic) for topic in consumers.topics})
-        except (KafkaError, OSError) as error:
+        except TransientError as error:
             logger.info("watchdog.cannot_tell", error=str(error))
             silent_since = None
             continue

@@ -14,6 +14,7 @@ from libs.messaging.consumer import Consumers
 from libs.messaging.dead_letters import DeadLetters
 from libs.messaging.outbox import OutboxRelay
 from libs.messaging.publisher import EventPublisher
+from libs.messaging.topics import Topics
 from libs.process.settings import ServiceSettings
 from libs.storage.client import Mongo, connect
 from libs.storage.documents import DOCUMENTS
@@ -32,6 +33,7 @@ class ServiceContext:
     settings: ServiceSettings
     mongo: Mongo
     broker: KafkaBroker
+    topics: Topics
     publisher: EventPublisher
     relay: OutboxRelay
     ledger: Ledger
@@ -71,6 +73,8 @@ async def open_context(
             is_transient,
         )
         ledger = Ledger(mongo, service, relay.wake)
-        yield ServiceContext(service, settings, mongo, broker, publisher, relay, ledger, consumers, metrics)
+        yield ServiceContext(
+            service, settings, mongo, broker, Topics(settings), publisher, relay, ledger, consumers, metrics
+        )
     finally:
         await mongo.client.close()

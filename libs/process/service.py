@@ -10,7 +10,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.broker import create_broker
 from libs.messaging.watchdog import watch_consumers
 from libs.process.context import ServiceContext, open_context
 from libs.process.health import health_app
@@ -32,7 +32,7 @@ def standard_loops(context: ServiceContext) -> list[Background]:
     """The loops of every service: outbox relay, topics that a wiped broker lost."""
 
     async def topics() -> None:
-        if created := await ensure_topics(context.settings.kafka):
+        if created := await context.topics.ensure():
             logger.warning("topics.created_again", topics=created)
 
     return [
@@ -67,14 +67,14 @@ class Service:
         """
         configure_logging(self.name, self.settings.instance, self.settings.log_level)
         metrics = Metrics(self.name)
-        broker = create_broker(self.settings.kafka, f"rowdock-{self.settings.instance}")
+        broker = create_broker(self.settings, f"rowdock-{self.settings.instance}")
         async with open_context(self.name, self.settings, self.mongo_settings, broker, metrics) as context:
-            await ensure_topics(self.settings.kafka)
+            await context.topics.ensure()
             loops = [
                 *standard_loops(context),
                 *await self.assemble(context),
                 lambda: watch_consumers(
-                    self.settings.kafka, self.settings.stall_seconds, context.consumers, metrics, end_process
+                    self.settings, self.settings.stall_seconds, context.consumers, metrics, end_process
                 ),
             ]
             server = _HttpServer(

@@ -1,14 +1,14 @@
 """What every service process is told by its environment."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.messaging.connection import KafkaSettings
 
 
-class ServiceSettings(BaseSettings):
-    """Read from ``ROWDOCK_…``.
+class ServiceSettings(KafkaSettings):
+    """Read from ``ROWDOCK_…``; where Kafka is, and how to log in there, included.
 
     Attributes:
-        kafka: ``host:port`` of one or more brokers, separated by commas.
         host, port: where the process serves HTTP.
         instance: name of the process, the same after a restart and unlike that of any other; work
             that a dead process left under its name is taken over at once by its successor.
@@ -16,9 +16,6 @@ class ServiceSettings(BaseSettings):
         stall_seconds: a consumer that has lag and receives nothing for this long ends the process.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
-
-    kafka: str
     host: str = "127.0.0.1"
     port: int = Field(ge=1, le=65_535)
     instance: str = Field(min_length=1, max_length=100)

@@ -54,6 +54,15 @@ class Mongo:
         await self.client.admin.command("ping")
 
 
+async def _require_transactions(client: AsyncMongoClient[Document]) -> None:
+    hello = await client.admin.command("hello")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise PermanentError(
+            "NOT_A_REPLICA_SET",
+            "MongoDB runs standalone and so has no transactions; start it with --replSet and initiate the set",
+        )
+
+
 async def connect(settings: MongoSettings) -> Mongo:
     """Connect to the replica set of ``settings``.
 
@@ -72,13 +81,11 @@ async def connect(settings: MongoSettings) -> Mongo:
         tz_aware=True,
         uuidRepresentation="standard",
     )
-    hello = await client.admin.command("hello")
-    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+    try:
+        await _require_transactions(client)
+    except BaseException:
         await client.close()
-        raise PermanentError(
-            "NOT_A_REPLICA_SET",
-            "MongoDB runs standalone and so has no transactions; start it with --replSet and initiate the set",
-        )
+        raise
     codec: CodecOptions[Document] = CodecOptions(document_class=dict, tz_aware=True, uuid_representation=4)
 
     def database(name: str) -> AsyncDatabase[Document]:

@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
-from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.broker import create_broker
+from libs.messaging.topics import Topics
 from libs.process.context import ServiceContext, open_context
 from libs.process.loops import Background, repeat, running
 from libs.process.service import standard_loops
@@ -68,8 +69,8 @@ class _Gateway:
 class _KafkaLink:
     """Connects in the background: without Kafka the gateway works, and the outbox holds the events."""
 
-    def __init__(self, kafka: str, broker: KafkaBroker) -> None:
-        self._kafka = kafka
+    def __init__(self, topics: Topics, broker: KafkaBroker) -> None:
+        self._topics = topics
         self._broker = broker
         self._connected = False
 
@@ -77,7 +78,7 @@ class _KafkaLink:
         """Connect, as often as it takes; then run what needs the connection."""
         while not self._connected:
             try:
-                await ensure_topics(self._kafka)
+                await self._topics.ensure()
                 await self._broker.start()
                 self._connected = True
             except (TransientError, KafkaError, OSError) as error:
@@ -99,12 +100,12 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-        broker = create_broker(service.kafka, f"rowdock-{service.instance}")
+        broker = create_broker(service, f"rowdock-{service.instance}")
         async with open_context(SERVICE, service, mongo, broker, metrics) as context:
             files = FileStore(context.mongo)
             cipher = Fernet(gateway.secret_key.get_secret_value())
             dry_runs = DryRuns(context.ledger, gateway.dry_run_wait_seconds, gateway.max_errors)
-            link = _KafkaLink(service.kafka, broker)
+            link = _KafkaLink(context.topics, broker)
             app.state.api_keys = ApiKeys()
             app.state.gateway = _Gateway(
                 context,

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from libs.contracts.events import BatchParsed
 from libs.contracts.topics import Topic
 from libs.messaging.broker import create_broker
+from libs.messaging.connection import KafkaSettings
 from libs.messaging.consumer import Consumers
 from libs.messaging.dead_letters import DeadLetters
 from libs.messaging.publisher import EventPublisher
@@ -88,7 +89,7 @@ class Member:
 
 @asynccontextmanager
 async def member(
-    kafka: str,
+    kafka: KafkaSettings,
     mongo: Mongo,
     handlers: Mapping[Topic, Callable[[BatchParsed], Awaitable[None]]],
     instance: str = "member-1",
@@ -109,9 +110,9 @@ async def member(
         await broker.stop()
 
 
-async def committed(kafka: str, topic: Topic) -> dict[int, int]:
+async def committed(kafka: KafkaSettings, topic: Topic) -> dict[int, int]:
     """What the service's group has committed: next offset by partition."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    admin = AIOKafkaAdminClient(**kafka.client_options())
     await admin.start()
     try:
         offsets = await admin.list_consumer_group_offsets(f"rowdock.{SERVICE}.{topic.name}")
@@ -120,17 +121,17 @@ async def committed(kafka: str, topic: Topic) -> dict[int, int]:
         await admin.close()
 
 
-async def until_committed(kafka: str, topic: Topic, offsets: dict[int, int]) -> None:
+async def until_committed(kafka: KafkaSettings, topic: Topic, offsets: dict[int, int]) -> None:
     async def check() -> bool:
         return await committed(kafka, topic) == offsets
 
     await eventually(check, f"{offsets} committed")
 
 
-async def read_all(kafka: str, topic: str) -> list[ConsumerRecord]:
+async def read_all(kafka: KafkaSettings, topic: str) -> list[ConsumerRecord]:
     """Every message of a topic of one partition."""
     partition = TopicPartition(topic, 0)
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka.client_options(), enable_auto_commit=False)
     await consumer.start()
     try:
         end = (await consumer.end_offsets([partition]))[partition]

@@ -1,4 +1,4 @@
-"""Topics, lag, the watchdog and dead letters on a real broker."""
+"""Lag, the watchdog and dead letters on a real broker."""
 
 import asyncio
 from contextlib import suppress
@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from libs.contracts.errors import TransientError
 from libs.contracts.events import BatchParsed
-from libs.contracts.topics import DEAD_LETTERS, TOPICS, Topic
-from libs.messaging.broker import create_broker, ensure_topics
+from libs.contracts.topics import DEAD_LETTERS, Topic
+from libs.messaging.broker import create_broker
+from libs.messaging.connection import KafkaSettings
 from libs.messaging.consumer import Consumers
 from libs.messaging.dead_letters import MAX_STORED_BYTES, DeadLetters
 from libs.messaging.publisher import EventPublisher
+from libs.messaging.topics import Topics
 from libs.messaging.watchdog import group_lag, watch_consumers
 from libs.storage.client import Mongo
 from libs.storage.mongo_errors import is_transient
@@ -26,42 +26,13 @@ from tests.integration.messaging.members import SERVICE, Send, body, event, even
 pytestmark = pytest.mark.servers
 
 
-async def test_topics_are_made_once_as_the_table_says(kafka: str) -> None:
-    topics = (unique_topic(1), unique_topic(3))
-    assert await ensure_topics(kafka, topics=topics[:1]) == [topics[0].name]
-    assert await ensure_topics(kafka, topics=topics) == [topics[1].name]
-    assert await ensure_topics(kafka, topics=topics) == []
-    assert await ensure_topics(kafka) == [], "the table's own are there"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    wanted = {topic.name: topic.partitions for topic in (*topics, *TOPICS)}
-
-    async def as_wanted() -> bool:
-        made = await admin.describe_topics(sorted(wanted))
-        return {one["topic"]: len(one["partitions"]) for one in made} == wanted
-
-    await eventually(as_wanted, f"{wanted}")
-    await admin.close()
-
-
-async def test_many_may_make_the_same_topics_at_once(kafka: str) -> None:
-    topics = (unique_topic(), unique_topic())
-    await asyncio.gather(*(ensure_topics(kafka, topics=topics) for _ in range(4)))
-    assert await ensure_topics(kafka, topics=topics) == []
-
-
-async def test_a_broker_out_of_reach_may_come_back() -> None:
-    with pytest.raises(TransientError, match=r"127\.0\.0\.1:1"):
-        await ensure_topics("127.0.0.1:1")
-
-
-async def test_lag_is_what_a_group_has_not_committed(kafka: str, send: Send) -> None:
+async def test_lag_is_what_a_group_has_not_committed(kafka: KafkaSettings, send: Send) -> None:
     topic, other = unique_topic(2), unique_topic()
-    await ensure_topics(kafka, topics=(topic, other))
+    await Topics(kafka, (topic, other)).ensure()
     groups = {topic.name: f"group.{topic.name}", other.name: f"group.{other.name}"}
 
     async def coordinated() -> bool:
-        with suppress(GroupCoordinatorNotAvailableError):  # the first group of a new broker waits for its topic
+        with suppress(TransientError):  # the first group of a new broker waits for its topic
             return await group_lag(kafka, groups) == 0
         return False
 
@@ -73,7 +44,7 @@ async def test_lag_is_what_a_group_has_not_committed(kafka: str, send: Send) -> 
     assert await group_lag(kafka, {topic.name: groups[topic.name]}) == 4
     assert await group_lag(kafka, {topic.name: groups[other.name]}) == 4
     partition = TopicPartition(topic.name, 0)
-    reader = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=groups[topic.name], enable_auto_commit=False)
+    reader = AIOKafkaConsumer(**kafka.client_options(), group_id=groups[topic.name], enable_auto_commit=False)
     await reader.start()
     reader.assign([partition])
     await reader.commit({partition: 2})
@@ -83,7 +54,7 @@ async def test_lag_is_what_a_group_has_not_committed(kafka: str, send: Send) -> 
 
 @pytest.mark.parametrize("lag", [0, 1])
 async def test_a_silent_consumer_with_lag_ends_its_process(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send, lag: int
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send, lag: int
 ) -> None:
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, "silent")
@@ -111,7 +82,7 @@ async def test_a_silent_consumer_with_lag_ends_its_process(
         await asyncio.gather(watch, return_exceptions=True)
 
 
-async def test_an_event_out_of_reach_may_arrive_later(kafka: str, topic: Topic) -> None:
+async def test_an_event_out_of_reach_may_arrive_later(kafka: KafkaSettings, topic: Topic) -> None:
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, "publisher")
     await broker.start()
@@ -125,7 +96,7 @@ async def test_an_event_out_of_reach_may_arrive_later(kafka: str, topic: Topic) 
     assert sorted(BatchParsed.model_validate_json(record.value).seq for record in records) == [1, 2, 3]
 
 
-async def test_a_message_is_one_dead_letter_however_often_it_is_given_up(kafka: str, mongo: Mongo) -> None:
+async def test_a_message_is_one_dead_letter_however_often_it_is_given_up(kafka: KafkaSettings, mongo: Mongo) -> None:
     topic, metrics = unique_topic(), Metrics(SERVICE)
     broker = create_broker(kafka, "dead")
     await broker.start()

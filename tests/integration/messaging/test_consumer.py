@@ -11,7 +11,8 @@ from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.events import BatchParsed, MessageDeadLettered
 from libs.contracts.topics import DEAD_LETTERS, Topic
 from libs.messaging import consumer
-from libs.messaging.broker import ensure_topics
+from libs.messaging.connection import KafkaSettings
+from libs.messaging.topics import Topics
 from libs.storage.client import Document, Mongo
 from tests.integration.messaging.conftest import unique_topic
 from tests.integration.messaging.members import (
@@ -40,7 +41,9 @@ async def dead_letters(mongo: Mongo) -> list[Document]:
     return await mongo.state["dead_letters"].find(sort=[("offset", 1)]).to_list()
 
 
-async def test_a_message_is_committed_after_its_effect(kafka: str, mongo: Mongo, topic: Topic, send: Send) -> None:
+async def test_a_message_is_committed_after_its_effect(
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send
+) -> None:
     begun, may_end = asyncio.Event(), asyncio.Event()
     handled: list[int] = []
 
@@ -62,7 +65,7 @@ async def test_a_message_is_committed_after_its_effect(kafka: str, mongo: Mongo,
 
 
 async def test_a_restart_repeats_what_was_not_committed_and_nothing_else(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send
 ) -> None:
     begun: list[int] = []
 
@@ -88,7 +91,7 @@ async def test_a_restart_repeats_what_was_not_committed_and_nothing_else(
 
 
 async def test_the_end_waits_for_a_commit_under_way(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = AIOKafkaConsumer.commit
     begun = asyncio.Event()
@@ -110,7 +113,7 @@ async def test_the_end_waits_for_a_commit_under_way(
 
 @pytest.mark.parametrize("error", [TransientError("not now"), AutoReconnect("election")], ids=["ours", "mongodb's"])
 async def test_a_transient_fault_is_handed_back_until_it_passes(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send, error: Exception
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send, error: Exception
 ) -> None:
     passed = False
     handled: list[int] = []
@@ -132,7 +135,7 @@ async def test_a_transient_fault_is_handed_back_until_it_passes(
 
 
 async def test_a_short_fault_is_outlived_without_handing_back(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "RETRY_SECONDS", 30)
     tries = 0
@@ -150,7 +153,9 @@ async def test_a_short_fault_is_outlived_without_handing_back(
     assert tries == 3
 
 
-async def test_a_permanent_fault_is_a_dead_letter_at_once(kafka: str, mongo: Mongo, topic: Topic, send: Send) -> None:
+async def test_a_permanent_fault_is_a_dead_letter_at_once(
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send
+) -> None:
     handled: list[int] = []
 
     async def handler(told: BatchParsed) -> None:
@@ -178,7 +183,7 @@ async def test_a_permanent_fault_is_a_dead_letter_at_once(kafka: str, mongo: Mon
 
 
 async def test_an_unforeseen_fault_is_tried_again_and_then_given_up(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send
 ) -> None:
     tries = 0
 
@@ -197,7 +202,7 @@ async def test_an_unforeseen_fault_is_tried_again_and_then_given_up(
     assert (letter["code"], letter["message"]) == ("UNFORESEEN_ERROR", "KeyError: 'a bug'")
 
 
-async def test_what_is_no_event_is_a_dead_letter(kafka: str, mongo: Mongo, topic: Topic, send: Send) -> None:
+async def test_what_is_no_event_is_a_dead_letter(kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send) -> None:
     handled: list[int] = []
 
     async def handler(told: BatchParsed) -> None:
@@ -227,7 +232,7 @@ async def test_what_is_no_event_is_a_dead_letter(kafka: str, mongo: Mongo, topic
     ],
 )
 async def test_headers_never_stop_a_message(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send, headers: list[tuple[str, bytes | None]]
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send, headers: list[tuple[str, bytes | None]]
 ) -> None:
     handled: list[int] = []
 
@@ -242,7 +247,7 @@ async def test_headers_never_stop_a_message(
 
 
 async def test_a_message_stays_where_its_dead_letter_cannot_be_stored(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def handler(_: BatchParsed) -> None:
         raise PermanentError("NOT_POSSIBLE", "why")
@@ -261,10 +266,10 @@ async def test_a_message_stays_where_its_dead_letter_cannot_be_stored(
     assert len(await dead_letters(mongo)) == 1
 
 
-async def test_partitions_are_handed_over_between_messages(kafka: str, mongo: Mongo, send: Send) -> None:
+async def test_partitions_are_handed_over_between_messages(kafka: KafkaSettings, mongo: Mongo, send: Send) -> None:
     """A member that joins waits for the handler at work, and then nothing is handled twice."""
     topic = unique_topic(partitions=2)
-    await ensure_topics(kafka, topics=(topic,))
+    await Topics(kafka, (topic,)).ensure()
     begun, may_end = asyncio.Event(), asyncio.Event()
     handled: list[tuple[str, int]] = []
 
@@ -295,11 +300,11 @@ async def test_partitions_are_handed_over_between_messages(kafka: str, mongo: Mo
 
 
 async def test_nothing_begins_while_one_of_two_drains_is_still_waiting(
-    kafka: str, mongo: Mongo, topic: Topic, send: Send
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send
 ) -> None:
     """Partitions of two topics are given up side by side; the drain that ends first must not let work begin."""
     other = unique_topic()
-    await ensure_topics(kafka, topics=(other,))
+    await Topics(kafka, (other,)).ensure()
     begun: list[tuple[str, int]] = []
     may_end = {topic.name: asyncio.Event(), other.name: asyncio.Event()}
 

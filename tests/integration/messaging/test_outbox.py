@@ -11,10 +11,12 @@ import pytest
 from libs.contracts.errors import TransientError
 from libs.contracts.topics import Topic
 from libs.messaging import outbox, publisher
-from libs.messaging.broker import create_broker, ensure_topics
+from libs.messaging.broker import create_broker
 from libs.messaging.cancellation import end_tasks
+from libs.messaging.connection import KafkaSettings
 from libs.messaging.outbox import OutboxRelay
 from libs.messaging.publisher import EventPublisher
+from libs.messaging.topics import Topics
 from libs.storage.client import Mongo
 from libs.telemetry.metrics import Metrics
 from tests.integration.messaging.conftest import unique_topic
@@ -55,7 +57,7 @@ async def until_empty(mongo: Mongo) -> None:
 
 
 @asynccontextmanager
-async def relaying(kafka: str, mongo: Mongo) -> AsyncGenerator[OutboxRelay]:
+async def relaying(kafka: KafkaSettings, mongo: Mongo) -> AsyncGenerator[OutboxRelay]:
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, "relay")
     await broker.start()
@@ -68,11 +70,11 @@ async def relaying(kafka: str, mongo: Mongo) -> AsyncGenerator[OutboxRelay]:
         await broker.stop()
 
 
-async def published(kafka: str, topic: Topic) -> list[str]:
+async def published(kafka: KafkaSettings, topic: Topic) -> list[str]:
     return [record.value.decode() for record in await read_all(kafka, topic.name)]
 
 
-async def test_rows_leave_once_and_in_order(kafka: str, mongo: Mongo, topic: Topic) -> None:
+async def test_rows_leave_once_and_in_order(kafka: KafkaSettings, mongo: Mongo, topic: Topic) -> None:
     await leave(mongo, topic, range(5))
     await leave(mongo, topic, range(5, 6), service="another")
     async with relaying(kafka, mongo) as relay:
@@ -91,7 +93,7 @@ async def test_rows_leave_once_and_in_order(kafka: str, mongo: Mongo, topic: Top
     assert (headers["event-id"], headers["content-type"]) == (f"{topic.name}-0".encode(), b"application/json")
 
 
-async def test_two_relays_share_the_work(kafka: str, mongo: Mongo, topic: Topic) -> None:
+async def test_two_relays_share_the_work(kafka: KafkaSettings, mongo: Mongo, topic: Topic) -> None:
     await leave(mongo, topic, range(20))
     async with relaying(kafka, mongo), relaying(kafka, mongo):
         await until_empty(mongo)
@@ -99,7 +101,7 @@ async def test_two_relays_share_the_work(kafka: str, mongo: Mongo, topic: Topic)
 
 
 async def test_a_failed_row_is_released_and_leaves_later(
-    kafka: str, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaSettings, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "PUBLISH_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.1)
@@ -116,13 +118,13 @@ async def test_a_failed_row_is_released_and_leaves_later(
     assert [row["lease_until"] for row in rows] == [None, None]
     assert metrics.outbox_oldest_seconds._value.get() > 50
     async with relaying(kafka, mongo):
-        await ensure_topics(kafka, topics=(topic,))
+        await Topics(kafka, (topic,)).ensure()
         await until_empty(mongo)
     assert sorted(set(await published(kafka, topic))) == ["0", "1"]
 
 
 async def test_what_a_dead_relay_held_leaves_when_its_lease_ends(
-    kafka: str, mongo: Mongo, topic: Topic, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.1)
     now = datetime.now(UTC)

@@ -8,7 +8,6 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from deploy.provision import ProvisionSettings
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.gateway.settings import GatewaySettings
@@ -28,7 +27,6 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     ValidatorSettings,
     WriterSettings,
     WebhookSettings,
-    ProvisionSettings,
 )
 
 

@@ -1,0 +1,9 @@
+from collections.abc import Sequence
+
+class AIOKafkaConnection:
+    def close(self) -> object: ...
+
+async def create_conn(
+    host: str, port: int, *, request_timeout_ms: int = ..., **security: object
+) -> AIOKafkaConnection: ...
+def collect_hosts(hosts: str | Sequence[str], randomize: bool = ...) -> list[tuple[str, int, int]]: ...
