@@ -9,6 +9,8 @@ from typing import NewType
 
 BatchId = NewType("BatchId", str)
 
+ID_PATTERN = "^[0-9a-f]{24}$"
+"""Ids of runs, templates, organizations and keys."""
 RECORD_ROW_BYTES = 4
 MAX_ROWS_PER_RUN = 2**32 - 1
 

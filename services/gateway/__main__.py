@@ -9,6 +9,7 @@ from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from libs.telemetry.logs import configure_logging
 from services.gateway.app import SERVICE, create_app
+from services.gateway.http.server import Http11Protocol
 from services.gateway.settings import GatewaySettings
 
 GRACE_SECONDS = 15
@@ -29,6 +30,8 @@ def main() -> None:
         host=service.host,
         port=service.port,
         loop="uvloop",
+        http=Http11Protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -33,8 +33,11 @@ from services.gateway.http.authentication import Authentication
 from services.gateway.http.dependencies import Capabilities, dependencies
 from services.gateway.http.engine.imports import ImportController
 from services.gateway.http.engine.templates import TemplateController
-from services.gateway.http.envelope import EXCEPTION_HANDLERS
+from services.gateway.http.envelope import EXCEPTION_HANDLERS, MAX_JSON_BYTES
+from services.gateway.http.methods import HeadAsGet
 from services.gateway.http.openapi import completed_document, openapi_config
+from services.gateway.http.query_parameters import only_declared
+from services.gateway.http.response_headers import add_security_headers
 from services.gateway.http.tracing import HttpMetrics
 from services.gateway.records.rejected import RejectedRows
 from services.gateway.retention.orphans import MAX_SWEEP_SECONDS, Orphans
@@ -48,7 +51,6 @@ from services.gateway.uploads.uploads import Uploads
 from services.gateway.webhooks.endpoints import Webhooks
 
 SERVICE = "gateway"
-MAX_JSON_BYTES = 1024 * 1024
 KAFKA_RETRY_SECONDS = 2.0
 HEALTH_TIMEOUT_SECONDS = 3.0
 
@@ -145,18 +147,21 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
             finally:
                 await broker.stop()
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[TemplateController, ImportController, _live, _ready, _metrics],
         dependencies=dependencies(lambda request: _gateway(request).capabilities),
         middleware=[DefineMiddleware(Authentication, exclude=["^/health/", "^/metrics$", "^/schema"])],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
-        before_send=[HttpMetrics(metrics.registry).on_send],
+        guards=[only_declared()],
+        before_send=[add_security_headers, HttpMetrics(metrics.registry).on_send],
         openapi_config=openapi_config(_version()),
         request_max_body_size=MAX_JSON_BYTES,
         logging_config=None,
         debug=False,
     )
+    app.asgi_handler = HeadAsGet(app.asgi_handler)
+    return app
 
 
 def openapi_document() -> dict[str, Any]:

@@ -29,8 +29,8 @@ from services.gateway.errors import (
     Problem,
     TookTooLongError,
     UnsupportedFileError,
-    invalid_input,
 )
+from services.gateway.http.methods import allowed_methods
 from services.gateway.http.tracing import trace_of
 from services.gateway.http.wording import explain_parameter
 
@@ -46,6 +46,11 @@ STATUSES: Mapping[type[GatewayError], HTTPStatus] = {
     TookTooLongError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 """What the errors of the capabilities are over HTTP."""
+
+INVALID_PARAMETER = "INVALID_PARAMETER"
+"""Code of what is wrong with a query."""
+MAX_JSON_BYTES = 1024 * 1024
+"""Most bytes of a body that is no form."""
 
 _MISSING_PARAMETER = re.compile(r"Missing required (\w+) parameter '([^']+)'")
 
@@ -117,7 +122,9 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Response[Er
     status = HTTPStatus(error.status_code)
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     if isinstance(error, ValidationException):
-        return _on_gateway_error(request, invalid_input(*_validation_problems(request, error)))
+        problems = _validation_problems(request, error)
+        detail = "; ".join(f"{problem.location}: {problem.message}" for problem in problems)
+        return _on_api_error(request, ApiError(HTTPStatus.BAD_REQUEST, INVALID_PARAMETER, detail, problems))
     if str(error.detail).startswith("client disconnected"):
         return _on_api_error(request, ApiError(HTTPStatus.BAD_REQUEST, "CLIENT_DISCONNECTED", "the client left"))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -126,10 +133,10 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Response[Er
         case HTTPStatus.NOT_FOUND:
             detail = f"there is nothing at {request.url.path[:200]}"
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = f"; allowed: {headers.get('Allow', headers.get('allow', ''))}" if headers else ""
-            detail = f"{request.method} is not possible at {request.url.path[:200]}{allowed}"
+            allowed = ", ".join(allowed_methods(",".join(headers.values())))
+            detail = f"{request.method} is not possible at {request.url.path[:200]}; allowed: {allowed}"
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            detail = "the body of the request is larger than is accepted here"
+            detail = f"the body of the request is larger than {MAX_JSON_BYTES:,} bytes, the most that is accepted here"
         case _:
             detail = str(error.detail)
     code = status.name if not isinstance(error, MethodNotAllowedException) else "METHOD_NOT_ALLOWED"

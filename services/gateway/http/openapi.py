@@ -1,8 +1,10 @@
 """The OpenAPI document: Litestar's, completed by what it cannot see in the signatures."""
 
+from http import HTTPStatus
 from typing import Any
 
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Response, Router
+from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -26,6 +28,13 @@ class _CompletedDocument(JsonRenderPlugin):
         return encode_json(_complete(openapi_schema))
 
 
+def _without_pages(response: Response[Any]) -> Response[Any]:
+    """Litestar answers for what is not there with a page of HTML; here it is an error like any other."""
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        raise NotFoundException
+    return response
+
+
 def openapi_config(version: str) -> OpenAPIConfig:
     """The document at ``/schema/openapi.json``."""
     return OpenAPIConfig(
@@ -38,7 +47,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
             }
         ),
         security=[{"apiKey": []}],
-        path="/schema",
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_without_pages),
         render_plugins=[_CompletedDocument(path="/openapi.json")],
         use_handler_docstrings=True,
     )

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import HttpMethod
 from litestar.types import Message, Scope
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -16,6 +17,7 @@ from services.gateway.access.principal import Principal
 REQUEST_ID_HEADER = "X-Request-ID"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+METHODS = frozenset(HttpMethod)
 _KEY = "rowdock_trace"
 
 logger = structlog.get_logger()
@@ -42,7 +44,7 @@ def trace_of(scope: Any) -> RequestTrace:  # noqa: ANN401 - any of Litestar's sc
 
 
 class HttpMetrics:
-    """Requests by route, never by path: labels are bounded."""
+    """Requests by route, never by path, and by the methods that there are: labels are bounded."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ["method", "route", "status"]
@@ -65,14 +67,15 @@ class HttpMetrics:
             return
         seconds = time.monotonic() - trace.began
         route = scope.get("path_template") or "unknown"
-        self._requests.labels(scope["method"], route, str(int(message["status"]))).inc()
-        self._seconds.labels(scope["method"], route).observe(seconds)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._requests.labels(method, route, str(int(message["status"]))).inc()
+        self._seconds.labels(method, route).observe(seconds)
         logger.info(
             "http.request",
             request_id=trace.request_id,
             tenant_id=trace.principal and trace.principal.tenant_id,
             subject=trace.principal and trace.principal.subject,
-            method=scope["method"],
+            method=method,
             route=route,
             status=int(message["status"]),
             code=trace.code,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from libs.contracts.ids import ID_PATTERN
 from libs.contracts.templates import FIELD_NAME_PATTERN, FILE_TYPE_PATTERN, REGION_PATTERN, RESOURCE_PATTERN
 from services.gateway.shown import shown
 
@@ -95,6 +96,11 @@ def _found(error: Error) -> str:
 
 
 _EXPECTED = re.compile(r"Expected `(int|str|float|bool)`(?: (>=|<=|of length >=|of length <=) ([0-9]+))?")
+_MATCHING = re.compile(r"Expected `str` matching regex '(.*)'")
+_TOO_LARGE = "Number out of range"
+_PARAMETER_PATTERNS: Mapping[str, str] = {
+    ID_PATTERN: "an id as it was answered, of 24 characters from 0-9 and a-f",
+}
 _PARAMETER_NEEDS: Mapping[str, str] = {
     "int": "a whole number",
     "float": "a number",
@@ -117,6 +123,10 @@ def explain_parameter(message: str, given: str, allowed: Collection[str] = ()) -
     """
     if allowed:
         need = f"one of {', '.join(map(repr, allowed))}"
+    elif message == _TOO_LARGE:
+        need = "a whole number that is not so large"
+    elif matching := _MATCHING.match(message):
+        need = _PARAMETER_PATTERNS.get(matching[1], f"a text of the pattern {matching[1]}")
     elif expected := _EXPECTED.match(message):
         kind, comparison, bound = expected.groups()
         form = _PARAMETER_NEEDS.get(f"{kind} {comparison}" if comparison else kind, message)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from litestar.params import FromPath, QueryParameter
 
+from libs.contracts.ids import ID_PATTERN
 from libs.contracts.states import RunStatus
 
 MAX_PAGE = 100
@@ -12,8 +13,12 @@ MAX_REJECTED_PAGE = 1_000
 Id = FromPath[str]
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Most entries of a page.")]
 RejectedLimit = Annotated[int, QueryParameter(ge=1, le=MAX_REJECTED_PAGE, description="Most entries of a page.")]
-After = Annotated[str | None, QueryParameter(max_length=100, description="The next_after of the page before.")]
+After = Annotated[str | None, QueryParameter(pattern=ID_PATTERN, description="The next_after of the page before.")]
 AfterRow = Annotated[int, QueryParameter(ge=0, le=2**32, description="The next_after of the page before.")]
 RunFilter = Annotated[RunStatus | None, QueryParameter(description="Only runs in this status.")]
-TemplateFilter = Annotated[str | None, QueryParameter(max_length=100, description="Only runs of this template.")]
-RunOfRows = Annotated[str, QueryParameter(max_length=100, description="The run whose rejected rows are wanted.")]
+TemplateFilter = Annotated[
+    str | None, QueryParameter(min_length=1, max_length=100, description="Only runs of this template.")
+]
+RunOfRows = Annotated[
+    str, QueryParameter(min_length=1, max_length=100, description="The run whose rejected rows are wanted.")
+]

@@ -9,6 +9,7 @@ import multipart
 import pytest
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
+from libs.contracts.ids import ID_PATTERN
 from libs.contracts.templates import ColumnWidth, DateOrder, Rule, SourceFormat, TemplateField, Transform
 from services.gateway.http.engine.template_models import EngineFieldMapping, EngineTemplate
 from services.gateway.http.field_parts import Transformation, Validator
@@ -276,6 +277,13 @@ def of_msgspec(kind: type[Any], text: str) -> str:
             f"must be a text of at most 100 characters; found '{'x' * 79}…",
         ),
         (Annotated[str, msgspec.Meta(min_length=1)], "", "must be a text of at least 1 characters; found ''"),
+        (int, "1e9999", "must be a whole number that is not so large; found '1e9999'"),
+        (
+            Annotated[str, msgspec.Meta(pattern=ID_PATTERN)],
+            "zzz",
+            "must be an id as it was answered, of 24 characters from 0-9 and a-f; found 'zzz'",
+        ),
+        (Annotated[str, msgspec.Meta(pattern="^a+$")], "b", "must be a text of the pattern ^a+$; found 'b'"),
         (float, "x", "must be a number; found 'x'"),
         (bool, "maybe", "must be true or false; found 'maybe'"),
     ],

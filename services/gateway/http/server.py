@@ -1,0 +1,62 @@
+"""HTTP/1.1 as uvicorn speaks it, with one shape of errors also for what is no HTTP at all."""
+
+import sys
+from http import HTTPStatus
+from uuid import uuid4
+
+import h11
+import structlog
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from services.gateway.http.envelope import ErrorView
+from services.gateway.http.response_headers import SECURITY_HEADERS
+from services.gateway.http.tracing import REQUEST_ID_HEADER
+
+logger = structlog.get_logger()
+
+_ANSWERABLE = frozenset({h11.IDLE, h11.SEND_RESPONSE})
+
+
+class Http11Protocol(H11Protocol):
+    """Answers a request that cannot be read with an ``ErrorView``, then closes the connection.
+
+    Such a request never reaches the application: there is no path, or no end of its headers.
+    """
+
+    def send_400_response(self, msg: str) -> None:
+        """Called with uvicorn's own words while the error of the reader is handled, which says more."""
+        if self.conn.our_state not in _ANSWERABLE:  # an answer is under way already
+            self.transport.close()
+            return
+        error = sys.exception()
+        status, reason = HTTPStatus.BAD_REQUEST, msg
+        if isinstance(error, h11.RemoteProtocolError):
+            status, reason = HTTPStatus(error.error_status_hint), str(error)
+        refusal = _refusal(status, reason)
+        logger.warning("http.unreadable", request_id=refusal.request_id, status=status.value, error=reason)
+        body = refusal.model_dump_json().encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            REQUEST_ID_HEADER: refusal.request_id,
+            **SECURITY_HEADERS,
+        }
+        for event in (
+            h11.Response(status_code=status.value, reason=status.phrase, headers=list(headers.items())),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+def _refusal(status: HTTPStatus, reason: str) -> ErrorView:
+    match status:
+        case HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            detail = "the headers of the request are too large; shorten them, or the address"
+        case HTTPStatus.NOT_IMPLEMENTED:
+            detail = f"the only Transfer-Encoding that is read is chunked, by itself ({reason})"
+        case _:
+            detail = f"this is no HTTP/1.1 request that can be read: {reason}"
+    return ErrorView(detail=detail, status_code=status.value, code=status.name, errors=[], request_id=uuid4().hex)
