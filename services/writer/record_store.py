@@ -19,6 +19,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from libs.contracts.errors import TransientError
+from libs.contracts.templates import SYSTEM_TIMES
 from libs.storage.client import Collection, Document, Session
 from libs.storage.unique_keys import KEY_TYPES, live_with
 from services.writer.domain.batch_plan import Fields, RecordUpdate, Values
@@ -125,13 +126,13 @@ async def find_by_keys(
     """The tenant's live records whose ``key`` is one of ``values``, by their key.
 
     Null is no key: it finds nothing. A Decimal128 is found by a ``Decimal``, which is also the key here.
-    Each record holds ``_id``, ``_import``, ``updated_at``, ``key`` and ``fields``; dates
+    Each record holds ``_id``, ``_import``, its times, ``key`` and ``fields``; dates
     are naive UTC, or ``DatetimeMS`` where Python has no such year.
     """
     wanted = [_stored(value) for value in values if value is not None]
     records = _as_compared(collection).find(
         {"tenant_id": tenant_id, "is_deleted": False, key: {"$in": wanted, "$type": KEY_TYPES}},
-        projection=["_import", "updated_at", key, *fields],
+        projection=["_import", *SYSTEM_TIMES, key, *fields],
         # One answer instead of a first of 101 records.
         batch_size=len(wanted) + 1,
         session=session,

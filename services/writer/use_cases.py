@@ -76,11 +76,6 @@ class _Run:
     target: Collection
 
     @property
-    def names(self) -> frozenset[str]:
-        """Every field whose value the run knows for each row."""
-        return frozenset({*(field.name for field in self.template.fields), *self.template.default_values})
-
-    @property
     def compared(self) -> list[str]:
         """The fields of a record that the run may change."""
         extra = ["extra"] if self.template.include_unmatched_columns else []
@@ -304,7 +299,7 @@ class WriteBatch:
             key = upsert_keys(work.checked, run.template)[position]
             if await find_by_keys(run.target, run.tenant_id, fields[0], [key], (), None):
                 raise TransientError(f"a record was created meanwhile: {refusal.reason.get('errmsg')}")
-        elif fields and fields not in work.taken and run.names.issuperset(fields):
+        elif fields and fields not in work.taken and run.template.sets.issuperset(fields):
             taken = await self._taken(work, fields)
             parted = replace(work, taken={**work.taken, fields: taken}).again()
             if len(parted.rejections) > len(work.rejections):

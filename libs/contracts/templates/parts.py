@@ -8,9 +8,9 @@ FIELD_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 RESOURCE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
 FILE_TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
 REGION_PATTERN = r"^[A-Z]{2}$"
-RESERVED_FIELD_NAMES = frozenset(
-    {"tenant_id", "extra", "is_deleted", "deleted_at", "created_at", "updated_at", "constructor", "prototype"}
-)
+RESERVED_FIELD_NAMES = frozenset({"tenant_id", "extra", "is_deleted", "deleted_at", "constructor", "prototype"})
+SYSTEM_TIMES = ("created_at", "updated_at")
+"""When Rowdock made and last changed a record: in its ``_import``, and at top level unless the template sets them."""
 MAX_FIELDS = 500
 MAX_PATTERN_CHARS = 500
 MAX_ENUM_VALUES = 5_000

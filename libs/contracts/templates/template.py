@@ -104,6 +104,11 @@ class Template(TemplatePart):
         )
 
     @property
+    def sets(self) -> frozenset[str]:
+        """The fields of a record that it gives values to: its own, and the default values."""
+        return frozenset({*(field.name for field in self.fields), *self.default_values})
+
+    @property
     def matches_by_key(self) -> bool:
         """Whether rows are matched with records by the upsert key."""
         return self.mode in KEYED_MODES

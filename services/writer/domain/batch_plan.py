@@ -49,7 +49,8 @@ class RecordUpdate:
     Attributes:
         row: 1-based row of the file.
         record_id: the record's ``_id``.
-        changes: the fields that differ with their new values, ``updated_at`` and ``_import``.
+        changes: the fields that differ with their new values, ``_import``, and ``updated_at`` unless the template
+            sets it.
         before: ``None`` for a record that the same run created: undoing the run removes it.
     """
 
@@ -133,7 +134,7 @@ def plan_batch(
             not looked at in mode ``append``.
         file_fields: see ``fields_from_file``.
         run_id: written to ``_import`` of what is updated.
-        written_at: aware; ``updated_at`` of what is updated.
+        written_at: aware; when what is updated is updated.
         extra: columns of the checked batch and their keys in ``extra``, see ``extra_keys.extra_columns``.
 
     Raises:
@@ -164,20 +165,15 @@ def plan_batch(
     differences = _Differences(_take(table, matched), template, file_fields, extra)
     updates: list[RecordUpdate] = []
     prefix = record_prefix(run_id)
+    time = {} if "updated_at" in template.sets else {"updated_at": written_at}
     for position, index in enumerate(matched):
         record = existing[keys[index]]
         changes = differences.of(position, record)
         if not changes:
             skipped.setdefault(SkipReason.UNCHANGED, []).append(rows[index])
             continue
-        origin: dict[str, Any] = {
-            "run_id": run_id,
-            "row": Int64(rows[index]),
-            "version": _version(record) + 1,
-        }
-        if warnings := differences.warnings[position]:
-            origin["warnings"] = json.loads(warnings)
-        changes |= {"updated_at": written_at, "_import": origin}
+        origin = _origin(record, run_id, rows[index], written_at, differences.warnings[position])
+        changes |= {**time, "_import": origin}
         own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(prefix)
         updates.append(RecordUpdate(rows[index], record["_id"], changes, None if own else _before(record, changes)))
     return BatchPlan(create=_take(table, created), updates=updates, skipped=skipped)
@@ -360,11 +356,26 @@ def _naive(moment: datetime) -> datetime:
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _version(record: Record) -> int:
-    """Records that another application created have no version."""
-    origin: object = record.get("_import")
-    version = cast("Record", origin).get("version") if isinstance(origin, Mapping) else None
-    return version if isinstance(version, int) else 0
+def _origin(record: Record, run_id: str, row: int, written_at: datetime, warnings: str | None) -> dict[str, Any]:
+    """``_import`` of an updated record. One that another application created has no version and no time so far.
+
+    Release 0.1 noted outside ``_import`` only when a record was created.
+    """
+    held: object = record.get("_import")
+    before: Record = cast("Record", held) if isinstance(held, Mapping) else {}
+    version = before.get("version")
+    origin: dict[str, Any] = {
+        "run_id": run_id,
+        "row": Int64(row),
+        "version": (version if isinstance(version, int) else 0) + 1,
+    }
+    created_at = before.get("created_at", record.get("created_at") if before else None)
+    if created_at is not None:
+        origin["created_at"] = created_at
+    origin["updated_at"] = written_at
+    if warnings:
+        origin["warnings"] = json.loads(warnings)
+    return origin
 
 
 def _before(record: Record, changes: Record) -> BeforeImage:

@@ -41,7 +41,7 @@ from libs.batches.extra_keys import Overflow
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.templates import Template, TemplateField
+from libs.contracts.templates import SYSTEM_TIMES, Template, TemplateField
 from services.writer.domain.decimal128 import encode_decimals
 
 Mask = npt.NDArray[np.bool_]
@@ -89,7 +89,8 @@ class RecordEncoder:
     """Encodes the rows of one run as new records of its target collection.
 
     A record is ``{_id, tenant_id, <fields in template order>, <default_values>[, extra: {…}], is_deleted,
-    deleted_at, created_at, updated_at, _import: {run_id, row, version[, warnings]}}``.
+    deleted_at[, created_at][, updated_at], _import: {run_id, row, version, created_at, updated_at[, warnings]}}``.
+    The times outside ``_import`` are those inside it, unless the template itself sets a field of that name.
     Numbers are 64-bit integers, doubles or Decimal128, dates UTC milliseconds, empty values null.
     ``extra`` is there where the template includes unmatched columns.
     """
@@ -108,7 +109,7 @@ class RecordEncoder:
             template: the run's copy of its template.
             run_id: decides the records' ids, see ``libs.contracts.ids.record_id``.
             tenant_id: owner of the records.
-            written_at: aware; becomes ``created_at`` and ``updated_at``, cut to milliseconds.
+            written_at: aware; cut to milliseconds, when the records are created and updated.
             extra: columns of the checked batch and their keys in ``extra``, see ``extra_keys.extra_columns``.
 
         Raises:
@@ -121,16 +122,11 @@ class RecordEncoder:
         self._has_extra = template.include_unmatched_columns
         self._extra = [(column, key.encode() + b"\0") for column, key in extra]
         self._extra_keys = [key for _, key in extra]
-        self._after_extra = _elements(
-            {
-                "is_deleted": False,
-                "deleted_at": None,
-                "created_at": written_at,
-                "updated_at": written_at,
-            }
-        )
+        times = dict.fromkeys(SYSTEM_TIMES, written_at)
+        at_top = {name: time for name, time in times.items() if name not in template.sets}
+        self._after_extra = _elements({"is_deleted": False, "deleted_at": None, **at_top})
         self._import_before_row = _elements({"run_id": run_id}) + bytes([_INT64]) + b"row\0"
-        self._import_after_row = _elements({"version": 1})
+        self._import_after_row = _elements({"version": 1, **times})
 
     def encode(self, table: pa.Table) -> EncodedRecords:
         """Encode every row of a checked batch, in the table's order.

@@ -72,7 +72,7 @@ async def test_only_what_differs_is_written_and_can_be_undone(mongo: Mongo) -> N
         "amount": 2,
         "name": "Ana",
         "updated_at": TUESDAY,
-        "_import": {"run_id": SECOND_RUN, "row": 1, "version": 2},
+        "_import": {"run_id": SECOND_RUN, "row": 1, "version": 2, "created_at": MONDAY, "updated_at": TUESDAY},
     }
     image = await mongo.state["undo"].find_one({"run_id": SECOND_RUN})
     assert image is not None
@@ -131,7 +131,7 @@ async def test_a_record_of_another_application_is_taken_as_it_is(mongo: Mongo) -
         "_id": "A-1",
         "joined": MONDAY,
         "age": 30,
-        "_import": {"run_id": SECOND_RUN, "row": 1, "version": 1},
+        "_import": {"run_id": SECOND_RUN, "row": 1, "version": 1, "updated_at": TUESDAY},
     }
     assert await mongo.state["undo"].count_documents({"_id": f"{SECOND_RUN}:A-1"}) == 1
 

@@ -135,6 +135,46 @@ def test_what_a_newer_release_has_added_is_ignored_at_every_depth() -> None:
     assert Template.model_validate(with_additions(known)) == Template.model_validate(known)
 
 
+@pytest.mark.parametrize("name", ["tenant_id", "extra", "is_deleted", "deleted_at", "constructor", "prototype"])
+def test_names_that_only_rowdock_may_use(name: str) -> None:
+    for given in ({"fields": [{"name": name}]}, {"default_values": {name: "x"}}):
+        with pytest.raises(ValidationError, match="is reserved"):
+            template(**given)
+
+
+@pytest.mark.parametrize("name", ["_id", "_import", "a.b", "$a"])
+def test_names_that_no_field_can_have(name: str) -> None:
+    with pytest.raises(ValidationError):
+        template(fields=[{"name": name}])
+
+
+def test_a_template_may_own_the_times_of_its_records() -> None:
+    made = template(fields=[{"name": "updated_at", "type": "date"}], default_values={"created_at": "2020-01-01"})
+    assert made.sets == {"updated_at", "created_at"}
+
+
+def test_the_example_of_the_import_engine_is_a_template() -> None:
+    """Its reference maps a column to ``updated_at``."""
+    fields = [
+        {"name": "sku", "column": "SKU", "rules": [{"type": "required"}]},
+        {"name": "name", "column": "Name", "rules": [{"type": "required"}], "transforms": [{"type": "trim"}]},
+        {"name": "price", "column": "Price", "type": "number", "decimals": 2},
+        {"name": "is_active", "column": "Active", "type": "boolean"},
+        {"name": "updated_at", "column": "Updated", "type": "date", "date_format": "YYYY-MM-DD"},
+    ]
+    made = template(
+        name="products-sync",
+        target_resource="products",
+        mode="sync",
+        upsert_key="sku",
+        scope_filter={"source": "erp"},
+        fields=fields,
+        default_values={"source": "erp"},
+        required_columns=["SKU", "Name"],
+    )
+    assert "updated_at" in made.sets
+
+
 def test_a_template_has_fields() -> None:
     with pytest.raises(ValidationError):
         template(fields=[])

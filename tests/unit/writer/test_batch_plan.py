@@ -186,7 +186,64 @@ def test_origin_of_an_update() -> None:
     record = {"_id": 1, "email": "a", "_import": {"run_id": RUN_ID, "row": 9, "version": 4}}
     (update,) = plan([{"_row": 3, "email": "a", "age": Raw("x"), "_warnings": warnings}], {"a": record}).updates
     assert update.changes["updated_at"] == WRITTEN_AT
-    assert update.changes["_import"] == {"run_id": OTHER_RUN, "row": 3, "version": 5, "warnings": warnings}
+    assert update.changes["_import"] == {
+        "run_id": OTHER_RUN,
+        "row": 3,
+        "version": 5,
+        "updated_at": WRITTEN_AT,
+        "warnings": warnings,
+    }
+
+
+@pytest.mark.parametrize(
+    ("held", "created_at"),
+    [
+        ({"_import": {"created_at": NOON}, "created_at": WRITTEN_AT}, NOON),
+        # By release 0.1, which kept the times at the top only.
+        ({"_import": {"run_id": RUN_ID}, "created_at": NOON}, NOON),
+        ({"_import": {"run_id": RUN_ID}}, None),
+        # By another application: nobody here knows when.
+        ({"created_at": NOON}, None),
+    ],
+    ids=["known", "release 0.1", "unknown", "another application"],
+)
+def test_when_a_record_was_created_stays(held: dict[str, Any], created_at: datetime | None) -> None:
+    (update,) = plan([{"_row": 3, "email": "a", "age": 1}], {"a": {"_id": 1, "email": "a", **held}}).updates
+    assert update.changes["_import"].get("created_at") == created_at
+    assert update.changes["_import"]["updated_at"] == update.changes["updated_at"] == WRITTEN_AT
+    assert "created_at" not in update.changes
+
+
+def owner_of_times(rows: list[dict[str, Any]], record: dict[str, Any]) -> BatchPlan:
+    """A template that maps both times, as a date and as text."""
+    fields = [{"name": "key"}, {"name": "updated_at", "type": "date"}, {"name": "created_at"}]
+    parts = {"fields": fields, "mode": "upsert", "upsert_key": "key", "name": "t", "target_resource": "t"}
+    template = Template.model_validate(parts)
+    names = ["key", "updated_at", "created_at"]
+    return plan_batch(checked_batch(template, rows), {"a": record}, template, names, OTHER_RUN, WRITTEN_AT)
+
+
+def test_times_that_a_template_owns_are_fields_like_any_other() -> None:
+    origin = {"run_id": RUN_ID, "row": 1, "version": 1, "created_at": NOON, "updated_at": NOON}
+    record = {"_id": 1, "key": "a", "updated_at": NOON, "created_at": "long ago", "_import": origin}
+    row: dict[str, Any] = {"_row": 3, "key": "a", "updated_at": NOON, "created_at": "long ago"}
+    assert owner_of_times([row], record).skipped == {"UNCHANGED": [3]}
+    (update,) = owner_of_times([{**row, "updated_at": NOON - timedelta(days=1), "created_at": None}], record).updates
+    assert update.changes == {
+        "updated_at": NOON.replace(tzinfo=None) - timedelta(days=1),
+        "created_at": None,
+        "_import": {"run_id": OTHER_RUN, "row": 3, "version": 2, "created_at": NOON, "updated_at": WRITTEN_AT},
+    }
+    assert update.before is not None
+    assert update.before.restore == {"updated_at": NOON, "created_at": "long ago", "_import": origin}
+
+
+def test_the_first_owner_of_created_at_does_not_lose_when_the_record_was_made() -> None:
+    record = {"_id": 1, "key": "a", "created_at": NOON, "updated_at": NOON, "_import": {"run_id": RUN_ID, "version": 1}}
+    row: dict[str, Any] = {"_row": 3, "key": "a", "updated_at": NOON, "created_at": "last year"}
+    (update,) = owner_of_times([row], record).updates
+    assert update.changes["created_at"] == "last year"
+    assert update.changes["_import"]["created_at"] == NOON
 
 
 @pytest.mark.parametrize("origin", [None, "other", {}, {"version": "x"}])

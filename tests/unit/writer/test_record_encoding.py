@@ -55,7 +55,8 @@ rows = st.fixed_dictionaries({"_row": st.integers(1, 2**32 - 1), **cells}, optio
 
 def expected(template: Template, row: dict[str, Any]) -> bytes:
     """The record; with ``extra`` it is of the template ``WIDE``."""
-    origin: dict[str, Any] = {"run_id": RUN_ID, "row": Int64(row["_row"]), "version": 1}
+    times = {"created_at": WRITTEN_AT, "updated_at": WRITTEN_AT}
+    origin: dict[str, Any] = {"run_id": RUN_ID, "row": Int64(row["_row"]), "version": 1, **times}
     columns = {key: row.get("extra", {}).get(key) for _, key in WIDE_EXTRA}
     extra = {"extra": {**columns, **row.get("_more", {})}} if template.include_unmatched_columns else {}
     if "_warnings" in row:
@@ -69,11 +70,18 @@ def expected(template: Template, row: dict[str, Any]) -> bytes:
             **extra,
             "is_deleted": False,
             "deleted_at": None,
-            "created_at": WRITTEN_AT,
-            "updated_at": WRITTEN_AT,
+            **{name: time for name, time in times.items() if name not in template.sets},
             "_import": origin,
         }
     )
+
+
+def test_times_that_the_template_sets_are_there_once() -> None:
+    fields = (TemplateField(name="created_at"), TemplateField(name="text"))
+    template = Template(name="t", target_resource="t", fields=fields, default_values={"updated_at": "then"})
+    row = {"_row": 1, "created_at": "2020", "text": "x"}
+    encoder = RecordEncoder(template, RUN_ID, TENANT_ID, WRITTEN_AT)
+    assert documents(encoder, checked_batch(template, [row])) == [expected(template, row)]
 
 
 def documents(encoder: RecordEncoder, table: pa.Table) -> list[bytes]:
