@@ -11,18 +11,19 @@ from collections.abc import Callable
 
 from libs.contracts.states import RunStatus
 from libs.ledger.batches import BatchLedger
+from libs.ledger.changes import Changes
 from libs.ledger.completion import Completion, Stage
 from libs.ledger.connection import LedgerConnection
 from libs.ledger.leases import Leases
 from libs.ledger.parsing import NewBatch, ParseLedger
 from libs.ledger.purge import Purge
 from libs.ledger.rescue import Rescue
-from libs.ledger.runs import RunLedger, run_event
+from libs.ledger.runs import RunLedger
 from libs.ledger.stops import Stops
 from libs.ledger.totals import Totals, add_up
 from libs.storage.client import Mongo
 
-__all__ = ["Ledger", "NewBatch", "Stage", "Totals", "run_event"]
+__all__ = ["Ledger", "NewBatch", "Stage", "Totals"]
 
 
 class Ledger:
@@ -41,8 +42,9 @@ class Ledger:
         self.parsing = ParseLedger(self._connection, self.runs, self.leases)
         self.batches = BatchLedger(self._connection)
         self.stops = Stops(self._connection, self.runs)
-        self.rescue = Rescue(self._connection)
+        self.rescue = Rescue(self._connection, self.stops)
         self.purge = Purge(self._connection)
+        self.changes = Changes(self._connection)
         self._completion = Completion(self._connection, self.runs, self.stops)
 
     async def maybe_advance(self, run_id: str) -> Stage:

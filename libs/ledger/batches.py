@@ -25,7 +25,7 @@ class BatchLedger:
             {"$inc": {"attempts": 1}, "$set": {"updated_at": datetime.now(UTC)}},
             return_document=ReturnDocument.AFTER,
         )
-        return None if found is None else BatchDocument.model_validate(found)
+        return None if found is None else BatchDocument.read(found)
 
     async def move(
         self,
@@ -74,4 +74,4 @@ class BatchLedger:
     async def in_state(self, run_id: str, state: BatchState) -> AsyncIterator[BatchDocument]:
         """A run's batches in ``state``, in file order."""
         async for batch in self._connection.batches.find({"run_id": run_id, "state": state.value}).sort("seq"):
-            yield BatchDocument.model_validate(batch)
+            yield BatchDocument.read(batch)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from libs.contracts.errors import UnreadableDocumentError
 from libs.contracts.ids import batch_id
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
@@ -34,10 +35,17 @@ class Completion:
         self._stops = stops
 
     async def maybe_advance(self, run_id: str) -> Stage:
-        """Move the run on if the ledger proves that its phase is over. Idempotent; anyone may call it."""
+        """Move the run on if the ledger proves that its phase is over. Idempotent; anyone may call it.
+
+        A run that cannot be read is failed.
+        """
         if await self._still_at_work(run_id):
             return Stage.WAITING
-        run = await self._runs.get(run_id)
+        try:
+            run = await self._runs.get(run_id)
+        except UnreadableDocumentError as error:
+            await self._stops.stop_unreadable(run_id, error)
+            return Stage.TERMINAL
         if run is None or run.status in TERMINAL_RUN_STATUSES:
             return Stage.TERMINAL
         if run.stop is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from libs.batches.payloads import Payload
+from libs.contracts.errors import UnreadableDocumentError
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
@@ -42,6 +43,9 @@ class ParseLedger:
 
         Args:
             instance: name of this process.
+
+        Raises:
+            UnreadableDocumentError: the run holds what this release does not know.
         """
         run = await self._runs.get(run_id)
         if run is not None and run.status is RunStatus.PENDING and run.stop is None:
@@ -54,7 +58,14 @@ class ParseLedger:
             where={"status": RunStatus.VALIDATING.value, "parse.closed": False, **NOT_STOPPED},
             changes={"parse.attempts": {"$add": ["$parse.attempts", 1]}},
         )
-        return None if taken is None else RunDocument.model_validate(taken[1])
+        if taken is None:
+            return None
+        held, stored = taken
+        try:
+            return RunDocument.read(stored)
+        except UnreadableDocumentError:
+            self._leases.forget(held.token)
+            raise
 
     def leave(self, run: RunDocument) -> None:
         """End what ``begin`` began; where it was not closed, this process may begin it again at once."""

@@ -4,69 +4,41 @@ from collections.abc import AsyncIterator, Sequence
 
 from pymongo import ReturnDocument
 
+from libs.contracts.errors import UnreadableDocumentError
 from libs.contracts.states import RunStatus
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.ledger.stops import Stops
+from libs.storage.client import Document
 from libs.storage.documents import RunDocument
 
 
 class Rescue:
     """Gives silent runs out, each to one caller of this service."""
 
-    def __init__(self, connection: LedgerConnection) -> None:
+    def __init__(self, connection: LedgerConnection, stops: Stops) -> None:
         self._connection = connection
+        self._stops = stops
 
     async def silent_runs(self, statuses: Sequence[RunStatus], quiet_seconds: float) -> AsyncIterator[RunDocument]:
         """Runs in one of ``statuses`` whose ledger has not moved for ``quiet_seconds``.
 
-        Each is given to one caller of this service, again after twice the time, up to 32 times it.
+        Each is given to one caller of this service, again after twice the time, up to 32 times it. One that cannot be
+        read is failed instead.
         """
         mine = f"rescue.{self._connection.service}"
+        quiet_ms = int(quiet_seconds * 1000)
+        due = {"$ifNull": [f"${mine}.after", _later("$updated_at", quiet_ms)]}
+        doubled = {"$multiply": [quiet_ms, {"$pow": [2, {"$min": [{"$subtract": [f"${mine}.count", 1]}, 5]}]}]}
         while True:
             found = await self._connection.runs.find_one_and_update(
                 {
                     "status": {"$in": [status.value for status in statuses]},
                     **NOT_STOPPED,
-                    "$expr": {
-                        "$lt": [
-                            {
-                                "$ifNull": [
-                                    f"${mine}.after",
-                                    {
-                                        "$dateAdd": {
-                                            "startDate": "$updated_at",
-                                            "unit": "millisecond",
-                                            "amount": int(quiet_seconds * 1000),
-                                        }
-                                    },
-                                ]
-                            },
-                            "$$NOW",
-                        ]
-                    },
+                    "$expr": {"$lt": [due, "$$NOW"]},
                 },
                 [
                     {"$set": {f"{mine}.count": {"$add": [{"$ifNull": [f"${mine}.count", 0]}, 1]}}},
-                    {
-                        "$set": {
-                            f"{mine}.after": {
-                                "$dateAdd": {
-                                    "startDate": "$$NOW",
-                                    "unit": "millisecond",
-                                    "amount": {
-                                        "$multiply": [
-                                            int(quiet_seconds * 1000),
-                                            {
-                                                "$pow": [
-                                                    2,
-                                                    {"$min": [{"$subtract": [f"${mine}.count", 1]}, 5]},
-                                                ]
-                                            },
-                                        ]
-                                    },
-                                }
-                            }
-                        }
-                    },
+                    {"$set": {f"{mine}.after": _later("$$NOW", doubled)}},
                 ],
                 return_document=ReturnDocument.AFTER,
             )
@@ -74,8 +46,13 @@ class Rescue:
                 return
             if await self._ledger_moved(found["_id"], quiet_seconds):
                 await self._connection.runs.update_one({"_id": found["_id"]}, {"$set": {f"{mine}.count": 0}})
-            else:
-                yield RunDocument.model_validate(found)
+                continue
+            try:
+                run = RunDocument.read(found)
+            except UnreadableDocumentError as error:
+                await self._stops.stop_unreadable(found["_id"], error)
+                continue
+            yield run
 
     async def _ledger_moved(self, run_id: str, within_seconds: float) -> bool:
         moved = await self._connection.batches.find_one(
@@ -83,3 +60,7 @@ class Rescue:
             {"_id": 1},
         )
         return moved is not None
+
+
+def _later(start: str, milliseconds: int | Document) -> Document:
+    return {"$dateAdd": {"startDate": start, "unit": "millisecond", "amount": milliseconds}}

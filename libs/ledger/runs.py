@@ -6,31 +6,16 @@ from datetime import UTC, datetime
 from pymongo import ReturnDocument
 
 from libs.contracts.errors import PermanentError
-from libs.contracts.events import Event, ExecutionRequested, RunCounts, RunStatusChanged, RunSubmitted
+from libs.contracts.events import Event, ExecutionRequested, RunCounts, RunSubmitted
 from libs.contracts.ids import event_id
 from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus, run_may_move
 from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED, Topic
+from libs.ledger.changes import run_event
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.ledger.outbox import append_to_outbox
 from libs.storage.client import Document, Session
-from libs.storage.documents import RunDocument, StatusChange
+from libs.storage.documents import RunDocument, RunHead, StatusChange, StopRequest
 from libs.telemetry.failpoints import failpoint
-
-
-def run_event(run_id: str, tenant_id: str, template_id: str, change: StatusChange) -> RunStatusChanged:
-    """The event of one change of a run's status, the same whenever it is made."""
-    return RunStatusChanged(
-        event_id=event_id("run", run_id, change.version),
-        occurred_at=change.at,
-        run_id=run_id,
-        tenant_id=tenant_id,
-        template_id=template_id,
-        status=change.status,
-        version=change.version,
-        counts=change.counts,
-        error_code=change.error_code,
-        error_message=change.error_message,
-    )
 
 
 class RunLedger:
@@ -40,9 +25,22 @@ class RunLedger:
         self._connection = connection
 
     async def get(self, run_id: str) -> RunDocument | None:
-        """The run, or ``None``."""
+        """The run, or ``None``.
+
+        Raises:
+            UnreadableDocumentError: it holds what this release does not know.
+        """
         found = await self._connection.runs.find_one({"_id": run_id})
-        return None if found is None else RunDocument.model_validate(found)
+        return None if found is None else RunDocument.read(found)
+
+    async def head(self, run_id: str) -> RunHead | None:
+        """What it takes to stop a run, or ``None``.
+
+        Raises:
+            UnreadableDocumentError: even this holds what this release does not know.
+        """
+        found = await self._connection.runs.find_one({"_id": run_id})
+        return None if found is None else RunHead.read(found)
 
     async def status(self, run_id: str) -> RunStatus | None:
         """The status of a run, or ``None`` where there is no such run; cheap enough to ask again and again."""
@@ -97,6 +95,23 @@ class RunLedger:
             PermanentError: ``FORBIDDEN_TRANSITION``; the table in ``libs.contracts.states`` has no such move, or it
                 is the execution of a run whose purpose is not executed.
         """
+        moved = await self._move(run, target, changes=changes, counts=counts, tell=tell)
+        return None if moved is None else RunDocument.read(moved)
+
+    async def end(self, run: RunHead, stop: StopRequest, counts: RunCounts) -> None:
+        """Move a run to the end that was requested of it, with its event; nothing where somebody else did."""
+        failure = {"code": stop.code, "message": stop.message}
+        await self._move(run, stop.status, changes={"failure": failure}, counts=counts)
+
+    async def _move(
+        self,
+        run: RunDocument | RunHead,
+        target: RunStatus,
+        *,
+        changes: Document | None = None,
+        counts: RunCounts | None = None,
+        tell: Sequence[tuple[Topic, str, Event]] = (),
+    ) -> Document | None:
         if target is RunStatus.EXECUTING and not run.purpose.traits.executed:
             raise PermanentError("FORBIDDEN_TRANSITION", f"a run whose purpose is {run.purpose} is never executed")
         if not run_may_move(run.status, target):
@@ -147,7 +162,7 @@ class RunLedger:
         self._connection.on_outbox()
         if target in TERMINAL_RUN_STATUSES:
             await self._connection.payloads.drop([run.id])
-        return RunDocument.model_validate(moved)
+        return moved
 
     async def request_execution(self, run: RunDocument) -> RunDocument | None:
         """Move a validated run to executing and tell the writer; ``None`` where it moved meanwhile."""

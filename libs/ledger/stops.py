@@ -6,6 +6,9 @@ commit, and only then reports the terminal status. So a run reported as cancelle
 
 from datetime import UTC, datetime
 
+import structlog
+
+from libs.contracts.errors import UnreadableDocumentError
 from libs.contracts.states import (
     ACTIVE_RUN_STATUSES,
     CANCELLABLE_RUN_STATUSES,
@@ -17,7 +20,10 @@ from libs.contracts.states import (
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, every_batch, seconds_from_now
 from libs.ledger.runs import RunLedger
 from libs.ledger.totals import add_up
+from libs.storage.documents import RunHead
 from libs.telemetry.failpoints import failpoint
+
+logger = structlog.get_logger()
 
 
 class Stops:
@@ -50,7 +56,7 @@ class Stops:
 
     async def finish(self, run_id: str) -> None:
         """Close what is open of a run that is to stop, then report it. Idempotent."""
-        run = await self._runs.get(run_id)
+        run = await self._head(run_id)
         if run is None or run.stop is None or run.status in TERMINAL_RUN_STATUSES:
             return
         closed = BatchState.CANCELLED if run.stop.status is RunStatus.CANCELLED else BatchState.FAILED
@@ -61,17 +67,27 @@ class Stops:
         failpoint("ledger.batches_closed_before_stop")
         totals = await add_up(self._connection, run_id)
         rows = run.parse.rows if run.parse.closed else totals.rows
-        await self._runs.transition(
-            run,
-            run.stop.status,
-            changes={"failure": {"code": run.stop.code, "message": run.stop.message}},
-            counts=totals.counts(rows, rest=run.stop.code),
-        )
+        await self._runs.end(run, run.stop, totals.counts(rows, rest=run.stop.code))
 
     async def stop(self, run_id: str, status: RunStatus, code: str, message: str) -> None:
         """``request``, then ``finish``; also finishes what another caller requested."""
-        await self.request(run_id, status, code, message)
-        await self.finish(run_id)
+        if await self._head(run_id) is not None:
+            await self.request(run_id, status, code, message)
+            await self.finish(run_id)
+
+    async def stop_unreadable(self, run_id: str, error: UnreadableDocumentError) -> None:
+        """Fail a run that cannot be read, so that it does not wait for ever."""
+        logger.warning("run.unreadable", run_id=run_id, error=error.detail)
+        await self.stop(run_id, RunStatus.FAILED, error.code, error.detail)
+
+    async def _head(self, run_id: str) -> RunHead | None:
+        """What it takes to stop a run. One that lacks even this is left to the release that made it: only that knows
+        whether others are to hear of it."""
+        try:
+            return await self._runs.head(run_id)
+        except UnreadableDocumentError as error:
+            logger.warning("run.left_to_a_newer_release", run_id=run_id, error=error.detail)
+            return None
 
     async def unfinished(self) -> list[str]:
         """Ids of runs whose stop was requested and never finished."""

@@ -60,19 +60,19 @@ class ParseRun:
 
     async def __call__(self, run_id: str) -> None:
         """Parse the run unless that is done, stopped, or in the hands of a live parser."""
-        run = await self._ledger.parsing.begin(run_id, self._instance, self._settings.parse_lease_seconds)
-        if run is None:
-            await self._ledger.maybe_advance(run_id)
-            return
+        run = None
         try:
-            await self._attempt(run)
+            run = await self._ledger.parsing.begin(run_id, self._instance, self._settings.parse_lease_seconds)
+            if run is not None:
+                await self._attempt(run)
         except ParseLostError:
             return
         except PermanentError as error:
-            await self._ledger.stop(run.id, RunStatus.FAILED, error.code, error.detail)
+            await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
             return
         finally:
-            self._ledger.parsing.leave(run)
+            if run is not None:
+                self._ledger.parsing.leave(run)
         await self._ledger.maybe_advance(run_id)
 
     async def _attempt(self, run: RunDocument) -> None:

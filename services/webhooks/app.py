@@ -21,7 +21,14 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, web
         store = DeliveryStore(context.mongo)
         sender = HttpSender(webhooks.webhook_allowed_networks, total_seconds=webhooks.webhook_timeout_seconds)
         send = SendDeliveries(store, sender, webhooks, settings.instance)
-        queue = QueueDeliveries(store, context.metrics, webhooks.schedule, send.wake, settings.rescue_after_seconds)
+        queue = QueueDeliveries(
+            context.ledger.changes,
+            store,
+            context.metrics,
+            webhooks.schedule,
+            send.wake,
+            settings.rescue_after_seconds,
+        )
         subscribe(context.consumers, queue)
         return [send.run, lambda: repeat(settings.rescue_after_seconds, queue.rescue, "rescue")]
 

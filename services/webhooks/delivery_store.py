@@ -4,17 +4,15 @@ A delivery changes by compare-and-set on its state and the number of its attempt
 it at the same time only one records the outcome. Leases run by the server's clock.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from beanie import UpdateResponse
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from libs.contracts.events import RunStatusChanged
-from libs.ledger import run_event
 from libs.storage.client import Document, Mongo, Session
-from libs.storage.documents import RunDocument, StatusChange, WebhookDelivery, WebhookEndpoint
+from libs.storage.documents import WebhookDelivery, WebhookEndpoint
 from libs.telemetry.failpoints import failpoint
 from services.webhooks.domain.delivery import Delivery, DeliveryState, DeliveryUpdate
 
@@ -24,35 +22,11 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class DeliveryStore:
-    """Reads and writes deliveries and endpoints; of runs it reads what concerns webhooks."""
+    """Reads and writes deliveries and endpoints."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._deliveries = mongo.state[WebhookDelivery.Settings.name]
-        self._runs = mongo.state[RunDocument.Settings.name]
-
-    async def endpoint_of(self, run_id: str) -> str | None:
-        """Id of the endpoint that gets the events of a run, or ``None``."""
-        run = await self._runs.find_one({"_id": run_id, "template.webhook_enabled": True}, {"webhook_endpoint_id": 1})
-        return None if run is None else run["webhook_endpoint_id"]
-
-    async def events(self, since: datetime, until: datetime) -> AsyncIterator[tuple[str, RunStatusChanged]]:
-        """Endpoint and event of every change up to ``until``, in runs changed after ``since``."""
-        cursor = self._runs.find(
-            {
-                "webhook_endpoint_id": {"$type": "string"},
-                "updated_at": {"$gte": since},
-                "template.webhook_enabled": True,
-            },
-            {"tenant_id": 1, "template_id": 1, "webhook_endpoint_id": 1, "history": 1},
-        )
-        async for run in cursor:
-            for change in map(StatusChange.model_validate, run["history"]):
-                if change.at <= until:
-                    yield (
-                        run["webhook_endpoint_id"],
-                        run_event(run["_id"], run["tenant_id"], run["template_id"], change),
-                    )
 
     async def add(self, delivery: Delivery) -> bool:
         """Store a new delivery; ``False`` where it is stored already."""

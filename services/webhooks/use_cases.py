@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
 from libs.contracts.events import RunStatusChanged
+from libs.ledger.changes import Changes
 from libs.messaging.cancellation import end_tasks
 from libs.storage.documents import WebhookEndpoint
 from libs.telemetry.failpoints import failpoint
@@ -50,12 +51,14 @@ class QueueDeliveries:
 
     def __init__(
         self,
+        changes: Changes,
         store: DeliveryStore,
         metrics: Metrics,
         schedule: RetrySchedule,
         wake: Callable[[], None],
         rescue_after_seconds: float,
     ) -> None:
+        self._changes = changes
         self._store = store
         self._metrics = metrics
         self._schedule = schedule
@@ -67,7 +70,7 @@ class QueueDeliveries:
         """Store the delivery of an event whose status receivers hear of."""
         if event.status not in WEBHOOK_EVENT_TYPES:
             return
-        endpoint_id = await self._store.endpoint_of(event.run_id)
+        endpoint_id = await self._changes.endpoint_of(event.run_id)
         if endpoint_id is None:
             return
         if delivery := self._delivery(event, endpoint_id):
@@ -84,7 +87,7 @@ class QueueDeliveries:
         since = self._checked_until or now - timedelta(hours=RESCUE_HOURS)
         until = now - self._rescue_after
         deliveries: list[Delivery] = []
-        async for endpoint_id, event in self._store.events(since, until):
+        async for endpoint_id, event in self._changes.events(since, until):
             if delivery := self._delivery(event, endpoint_id):
                 deliveries.append(delivery)
             if len(deliveries) == RESCUE_CHUNK:

@@ -1,8 +1,8 @@
 """Runs: one document per import."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, Field, computed_field, model_validator
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -13,7 +13,7 @@ from libs.contracts.purposes import PurposeTraits, RunPurpose
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import Template
 from libs.storage.documents.leases import Lease
-from libs.storage.documents.state_document import StateDocument
+from libs.storage.documents.state_document import StateDocument, read_stored
 from libs.storage.documents.templates import Wording
 
 
@@ -156,8 +156,7 @@ class RunDocument(StateDocument):
     @model_validator(mode="before")
     @classmethod
     def _purpose_of_a_run_without_one(cls, stored: dict[str, Any]) -> dict[str, Any]:
-        purpose = RunPurpose.DRY_RUN if stored.get("dry_run") else RunPurpose.IMPORT
-        return {"purpose": purpose, **stored}
+        return _with_purpose(stored)
 
     @computed_field
     @property
@@ -174,6 +173,37 @@ class RunDocument(StateDocument):
     def goes_on(self) -> bool:
         """Whether it is executed without being asked once it is validated."""
         return self.template.auto_execute and self.purpose.traits.executed
+
+
+class RunHead(BaseModel):
+    """Of a run what it takes to stop it, even where the rest of it cannot be read."""
+
+    id: str = Field(alias="_id")
+    tenant_id: str
+    template_id: str
+    status: RunStatus
+    version: int
+    stop: StopRequest | None = None
+    purpose: RunPurpose
+    parse: ParseProgress = ParseProgress()
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Self:
+        """That of a stored run.
+
+        Raises:
+            UnreadableDocumentError: even this holds what this release does not know.
+        """
+        return read_stored(cls, stored, RunDocument.Settings.name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _purpose_of_a_run_without_one(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        return _with_purpose(stored)
+
+
+def _with_purpose(stored: dict[str, Any]) -> dict[str, Any]:
+    return {"purpose": RunPurpose.DRY_RUN if stored.get("dry_run") else RunPurpose.IMPORT, **stored}
 
 
 def _runs_with(trait: Callable[[PurposeTraits], bool]) -> dict[str, Any]:

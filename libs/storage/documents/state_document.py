@@ -1,14 +1,15 @@
 """What all of Rowdock's own documents have in common."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from beanie import Document
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from libs.contracts.errors import UnreadableDocumentError
 
 SHOWN_ERRORS = 3
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class StateDocument(Document):
@@ -23,13 +24,18 @@ class StateDocument(Document):
         Raises:
             UnreadableDocumentError: a field holds what this release does not know, such as a rule of another kind.
         """
-        try:
-            return cls.model_validate(stored)
-        except ValidationError as error:
-            raise UnreadableDocumentError(
-                f"{stored.get('_id')!r} in {cls.get_collection_name()!r} cannot be read by this release of Rowdock: "
-                f"{_places(error)}. A newer release wrote it; let all services run that release"
-            ) from error
+        return read_stored(cls, stored, cls.get_collection_name())
+
+
+def read_stored(model: type[ModelT], stored: Mapping[str, Any], collection: str) -> ModelT:
+    """A stored document, or a part of it, as ``model``; see ``StateDocument.read``."""
+    try:
+        return model.model_validate(stored)
+    except ValidationError as error:
+        raise UnreadableDocumentError(
+            f"{stored.get('_id')!r} in {collection!r} cannot be read by this release of Rowdock: "
+            f"{_places(error)}. A newer release wrote it; let all services run that release"
+        ) from error
 
 
 def _places(error: ValidationError) -> str:

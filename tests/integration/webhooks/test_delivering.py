@@ -52,9 +52,9 @@ def sender_of(mongo: Mongo, instance: str = ME, **changes: object) -> SendDelive
 def queue_of(
     mongo: Mongo, *, wake: Callable[[], None] = lambda: None, metrics: Metrics | None = None, rescue_after: float = 0
 ) -> QueueDeliveries:
-    return QueueDeliveries(
-        DeliveryStore(mongo), metrics or Metrics("webhooks"), settings().schedule, wake, rescue_after
-    )
+    changes = Ledger(mongo, "webhooks", lambda: None).changes
+    told = metrics or Metrics("webhooks")
+    return QueueDeliveries(changes, DeliveryStore(mongo), told, settings().schedule, wake, rescue_after)
 
 
 async def endpoint(mongo: Mongo, receiver: Receiver, secret: str = SECRET, key: str = KEY) -> str:

@@ -1,0 +1,69 @@
+"""What runs tell of their changes, for whoever may have missed it."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import structlog
+from pydantic import ValidationError
+
+from libs.contracts.events import RunStatusChanged
+from libs.contracts.ids import event_id
+from libs.ledger.connection import LedgerConnection
+from libs.storage.documents import TOLD_RUNS, StatusChange
+
+logger = structlog.get_logger()
+
+
+def run_event(run_id: str, tenant_id: str, template_id: str, change: StatusChange) -> RunStatusChanged:
+    """The event of one change of a run's status, the same whenever it is made."""
+    return RunStatusChanged(
+        event_id=event_id("run", run_id, change.version),
+        occurred_at=change.at,
+        run_id=run_id,
+        tenant_id=tenant_id,
+        template_id=template_id,
+        status=change.status,
+        version=change.version,
+        counts=change.counts,
+        error_code=change.error_code,
+        error_message=change.error_message,
+    )
+
+
+class Changes:
+    """Reads the histories of runs whose template has a webhook."""
+
+    def __init__(self, connection: LedgerConnection) -> None:
+        self._connection = connection
+
+    async def endpoint_of(self, run_id: str) -> str | None:
+        """Id of the webhook endpoint that gets the events of a run, or ``None``."""
+        run = await self._connection.runs.find_one(
+            {"_id": run_id, "template.webhook_enabled": True}, {"webhook_endpoint_id": 1}
+        )
+        return None if run is None else run["webhook_endpoint_id"]
+
+    async def events(self, since: datetime, until: datetime) -> AsyncIterator[tuple[str, RunStatusChanged]]:
+        """Endpoint and event of every change up to ``until``, in runs changed after ``since``.
+
+        Changes that cannot be read are logged and left out.
+        """
+        cursor = self._connection.runs.find(
+            {
+                "webhook_endpoint_id": {"$type": "string"},
+                "updated_at": {"$gte": since},
+                "template.webhook_enabled": True,
+                **TOLD_RUNS,
+            },
+            {"tenant_id": 1, "template_id": 1, "webhook_endpoint_id": 1, "history": 1},
+        )
+        async for run in cursor:
+            try:
+                history = [StatusChange.model_validate(change) for change in run["history"]]
+            except ValidationError as error:
+                logger.warning("run.unreadable", run_id=run["_id"], errors=error.error_count())
+                continue
+            for change in history:
+                if change.at <= until:
+                    event = run_event(run["_id"], run["tenant_id"], run["template_id"], change)
+                    yield run["webhook_endpoint_id"], event
