@@ -47,6 +47,11 @@ class RunLedger:
         found = await self._connection.runs.find_one({"_id": run_id}, {"status": 1})
         return None if found is None else RunStatus(found["status"])
 
+    async def executes(self, run_id: str) -> bool:
+        """Whether a run is executing, and not being stopped."""
+        query = {"_id": run_id, "status": RunStatus.EXECUTING.value, **NOT_STOPPED}
+        return await self._connection.runs.find_one(query, {"_id": 1}) is not None
+
     async def submit(self, run: RunDocument, *, key_of: str | None = None) -> None:
         """Create ``run`` and tell the parser, in one transaction.
 

@@ -84,13 +84,13 @@ class ValidateBatch:
 
     async def __call__(self, run_id: str, identifier: str) -> None:
         """Check the batch unless that is done or its run was stopped."""
-        batch = await self._ledger.batches.claim(identifier, BatchState.PARSED)
-        if batch is not None:
-            try:
+        try:
+            batch = await self._ledger.batches.claim(identifier, BatchState.PARSED)
+            if batch is not None:
                 await self._check(batch)
-            except PermanentError as error:
-                await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
-                return
+        except PermanentError as error:
+            await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
+            return
         await self._whole_file_check.advance(run_id)
 
     async def _check(self, batch: BatchDocument) -> None:

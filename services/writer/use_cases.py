@@ -148,8 +148,7 @@ class AnnounceBatches:
 
     async def __call__(self, run_id: str) -> int:
         """Announce what the run still has to write; the number of batches."""
-        run = await self._ledger.runs.get(run_id)
-        if run is None or run.status is not RunStatus.EXECUTING or run.stop is not None:
+        if not await self._ledger.runs.executes(run_id):
             return 0
         waiting = await self._ledger.batches.sequence_numbers(run_id, BatchState.VALIDATED)
         await self._publisher.publish_all(
@@ -176,14 +175,14 @@ class WriteBatch:
 
     async def __call__(self, run_id: str, identifier: str) -> None:
         """Write the batch unless that is done or its run was stopped."""
-        run = await self._executing(run_id)
-        batch = None if run is None else await self._ledger.batches.claim(identifier, BatchState.VALIDATED)
-        if run is not None and batch is not None:
-            try:
+        try:
+            run = await self._executing(run_id)
+            batch = None if run is None else await self._ledger.batches.claim(identifier, BatchState.VALIDATED)
+            if run is not None and batch is not None:
                 await self._write(run, batch)
-            except PermanentError as error:
-                await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
-                return
+        except PermanentError as error:
+            await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
+            return
         await self._ledger.maybe_advance(run_id)
 
     async def _executing(self, run_id: str) -> _Run | None:

@@ -1,5 +1,6 @@
 """Batches through their own checks and that of the whole file, on a real server."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,7 +9,10 @@ from libs.contracts.ids import batch_id
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
+from libs.telemetry.metrics import Metrics
 from services.validator import use_cases
+from services.validator.settings import ValidatorSettings
+from services.validator.use_cases import RunCache, WholeFileCheck
 from tests.integration.ledger.runs import current
 from tests.integration.validator.runs import check, parsed, rejections, validator
 
@@ -68,6 +72,42 @@ async def test_a_second_worker_at_the_whole_file_check_goes_by_the_first_answer(
     run = await current(ledger, run)
     assert run.status is RunStatus.VALIDATED
     assert await rejections(mongo, run) == {1: ["EXISTS_IN_TARGET"]}
+
+
+class Watched(WholeFileCheck):
+    """Notes how many workers were at it at once."""
+
+    inside = most = 0
+
+    async def _resolve(self, run: use_cases._Run) -> None:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        await super()._resolve(run)
+        self.inside -= 1
+
+
+async def test_one_worker_of_a_process_checks_the_whole_file_at_a_time(mongo: Mongo, ledger: Ledger) -> None:
+    for _ in range(3):
+        run = await parsed(ledger, [[["1", "a"]], [["2", "a"]]], fields=FIELDS)
+        watched = Watched(mongo, ledger, Metrics("validator"), ValidatorSettings(), RunCache(ledger), "validator-1")
+        for seq in range(2):
+            batch = await ledger.batches.claim(batch_id(run.id, run.epoch, seq), BatchState.PARSED)
+            assert batch is not None
+            await validator(mongo, ledger)._check(batch)
+        await asyncio.gather(*(watched.advance(run.id) for _ in range(6)))
+        assert watched.most == 1
+        assert (await current(ledger, run)).status is RunStatus.VALIDATED
+        assert await rejections(mongo, run) == {2: ["DUPLICATE_VALUE"]}
+
+
+async def test_a_run_that_cannot_be_read_fails_with_its_reason(mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(ledger, [[["1", "a"]]], fields=FIELDS)
+    newer = {"$set": {"template.fields.0.rules": [{"type": "palindrome"}]}}
+    await mongo.state["runs"].update_one({"_id": run.id}, newer)
+    await validator(mongo, ledger)(run.id, batch_id(run.id, run.epoch, 0))
+    failed = await mongo.state["runs"].find_one({"_id": run.id})
+    assert failed is not None
+    assert (failed["status"], failed["failure"]["code"]) == ("failed", "UNREADABLE_DOCUMENT")
 
 
 async def test_a_batch_of_nothing_but_errors_is_stored_whole(mongo: Mongo, ledger: Ledger) -> None:

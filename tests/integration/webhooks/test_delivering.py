@@ -95,7 +95,7 @@ async def submitted(mongo: Mongo, endpoint_id: str | None, *, webhook_enabled: b
             "updated_at": now,
         }
     )
-    await Ledger(mongo, "gateway", lambda: None).submit(run)
+    await Ledger(mongo, "gateway", lambda: None).runs.submit(run)
     return run
 
 

@@ -9,11 +9,15 @@ import pytest
 from bson import Decimal128
 
 from libs.contracts.errors import TransientError
+from libs.contracts.ids import batch_id
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
 from libs.storage.unique_keys import KEY_TYPES
+from libs.telemetry.metrics import Metrics
+from services.writer.settings import WriterSettings
+from services.writer.use_cases import WriteBatch
 from tests.integration.ledger.runs import collections
 from tests.integration.writer.batches import executing, rejections, write, written
 
@@ -322,6 +326,17 @@ async def test_a_mode_that_is_not_there_yet_fails_the_run(mongo: Mongo, ledger: 
     assert failed.status is RunStatus.FAILED
     assert failed.stop is not None
     assert failed.stop.code == "MODE_NOT_SUPPORTED"
+    assert await mongo.target["records"].count_documents({}) == 0
+
+
+async def test_a_run_that_cannot_be_read_fails_with_its_reason(mongo: Mongo, ledger: Ledger) -> None:
+    run = await executing(mongo, ledger, [{"sku": "a"}], **APPEND)
+    newer = {"$set": {"template.fields.0.rules": [{"type": "palindrome"}]}}
+    await mongo.state["runs"].update_one({"_id": run.id}, newer)
+    await WriteBatch(mongo, ledger, Metrics("writer"), WriterSettings())(run.id, batch_id(run.id, run.epoch, 0))
+    failed = await mongo.state["runs"].find_one({"_id": run.id})
+    assert failed is not None
+    assert (failed["status"], failed["failure"]["code"]) == ("failed", "UNREADABLE_DOCUMENT")
     assert await mongo.target["records"].count_documents({}) == 0
 
 

@@ -1,0 +1,54 @@
+"""Runs that the parser does not read to their end, on a real server."""
+
+import pytest
+
+from libs.contracts.states import RunStatus
+from libs.ledger import Ledger
+from libs.messaging.broker import create_broker
+from libs.messaging.publisher import EventPublisher
+from libs.storage.client import Mongo
+from libs.storage.documents import RunDocument
+from libs.storage.files import FileStore
+from libs.telemetry.metrics import Metrics
+from services.parser.settings import ParserSettings
+from services.parser.use_cases import ParseRun
+from tests.integration.ledger.runs import LEASE, current, submitted
+
+pytestmark = pytest.mark.servers
+ME = "parser-1"
+
+
+@pytest.fixture
+def ledger(mongo: Mongo) -> Ledger:
+    return Ledger(mongo, "parser", lambda: None)
+
+
+def parser(mongo: Mongo, ledger: Ledger) -> ParseRun:
+    """A parser that publishes nothing."""
+    metrics = Metrics("parser")
+    publisher = EventPublisher(create_broker("localhost:1", ME), metrics)
+    return ParseRun(ledger, FileStore(mongo), publisher, metrics, ParserSettings(), ME)
+
+
+async def test_a_run_whose_file_is_gone_fails(mongo: Mongo, ledger: Ledger) -> None:
+    run = await submitted(ledger)
+    await parser(mongo, ledger)(run.id)
+    failed = await current(ledger, run)
+    assert (failed.status, (failed.failure or {}).get("code")) == (RunStatus.FAILED, "STORED_FILE_DAMAGED")
+
+
+async def test_a_run_that_another_parser_reads_is_left_to_it(mongo: Mongo, ledger: Ledger) -> None:
+    run = await submitted(ledger)
+    assert await Ledger(mongo, "parser", lambda: None).parsing.begin(run.id, "parser-2", LEASE) is not None
+    await parser(mongo, ledger)(run.id)
+    assert (await current(ledger, run)).status is RunStatus.VALIDATING
+
+
+async def test_a_run_that_cannot_be_read_fails_with_its_reason(mongo: Mongo, ledger: Ledger) -> None:
+    run: RunDocument = await submitted(ledger)
+    newer = {"$set": {"template.fields.0.rules": [{"type": "palindrome"}]}}
+    await mongo.state["runs"].update_one({"_id": run.id}, newer)
+    await parser(mongo, ledger)(run.id)
+    failed = await mongo.state["runs"].find_one({"_id": run.id})
+    assert failed is not None
+    assert (failed["status"], failed["failure"]["code"]) == ("failed", "UNREADABLE_DOCUMENT")
