@@ -309,7 +309,7 @@ async def test_gone_disables_the_endpoint_and_what_it_waits_for(mongo: Mongo) ->
 
 
 async def ledger_run(mongo: Mongo, run_id: str) -> RunDocument:
-    run = await Ledger(mongo, "gateway", lambda: None).run(run_id)
+    run = await Ledger(mongo, "gateway", lambda: None).runs.get(run_id)
     assert run is not None
     return run
 
