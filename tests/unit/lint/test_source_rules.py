@@ -36,7 +36,7 @@ def _sources() -> Iterator[tuple[Path, ast.Module]]:
             yield file, ast.parse(file.read_text(encoding="utf-8"))
 
 
-def _tracked_files() -> list[Path]:
+def tracked_files() -> list[Path]:
     if not (CHECKOUT / ".git").exists():
         return [file for file in CHECKOUT.rglob("*") if file.is_file() and ".venv" not in file.parts]
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True, text=True)
@@ -144,7 +144,7 @@ def test_foreign_patterns_are_found(source: str, *, own: bool) -> None:
 
 def test_tracked_files_name_no_registry_and_no_machine() -> None:
     found: list[str] = []
-    for file in _tracked_files():
+    for file in tracked_files():
         text = file.read_bytes().decode("utf-8", "replace")
         found += [
             f"{file.relative_to(CHECKOUT)}: {needle}"
