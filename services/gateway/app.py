@@ -32,10 +32,12 @@ from services.gateway.access.api_keys import ApiKeys
 from services.gateway.http.authentication import Authentication
 from services.gateway.http.dependencies import Capabilities, dependencies
 from services.gateway.http.engine.imports import ImportController
+from services.gateway.http.engine.template_models import EngineTemplate
 from services.gateway.http.engine.templates import TemplateController
 from services.gateway.http.envelope import EXCEPTION_HANDLERS, MAX_JSON_BYTES
 from services.gateway.http.methods import HeadAsGet
-from services.gateway.http.openapi import completed_document, openapi_config
+from services.gateway.http.not_yet import not_yet_handlers
+from services.gateway.http.openapi import OpenAPIDocument
 from services.gateway.http.query_parameters import only_declared
 from services.gateway.http.response_headers import add_security_headers
 from services.gateway.http.tracing import HttpMetrics
@@ -51,6 +53,7 @@ from services.gateway.uploads.uploads import Uploads
 from services.gateway.webhooks.endpoints import Webhooks
 
 SERVICE = "gateway"
+REQUEST_MODELS = (EngineTemplate,)
 KAFKA_RETRY_SECONDS = 2.0
 HEALTH_TIMEOUT_SECONDS = 3.0
 
@@ -148,14 +151,14 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 await broker.stop()
 
     app = Litestar(
-        route_handlers=[TemplateController, ImportController, _live, _ready, _metrics],
+        route_handlers=[TemplateController, ImportController, *not_yet_handlers(), _live, _ready, _metrics],
         dependencies=dependencies(lambda request: _gateway(request).capabilities),
         middleware=[DefineMiddleware(Authentication, exclude=["^/health/", "^/metrics$", "^/schema"])],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
         guards=[only_declared()],
         before_send=[add_security_headers, HttpMetrics(metrics.registry).on_send],
-        openapi_config=openapi_config(_version()),
+        openapi_config=OpenAPIDocument(REQUEST_MODELS).config(_version()),
         request_max_body_size=MAX_JSON_BYTES,
         logging_config=None,
         debug=False,
@@ -171,7 +174,7 @@ def openapi_document() -> dict[str, Any]:
         MongoSettings(mongodb=SecretStr("mongodb://localhost")),
         GatewaySettings(secret_key=SecretStr(Fernet.generate_key().decode())),
     )
-    return completed_document(app)
+    return OpenAPIDocument(REQUEST_MODELS).of(app)
 
 
 def _version() -> str:

@@ -13,7 +13,7 @@ from services.gateway.access.principal import Principal
 from services.gateway.errors import ConflictError, not_found
 from services.gateway.stores.paging import Page
 from services.gateway.stores.rejected import RejectedStore
-from services.gateway.stores.runs import RunStore
+from services.gateway.stores.runs import ListedRun, RunStore
 
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS, POLL_GROWTH = 0.03, 0.5, 1.25
 CHECKED_STATUSES = frozenset(RunStatus) - {RunStatus.PENDING, RunStatus.VALIDATING}
@@ -65,7 +65,7 @@ class Runs:
         status: RunStatus | None = None,
         template_id: str | None = None,
         after: str | None = None,
-    ) -> Page[RunDocument]:
+    ) -> Page[ListedRun]:
         """Runs, newest first, from behind the id ``after``."""
         return await RunStore(principal).page(limit, status=status, template_id=template_id, after=after)
 

@@ -1,14 +1,67 @@
 """Runs of one organization, as they are read; only the ledger changes them."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from libs.contracts.events import RunCounts
 from libs.contracts.states import RunStatus
-from libs.storage.documents import LISTED_RUNS, RunDocument
+from libs.contracts.templates import ImportMode
+from libs.storage.documents import LISTED_RUNS, RunDocument, StoredFile, Wording
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page, cut
 from services.gateway.stores.tenant import TenantStore
+
+
+class ListedTemplate(BaseModel):
+    """What a list shows of the template that a run was started with."""
+
+    name: str
+    target_resource: str
+    mode: ImportMode
+    auto_execute: bool = False
+
+
+class ListedParse(BaseModel):
+    """What a list shows of how far the parser is."""
+
+    rows: int = 0
+
+
+class ListedRun(BaseModel):
+    """What a list shows of a run. Its plan, preview and row errors are not even read."""
+
+    id: str = Field(alias="_id")
+    tenant_id: str
+    template_id: str
+    template_version: int
+    template: ListedTemplate
+    wording: Wording | None = None
+    status: RunStatus
+    file: StoredFile
+    duplicate_of: str | None = None
+    parse: ListedParse = ListedParse()
+    counts: RunCounts | None = None
+    failure: dict[str, str] | None = None
+    created_at: datetime
+    updated_at: datetime
+    validated_at: datetime | None = None
+    executing_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    class Settings:
+        projection: ClassVar = {
+            **dict.fromkeys(
+                (
+                    "tenant_id", "template_id", "template_version", "wording", "status", "file", "duplicate_of",
+                    "parse.rows", "counts", "failure", "created_at", "updated_at", "validated_at", "executing_at",
+                    "finished_at",
+                ),
+                1,
+            ),
+            **{f"template.{member}": 1 for member in ListedTemplate.model_fields},
+        }  # fmt: skip
 
 
 class _StatusOnly(BaseModel):
@@ -46,7 +99,7 @@ class RunStore(TenantStore[RunDocument]):
 
     async def page(
         self, limit: int, *, status: RunStatus | None, template_id: str | None, after: str | None
-    ) -> Page[RunDocument]:
+    ) -> Page[ListedRun]:
         """Runs, newest first, from behind the id ``after``."""
         conditions = dict[str, Any](LISTED_RUNS)
         if status is not None:
@@ -55,4 +108,4 @@ class RunStore(TenantStore[RunDocument]):
             conditions["template_id"] = template_id
         if after is not None:
             conditions["_id"] = {"$lt": after}
-        return cut(await self._many(conditions).sort("-_id").limit(limit + 1).to_list(), limit)
+        return cut(await self._many(conditions).sort("-_id").limit(limit + 1).project(ListedRun).to_list(), limit)

@@ -6,7 +6,8 @@ cannot do yet.
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from libs.contracts.templates import (
@@ -20,6 +21,7 @@ from libs.contracts.templates import (
     Rule,
     SourceFormat,
     Template,
+    Unique,
     template_findings,
 )
 from libs.egress.rules import IPNetwork, url_problem
@@ -167,10 +169,17 @@ def _problems_of_rule(rule: Rule, location: str) -> Iterator[Problem]:
             yield Problem(f"{location}.pattern", "INVALID_PATTERN", problem)
         case MinLength() | MaxLength() if rule.value > MAX_LENGTH_BOUND:
             yield Problem(f"{location}.value", "INVALID", f"a length of at most {MAX_LENGTH_BOUND} is needed")
+        case Unique() if repeated := _repeated(rule.fields):
+            message = f"{', '.join(map(repr, repeated))} is there more than once; name each field once"
+            yield Problem(f"{location}.fields", "CONFLICT", message)
         case Min() | Max() if abs(rule.value) > MAX_BOUND:
             yield Problem(f"{location}.value", "INVALID", "a number between ±2^63 is needed")
         case _:
             return
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
 def _findings(parts: Template, unread: Collection[str]) -> Iterator[Problem]:

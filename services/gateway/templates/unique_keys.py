@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from libs.contracts.templates import ImportMode, Template, Unique
+from libs.contracts.templates import KEYED_MODES, Template, Unique
 from services.gateway.errors import ConflictError, Problem
 from services.gateway.stores.target import TargetIndexes
 
 CANNOT_CREATE_INDEX = 67
+INDEX_CONFLICTS = frozenset({85, 86})
+"""``IndexOptionsConflict`` and ``IndexKeySpecsConflict``: another index stands in the place of the new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,15 @@ class UniqueKey:
             code, f"{resource!r} has as many indexes as it can have; use keys that are unique there already"
         )
 
+    def other_index(self, resource: str) -> ConflictError:
+        """The refusal of an index in whose place stands one that somebody else made otherwise."""
+        same = " and ".join(repr(name) for name in self.names)
+        return self._refused(
+            "INDEX_CONFLICT",
+            f"{resource!r} has an index on {same} that does not guarantee what the template asks for; have an "
+            "administrator of the database remove it",
+        )
+
     def _refused(self, code: str, detail: str) -> ConflictError:
         return ConflictError(code, detail, [Problem(self.location, code, detail)])
 
@@ -55,13 +66,13 @@ def unique_keys(template: Template) -> Sequence[UniqueKey]:
     An upsert key and a ``unique`` rule about one field share their index: MongoDB refuses the same one twice.
     """
     keys: dict[tuple[str, ...], UniqueKey] = {}
-    if template.mode is ImportMode.UPSERT and template.upsert_key is not None:
+    if template.mode in KEYED_MODES and template.upsert_key is not None:
         names = (template.upsert_key,)
         keys[names] = UniqueKey(names, "upsert_key", is_upsert_key=True)
     for number, field in enumerate(template.fields):
         for index, rule in enumerate(field.rules):
             if isinstance(rule, Unique) and rule.against_target:
-                names = (field.name, *rule.fields)
+                names = tuple(dict.fromkeys((field.name, *rule.fields)))
                 keys.setdefault(names, UniqueKey(names, f"fields[{number}].rules[{index}]", is_upsert_key=False))
     return list(keys.values())
 
@@ -70,7 +81,7 @@ async def guarantee_unique_keys(indexes: TargetIndexes, template: Template) -> N
     """Create the unique indexes of a template.
 
     Raises:
-        ConflictError: the records break a key already, or the collection can have no further index.
+        ConflictError: the records break a key already, or the collection can have no such index.
     """
     for key in unique_keys(template):
         try:
@@ -78,6 +89,8 @@ async def guarantee_unique_keys(indexes: TargetIndexes, template: Template) -> N
         except DuplicateKeyError as error:
             raise key.not_unique(template.target_resource) from error
         except OperationFailure as error:
-            if error.code != CANNOT_CREATE_INDEX:
-                raise
-            raise key.too_many(template.target_resource) from error
+            if error.code in INDEX_CONFLICTS:
+                raise key.other_index(template.target_resource) from error
+            if error.code == CANNOT_CREATE_INDEX:
+                raise key.too_many(template.target_resource) from error
+            raise

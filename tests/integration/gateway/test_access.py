@@ -82,6 +82,16 @@ async def test_only_the_digest_of_a_key_is_stored_and_revoking_works(acme: Organ
     await eventually(refused, REMEMBERED_SECONDS + 5)
 
 
+async def test_a_key_may_do_what_its_scopes_say(acme: Organization, mongo: Mongo) -> None:
+    await mongo.state["api_keys"].update_one(
+        {"tenant_id": acme.id}, {"$set": {"scopes": ["read", "of a later release"]}}
+    )
+    assert (await acme.http.get("/imports/templates")).status_code == 200
+    error = assert_error(await acme.http.post("/imports/templates", json=template_body()), 403, "FORBIDDEN")
+    assert "'write'" in error["detail"]
+    assert (await acme.http.get("/imports/templates")).json()["data"] == []
+
+
 async def test_a_known_key_is_registered_once(mongo: Mongo) -> None:
     del mongo
     keys, key = ApiKeys(), new_key()

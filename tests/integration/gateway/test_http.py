@@ -25,7 +25,8 @@ def paths(app: Litestar, **parameters: str) -> dict[str, set[str]]:
     for route in app.routes:
         assert isinstance(route, HTTPRoute)
         if "path" not in route.path_parameters:
-            found.setdefault(route.path_format.format(**parameters), set()).update(route.methods)
+            filled = {name: parameters.get(name, "a" * 24) for name in route.path_parameters}
+            found.setdefault(route.path_format.format(**filled), set()).update(route.methods)
     return found
 
 

@@ -120,6 +120,26 @@ async def test_lists_filters_and_pages(http: httpx.AsyncClient, ledger: Ledger) 
     assert await listed(template_id=template["id"], limit=2) == sorted(ids, reverse=True)
 
 
+async def test_a_list_shows_what_a_list_shows(http: httpx.AsyncClient, ledger: Ledger, acme: Organization) -> None:
+    run_id = await submit(http, name="a list's", import_mode="upsert", upsert_key="sku")
+    await validate(ledger, run_id)
+    [listed] = (await http.get("/imports/runs")).json()["data"]
+    shown = (await http.get(f"/imports/runs/{run_id}")).json()
+    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids"}
+    assert set(shown) - set(listed) == left_out
+    assert listed == {name: value for name, value in shown.items() if name not in left_out}
+    assert (listed["template_name"], listed["import_mode"], listed["status"]) == ("a list's", "upsert", "validated")
+    assert (shown["target_tenant_id"], shown["deleted_ids"]) == (acme.id, [])
+
+
+async def test_a_list_does_not_read_what_it_does_not_show(acme: Organization, mongo: Mongo) -> None:
+    run_id = await submit(acme.http)
+    unreadable = {"plan": {"columns": 7}, "preview_rows": "no rows", "history": None, "template.fields": "no fields"}
+    await mongo.state["runs"].update_one({"_id": run_id}, {"$set": unreadable})
+    [listed] = (await acme.http.get("/imports/runs")).json()["data"]
+    assert listed["id"] == run_id
+
+
 async def test_rejected_rows(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
     run_id = await submit(acme.http)
     await validate(ledger, run_id)

@@ -1,15 +1,20 @@
 """Templates over HTTP."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
 from cryptography.fernet import Fernet
+from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from libs.storage.client import Mongo
+from libs.storage.unique_keys import unique_index
 from tests.integration.gateway.conftest import SECRET_KEY, Organization
-from tests.integration.gateway.steps import assert_error, create_template, template_body
+from tests.integration.gateway.steps import assert_error, create_template, template_body, upload
 
 GIVEN_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -203,6 +208,94 @@ async def test_values_that_the_target_holds_twice_already(
     answer = await acme.http.post("/imports/templates", json=body)
     assert_error(answer, 409, "VALUES_NOT_UNIQUE", "body.field_mapping[0].validators[0]")
     assert (await acme.http.get("/imports/templates")).json()["data"] == []
+
+
+async def test_a_field_that_a_rule_names_twice_is_refused_and_poisons_nothing(
+    new_organization: Callable[[], Awaitable[Organization]],
+) -> None:
+    acme, other = await new_organization(), await new_organization()
+    twice = template_body(target_resource="poisoned", field_mapping=unique(fields=["shop", "shop"]))
+    answer = await acme.http.post("/imports/templates", json=twice)
+    error = assert_error(answer, 422, "INVALID_TEMPLATE", "body.field_mapping[0].validators[0].fields")
+    assert "'shop' is there more than once" in error["errors"][0]["message"]
+    await create_template(other.http, target_resource="poisoned", field_mapping=unique(fields=["shop"]))
+
+
+async def test_an_index_of_another_name_serves_if_it_does_the_same(http: httpx.AsyncClient, mongo: Mongo) -> None:
+    # The release before made this one for a rule that names a field twice.
+    guarantee = unique_index(["sku", "shop"]).document
+    await mongo.target["named_otherwise"].create_indexes([IndexModel(**_renamed(guarantee))])
+    await create_template(http, target_resource="named_otherwise", field_mapping=unique(fields=["shop"]))
+
+
+async def test_an_index_that_guarantees_less_is_a_conflict(http: httpx.AsyncClient, mongo: Mongo) -> None:
+    await mongo.target["in_the_way"].create_index([("tenant_id", 1), ("sku", 1)], name="upsert_sku")
+    body = template_body(target_resource="in_the_way", import_mode="upsert", upsert_key="sku")
+    answer = await http.post("/imports/templates", json=body)
+    error = assert_error(answer, 409, "INDEX_CONFLICT", "body.upsert_key")
+    assert "'sku'" in error["detail"]
+
+
+def _renamed(index: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{key: value for key, value in index.items() if key != "key"}, "keys": index["key"], "name": "older"}
+
+
+async def test_what_was_sent_comes_back_until_somebody_sends_something_else(
+    http: httpx.AsyncClient, mongo: Mongo
+) -> None:
+    fields = [
+        {"target": "sku", "transform": "trim"},
+        {"target": "price", "transform": "decimal:2", "type": "number"},
+        {"target": "note", "transform": "trim", "transformations": [{"type": "upper"}]},
+    ]
+    created = await create_template(http, import_mode="create", field_mapping=fields)
+    url = f"/imports/templates/{created['id']}"
+
+    def said(template: dict[str, Any]) -> tuple[Any, ...]:
+        members = ("transform", "type", "decimals", "transformations")
+        return template["import_mode"], *([field[name] for name in members] for field in template["field_mapping"])
+
+    upper = dict.fromkeys(("value", "find", "replace", "format", "region", "columns")) | {"type": "upper"}
+    wanted = ("create", ["trim", "text", None, []], ["decimal:2", "number", None, []], ["trim", "text", None, [upper]])
+    assert said(created) == said((await http.get(url)).json()) == wanted
+    assert said((await http.put(url, json=created)).json()) == wanted
+    run = await upload(http, created["id"])
+    assert run.json()["import_mode"] == "create"
+    assert (await http.get("/imports/runs")).json()["data"][0]["import_mode"] == "create"
+
+    stored = await mongo.state["templates"].find_one({"_id": created["id"]})
+    assert stored is not None
+    assert (stored["template"]["mode"], stored["vocabulary"]) == ("append", "engine")
+    # A process of the release before replaces the template and knows nothing of how it was written.
+    await mongo.state["templates"].update_one({"_id": created["id"]}, {"$inc": {"version": 1}})
+    assert said((await http.get(url)).json())[:2] == ("append", [None, "text", None, [{**upper, "type": "trim"}]])
+
+    changed = template_body(field_mapping=[{"target": "sku", "transform": "upper"}])
+    assert said((await http.put(url, json=changed)).json()) == ("append", ["upper", "text", None, []])
+
+
+async def test_a_receiver_that_was_given_up_is_shown_and_can_be_switched_on_again(
+    http: httpx.AsyncClient, mongo: Mongo
+) -> None:
+    template = await create_template(http, webhook_url="https://example.com/hook")
+    assert template["webhook_enabled"] is True
+    url = f"/imports/templates/{template['id']}"
+    at, endpoints = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), mongo.state["webhook_endpoints"]
+    given_up = {"enabled": False, "disabled_at": at, "disabled_reason": "410 Gone"}
+    await endpoints.update_one({"template_id": template["id"]}, {"$set": given_up})
+    shown = (await http.get(url)).json()
+    state = {key: value for key, value in shown.items() if key in {"webhook_enabled", "webhook_disabled_at"}}
+    assert state == {"webhook_enabled": False, "webhook_disabled_at": "2026-03-04T05:06:07Z"}
+    assert shown["webhook_disabled_reason"] == "410 Gone"
+    assert (await http.get("/imports/templates")).json()["data"] == [shown]
+
+    kept = (await http.put(url, json={**shown, "description": "changed"})).json()
+    assert (kept["webhook_enabled"], kept["webhook_disabled_reason"]) == (False, "410 Gone")
+    again = (await http.put(url, json={**kept, "webhook_enabled": True})).json()
+    assert [again[f"webhook_{name}"] for name in ("enabled", "disabled_at", "disabled_reason")] == [True, None, None]
+    stored = await endpoints.find_one({"template_id": template["id"]})
+    assert stored is not None
+    assert (stored["enabled"], stored["disabled_at"]) == (True, None)
 
 
 async def test_a_template_with_everything_is_shown_as_it_was_sent(http: httpx.AsyncClient) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.gateway.errors import GatewayError, Problem, invalid_input, invalid_template
+from services.gateway.errors import GatewayError, Problem, invalid_input, invalid_template, not_found
 
 
 @pytest.mark.parametrize("refuse", [lambda *found: invalid_template(found), invalid_input])
@@ -17,3 +17,9 @@ def test_the_detail_says_what_the_first_problems_are(refuse: Callable[..., Gatew
     placed = error.placed(lambda place: f"body.{place}")
     assert placed.detail.startswith("body.fields[0].name: no. 0; ")
     assert len(placed.problems) == 5
+
+
+def test_a_long_identifier_is_cut() -> None:
+    error = not_found("run", "x" * 1_000)
+    assert error.code == "RUN_NOT_FOUND"
+    assert len(error.detail) < 150

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from litestar import Controller, Response, get, post
+from litestar.openapi import ResponseSpec
 
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
@@ -16,6 +17,7 @@ from services.gateway.http.dependencies import (
     Settings,
     UploadsIn,
 )
+from services.gateway.http.engine.operations import DryRunOperation, UploadOperation
 from services.gateway.http.engine.parameters import (
     After,
     AfterRow,
@@ -34,6 +36,7 @@ from services.gateway.http.engine.run_views import (
     present_dry_run,
     present_rejected,
     present_run,
+    present_summary,
 )
 from services.gateway.http.engine.upload_form import (
     UPLOAD_PLACES,
@@ -42,7 +45,12 @@ from services.gateway.http.engine.upload_form import (
     receive,
     upload_limits,
 )
+from services.gateway.http.openapi import ApiOperation
 from services.gateway.runs.runs import CHECKED_STATUSES, RunDetails, Runs
+
+FOLLOW: dict[int, ResponseSpec] = {
+    HTTPStatus.ACCEPTED: ResponseSpec(RunView, description="Not at its end yet; follow Location.")
+}
 
 
 class ImportController(Controller):
@@ -63,6 +71,8 @@ class ImportController(Controller):
             "that is, its run failed before it was executed, the key may be used for another one."
         ),
         request_max_body_size=None,
+        operation_class=UploadOperation,
+        responses=FOLLOW,
     )
     async def upload(
         self, request: AnyRequest, principal: Asking, uploads: UploadsIn, judge: Judge, runs: RunsIn, settings: Settings
@@ -87,6 +97,7 @@ class ImportController(Controller):
             "is not touched. Meant for samples: 413 for larger files, 504 `DRY_RUN_TOO_LONG` where it takes too long."
         ),
         request_max_body_size=None,
+        operation_class=DryRunOperation,
         status_code=HTTPStatus.OK,
     )
     async def dry_run(
@@ -101,7 +112,7 @@ class ImportController(Controller):
         received = await receive(request, principal, uploads, judge, dry_run_limits(settings))
         return present_dry_run(await dry_runs.result(principal, await uploads.submit_dry_run(received)))
 
-    @get("/runs", operation_id="listRuns", summary="List runs")
+    @get("/runs", operation_id="listRuns", summary="List runs", operation_class=ApiOperation)
     async def list_runs(
         self,
         principal: Asking,
@@ -112,10 +123,15 @@ class ImportController(Controller):
         template_id: TemplateFilter = None,
     ) -> RunPage:
         found = await runs.page(principal, limit, status=status, template_id=template_id, after=after)
-        items = [present_run(RunDetails(run, None, [])) for run in found.items]
+        items = [present_summary(run) for run in found.items]
         return RunPage(data=items, next_after=items[-1].id if found.more else None)
 
-    @get("/runs/{run_id:str}", operation_id="getRun", summary="Show a run, with its progress while it is active")
+    @get(
+        "/runs/{run_id:str}",
+        operation_id="getRun",
+        summary="Show a run, with its progress while it is active",
+        operation_class=ApiOperation,
+    )
     async def show_run(self, run_id: Id, principal: Asking, runs: RunsIn) -> RunView:
         return present_run(await runs.details(principal, await runs.get(principal, run_id)))
 
@@ -125,6 +141,9 @@ class ImportController(Controller):
         summary="Write a validated run into its target",
         description="200 with the run at its end, 202 where that takes longer than the gateway waits, 409 unless the "
         "run is validated (also when it is executing or completed already).",
+        operation_class=ApiOperation,
+        status_code=HTTPStatus.OK,
+        responses=FOLLOW,
     )
     async def execute(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
         return await _ended_answer(principal, runs, await runs.execute(principal, run_id))
@@ -135,11 +154,19 @@ class ImportController(Controller):
         summary="Cancel an active run",
         description="A run reported as cancelled makes no further change. What it had written stays and is counted. "
         "409 where the run has ended.",
+        operation_class=ApiOperation,
+        status_code=HTTPStatus.OK,
+        responses=FOLLOW,
     )
     async def cancel(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
         return await _ended_answer(principal, runs, await runs.cancel(principal, run_id))
 
-    @get("/rejected", operation_id="listRejected", summary="List the rejected rows of a run")
+    @get(
+        "/rejected",
+        operation_id="listRejected",
+        summary="List the rejected rows of a run",
+        operation_class=ApiOperation,
+    )
     async def rejected(
         self,
         run_id: RunOfRows,

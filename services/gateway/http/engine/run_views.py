@@ -17,6 +17,7 @@ from libs.storage.documents import RejectedRecord, RunDocument
 from services.gateway.http.engine.template_view import engine_words, present_mode
 from services.gateway.runs.dry_runs import DryRunResult
 from services.gateway.runs.runs import RunDetails
+from services.gateway.stores.runs import ListedRun
 
 
 class FailureView(BaseModel):
@@ -74,14 +75,13 @@ class RowErrorView(BaseModel):
     value: Any = None
 
 
-class RunView(BaseModel):
-    """One import.
+class RunSummaryView(BaseModel):
+    """An import as a list shows it.
 
     ``total_rows = written_count + rejected_count + skipped_count`` once the run is at its end;
     ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``valid_rows`` are those that
-    would be or were written, or were found unchanged. ``errors`` are the first ones only (by default at most 1,000);
-    all of them are at ``/imports/rejected?run_id=``. ``duplicate_of`` is the newest earlier run of the template whose
-    file was the same to the byte.
+    would be or were written, or were found unchanged. ``duplicate_of`` is the newest earlier run of the template whose
+    file was the same to the byte. ``target_tenant_id`` is the organization whose records it changes.
     """
 
     id: str
@@ -89,6 +89,7 @@ class RunView(BaseModel):
     template_name: str
     template_version: int
     status: RunStatus
+    target_tenant_id: str
     target_resource: str
     import_mode: str
     auto_execute: bool
@@ -107,11 +108,7 @@ class RunView(BaseModel):
     skipped_count: int
     skipped: dict[str, int]
     warning_count: int
-    preview_rows: list[dict[str, Any]]
-    errors: list[RowErrorView]
     error: FailureView | None
-    plan: PlanView | None
-    progress: ProgressView | None
     created_at: datetime
     updated_at: datetime
     validated_at: datetime | None
@@ -120,10 +117,24 @@ class RunView(BaseModel):
     finished_at: datetime | None
 
 
+class RunView(RunSummaryView):
+    """One import.
+
+    ``errors`` are the first ones only (by default at most 1,000); all of them are at ``/imports/rejected?run_id=``.
+    ``deleted_ids`` are the records that it deleted. The other members mean the same as in a list.
+    """
+
+    preview_rows: list[dict[str, Any]]
+    errors: list[RowErrorView]
+    plan: PlanView | None
+    progress: ProgressView | None
+    deleted_ids: list[str]
+
+
 class RunPage(BaseModel):
     """Newest first; ``next_after`` is the ``after`` of the next page, null on the last."""
 
-    data: list[RunView]
+    data: list[RunSummaryView]
     next_after: str | None
 
 
@@ -147,7 +158,10 @@ class DryRunView(BaseModel):
 
 
 class RejectedView(BaseModel):
-    """A rejected row: ``data`` by header; ``cells`` as read, perhaps more or fewer than ``columns``."""
+    """A rejected row: ``data`` by header; ``cells`` as read, perhaps more or fewer than ``columns``.
+
+    ``corrected_data`` is null: rows cannot be corrected yet.
+    """
 
     id: str
     run_id: str
@@ -157,6 +171,7 @@ class RejectedView(BaseModel):
     columns: list[str]
     cells: list[str | None]
     errors: list[dict[str, Any]]
+    corrected_data: dict[str, str | None] | None
     created_at: datetime
 
 
@@ -167,46 +182,60 @@ class RejectedPage(BaseModel):
     next_after: int | None
 
 
+def present_summary(run: ListedRun | RunDocument) -> RunSummaryView:
+    """A run as a list shows it."""
+    return RunSummaryView(**_summary(run))
+
+
 def present_run(details: RunDetails) -> RunView:
     """A run with its first errors and, while it is active, its progress."""
     run, totals = details.run, details.totals
-    counts = run.counts or RunCounts(rows=run.parse.rows)
     return RunView(
-        id=run.id,
-        template_id=run.template_id,
-        template_name=run.template.name,
-        template_version=run.template_version,
-        status=run.status,
-        target_resource=run.template.target_resource,
-        import_mode=present_mode(run.template, engine_words(run.wording, run.template_version)),
-        auto_execute=run.template.auto_execute,
-        file_name=run.file.name,
-        file_size=run.file.size,
-        file_sha256=run.file.sha256,
-        duplicate_of=run.duplicate_of,
-        total_rows=counts.rows,
-        valid_rows=_valid_rows(run.counts),
-        written_count=counts.written,
-        created_count=counts.created,
-        updated_count=counts.updated,
-        deleted_count=counts.deleted,
-        unchanged_count=counts.skip_reasons.get(SkipReason.UNCHANGED, 0),
-        rejected_count=counts.rejected,
-        skipped_count=counts.skipped,
-        skipped=counts.skip_reasons,
-        warning_count=counts.warnings,
+        **_summary(run),
         preview_rows=run.preview_rows,
         errors=_present_errors(details.errors),
-        error=FailureView(**run.failure) if run.failure else None,
         plan=_present_plan(run),
         progress=_present_progress(run, totals) if totals else None,
-        created_at=run.created_at,
-        updated_at=run.updated_at,
-        validated_at=run.validated_at,
-        executing_at=run.executing_at,
-        completed_at=run.finished_at if run.status is RunStatus.COMPLETED else None,
-        finished_at=run.finished_at,
+        # No mode of this release deletes records.
+        deleted_ids=[],
     )
+
+
+def _summary(run: ListedRun | RunDocument) -> dict[str, Any]:
+    counts = run.counts or RunCounts(rows=run.parse.rows)
+    return {
+        "id": run.id,
+        "template_id": run.template_id,
+        "template_name": run.template.name,
+        "template_version": run.template_version,
+        "status": run.status,
+        "target_tenant_id": run.tenant_id,
+        "target_resource": run.template.target_resource,
+        "import_mode": present_mode(run.template.mode, engine_words(run.wording, run.template_version)),
+        "auto_execute": run.template.auto_execute,
+        "file_name": run.file.name,
+        "file_size": run.file.size,
+        "file_sha256": run.file.sha256,
+        "duplicate_of": run.duplicate_of,
+        "total_rows": counts.rows,
+        "valid_rows": _valid_rows(run.counts),
+        "written_count": counts.written,
+        "created_count": counts.created,
+        "updated_count": counts.updated,
+        "deleted_count": counts.deleted,
+        "unchanged_count": counts.skip_reasons.get(SkipReason.UNCHANGED, 0),
+        "rejected_count": counts.rejected,
+        "skipped_count": counts.skipped,
+        "skipped": counts.skip_reasons,
+        "warning_count": counts.warnings,
+        "error": FailureView(**run.failure) if run.failure else None,
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
+        "validated_at": run.validated_at,
+        "executing_at": run.executing_at,
+        "completed_at": run.finished_at if run.status is RunStatus.COMPLETED else None,
+        "finished_at": run.finished_at,
+    }
 
 
 def present_dry_run(result: DryRunResult) -> DryRunView:
@@ -284,5 +313,6 @@ def present_rejected(record: RejectedRecord, columns: Sequence[str]) -> Rejected
         columns=list(columns),
         cells=record.cells,
         errors=[asdict(error) for error in record.errors],
+        corrected_data=None,
         created_at=record.created_at,
     )

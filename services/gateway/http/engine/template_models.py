@@ -125,6 +125,9 @@ class EngineTemplate(Part):
     webhook_secret: str | None = Field(default=None, max_length=200)
     include_data_in_webhook: bool = False
     webhook_data_sample_size: int | None = Field(default=None, ge=0, le=1_000)
+    shared_from_tenant_id: str | None = Field(
+        default=None, max_length=100, description="Null: sharing templates is not supported yet."
+    )
     version: int | None = Field(
         default=None, ge=1, description="With PUT: the version that is being replaced; 409 where it no longer is."
     )

@@ -91,6 +91,9 @@ class _Reading:
     def template(self, given: Json) -> TemplateRequest:
         raw = self.problems.shape(EngineTemplate, given, self.location)
         self.unread |= given.keys() - raw.keys()
+        if raw.get("shared_from_tenant_id") is not None:
+            message = "sharing templates is not supported yet; leave it out"
+            self.problems.add(f"{self.location}.shared_from_tenant_id", "NOT_SUPPORTED_YET", message)
         mode = raw.get("import_mode")
         parts = Template.model_construct(
             **present(

@@ -39,7 +39,7 @@ def present_template(linked: Linked) -> EngineTemplateView:
         width_unit=source.width_unit,
         sheet=source.sheet,
         target_resource=template.target_resource,
-        import_mode=present_mode(template, words),
+        import_mode=present_mode(template.mode, words),
         upsert_key=template.upsert_key,
         delete_column=template.delete_column,
         scope_filter=template.scope_filter,
@@ -71,9 +71,9 @@ def engine_words(wording: Wording | None, version: int) -> Json:
     return wording.words if wording is not None and wording.version == version else {}
 
 
-def present_mode(template: Template, words: Json) -> Any:  # noqa: ANN401 - one of the engine's names of modes
-    """The mode of a template as it was written: ``create`` and ``append`` mean the same."""
-    return words.get("import_mode", ImportMode(template.mode).value)
+def present_mode(mode: ImportMode, words: Json) -> Any:  # noqa: ANN401 - one of the engine's names of modes
+    """A mode as it was written: ``create`` and ``append`` mean the same."""
+    return words.get("import_mode", ImportMode(mode).value)
 
 
 def _present_widths(widths: tuple[ColumnWidth, ...]) -> list[int] | list[Json] | None:

@@ -6,11 +6,13 @@ from litestar import Controller, Response, delete, get, post, put
 from pydantic import BaseModel
 
 from services.gateway.http.dependencies import AnyRequest, Asking, Catalog, Judge
+from services.gateway.http.engine.operations import TemplateOperation
 from services.gateway.http.engine.parameters import After, Id, Limit
 from services.gateway.http.engine.template_models import EngineTemplateView
 from services.gateway.http.engine.template_reading import read_template
 from services.gateway.http.engine.template_view import present_template
 from services.gateway.http.json_body import json_body
+from services.gateway.http.openapi import ApiOperation
 
 
 class TemplatePage(BaseModel):
@@ -26,7 +28,7 @@ class TemplateController(Controller):
     path = "/imports/templates"
     tags = ("Templates",)
 
-    @post("/", operation_id="createTemplate", summary="Create a template")
+    @post("/", operation_id="createTemplate", summary="Create a template", operation_class=TemplateOperation)
     async def create(
         self, request: AnyRequest, principal: Asking, catalog: Catalog, judge: Judge
     ) -> Response[EngineTemplateView]:
@@ -35,17 +37,22 @@ class TemplateController(Controller):
             view = present_template(await catalog.create(principal, wanted.approved, wanted.written))
         return Response(view, status_code=HTTPStatus.CREATED, headers={"Location": f"/imports/templates/{view.id}"})
 
-    @get("/", operation_id="listTemplates", summary="List templates")
+    @get("/", operation_id="listTemplates", summary="List templates", operation_class=ApiOperation)
     async def page(self, principal: Asking, catalog: Catalog, limit: Limit = 20, after: After = None) -> TemplatePage:
         found = await catalog.page(principal, limit, after)
         items = [present_template(linked) for linked in found.items]
         return TemplatePage(data=items, next_after=items[-1].id if found.more else None)
 
-    @get("/{template_id:str}", operation_id="getTemplate", summary="Show a template")
+    @get("/{template_id:str}", operation_id="getTemplate", summary="Show a template", operation_class=ApiOperation)
     async def show(self, template_id: Id, principal: Asking, catalog: Catalog) -> EngineTemplateView:
         return present_template(await catalog.get(principal, template_id))
 
-    @put("/{template_id:str}", operation_id="replaceTemplate", summary="Replace a template by its next version")
+    @put(
+        "/{template_id:str}",
+        operation_id="replaceTemplate",
+        summary="Replace a template by its next version",
+        operation_class=TemplateOperation,
+    )
     async def replace(
         self, request: AnyRequest, template_id: Id, principal: Asking, catalog: Catalog, judge: Judge
     ) -> EngineTemplateView:
@@ -55,6 +62,11 @@ class TemplateController(Controller):
                 await catalog.replace(principal, template_id, wanted.approved, wanted.written, version=wanted.version)
             )
 
-    @delete("/{template_id:str}", operation_id="deleteTemplate", summary="Delete a template; its runs stay")
+    @delete(
+        "/{template_id:str}",
+        operation_id="deleteTemplate",
+        summary="Delete a template; its runs stay",
+        operation_class=ApiOperation,
+    )
     async def remove(self, template_id: Id, principal: Asking, catalog: Catalog) -> None:
         await catalog.delete(principal, template_id)

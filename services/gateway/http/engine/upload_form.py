@@ -22,7 +22,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 UPLOAD_PLACES = Places("body", {"template": "template_id"})
 """Where the parts of an upload stand in its request."""
 UPLOAD_PLACES.put("idempotency_key", f"header.{IDEMPOTENCY_HEADER}")
-_TEXTS = {"template_id": MAX_ID_BYTES, "mapping": MAX_MAPPING_BYTES}
+_TEXTS = {"template_id": MAX_ID_BYTES, "mapping": MAX_MAPPING_BYTES, "target_tenant_id": MAX_ID_BYTES}
 
 
 def upload_limits(settings: GatewaySettings) -> FormLimits:
@@ -64,6 +64,9 @@ async def receive(
                     message = "send either 'template_id' or 'template', not both"
                     raise invalid_input(Problem(f"body.{part.name}", "CONFLICT", message))
                 template_from = part.name
+            if isinstance(part, TextPart) and part.name == "target_tenant_id":
+                _check_target(part.text, principal)
+                continue
             await _take(part, upload, judge, limits)
         with UPLOAD_PLACES.translating():
             return upload.complete()
@@ -88,6 +91,12 @@ async def _take(part: TextPart | FilePart, upload: Upload, judge: TemplateJudge,
         case TextPart(_, text):
             with UPLOAD_PLACES.translating():
                 await upload.choose_template(text)
+
+
+def _check_target(tenant_id: str, principal: Principal) -> None:
+    if tenant_id != principal.tenant_id:
+        message = "importing into another organization is not supported yet; leave it out"
+        raise invalid_input(Problem("body.target_tenant_id", "NOT_SUPPORTED_YET", message))
 
 
 def _json(text: str, location: str) -> object:

@@ -400,6 +400,12 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
         (template(import_mode="update"), {"body.import_mode": "NOT_SUPPORTED_YET"}),
         (template(import_mode="upsert"), {"body.upsert_key": "MISSING"}),
         (template(import_mode="upsert", upsert_key="ean"), {"body.upsert_key": "INVALID"}),
+        (template(shared_from_tenant_id="x"), {"body.shared_from_tenant_id": "NOT_SUPPORTED_YET"}),
+        (with_field(validators=[{"type": "required"}, {"type": "unique", "fields": ["b", "b", "sku"]}]), {
+            "body.field_mapping[0].validators[1]": "INVALID",
+            "body.field_mapping[0].validators[1].fields": "CONFLICT"}),
+        (with_field(required=True, validators=[{"type": "unique", "value": False}, {"type": "regex", "value": "("}]), {
+            "body.field_mapping[0].validators[1].value": "INVALID_PATTERN"}),
         (template(default_values={"sku": "x"}), {"body.default_values.sku": "CONFLICT"}),
         (template(default_values={"a.b": 1, "n": [1]}), {
             "body.default_values['a.b']": "INVALID", "body.default_values.n": "INVALID"}),

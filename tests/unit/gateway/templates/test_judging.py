@@ -1,0 +1,105 @@
+"""The judge of templates: every problem in paths of the model, whatever vocabulary the template was written in."""
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from libs.contracts.templates import (
+    Compare,
+    FieldType,
+    ImportMode,
+    InvalidRows,
+    Max,
+    MinLength,
+    NormalizeDate,
+    Regex,
+    RequiredIf,
+    SourceFormat,
+    Template,
+    TemplateField,
+    Unique,
+)
+from services.gateway.errors import InvalidTemplateError
+from services.gateway.templates.judging import TemplateJudge
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NAMES = frozenset({"body", "query", "header", "path", "field_mapping", "validators", "target", "import_mode"})
+"""Words of HTTP and of a vocabulary, which the model does not use."""
+
+
+def parts(**members: Any) -> Template:  # noqa: ANN401 - members of a template, possibly wrong ones
+    sound = {"name": "products", "target_resource": "products", "fields": (TemplateField(name="sku"),)}
+    return Template.model_construct(**{**sound, **members})
+
+
+def field(**members: Any) -> tuple[TemplateField, ...]:  # noqa: ANN401 - members of a field
+    return (TemplateField(name="ean"), TemplateField(name="sku", **members))
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ({"name": " "}, {"name": "INVALID"}),
+        ({"mode": ImportMode.UPDATE}, {"mode": "NOT_SUPPORTED_YET"}),
+        ({"mode": ImportMode.SYNC, "scope_filter": {"a": 1}}, {
+            "mode": "NOT_SUPPORTED_YET", "scope_filter": "NOT_SUPPORTED_YET"}),
+        ({"mode": ImportMode.UPSERT}, {"upsert_key": "MISSING"}),
+        ({"delete_column": "x"}, {"delete_column": "NOT_SUPPORTED_YET"}),
+        ({"include_data_in_webhook": True}, {"include_data_in_webhook": "NOT_SUPPORTED_YET"}),
+        ({"source": SourceFormat(file_type="docx")}, {"source.file_type": "INVALID"}),
+        ({"source": SourceFormat(delimiter='"')}, {"source.delimiter": "INVALID"}),
+        ({"source": SourceFormat(encoding="rot13")}, {"source.encoding": "INVALID"}),
+        ({"source": SourceFormat(file_type="fixed_width")}, {"source.column_widths": "MISSING"}),
+        ({"source": SourceFormat(file_type="csv", sheet=0)}, {"source.sheet": "CONFLICT"}),
+        ({"default_values": {"n": float("inf"), "sku": 1}}, {
+            "default_values.n": "INVALID", "default_values.sku": "CONFLICT"}),
+        ({"webhook_url": "http://127.0.0.1/"}, {"webhook_url": "INVALID_URL"}),
+        ({"fields": (TemplateField(name="extra"),)}, {"fields[0].name": "RESERVED_NAME"}),
+        ({"fields": field(integer=True)}, {"fields[1].integer": "CONFLICT"}),
+        ({"fields": field(rules=(Unique(), Regex(pattern="(?=a)")))}, {
+            "fields[1].rules[1].pattern": "INVALID_PATTERN"}),
+        ({"fields": field(rules=(MinLength(value=2**40),))}, {"fields[1].rules[0].value": "INVALID"}),
+        ({"fields": field(type="number", rules=(Max(value=1e300),))}, {"fields[1].rules[0].value": "INVALID"}),
+        ({"fields": field(rules=(Unique(fields=("ean", "ean")),))}, {"fields[1].rules[0].fields": "CONFLICT"}),
+        ({"fields": field(rules=(RequiredIf(field="ean"), RequiredIf(field="x")))}, {"fields[1].rules[1]": "INVALID"}),
+        ({"fields": field(rules=(Compare(operator="lt", field="ean"),))}, {"fields[1].rules[0]": "CONFLICT"}),
+        ({"fields": field(transforms=(NormalizeDate(format="soon"),))}, {"fields[1].transforms[0].format": "INVALID"}),
+    ],
+)  # fmt: skip
+def test_problems_name_paths_of_the_model(members: dict[str, Any], found: dict[str, str]) -> None:
+    problems = TemplateJudge().problems(parts(**members))
+    assert {problem.location: problem.code for problem in problems} == found
+    assert not any(NAMES & set(problem.location.replace("[", ".").split(".")) for problem in problems)
+    with pytest.raises(InvalidTemplateError) as refused:
+        TemplateJudge().approve(parts(**members))
+    assert list(refused.value.problems) == problems
+
+
+def test_secrets_of_webhooks() -> None:
+    judge = TemplateJudge()
+    there = parts(webhook_url="https://example.com/hook")
+    assert judge.problems(there, SECRET) == []
+    assert [problem.code for problem in judge.problems(there, "whsec_short")] == ["INVALID"]
+    [problem] = judge.problems(parts(), SECRET)
+    assert (problem.location, problem.code) == ("webhook_secret", "CONFLICT")
+    assert judge.problems(parts(), SECRET, unread={"webhook_url"}) == []
+
+
+def test_networks_that_the_operator_opened() -> None:
+    inside = parts(webhook_url="http://127.0.0.1:8080/")
+    assert TemplateJudge([ip_network("127.0.0.0/8")]).problems(inside) == []
+
+
+def test_what_could_not_be_read_is_not_blamed_on_others() -> None:
+    fields = (TemplateField(name="price"), TemplateField(name="cost", type=FieldType.NUMBER, rules=(
+        Compare(operator="lt", field="price"),)))  # fmt: skip
+    assert [problem.location for problem in TemplateJudge().problems(parts(fields=fields))] == ["fields[1].rules[0]"]
+    assert TemplateJudge().problems(parts(fields=fields), unread={"fields[0]"}) == []
+
+
+def test_an_approved_template_is_whole() -> None:
+    approved = TemplateJudge().approve(parts(invalid_rows="block"), None)
+    assert approved.template == Template(
+        name="products", target_resource="products", fields=(TemplateField(name="sku"),), invalid_rows=InvalidRows.BLOCK
+    )
