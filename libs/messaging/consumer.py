@@ -35,6 +35,7 @@ from libs.contracts.events import Event
 from libs.contracts.topics import Topic
 from libs.messaging.cancellation import end_tasks
 from libs.messaging.dead_letters import DeadLetters
+from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 
@@ -263,7 +264,7 @@ class Consumers:
             error = unforeseen
             if not self._is_transient(unforeseen):
                 logger.exception("message.unforeseen_error", topic=topic.name)
-                outcome = await self._bury(record, "UNFORESEEN_ERROR", f"{type(unforeseen).__name__}: {unforeseen}")
+                outcome = await self._bury(record, "UNFORESEEN_ERROR", error_text(unforeseen))
         finally:
             commits.in_flight -= 1
             commits.last_activity = time.monotonic()
@@ -280,7 +281,7 @@ class Consumers:
             offset=record.offset,
             outcome=outcome,
             duration_ms=round(seconds * 1000, 1),
-            error=None if error is None else f"{type(error).__name__}: {error}",
+            error=None if error is None else error_text(error),
             **({} if event is None else event.model_dump(include={"run_id", "seq", "epoch", "event_id"})),
         )
         if outcome == "handed_back":

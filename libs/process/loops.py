@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
 from libs.messaging.cancellation import end_tasks
+from libs.telemetry.error_text import error_text
 
 EXIT_GRACE_SECONDS = 20.0
 
@@ -52,7 +53,7 @@ async def repeat(seconds: float, step: Callable[[], Awaitable[object]], name: st
         try:
             await step()
         except (TransientError, PyMongoError, KafkaError) as error:
-            logger.warning("background.waiting", loop=name, error=f"{type(error).__name__}: {error}")
+            logger.warning("background.waiting", loop=name, error=error_text(error))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""One JSON line per event on standard output, secrets masked."""
+"""One JSON line per event on standard output, secrets masked and without values out of anybody's file."""
 
 import logging
 import re
@@ -6,7 +6,9 @@ import sys
 from typing import Any, cast
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, WrappedLogger
+
+from libs.telemetry.error_text import formatted
 
 _SECRETS = re.compile(
     r"sk_live_[A-Za-z0-9_\-]+|whsec_[A-Za-z0-9+/=]+|(?<=Bearer )[A-Za-z0-9._\-]+|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
@@ -29,6 +31,10 @@ def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: mask_secrets(value) for key, value in event.items()}
 
 
+def _exception(exc_info: ExcInfo) -> str:
+    return formatted(exc_info[1])
+
+
 def configure_logging(service: str, instance: str, level: str = "INFO") -> None:
     """Send structlog and standard-library logging to standard output as JSON lines.
 
@@ -38,7 +44,7 @@ def configure_logging(service: str, instance: str, level: str = "INFO") -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_exception),
         _mask,
     ]
     structlog.configure(

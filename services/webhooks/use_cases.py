@@ -15,6 +15,7 @@ from libs.contracts.events import RunStatusChanged
 from libs.ledger.changes import Changes
 from libs.messaging.cancellation import end_tasks
 from libs.storage.documents import WebhookEndpoint
+from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.webhooks.delivery_store import DeliveryStore
@@ -139,7 +140,7 @@ class SendDeliveries:
                 try:
                     await self._begin_due()
                 except (TransientError, PyMongoError) as error:
-                    logger.warning("webhooks.waiting", error=f"{type(error).__name__}: {error}")
+                    logger.warning("webhooks.waiting", error=error_text(error))
                     await asyncio.sleep(self._settings.webhook_poll_seconds)
                 await self._wait()
         finally:
@@ -210,7 +211,7 @@ class SendDeliveries:
         try:
             await self.attempt(delivery)
         except (TransientError, PyMongoError) as error:
-            logger.warning("webhook.not_recorded", delivery_id=delivery.id, error=f"{type(error).__name__}: {error}")
+            logger.warning("webhook.not_recorded", delivery_id=delivery.id, error=error_text(error))
         except Exception:
             logger.exception("webhook.unforeseen_error", delivery_id=delivery.id)
 

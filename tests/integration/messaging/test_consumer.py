@@ -199,7 +199,8 @@ async def test_an_unforeseen_fault_is_tried_again_and_then_given_up(
         await until_committed(kafka, topic, {0: 2})
     assert tries >= 2
     (letter,) = await dead_letters(mongo)
-    assert (letter["code"], letter["message"]) == ("UNFORESEEN_ERROR", "KeyError: 'a bug'")
+    assert letter["code"] == "UNFORESEEN_ERROR"
+    assert letter["message"].startswith(f"KeyError in {__file__}, line "), "what it quotes may be a cell"
 
 
 async def test_what_is_no_event_is_a_dead_letter(kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send) -> None:
