@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from libs.batches.rejections import RejectedRow
 from libs.contracts.ids import rejected_id
+from libs.contracts.rejections import RejectedRow
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import RejectedRecord
 

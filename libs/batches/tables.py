@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 
 from libs.batches.columns import ROW, WARNINGS, cell_column
-from libs.batches.rejections import RejectedRow, RowError
+from libs.contracts.rejections import RejectedRow, RowError
 
 _ROWS_AT_A_TIME = 100
 _OPTIONS = ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))

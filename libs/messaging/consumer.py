@@ -259,12 +259,12 @@ class Consumers:
             outcome = "done"
         except PermanentError as permanent:
             error = permanent
-            outcome = await self._bury(record, permanent.code, permanent.detail)
+            outcome = await self._dead_letter(record, permanent.code, permanent.detail)
         except Exception as unforeseen:
             error = unforeseen
             if not self._is_transient(unforeseen):
                 logger.exception("message.unforeseen_error", topic=topic.name)
-                outcome = await self._bury(record, "UNFORESEEN_ERROR", error_text(unforeseen))
+                outcome = await self._dead_letter(record, "UNFORESEEN_ERROR", error_text(unforeseen))
         finally:
             commits.in_flight -= 1
             commits.last_activity = time.monotonic()
@@ -307,7 +307,7 @@ class Consumers:
             with attempt:
                 await handler(event)
 
-    async def _bury(self, record: Record, code: str, detail: str) -> str:
+    async def _dead_letter(self, record: Record, code: str, detail: str) -> str:
         try:
             await self._dead_letters.store(record, code, detail)
         except Exception as error:

@@ -12,12 +12,12 @@ from cachetools import LRUCache
 
 from libs.batches.payloads import BatchPayloads, Payload, PayloadKind
 from libs.batches.rejected_rows import RejectedRows
-from libs.batches.rejections import RejectedRow
 from libs.batches.tables import BatchRejections, decode_table, encode_table, pack_rows, unpack_rows, warned_rows
 from libs.contracts.errors import PermanentError
 from libs.contracts.events import BatchParsed, of_batch
 from libs.contracts.ids import batch_id
 from libs.contracts.reasons import RunErrorCode, SkipReason
+from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED
 from libs.ledger import Ledger, Stage

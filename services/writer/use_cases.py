@@ -14,11 +14,11 @@ from libs.batches.columns import ROW
 from libs.batches.extra_keys import extra_columns
 from libs.batches.payloads import BatchPayloads, PayloadKind
 from libs.batches.rejected_rows import RejectedRows
-from libs.batches.rejections import RejectedRow, RowError
 from libs.batches.tables import decode_table, original_cells, pack_rows, warned_rows
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.events import BatchReady, of_batch
 from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
+from libs.contracts.rejections import RejectedRow, RowError
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import ImportMode, Template
 from libs.contracts.topics import BATCH_READY

@@ -1,7 +1,8 @@
 """Rowdock's own collections as Beanie documents, with every index that a query relies on.
 
-Beanie serves configuration (templates, organizations, keys) and index creation. Runs, batches
-and the outbox change only by compare-and-set in ``libs.ledger``; nothing saves them whole.
+Beanie creates the indexes and reads documents; it writes organizations, keys, templates and webhook endpoints. Runs,
+batches and the outbox change only by compare-and-set in ``libs.ledger`` and ``libs.messaging``; nothing saves them
+whole. Documents are read by ``StateDocument.read``, which says what it cannot read.
 """
 
 from beanie import Document

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field
 from pymongo import ASCENDING, IndexModel
 
-from libs.batches.rejections import RowError
+from libs.contracts.rejections import RowError
 from libs.contracts.states import BatchState
 from libs.storage.documents.state_document import StateDocument
 

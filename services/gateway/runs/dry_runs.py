@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from libs.batches.rejections import RowError
+from libs.contracts.rejections import RowError
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.storage.documents import RunDocument

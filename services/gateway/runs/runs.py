@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
-from libs.batches.rejections import RowError
+from libs.contracts.rejections import RowError
 from libs.contracts.states import ACTIVE_RUN_STATUSES, CANCELLABLE_RUN_STATUSES, TERMINAL_RUN_STATUSES, RunStatus
 from libs.ledger import Ledger, Totals
 from libs.storage.documents import RunDocument

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from libs.batches.rejections import RowError
+from libs.contracts.rejections import RowError
 from libs.storage.documents import RejectedRecord
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page, cut

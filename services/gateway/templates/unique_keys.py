@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from libs.contracts.templates import KEYED_MODES, Template, Unique
+from libs.contracts.templates import Template, Unique
 from services.gateway.errors import ConflictError, Problem
 from services.gateway.stores.target import TargetIndexes
 
@@ -66,7 +66,7 @@ def unique_keys(template: Template) -> Sequence[UniqueKey]:
     An upsert key and a ``unique`` rule about one field share their index: MongoDB refuses the same one twice.
     """
     keys: dict[tuple[str, ...], UniqueKey] = {}
-    if template.mode in KEYED_MODES and template.upsert_key is not None:
+    if template.matches_by_key and template.upsert_key is not None:
         names = (template.upsert_key,)
         keys[names] = UniqueKey(names, "upsert_key", is_upsert_key=True)
     for number, field in enumerate(template.fields):

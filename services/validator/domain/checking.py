@@ -18,10 +18,10 @@ import polars as pl
 import pyarrow as pa
 
 from libs.batches.columns import BOOLEAN, DATE, DOUBLE, INTEGER, ROW, ROW_TYPE, TEXT, WARNINGS, decimal_type
-from libs.batches.rejections import RowError, shown
 from libs.batches.tables import BatchRejections
 from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
+from libs.contracts.rejections import RowError, shown
 from libs.contracts.templates import InvalidRows
 from services.validator.domain.compilation import FAULTY, REFUSED, CompiledTemplate, key_column
 from services.validator.domain.steps import evaluate

@@ -28,9 +28,9 @@ import polars as pl
 import pyarrow as pa
 
 from libs.batches.columns import ROW, TEXT, WARNINGS
-from libs.batches.rejections import RowError, shown
 from libs.batches.tables import BatchRejections
 from libs.contracts.reasons import RowErrorCode
+from libs.contracts.rejections import RowError, shown
 from libs.contracts.templates import FieldType, InvalidRows
 from services.validator.domain.checking import warnings_json, with_warnings
 from services.validator.domain.compilation import CompiledTemplate, UniqueConstraint

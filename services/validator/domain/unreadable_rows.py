@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from libs.batches.rejections import RejectedRow, RowError, shown
 from libs.contracts.plan import RowIssue
+from libs.contracts.rejections import RejectedRow, RowError, shown
 
 
 def issue_rejections(issues: Iterable[RowIssue], columns: Sequence[str]) -> list[RejectedRow]:

@@ -3,8 +3,8 @@
 import pytest
 
 from libs.batches.rejected_rows import RejectedRows
-from libs.batches.rejections import RejectedRow, RowError
 from libs.contracts.reasons import RowErrorCode
+from libs.contracts.rejections import RejectedRow, RowError
 from libs.storage.client import Mongo
 from libs.storage.documents import RejectedRecord
 

@@ -9,10 +9,10 @@ from bson import ObjectId
 
 from libs.batches.payloads import BatchPayloads, Payload, PayloadKind
 from libs.batches.rejected_rows import RejectedRows
-from libs.batches.rejections import RejectedRow
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import batch_id
 from libs.contracts.purposes import RunPurpose
+from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger, Stage
 from libs.storage.client import Mongo, Session

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from libs.batches.rejections import RejectedRow, RowError
 from libs.contracts.plan import ParsePlan
+from libs.contracts.rejections import RejectedRow, RowError
 from libs.contracts.templates import Template, TemplateField
 from services.validator.domain.checking import CheckedBatch, check_batch
 from services.validator.domain.compilation import CompiledTemplate, compile_template

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.batches.rejections import RejectedRow, RowError
 from libs.contracts.errors import PermanentError
 from libs.contracts.plan import ParsePlan, RowIssue
+from libs.contracts.rejections import RejectedRow, RowError
 from libs.contracts.templates import (
     Constant,
     Default,

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from libs.batches.rejections import RowError
 from libs.contracts.events import RunCounts
 from libs.contracts.reasons import SkipReason
+from libs.contracts.rejections import RowError
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import DateOrder, DecimalStyle
 from libs.ledger import Totals
