@@ -22,6 +22,8 @@ from services.gateway.shown import shown
 FILE = "file"
 """Name of the part that holds the file."""
 MAX_PARTS = 8
+MAX_LENGTH_DIGITS = 20
+"""More digits than any length has; Python reads no more than some thousands."""
 FORM_OVERHEAD_BYTES = 64 * 1024
 """Everything of a form but the bytes of its parts."""
 
@@ -159,7 +161,7 @@ def _boundary(request: FormRequest, limits: FormLimits) -> str:
             "send the form as it is, without Content-Encoding",
         )
     announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal():
+    if not announced.isdecimal() or len(announced) > MAX_LENGTH_DIGITS:
         raise ApiError(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "Content-Length is not a number")
     if int(announced) > limits.max_form_bytes:
         detail = f"the file is larger than {limits.max_file_bytes} bytes, the most that is accepted"

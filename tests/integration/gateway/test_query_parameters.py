@@ -27,6 +27,7 @@ RUN_PARAMETERS = "parameters are 'after', 'limit', 'status', 'template_id'"
         ("after=", "query.after", "INVALID", "an id as it was answered"),
         ("after=zzz", "query.after", "INVALID", "'zzz'"),
         ("after=" + "A" * 24, "query.after", "INVALID", "an id as it was answered"),
+        ("after=" + "a" * 24 + "%0a", "query.after", "INVALID", "24 characters"),
         ("template_id=", "query.template_id", "INVALID", "character"),
         ("limit=", "query.limit", "INVALID", "whole number"),
         ("limit=x", "query.limit", "INVALID", "a whole number; found 'x'"),

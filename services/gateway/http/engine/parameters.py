@@ -13,7 +13,10 @@ MAX_REJECTED_PAGE = 1_000
 Id = FromPath[str]
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Most entries of a page.")]
 RejectedLimit = Annotated[int, QueryParameter(ge=1, le=MAX_REJECTED_PAGE, description="Most entries of a page.")]
-After = Annotated[str | None, QueryParameter(pattern=ID_PATTERN, description="The next_after of the page before.")]
+# In Python's patterns '$' lets a line break follow, so the length is bounded too.
+After = Annotated[
+    str | None, QueryParameter(pattern=ID_PATTERN, max_length=24, description="The next_after of the page before.")
+]
 AfterRow = Annotated[int, QueryParameter(ge=0, le=2**32, description="The next_after of the page before.")]
 RunFilter = Annotated[RunStatus | None, QueryParameter(description="Only runs in this status.")]
 TemplateFilter = Annotated[
