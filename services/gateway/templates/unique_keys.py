@@ -14,7 +14,7 @@ from services.gateway.stores.target import TargetIndexes
 
 CANNOT_CREATE_INDEX = 67
 INDEX_CONFLICTS = frozenset({85, 86})
-"""``IndexOptionsConflict`` and ``IndexKeySpecsConflict``: another index stands in the place of the new one."""
+"""MongoDB's IndexOptionsConflict and IndexKeySpecsConflict: another index stands in the place of the new one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def test_the_example_of_the_engine_but_for_its_mode() -> None:
                 {"source": "Price", "target": "price", "transform": "decimal:2"},
                 {"source": "Active", "target": "is_active", "transform": "boolean"},
                 {"source": "Stock", "target": "stock", "transform": "integer"},
-                {"source": "Updated", "target": "changed_on", "transform": "date:YYYY-MM-DD"},
+                {"source": "Updated", "target": "updated_at", "transform": "date:YYYY-MM-DD"},
             ],
             "default_values": {"source": "erp"},
             "required_columns": ["SKU", "Name"],
@@ -106,7 +106,7 @@ def test_the_example_of_the_engine_but_for_its_mode() -> None:
         TemplateField(name="price", column="Price", type=FieldType.NUMBER, decimals=2),
         TemplateField(name="is_active", column="Active", type=FieldType.BOOLEAN),
         TemplateField(name="stock", column="Stock", type=FieldType.NUMBER, integer=True),
-        TemplateField(name="changed_on", column="Updated", type=FieldType.DATE, date_format="YYYY-MM-DD"),
+        TemplateField(name="updated_at", column="Updated", type=FieldType.DATE, date_format="YYYY-MM-DD"),
     )
     assert found.source == SourceFormat(file_type="csv", delimiter=",", encoding="utf-8", has_header=True)
     assert found.default_values == {"source": "erp"}
