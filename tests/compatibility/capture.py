@@ -332,7 +332,7 @@ def runs_in_every_status(capture: Capture) -> None:
     # What earlier runs still have to do would be held in place of these.
     under_way = {"status": {"$in": ["pending", "validating"]}}
     eventually(lambda: not capture.state["runs"].count_documents(under_way), "all are validated")
-    for point, name in (("validator.barrier_settled", "checked"), ("validator.verdict_applied", "settling")):
+    for point, name in (("validator.duplicates_resolved", "checked"), ("validator.resolution_applied", "settling")):
         with capture.held("validator", point):
             run_id = capture.upload(capture.template(name, **keyed))
             left = 2 if name == "checked" else 1
