@@ -8,9 +8,9 @@ from standardwebhooks import Webhook
 
 
 class Receiver:
-    """Listens on a free port of this machine and keeps what arrives."""
+    """Listens on a free port of this machine, keeps what arrives and answers it with ``status``."""
 
-    def __init__(self) -> None:
+    def __init__(self, status: int = 204) -> None:
         self._deliveries: list[tuple[dict[str, str], bytes]] = []
         deliveries = self._deliveries
 
@@ -18,7 +18,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 deliveries.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(204)
+                self.send_response(status)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

@@ -92,50 +92,56 @@ class DeliveryStore:
 
     async def record(self, delivery: Delivery, update: DeliveryUpdate) -> bool:
         """Append an attempt and give the delivery back; ``False`` where it has moved since it was claimed."""
-        return await self._advance(
-            delivery,
-            {
-                "$push": {"attempts": {**update.attempt.model_dump(), "result": update.attempt.result.value}},
-                "$set": {"state": update.state.value, "next_attempt_at": update.next_attempt_at, "lease": None},
-            },
-        )
+        return await self._advance(delivery, _recorded(update))
 
     async def settle_unsent(self, delivery: Delivery) -> bool:
         """Settle a delivery whose endpoint is switched off; ``False`` where it has moved since it was claimed."""
         return await self._advance(delivery, _SETTLED_UNSENT)
 
-    async def _advance(self, delivery: Delivery, change: Document) -> bool:
-        answer = await self._deliveries.update_one(
-            {"_id": delivery.id, **_PENDING, "attempts": {"$size": len(delivery.attempts)}}, change
-        )
-        return answer.modified_count == 1
+    async def record_gone(
+        self, delivery: Delivery, update: DeliveryUpdate, endpoint: WebhookEndpoint, reason: str
+    ) -> tuple[bool, int | None]:
+        """Record an attempt whose receiver wants no more: switch its endpoint off, and settle what is pending for it.
 
-    async def switch_off(self, endpoint: WebhookEndpoint, at: datetime, reason: str) -> int | None:
-        """Send nothing more to an endpoint, and settle all that is pending for it.
-
-        In one transaction, so that nothing is settled that came after its owner switched it on again.
+        In one transaction, so that a crash leaves nothing half done, and nothing is settled that came after the owner
+        switched the endpoint on again.
 
         Args:
             endpoint: as it was when the receiver was asked.
-            at: when it asked for no more.
             reason: for its owner.
 
         Returns:
-            How many deliveries were settled; ``None`` where its owner has changed the endpoint or switched it off
-            meanwhile, and nothing was done.
+            Whether the attempt was recorded, as ``record``; and how many other deliveries were settled, ``None`` where
+            the owner has changed the endpoint or switched it off meanwhile, and it was left alone.
         """
 
-        async def both(session: Session) -> int | None:
+        async def in_one(session: Session) -> tuple[bool, int | None]:
+            if not await self._advance(delivery, _recorded(update), session):
+                return False, None
             unchanged = {"_id": endpoint.id, "url": endpoint.url, "enabled": True}
             switched = await WebhookEndpoint.find_one(unchanged, session=session).update(
-                {"$set": {"enabled": False, "disabled_at": at, "disabled_reason": reason}},
+                {"$set": {"enabled": False, "disabled_at": update.attempt.at, "disabled_reason": reason}},
                 session=session,
                 response_type=UpdateResponse.NEW_DOCUMENT,
             )
             if switched is None:
-                return None
-            failpoint("webhooks.switched_off_before_settling")
+                return True, None
             pending = {"endpoint_id": endpoint.id, **_PENDING}
-            return (await self._deliveries.update_many(pending, _SETTLED_UNSENT, session=session)).modified_count
+            answer = await self._deliveries.update_many(pending, _SETTLED_UNSENT, session=session)
+            failpoint("webhooks.switched_off_before_commit")
+            return True, answer.modified_count
 
-        return await self._mongo.transaction(both)
+        return await self._mongo.transaction(in_one)
+
+    async def _advance(self, delivery: Delivery, change: Document, session: Session | None = None) -> bool:
+        answer = await self._deliveries.update_one(
+            {"_id": delivery.id, **_PENDING, "attempts": {"$size": len(delivery.attempts)}}, change, session=session
+        )
+        return answer.modified_count == 1
+
+
+def _recorded(update: DeliveryUpdate) -> Document:
+    return {
+        "$push": {"attempts": {**update.attempt.model_dump(), "result": update.attempt.result.value}},
+        "$set": {"state": update.state.value, "next_attempt_at": update.next_attempt_at, "lease": None},
+    }

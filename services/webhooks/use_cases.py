@@ -164,10 +164,13 @@ class SendDeliveries:
         if outcome.result is AttemptResult.DELIVERED:
             failpoint("webhooks.sent_before_recorded")
         update = after_attempt(delivery, outcome, datetime.now(UTC), self._random, self._schedule)
-        recorded = await self._store.record(delivery, update)
-        _log(delivery, update, recorded=recorded)
         if update.state is DeliveryState.DISABLED:
-            await self._switch_off(receiver, outcome.at)
+            recorded, settled = await self._store.record_gone(delivery, update, receiver, _gone(outcome.at))
+            if settled is not None:
+                logger.warning("webhook.endpoint_disabled", endpoint_id=receiver.id, settled=settled)
+        else:
+            recorded = await self._store.record(delivery, update)
+        _log(delivery, update, recorded=recorded)
 
     async def _send(self, receiver: WebhookEndpoint, delivery: Delivery) -> AttemptOutcome:
         at = datetime.now(UTC)
@@ -180,16 +183,6 @@ class SendDeliveries:
             error = f"the request cannot be signed: {unusable}"
         # An attempt like any other, so that it shows where its owner looks and is tried again once repaired.
         return AttemptOutcome(result=AttemptResult.FAILED, at=at, duration_ms=0, error=error[:MAX_ERROR_CHARS])
-
-    async def _switch_off(self, receiver: WebhookEndpoint, at: datetime) -> None:
-        # A crash before this is made good: the next attempt is answered 410 again.
-        reason = (
-            f"the receiver answered 410 Gone at {at:%Y-%m-%d %H:%M:%S} UTC, which asks for no more webhooks; "
-            "once it takes them again, switch the template's webhook on again"
-        )
-        settled = await self._store.switch_off(receiver, at, reason)
-        if settled is not None:
-            logger.warning("webhook.endpoint_disabled", endpoint_id=receiver.id, settled=settled)
 
     async def _begin_due(self) -> None:
         while len(self._attempts) < self._settings.webhook_concurrency and (delivery := await self.claim()):
@@ -226,6 +219,13 @@ class SendDeliveries:
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=DRAIN_SECONDS)
         await end_tasks(self._attempts)
+
+
+def _gone(at: datetime) -> str:
+    return (
+        f"the receiver answered 410 Gone at {at:%Y-%m-%d %H:%M:%S} UTC, which asks for no more webhooks; "
+        "once it takes them again, switch the template's webhook on again"
+    )
 
 
 def _log(delivery: Delivery, update: DeliveryUpdate, *, recorded: bool) -> None:

@@ -202,6 +202,27 @@ def test_kill_webhooks_at_a_failpoint(
     assert list(hits.iterdir()), "the failpoint was never passed"
 
 
+def test_kill_webhooks_while_a_receiver_is_switched_off(
+    armed: Callable[[str, str], Path], gateway: GatewayClient, oracle: Oracle, planted: PlantedFile, resource: str
+) -> None:
+    """A receiver that answers 410 is off in the end, and nothing waits for it, however often it is begun anew."""
+    hits = armed("webhooks", "webhooks.switched_off_before_commit")
+    with Receiver(status=410) as gone:
+        template = gateway.create_template(
+            planted_template(resource, import_mode="upsert", upsert_key="sku", webhook_url=gone.url)
+        )
+        run_id = drive(gateway, template["id"], planted)
+        assert_promise_kept(oracle, run_id, planted, resource)
+
+        def all_off() -> bool:
+            endpoint = oracle.state["webhook_endpoints"].find_one({"template_id": template["id"]})
+            states = [one["state"] for one in oracle.state["webhook_deliveries"].find({"run_id": run_id})]
+            return endpoint is not None and not endpoint["enabled"] and states == ["disabled"] * 3
+
+        eventually(all_off, "the receiver off and nothing pending", 120)
+    assert list(hits.iterdir()), "the failpoint was never passed"
+
+
 def wait_for_progress(oracle: Oracle, state: str, share: float) -> None:
     """Until the newest run has a share of its batches in ``state``."""
 

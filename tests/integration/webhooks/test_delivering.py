@@ -378,48 +378,48 @@ async def test_after_gone_and_on_again_new_events_are_sent_and_old_ones_are_not(
     assert len(receiver.requests) == 2
 
 
-async def test_an_endpoint_and_what_waits_for_it_are_switched_off_in_one_step(
+async def test_a_crash_leaves_an_endpoint_and_what_waits_for_it_as_they_were(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the owner could switch it on between the two, and what came after that would be settled with the old."""
+    """In one step: else the owner could switch it on between two, and what came after that would be settled too."""
     async with receiving(answer("410 Gone")) as receiver:
         endpoint_id, run_id = await queued(mongo, receiver)
         (event,) = await told(mongo, run_id)
-        other = new_delivery(
-            event.model_copy(update={"event_id": "other"}), endpoint_id, datetime(2100, 1, 1, tzinfo=UTC)
-        )
+        later = datetime(2100, 1, 1, tzinfo=UTC)
+        other = new_delivery(event.model_copy(update={"event_id": "other"}), endpoint_id, later)
         assert other is not None
         await DeliveryStore(mongo).add(other)
         delivery = await claimed(mongo)
         with monkeypatch.context() as patch:
-            patch.setattr(failpoints, "_points", failpoints._armed("webhooks.switched_off_before_settling:raise"))
+            patch.setattr(failpoints, "_points", failpoints._armed("webhooks.switched_off_before_commit:raise"))
             with pytest.raises(TransientError):
                 await sender_of(mongo).attempt(delivery)
         assert await DeliveryStore(mongo).receiver(endpoint_id) is not None
-        assert {one["_id"]: one["state"] for one in await deliveries(mongo)}[other.id] == "pending"
+        assert [(one["state"], one["attempts"]) for one in await deliveries(mongo)] == [("pending", [])] * 2
 
-        # The next attempt makes it good.
-        await mongo.state["webhook_deliveries"].update_one(
-            {"_id": other.id}, {"$set": {"next_attempt_at": datetime.now(UTC)}}
-        )
+        # The next attempt makes it good, although nothing else is due.
         async with at_work(sender_of(mongo)):
-            await settled(mongo)
-        assert await DeliveryStore(mongo).receiver(endpoint_id) is None
-        assert len(receiver.requests) == 2
+            stored = await settled(mongo)
+    assert await DeliveryStore(mongo).receiver(endpoint_id) is None
+    assert [len(one["attempts"]) for one in stored] == [1, 0]
+    assert len(receiver.requests) == 2
 
 
-async def test_an_endpoint_that_its_owner_changed_is_left_alone(mongo: Mongo) -> None:
-    store = DeliveryStore(mongo)
-    async with receiving(answer("200 OK")) as receiver:
+@pytest.mark.parametrize("changes", [{"enabled": False}, {"url": "https://example.com/other"}])
+async def test_an_endpoint_that_its_owner_changed_meanwhile_is_left_alone(
+    mongo: Mongo, changes: dict[str, object]
+) -> None:
+    async def changing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await mongo.state["webhook_endpoints"].update_one({}, {"$set": changes})
+        await answer("410 Gone")(reader, writer)
+
+    async with receiving(changing) as receiver:
         endpoint_id, _ = await queued(mongo, receiver)
-    before = await store.receiver(endpoint_id)
-    assert before is not None
-    await switch(mongo, endpoint_id, on=False)
-    assert await store.switch_off(before, datetime.now(UTC), "410") is None
-    found = await mongo.state["webhook_endpoints"].find_one({"_id": endpoint_id})
-    assert found is not None
-    assert (found["enabled"], found["disabled_at"], found["disabled_reason"]) == (False, None, None)
-    assert [one["state"] for one in await deliveries(mongo)] == ["pending"]
+        before = await mongo.state["webhook_endpoints"].find_one({"_id": endpoint_id})
+        assert before is not None
+        await sender_of(mongo).attempt(await claimed(mongo))
+    assert await mongo.state["webhook_endpoints"].find_one({"_id": endpoint_id}) == {**before, **changes}
+    assert [one["state"] for one in await deliveries(mongo)] == ["disabled"]
 
 
 async def test_a_slow_receiver_does_not_hold_up_another(mongo: Mongo) -> None:
