@@ -86,9 +86,20 @@ class BatchPayloads:
         """Put the table of ``payload`` in the place of the stored one."""
         await self._payloads.update_one({"_id": payload.id}, {"$set": {"data": payload.data}}, session=session)
 
-    async def note_rows_in_target(self, keys: Payload, rows: Mapping[str, bytes]) -> None:
-        """Keep the target's answer with the keys that it is about, see ``Payload.rows_in_target``."""
-        await self._payloads.update_one({"_id": keys.id}, {"$set": {"in_target": dict(rows)}})
+    async def note_rows_in_target(self, keys: Payload, rows: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Keep the target's answer with the keys that it is about, see ``Payload.rows_in_target``.
+
+        Returns:
+            The answer that is kept: the first one, so that two workers go by the same.
+
+        Raises:
+            PermanentError: ``ROWS_EXPIRED``; as ``load``.
+        """
+        answer = await self._payloads.update_one(
+            {"_id": keys.id, "in_target": None}, {"$set": {"in_target": dict(rows)}}
+        )
+        kept = None if answer.modified_count else (await self.load(keys.batch_id, keys.kind)).rows_in_target
+        return rows if kept is None else kept
 
     async def drop(self, run_ids: Sequence[str]) -> None:
         """Delete all payloads of these runs."""

@@ -4,7 +4,8 @@ Every change of a run's status is one transaction of a compare-and-set on ``{_id
 and the outbox rows that tell of it. Completion is derived from the batches, never counted up,
 by ``Ledger.maybe_advance``, which anyone may call any number of times.
 
-A dry run goes the same way as far as ``validated``, without any event of its status, until ``Ledger.purge`` removes it.
+What a run is for decides whether it is told, executed and purged, see ``libs.contracts.purposes``: a dry run goes as
+far as ``validated``, without any event of its status, until ``Ledger.purge`` removes it.
 """
 
 from collections.abc import Callable

@@ -39,7 +39,8 @@ class RunLedger:
         Raises:
             UnreadableDocumentError: even this holds what this release does not know.
         """
-        found = await self._connection.runs.find_one({"_id": run_id})
+        fields = [*RunHead.model_fields, "dry_run"]
+        found = await self._connection.runs.find_one({"_id": run_id}, fields)
         return None if found is None else RunHead.read(found)
 
     async def status(self, run_id: str) -> RunStatus | None:

@@ -250,8 +250,8 @@ class WholeFileCheck:
             if (noted := keys.rows_in_target) is None:
                 valid = decode_table((await self._payloads.load(identifier, PayloadKind.VALID)).data)
                 rows = await self._target.rows_in_target(run.compiled, run.tenant_id, valid)
-                noted = {name: pack_rows(some) for name, some in rows.items()}
-                await self._payloads.note_rows_in_target(keys, noted)
+                answer = {name: pack_rows(some) for name, some in rows.items()}
+                noted = await self._payloads.note_rows_in_target(keys, answer)
             for name in names:
                 found[name].append(unpack_rows(noted[name]))
         return {name: np.concatenate([np.empty(0, np.uint32), *some]) for name, some in found.items()}

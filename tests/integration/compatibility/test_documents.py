@@ -158,7 +158,7 @@ def test_every_rule_and_transform_is_read() -> None:
     assert template.required_columns == ("SKU", "Region")
     assert (template.default_date_order, template.default_decimal_style) == (DateOrder.MDY, DecimalStyle.COMMA)
     assert (template.source.delimiter, template.source.skip_rows, template.default_region) == (";", 1, "DE")
-    assert template.whole_file_questions
+    assert template.matches_by_key
 
 
 # --- payloads, rejected rows, before-images -----------------------------------------------------------
@@ -210,10 +210,10 @@ async def test_what_the_target_was_asked_is_read(mongo: Mongo) -> None:
 def test_rejected_rows_are_read() -> None:
     first, second = map(RejectedRecord.read, left("run_completed").state["rejected_records"])
     assert (first.row, first.cells[:2], first.state) == (3, ["S3", "much"], "open")
-    assert [(error["field"], error["column"], error["code"], error["value"]) for error in first.errors] == [
+    assert [(error.field, error.column, error.code, error.value) for error in first.errors] == [
         ("amount", "amount", "NOT_A_NUMBER", "much")
     ]
-    assert (second.row, second.errors[0]["code"]) == (8, "EXTRA_CELLS")
+    assert (second.row, second.errors[0].code) == (8, "EXTRA_CELLS")
 
 
 def test_before_images_are_read() -> None:
