@@ -27,7 +27,9 @@ CHUNKS_UNDER_WAY = 4
 
 class FileTooLargeError(PermanentError):
     def __init__(self, limit: int) -> None:
-        super().__init__("FILE_TOO_LARGE", f"the file is larger than {limit} bytes, the most that is accepted")
+        super().__init__(
+            "FILE_TOO_LARGE", f"the file is larger than {limit:,} bytes, the most that is accepted; split it"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from libs.contracts.errors import RowdockError
+from services.gateway.shown import shown
 
 MAX_DETAILED = 3
 """How many problems a detail tells; all of them are listed beside it."""
@@ -94,7 +95,9 @@ class TookTooLongError(GatewayError):
 
 def not_found(kind: str, identifier: str) -> NotFoundError:
     """There is no ``kind`` of that id."""
-    return NotFoundError(f"{kind.upper()}_NOT_FOUND", f"there is no {kind} {identifier[:100]!r}")
+    return NotFoundError(
+        f"{kind.upper()}_NOT_FOUND", f"there is no {kind} {shown(identifier)} in this organization; check the id"
+    )
 
 
 def invalid_input(*problems: Problem) -> InvalidInputError:

@@ -131,12 +131,14 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Response[Er
         return _on_unexpected(request, error)
     match status:
         case HTTPStatus.NOT_FOUND:
-            detail = f"there is nothing at {request.url.path[:200]}"
+            detail = f"there is nothing at {request.url.path[:200]}; /schema/openapi.json lists the addresses"
         case HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = ", ".join(allowed_methods(",".join(headers.values())))
             detail = f"{request.method} is not possible at {request.url.path[:200]}; allowed: {allowed}"
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             detail = f"the body of the request is larger than {MAX_JSON_BYTES:,} bytes, the most that is accepted here"
+        case _ if error.detail == "Invalid host header":
+            detail = "the header Host names no host; send the address of this service in it"
         case _:
             detail = str(error.detail)
     code = status.name if not isinstance(error, MethodNotAllowedException) else "METHOD_NOT_ALLOWED"

@@ -99,7 +99,7 @@ class Form:
                 if name != FILE and name not in self._limits.texts:
                     raise invalid_input(Problem(place, "UNKNOWN_FIELD", _unknown(name, self._limits)))
                 if name in seen:
-                    raise invalid_input(Problem(place, "CONFLICT", "there may be only one part of this name"))
+                    raise invalid_input(Problem(place, "CONFLICT", "is there more than once; send one of them"))
                 seen.add(name)
                 if name != FILE:
                     yield TextPart(name, await _text(events, place, self._limits.texts[name]))
@@ -129,7 +129,7 @@ class Form:
                 raise ApiError(
                     HTTPStatus.REQUEST_TIMEOUT,
                     "UPLOAD_STALLED",
-                    f"nothing arrived for {self._limits.idle_seconds:g} seconds",
+                    f"nothing arrived for {self._limits.idle_seconds:g} seconds; send the upload again",
                     headers={"Connection": "close"},
                 ) from None
             if message["type"] != "http.request":
@@ -162,9 +162,13 @@ def _boundary(request: FormRequest, limits: FormLimits) -> str:
         )
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal() or len(announced) > MAX_LENGTH_DIGITS:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "Content-Length is not a number")
+        raise ApiError(
+            HTTPStatus.BAD_REQUEST,
+            "BAD_REQUEST",
+            "the header Content-Length is no number of bytes; leave it to your HTTP library",
+        )
     if int(announced) > limits.max_form_bytes:
-        detail = f"the file is larger than {limits.max_file_bytes} bytes, the most that is accepted"
+        detail = f"the file is larger than {limits.max_file_bytes:,} bytes, the most that is accepted; split it"
         raise ApiError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "FILE_TOO_LARGE",

@@ -92,7 +92,7 @@ class TemplateJudge:
     def _writing(self, parts: Template) -> Iterator[Problem]:
         name: str | None = getattr(parts, "name", None)
         if name is not None and not name.strip():
-            yield Problem("name", "INVALID", "the name is blank")
+            yield Problem("name", "INVALID", "is blank; give the template a name that can be seen")
         if parts.mode in LATER_MODES:
             yield _later("mode", f"{parts.mode.value!r}", "supported: append, create, upsert")
         if parts.delete_column is not None:
@@ -111,7 +111,9 @@ class TemplateJudge:
                 "leave it out to get one",
             )
         if secret is not None and parts.webhook_url is None and "webhook_url" not in unread:
-            yield Problem("webhook_secret", "CONFLICT", "a secret needs a webhook_url")
+            yield Problem(
+                "webhook_secret", "CONFLICT", "a secret needs a webhook_url; add one, or leave the secret out"
+            )
         if parts.include_data_in_webhook:
             yield _later("include_data_in_webhook", "sending rows with the events", "leave it out")
 
@@ -131,7 +133,9 @@ def _source_problems(source: SourceFormat) -> Iterator[Problem]:
     for finding in option_findings(source):
         yield Problem(finding.location, finding.code, finding.message)
     if source.delimiter is not None and source.delimiter in '"\r\n\0':
-        yield Problem("source.delimiter", "INVALID", "a quote, a line break or NUL cannot separate cells")
+        yield Problem(
+            "source.delimiter", "INVALID", "a quote, a line break or NUL cannot separate cells; use another character"
+        )
     if source.encoding is not None and file_codec(source.encoding) is None:
         message = f"{shown(source.encoding)} is no text encoding; examples: utf-8, utf-16, cp1252"
         yield Problem("source.encoding", "INVALID", message)
@@ -168,12 +172,14 @@ def _problems_of_rule(rule: Rule, location: str) -> Iterator[Problem]:
         case Regex() if problem := pattern_problem(rule.pattern):
             yield Problem(f"{location}.pattern", "INVALID_PATTERN", problem)
         case MinLength() | MaxLength() if rule.value > MAX_LENGTH_BOUND:
-            yield Problem(f"{location}.value", "INVALID", f"a length of at most {MAX_LENGTH_BOUND} is needed")
+            yield Problem(f"{location}.value", "INVALID", f"a length of at most {MAX_LENGTH_BOUND:,} is needed")
         case Unique() if repeated := _repeated(rule.fields):
             message = f"{', '.join(map(repr, repeated))} is there more than once; name each field once"
             yield Problem(f"{location}.fields", "CONFLICT", message)
         case Min() | Max() if abs(rule.value) > MAX_BOUND:
-            yield Problem(f"{location}.value", "INVALID", "a number between ±2^63 is needed")
+            yield Problem(
+                f"{location}.value", "INVALID", f"a number between -{MAX_BOUND:,} and {MAX_BOUND:,} is needed"
+            )
         case _:
             return
 

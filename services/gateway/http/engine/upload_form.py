@@ -41,7 +41,11 @@ def idempotency_key(request: FormRequest) -> str | None:
     key = request.headers.get(IDEMPOTENCY_HEADER)
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise invalid_input(
-            Problem(f"header.{IDEMPOTENCY_HEADER}", "INVALID", "1 to 255 printable ASCII characters without spaces")
+            Problem(
+                f"header.{IDEMPOTENCY_HEADER}",
+                "INVALID",
+                "must be 1 to 255 printable ASCII characters without spaces, such as a UUID",
+            )
         )
     return key
 
@@ -80,7 +84,7 @@ async def _take(part: TextPart | FilePart, upload: Upload, judge: TemplateJudge,
         case TextPart("mapping", text):
             columns = _json(text, "body.mapping")
             if not isinstance(columns, dict):
-                message = "a mapping is a JSON object: header → field name"
+                message = 'must be a JSON object of headers and field names, such as {"E-mail address": "email"}'
                 raise invalid_input(Problem("body.mapping", "INVALID", message))
             with UPLOAD_PLACES.translating():
                 upload.map_columns(cast("dict[str, object]", columns))
