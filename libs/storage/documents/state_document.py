@@ -32,10 +32,15 @@ def read_stored(model: type[ModelT], stored: Mapping[str, Any], collection: str)
     try:
         return model.model_validate(stored)
     except ValidationError as error:
-        raise UnreadableDocumentError(
-            f"{stored.get('_id')!r} in {collection!r} cannot be read by this release of Rowdock: "
-            f"{_places(error)}. A newer release wrote it; let all services run that release"
-        ) from error
+        raise unreadable(f"{stored.get('_id')!r} in {collection!r}", error) from error
+
+
+def unreadable(what: str, error: ValidationError) -> UnreadableDocumentError:
+    """The error about ``what`` was stored, with the places that are not understood and none of their values."""
+    return UnreadableDocumentError(
+        f"{what} cannot be read by this release of Rowdock: "
+        f"{_places(error)}. A newer release wrote it; let all services run that release"
+    )
 
 
 def _places(error: ValidationError) -> str:

@@ -19,7 +19,8 @@ class EndpointStore(TenantStore[WebhookEndpoint]):
         """Those of ``ids`` that there are, by id."""
         if not ids:
             return {}
-        return {endpoint.id: endpoint for endpoint in await self._many({"_id": {"$in": list(ids)}}).to_list()}
+        found = await self._read(self._many({"_id": {"$in": list(ids)}}).to_list())
+        return {endpoint.id: endpoint for endpoint in found}
 
     async def change(self, endpoint_id: str, changes: dict[str, Any], session: Session) -> None:
         """Set ``changes`` of a receiver."""

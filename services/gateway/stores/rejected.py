@@ -23,7 +23,8 @@ class RejectedStore(TenantStore[RejectedRecord]):
     async def page(self, run_id: str, limit: int, after: int) -> Page[RejectedRecord]:
         """Rejected rows of a run in the order of the file, from behind row ``after``."""
         behind = {"run_id": run_id, "row": {"$gt": after}}
-        return cut(await self._many(behind).sort("+row").limit(limit + 1).to_list(), limit)
+        query = self._many(behind).sort("+row").limit(limit + 1)
+        return cut(await self._read(query.to_list()), limit)
 
     async def first_errors(self, run_id: str, limit: int) -> list[tuple[int, RowError]]:
         """The first errors of a run's rejected rows, each with its row, in the order of the file."""

@@ -80,11 +80,11 @@ class RunStore(TenantStore[RunDocument]):
 
     async def get(self, run_id: str) -> RunDocument | None:
         """A run, or ``None``."""
-        return await self._one({"_id": run_id, **LISTED_RUNS})
+        return await self._read(self._one({"_id": run_id, **LISTED_RUNS}))
 
     async def by_idempotency_key(self, key: str) -> RunDocument | None:
         """The run that was made by the request with this key, or ``None``."""
-        return await self._one({"idempotency_key": key, **LISTED_RUNS})
+        return await self._read(self._one({"idempotency_key": key, **LISTED_RUNS}))
 
     async def status(self, run_id: str) -> RunStatus | None:
         """Only the status of a run: cheap enough to ask again and again."""
@@ -108,4 +108,5 @@ class RunStore(TenantStore[RunDocument]):
             conditions["template_id"] = template_id
         if after is not None:
             conditions["_id"] = {"$lt": after}
-        return cut(await self._many(conditions).sort("-_id").limit(limit + 1).project(ListedRun).to_list(), limit)
+        query = self._many(conditions).sort("-_id").limit(limit + 1).project(ListedRun)
+        return cut(await self._read(query.to_list()), limit)

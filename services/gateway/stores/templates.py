@@ -17,12 +17,13 @@ class TemplateStore(TenantStore[TemplateDocument]):
 
     async def get(self, template_id: str) -> TemplateDocument | None:
         """A template, or ``None``."""
-        return await self._one({"_id": template_id, "deleted_at": None})
+        return await self._read(self._one({"_id": template_id, "deleted_at": None}))
 
     async def page(self, limit: int, after: str | None) -> Page[TemplateDocument]:
         """Templates, newest first, from behind the id ``after``."""
         behind = {} if after is None else {"_id": {"$lt": after}}
-        return cut(await self._many({"deleted_at": None, **behind}).sort("-_id").limit(limit + 1).to_list(), limit)
+        query = self._many({"deleted_at": None, **behind}).sort("-_id").limit(limit + 1)
+        return cut(await self._read(query.to_list()), limit)
 
     async def replace_version(self, successor: TemplateDocument, session: Session) -> bool:
         """Store the successor of version ``successor.version - 1``; ``False`` where that is no longer the current."""

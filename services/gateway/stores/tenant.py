@@ -1,16 +1,19 @@
 """Documents of one organization."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Generic, TypeVar
 
 from beanie.odm.queries.find import FindMany, FindOne
+from pydantic import ValidationError
 from pymongo.results import UpdateResult
 
 from libs.storage.client import Session
 from libs.storage.documents import RejectedRecord, RunDocument, TemplateDocument, WebhookEndpoint
+from libs.storage.documents.state_document import unreadable
 from services.gateway.access.principal import Principal
 
 Kind = TypeVar("Kind", TemplateDocument, RunDocument, RejectedRecord, WebhookEndpoint)
+Result = TypeVar("Result")
 
 
 class TenantStore(Generic[Kind]):
@@ -31,6 +34,17 @@ class TenantStore(Generic[Kind]):
 
     def _many(self, conditions: Mapping[str, Any]) -> FindMany[Kind]:
         return self._kind.find(self._mine(conditions))
+
+    async def _read(self, query: Awaitable[Result]) -> Result:
+        """What a query finds.
+
+        Raises:
+            UnreadableDocumentError: something that this release does not know; the error quotes nothing of it.
+        """
+        try:
+            return await query
+        except ValidationError as error:
+            raise unreadable(f"what was found in {self._kind.get_collection_name()!r}", error) from None
 
     async def _set(self, conditions: Mapping[str, Any], changes: Mapping[str, Any], session: Session | None) -> bool:
         """Change one document; ``False`` where none meets ``conditions``."""

@@ -33,17 +33,19 @@ async def test_what_the_references_name_and_is_not_there_yet(http: httpx.AsyncCl
 
 async def test_an_unexpected_error(acme: Organization, mongo: Mongo, capsys: pytest.CaptureFixture[str]) -> None:
     now = datetime.now(UTC)
-    broken = {"_id": "b" * 24, "tenant_id": acme.id, "template": {"nonsense": "inside"}, "deleted_at": None,
+    broken = {"_id": "b" * 24, "tenant_id": acme.id, "template": {"name": ["a cell"]}, "deleted_at": None,
               "created_at": now, "updated_at": now}  # fmt: skip
     await mongo.state["templates"].insert_one(broken)
     answer = await acme.http.get(f"/imports/templates/{broken['_id']}", headers={"X-Request-ID": "my-request-1"})
     error = assert_error(answer, 500, "INTERNAL_ERROR")
     assert error["request_id"] == "my-request-1"
-    assert "nonsense" not in answer.text
+    assert "template" not in answer.json()["detail"]
     assert "pydantic" not in answer.text
     logged = capsys.readouterr().out
     assert "my-request-1" in logged
-    assert "nonsense" in logged
+    assert "'templates' cannot be read by this release" in logged
+    assert "template.name" in logged
+    assert "a cell" not in logged
 
 
 async def test_a_request_id_that_is_not_well_formed_is_replaced(http: httpx.AsyncClient) -> None:
