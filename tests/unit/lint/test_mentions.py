@@ -33,6 +33,7 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OF_OTHERS = frozenset({
     "is_global",  # ipaddress
     "error_codes", "yml",  # MongoDB
+    "conformance",  # of formats
 })  # fmt: skip
 """Names in docstrings that are no names of this repository."""
 
