@@ -6,10 +6,12 @@ can be compared, shown and encoded again.
 """
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from services.gateway.http.places import Path, path_text
 from services.gateway.shown import shown
@@ -18,6 +20,9 @@ MAX_DEPTH = 64
 MAX_NUMBER_CHARS = 100
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_PERHAPS_A_SURROGATE = re.compile("[\ud800-\udfff]|\\\\u[dD][89a-fA-F]")
+_UNUSUAL_NUMBER = re.compile("[0-9.]{90}|[0-9][eE][+-]?[0-9]{3}")
+"""Where a number may be longer than is read, or too large."""
 _SAID = {
     "Expecting value": "a value is needed here: an object, list, number, text in double quotes, true, false or null",
     "Expecting property name enclosed in double quotes": "a name in double quotes is needed here",
@@ -59,17 +64,18 @@ def decode_json(content: str | bytes) -> object:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InvalidJsonError(f"byte {error.start + 1} is not UTF-8; send JSON in UTF-8") from None
+    decoder = _Decoder()
     try:
-        value = json.loads(
-            text, parse_int=_integer, parse_float=_decimal, parse_constant=_constant, object_pairs_hook=_members
-        )
+        value = decoder.decode(text)
     except RecursionError:
         raise _too_deep("") from None
     except json.JSONDecodeError as error:
         said = _SAID.get(error.msg, error.msg)
         raise InvalidJsonError(f"line {error.lineno}, column {error.colno}: {said}") from None
-    if type(value) not in _SIMPLE:
-        _check(value)
+    plain = _SIMPLE if _PERHAPS_A_SURROGATE.search(text) else _SIMPLE | {str}
+    deep = text.count("[") + text.count("{") > MAX_DEPTH
+    if (decoder.refused or deep or str not in plain) and type(value) not in plain:
+        _check(value, plain)
     return value
 
 
@@ -82,64 +88,75 @@ class _Refused:
     """The member of this name is meant, not the whole."""
 
 
-def _integer(text: str) -> int | _Refused:
-    return int(text) if len(text) <= MAX_NUMBER_CHARS else _too_long(text)
+class _Decoder:
+    """Decodes one text; ``refused`` says whether there is a ``_Refused`` in its value."""
+
+    def __init__(self) -> None:
+        self.refused = False
+
+    def decode(self, text: str) -> object:
+        # A call for each number costs several times as much as decoding, and few texts need it.
+        if _UNUSUAL_NUMBER.search(text):
+            numbers: Any = {"parse_int": self._integer, "parse_float": self._decimal}
+        else:
+            numbers = {}
+        return json.loads(text, parse_constant=self._constant, object_pairs_hook=self._members, **numbers)
+
+    def _refuse(self, message: str, name: str | None = None) -> _Refused:
+        self.refused = True
+        return _Refused(message, name)
+
+    def _integer(self, text: str) -> int | _Refused:
+        return int(text) if len(text) <= MAX_NUMBER_CHARS else self._too_long(text)
+
+    def _decimal(self, text: str) -> float | _Refused:
+        if len(text) > MAX_NUMBER_CHARS:
+            return self._too_long(text)
+        number = float(text)
+        return number if math.isfinite(number) else self._refuse(f"{text} is too large for a number")
+
+    def _too_long(self, text: str) -> _Refused:
+        return self._refuse(f"the number has {len(text):,} characters; at most {MAX_NUMBER_CHARS} are read")
+
+    def _constant(self, name: str) -> _Refused:
+        return self._refuse(f"{name} is no JSON; write null or a finite number")
+
+    def _members(self, pairs: list[tuple[str, object]]) -> dict[str, object] | _Refused:
+        members = dict(pairs)
+        if len(members) == len(pairs):
+            return members
+        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return self._refuse(f"the name {shown(repeated)} is there more than once; keep one of them", repeated)
 
 
-def _decimal(text: str) -> float | _Refused:
-    if len(text) > MAX_NUMBER_CHARS:
-        return _too_long(text)
-    number = float(text)
-    return number if abs(number) != float("inf") else _Refused(f"{text} is too large for a number")
+_SIMPLE: frozenset[type] = frozenset({bool, int, float, type(None)})
 
 
-def _too_long(text: str) -> _Refused:
-    return _Refused(f"the number has {len(text):,} characters; at most {MAX_NUMBER_CHARS} are read")
-
-
-def _constant(name: str) -> _Refused:
-    return _Refused(f"{name} is no JSON; write null or a finite number")
-
-
-def _members(pairs: list[tuple[str, object]]) -> dict[str, object] | _Refused:
-    members = dict(pairs)
-    if len(members) == len(pairs):
-        return members
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            return _Refused(f"the name {shown(name)} is there more than once; keep one of them", name)
-        seen.add(name)
-    raise AssertionError("fewer members than pairs, and no name twice")
-
-
-_SIMPLE = frozenset({bool, int, float, type(None)})
-
-
-def _check(value: object, path: Path = ()) -> None:
-    """Raise for the first part of ``value``, which stands at ``path``, that is refused."""
+def _check(value: object, plain: frozenset[type], path: Path = ()) -> None:
+    """Raise for the first part of ``value``, which stands at ``path``, that is refused; what is ``plain`` is not."""
     if isinstance(value, _Refused):
         raise InvalidJsonError(value.message, path_text(path if value.name is None else (*path, value.name)))
     if isinstance(value, str):
-        if _LONE_SURROGATE.search(value):
-            raise InvalidJsonError(
-                f"the text {shown(value)} holds half of a surrogate pair; remove it", path_text(path)
-            )
+        _check_text(value, "text", path)
         return
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
-        for name in members:
-            if _LONE_SURROGATE.search(name):
-                message = f"the name {shown(name)} holds half of a surrogate pair; remove it"
-                raise InvalidJsonError(message, path_text(path))
+        if str not in plain:
+            for name in members:
+                _check_text(name, "name", path)
         parts: Iterable[tuple[int | str, object]] = members.items()
     else:
         parts = enumerate(cast("list[object]", value))
     if len(path) >= MAX_DEPTH:
         raise _too_deep(path_text(path))
     for step, part in parts:
-        if type(part) not in _SIMPLE:
-            _check(part, (*path, step))
+        if type(part) not in plain:
+            _check(part, plain, (*path, step))
+
+
+def _check_text(text: str, kind: str, path: Path) -> None:
+    if _LONE_SURROGATE.search(text):
+        raise InvalidJsonError(f"the {kind} {shown(text)} holds half of a surrogate pair; remove it", path_text(path))
 
 
 def _too_deep(place: str) -> InvalidJsonError:
