@@ -60,7 +60,9 @@ async def app(mongo: Mongo, mongo_settings: MongoSettings) -> AsyncIterator[Lite
     """The gateway, started."""
     del mongo
     app = create_app(
-        ServiceSettings(kafka=f"127.0.0.1:{unused_port()}", port=1, instance="gateway-test", rescue_after_seconds=0.2),
+        ServiceSettings(
+            kafka=f"127.0.0.1:{unused_port()}", ops_port=1, instance="gateway-test", rescue_after_seconds=0.2
+        ),
         mongo_settings,
         GatewaySettings(
             secret_key=SecretStr(SECRET_KEY),
