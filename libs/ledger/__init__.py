@@ -15,6 +15,7 @@ from libs.ledger.batches import BatchLedger
 from libs.ledger.changes import Changes
 from libs.ledger.completion import Completion, Stage
 from libs.ledger.connection import LedgerConnection
+from libs.ledger.expiry import Expiry
 from libs.ledger.leases import Leases
 from libs.ledger.parsing import NewBatch, ParseLedger
 from libs.ledger.purge import Purge
@@ -46,6 +47,7 @@ class Ledger:
         self.rescue = Rescue(self._connection, self.stops)
         self.purge = Purge(self._connection)
         self.changes = Changes(self._connection)
+        self.expiry = Expiry(self._connection)
         self._completion = Completion(self._connection, self.runs, self.stops)
 
     async def maybe_advance(self, run_id: str) -> Stage:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from libs.batches.payloads import BatchPayloads
 from libs.batches.rejected_rows import RejectedRows
 from libs.storage.client import Collection, Document, Mongo
-from libs.storage.documents import BatchDocument, OutboxEntry, RunDocument
+from libs.storage.documents import BatchDocument, OutboxEntry, RunDocument, UndoEntry, WebhookDelivery
 
 NOT_STOPPED: Document = {"stop": None}
 
@@ -44,6 +44,14 @@ class LedgerConnection:
     @property
     def outbox(self) -> Collection:
         return self.mongo.state[OutboxEntry.Settings.name]
+
+    @property
+    def before_images(self) -> Collection:
+        return self.mongo.state[UndoEntry.Settings.name]
+
+    @property
+    def deliveries(self) -> Collection:
+        return self.mongo.state[WebhookDelivery.Settings.name]
 
 
 def seconds_from_now(seconds: float) -> Document:

@@ -6,9 +6,32 @@ from libs.contracts.ids import event_id
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus
 from libs.ledger.connection import LedgerConnection, every_batch
+from libs.storage.client import Document
 from libs.storage.documents import PURGED_RUNS, StopRequest
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
+
+
+async def remove_run(connection: LedgerConnection, run: Document) -> None:
+    """Remove everything that belongs to a run, its file too, then the run itself. May be repeated.
+
+    The caller has made sure that nobody adds to it any more, and that the run is found again should this call die on
+    the way.
+
+    Args:
+        run: its ``_id``, ``tenant_id`` and ``file.id``.
+    """
+    run_id, tenant_id = run["_id"], run["tenant_id"]
+    await connection.batches.delete_many(every_batch(run_id))
+    failpoint("ledger.batches_purged_before_run")
+    await connection.payloads.drop([run_id])
+    await connection.rejected.drop(tenant_id, run_id)
+    await connection.before_images.delete_many({"run_id": run_id})
+    await connection.deliveries.delete_many({"tenant_id": tenant_id, "run_id": run_id})
+    await connection.outbox.delete_one({"_id": event_id("submitted", run_id)})
+    await FileStore(connection.mongo).delete(run["file"]["id"])
+    failpoint("ledger.parts_purged_before_run")
+    await connection.runs.delete_one({"_id": run_id})
 
 
 class Purge:
@@ -34,15 +57,8 @@ class Purge:
             {"$set": {"stop": {**stop.model_dump(), "status": stop.status.value}}, "$inc": {"epoch": 1}},
             {"tenant_id": 1, "file.id": 1},
         )
-        if run is None:
-            return
-        await self._connection.batches.delete_many(every_batch(run_id))
-        failpoint("ledger.batches_purged_before_run")
-        await self._connection.payloads.drop([run_id])
-        await self._connection.rejected.drop(run["tenant_id"], run_id)
-        await self._connection.outbox.delete_one({"_id": event_id("submitted", run_id)})
-        await FileStore(self._connection.mongo).delete(run["file"]["id"])
-        await self._connection.runs.delete_one({"_id": run_id, **PURGED_RUNS})
+        if run is not None:
+            await remove_run(self._connection, run)
 
     async def forgotten(self, seconds: float) -> list[str]:
         """Ids of runs that should have been purged ``seconds`` after they were made: nobody waits for them any more."""

@@ -16,7 +16,6 @@ class GatewaySettings(BaseSettings):
     """Read from ``ROWDOCK_…``; ``FILE_IMPORT_MAX_ERRORS`` keeps the name that it has in the import engine.
 
     Attributes:
-        port: where clients are served.
         secret_key: Fernet key that encrypts webhook secrets at rest; the same for gateway and webhooks.
         max_upload_bytes: size limit of one file, in bytes.
         wait_seconds: how long upload, execute and cancel wait for a finished result before they answer 202.
@@ -28,15 +27,16 @@ class GatewaySettings(BaseSettings):
         dry_run_wait_seconds: how long the check of such a file may take before it is given up.
         orphan_after_seconds: age at which a file without a run counts as left behind by a crash; longer than any
             upload takes.
+        keep_files_days: how long the file of a run is kept after the run has ended.
+        keep_runs_days: how long an ended run is kept, with its rejected rows, before-images and webhook deliveries.
+        keep_dead_letters_days: how long a message that nobody could handle is kept.
+        retention_sweep_seconds: how often what was kept long enough is looked for.
         webhook_allowed_networks: networks, separated by commas, that webhooks may reach although they are
             not public, also over plain http.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True)
 
-    port: int = Field(default=8000, ge=1, le=65_535)
     secret_key: SecretStr
     max_upload_bytes: int = Field(default=2 * GIB, ge=1)
     wait_seconds: float = Field(default=20, ge=0, le=300)
@@ -47,6 +47,10 @@ class GatewaySettings(BaseSettings):
     dry_run_max_bytes: int = Field(default=64 * 1024**2, ge=1)
     dry_run_wait_seconds: float = Field(default=60, gt=0, le=300)
     orphan_after_seconds: float = Field(default=86_400, gt=0)
+    keep_files_days: float = Field(default=30, gt=0, le=36_500)
+    keep_runs_days: float = Field(default=365, gt=0, le=36_500)
+    keep_dead_letters_days: float = Field(default=365, gt=0, le=36_500)
+    retention_sweep_seconds: float = Field(default=60, gt=0)
     webhook_allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
 
     @field_validator("secret_key")

@@ -7,7 +7,7 @@ whole. Documents are read by ``StateDocument.read``, which says what it cannot r
 
 from beanie import Document
 
-from libs.storage.documents.access import ApiKey, Organization
+from libs.storage.documents.access import ApiKey, DeletionRequest, Organization
 from libs.storage.documents.batches import BatchDocument, BatchPayload, BatchResult, RejectedRecord, UndoEntry
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.messages import DeadLetter, OutboxEntry
@@ -36,6 +36,7 @@ __all__ = [
     "BatchPayload",
     "BatchResult",
     "DeadLetter",
+    "DeletionRequest",
     "Lease",
     "Organization",
     "OutboxEntry",

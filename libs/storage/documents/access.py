@@ -3,17 +3,41 @@
 from datetime import datetime
 from typing import ClassVar
 
+from pydantic import BaseModel
 from pymongo import ASCENDING, IndexModel
 
 from libs.storage.documents.state_document import StateDocument
 
 
+class DeletionRequest(BaseModel):
+    """That an organization is to be removed with everything it has.
+
+    Attributes:
+        requested_at: since when its keys are of no use.
+        keep_records: whether the imported records stay.
+        swept_at: when everything that it had then was removed once; what comes later comes from uploads that were
+            under way.
+    """
+
+    requested_at: datetime
+    keep_records: bool = False
+    swept_at: datetime | None = None
+
+
 class Organization(StateDocument):
     name: str
     created_at: datetime
+    deletion: DeletionRequest | None = None
 
     class Settings:
         name = "organizations"
+        indexes: ClassVar = [
+            IndexModel(
+                [("deletion.requested_at", ASCENDING)],
+                name="to_be_deleted",
+                partialFilterExpression={"deletion.requested_at": {"$type": "date"}},
+            )
+        ]
 
 
 class ApiKey(StateDocument):

@@ -91,6 +91,8 @@ class RunDocument(StateDocument):
         vocabulary, wording: as those of the template.
         purpose: what it was made for. A run that was made before there were purposes has none stored; its ``dry_run``
             tells. That goes on being stored for processes that know nothing else, and is true of what is purged.
+        file_removed_at: since when the file is no longer stored.
+        expiring_at: when somebody last began to remove the run; nobody sees it any more.
     """
 
     tenant_id: str
@@ -122,6 +124,8 @@ class RunDocument(StateDocument):
     validated_at: datetime | None = None
     executing_at: datetime | None = None
     finished_at: datetime | None = None
+    file_removed_at: datetime | None = None
+    expiring_at: datetime | None = None
 
     class Settings:
         name = "runs"
@@ -151,6 +155,13 @@ class RunDocument(StateDocument):
                 name="content",
             ),
             IndexModel([("created_at", ASCENDING)], name="dry_runs", partialFilterExpression={"dry_run": True}),
+            IndexModel([("finished_at", ASCENDING)], name="ended"),
+            IndexModel([("file_removed_at", ASCENDING), ("finished_at", ASCENDING)], name="file_ended"),
+            IndexModel(
+                [("expiring_at", ASCENDING)],
+                name="expiring",
+                partialFilterExpression={"expiring_at": {"$type": "date"}},
+            ),
         ]
 
     @model_validator(mode="before")
@@ -217,7 +228,7 @@ def _runs_with(trait: Callable[[PurposeTraits], bool]) -> dict[str, Any]:
     return {"$or": [{"purpose": {"$in": purposes}}, *unsaid]}
 
 
-LISTED_RUNS = _runs_with(lambda traits: traits.listed)
+LISTED_RUNS = {**_runs_with(lambda traits: traits.listed), "expiring_at": None}
 TOLD_RUNS = _runs_with(lambda traits: traits.told)
 PURGED_RUNS: dict[str, Any] = {"dry_run": True}
 """What ``RunDocument.dry_run`` says; a partial index serves it."""

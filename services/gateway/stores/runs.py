@@ -49,6 +49,7 @@ class ListedRun(BaseModel):
     validated_at: datetime | None = None
     executing_at: datetime | None = None
     finished_at: datetime | None = None
+    file_removed_at: datetime | None = None
 
     class Settings:
         projection: ClassVar = {
@@ -56,7 +57,7 @@ class ListedRun(BaseModel):
                 (
                     "tenant_id", "template_id", "template_version", "wording", "status", "file", "duplicate_of",
                     "parse.rows", "counts", "failure", "created_at", "updated_at", "validated_at", "executing_at",
-                    "finished_at",
+                    "finished_at", "file_removed_at",
                 ),
                 1,
             ),

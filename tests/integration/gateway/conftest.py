@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -37,6 +38,24 @@ def unused_port() -> int:
         return probe.getsockname()[1]
 
 
+def new_app(mongo_settings: MongoSettings, **changes: Any) -> Litestar:  # noqa: ANN401 - those of GatewaySettings
+    """A gateway that nobody has started yet."""
+    settings: dict[str, Any] = {
+        "secret_key": SecretStr(SECRET_KEY),
+        "max_upload_bytes": MAX_UPLOAD_BYTES,
+        "dry_run_max_bytes": MAX_DRY_RUN_BYTES,
+        "max_errors": MAX_ERRORS,
+        "wait_seconds": WAIT_SECONDS,
+        "dry_run_wait_seconds": DRY_RUN_SECONDS,
+        "upload_idle_seconds": 0.5,
+    }
+    return create_app(
+        ServiceSettings(kafka=f"127.0.0.1:{unused_port()}", port=1, instance="gateway-test", rescue_after_seconds=0.2),
+        mongo_settings,
+        GatewaySettings(**{**settings, **changes}),
+    )
+
+
 @pytest.fixture(scope="package")
 def mongo_settings(mongodb_uri: str) -> MongoSettings:
     """Two databases of these tests' own."""
@@ -59,21 +78,7 @@ async def mongo(mongo_settings: MongoSettings) -> AsyncIterator[Mongo]:
 async def app(mongo: Mongo, mongo_settings: MongoSettings) -> AsyncIterator[Litestar]:
     """The gateway, started."""
     del mongo
-    app = create_app(
-        ServiceSettings(
-            kafka=f"127.0.0.1:{unused_port()}", ops_port=1, instance="gateway-test", rescue_after_seconds=0.2
-        ),
-        mongo_settings,
-        GatewaySettings(
-            secret_key=SecretStr(SECRET_KEY),
-            max_upload_bytes=MAX_UPLOAD_BYTES,
-            dry_run_max_bytes=MAX_DRY_RUN_BYTES,
-            max_errors=MAX_ERRORS,
-            wait_seconds=WAIT_SECONDS,
-            dry_run_wait_seconds=DRY_RUN_SECONDS,
-            upload_idle_seconds=0.5,
-        ),
-    )
+    app = new_app(mongo_settings)
     # A fixture is set up and torn down in different tasks; the lifespan wants to begin and end in one.
     started, over = asyncio.Event(), asyncio.Event()
 
@@ -87,6 +92,13 @@ async def app(mongo: Mongo, mongo_settings: MongoSettings) -> AsyncIterator[Lite
         await started.wait()
         yield app
         over.set()
+
+
+@pytest.fixture
+async def rebound(app: Litestar) -> AsyncIterator[None]:
+    """For a test that starts another gateway: Beanie's models, bound once in a process, are given back to ``app``."""
+    yield
+    await init_beanie(database=app.state.gateway.context.mongo.state, document_models=DOCUMENTS, skip_indexes=True)
 
 
 @dataclass(frozen=True)

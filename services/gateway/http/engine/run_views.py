@@ -81,7 +81,8 @@ class RunSummaryView(BaseModel):
     ``total_rows = written_count + rejected_count + skipped_count`` once the run is at its end;
     ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``valid_rows`` are those that
     would be or were written, or were found unchanged. ``duplicate_of`` is the newest earlier run of the template whose
-    file was the same to the byte. ``target_tenant_id`` is the organization whose records it changes.
+    file was the same to the byte; ``file_removed_at`` is since when the file itself is no longer stored.
+    ``target_tenant_id`` is the organization whose records it changes.
     """
 
     id: str
@@ -96,6 +97,7 @@ class RunSummaryView(BaseModel):
     file_name: str
     file_size: int
     file_sha256: str
+    file_removed_at: datetime | None
     duplicate_of: str | None
     total_rows: int
     valid_rows: int
@@ -216,6 +218,7 @@ def _summary(run: ListedRun | RunDocument) -> dict[str, Any]:
         "file_name": run.file.name,
         "file_size": run.file.size,
         "file_sha256": run.file.sha256,
+        "file_removed_at": run.file_removed_at,
         "duplicate_of": run.duplicate_of,
         "total_rows": counts.rows,
         "valid_rows": _valid_rows(run.counts),

@@ -1,0 +1,140 @@
+"""Organizations that are to be deleted, and everything that carries the id of one.
+
+Here the organization is named by whoever deletes it, not by a principal: nobody can ask as an organization that goes.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, Field
+
+from libs.contracts.states import ACTIVE_RUN_STATUSES
+from libs.storage.client import Mongo
+from libs.storage.documents import (
+    ApiKey,
+    DeletionRequest,
+    Organization,
+    RejectedRecord,
+    RunDocument,
+    TemplateDocument,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from libs.storage.files import BUCKET
+
+AT_A_TIME = 1_000
+
+
+class Leaving(BaseModel):
+    """An organization that is to be deleted."""
+
+    id: str = Field(alias="_id")
+    deletion: DeletionRequest
+
+
+class RunOfOrganization(BaseModel):
+    """What it takes to know what to do with a run.
+
+    Attributes:
+        active: it has not ended.
+        purged: it is a dry run, which is removed in another way.
+        resource: where its records are.
+    """
+
+    id: str
+    active: bool
+    purged: bool
+    resource: str
+
+
+class OrganizationStore:
+    """The collections that hold something of an organization."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._organizations = mongo.state[Organization.Settings.name]
+        self._runs = mongo.state[RunDocument.Settings.name]
+
+    # --- organizations --------------------------------------------------------------------------
+
+    async def request_deletion(self, tenant_id: str, *, keep_records: bool) -> Leaving | None:
+        """Note that an organization is to be deleted, once; ``None`` where there is none."""
+        request = DeletionRequest(requested_at=datetime.now(UTC), keep_records=keep_records)
+        await self._organizations.update_one(
+            {"_id": tenant_id, "deletion": None}, {"$set": {"deletion": request.model_dump()}}
+        )
+        found = await self._organizations.find_one({"_id": tenant_id}, {"deletion": 1})
+        return None if found is None else Leaving.model_validate(found)
+
+    async def leaving(self) -> list[Leaving]:
+        """Organizations that are to be deleted."""
+        found = self._organizations.find({"deletion.requested_at": {"$type": "date"}}, {"deletion": 1})
+        return [Leaving.model_validate(organization) async for organization in found]
+
+    async def note_swept(self, tenant_id: str) -> None:
+        """Everything that the organization had was removed once."""
+        await self._organizations.update_one(
+            {"_id": tenant_id, "deletion.swept_at": None}, {"$currentDate": {"deletion.swept_at": True}}
+        )
+
+    async def revoke_keys(self, tenant_id: str) -> None:
+        """Let no key of the organization open anything any more."""
+        await self._mongo.state[ApiKey.Settings.name].update_many(
+            {"tenant_id": tenant_id, "revoked_at": None}, {"$currentDate": {"revoked_at": True}}
+        )
+
+    async def remove(self, tenant_id: str) -> None:
+        """Remove the organization itself, its keys first."""
+        await self._mongo.state[ApiKey.Settings.name].delete_many({"tenant_id": tenant_id})
+        await self._organizations.delete_one({"_id": tenant_id})
+
+    # --- what it has ----------------------------------------------------------------------------
+
+    async def runs(self, tenant_id: str) -> AsyncIterator[RunOfOrganization]:
+        """Its runs, whatever they were made for."""
+        parts = {"status": 1, "dry_run": 1, "template.target_resource": 1}
+        async for run in self._runs.find({"tenant_id": tenant_id}, parts):
+            yield RunOfOrganization(
+                id=run["_id"],
+                active=run["status"] in {status.value for status in ACTIVE_RUN_STATUSES},
+                purged=run.get("dry_run", False),
+                resource=run["template"]["target_resource"],
+            )
+
+    async def has_run(self, tenant_id: str, ids: Collection[str]) -> bool:
+        """Whether one of ``ids`` is a run of the organization."""
+        mine = {"_id": {"$in": list(ids)}, "tenant_id": tenant_id}
+        return bool(ids) and await self._runs.find_one(mine, {"_id": 1}) is not None
+
+    async def remove_configuration(self, tenant_id: str) -> int:
+        """Remove its templates, webhook receivers, and what is left of deliveries and rejected rows; how many documents
+        those were."""
+        removed = 0
+        for kind in (TemplateDocument, WebhookEndpoint, WebhookDelivery, RejectedRecord):
+            answer = await self._mongo.state[kind.Settings.name].delete_many({"tenant_id": tenant_id})
+            removed += answer.deleted_count
+        return removed
+
+    async def files(self, tenant_id: str) -> list[str]:
+        """Ids of its stored files."""
+        found = self._mongo.state[f"{BUCKET}.files"].find({"metadata.tenant_id": tenant_id}, {"_id": 1})
+        return [str(file["_id"]) async for file in found]
+
+    async def resources(self) -> list[str]:
+        """The target's collections."""
+        names = await self._mongo.target.list_collection_names(filter={"type": "collection"})
+        return [name for name in names if not name.startswith("system.")]
+
+    async def remove_records(self, tenant_id: str, resources: Iterable[str]) -> int:
+        """Remove the records that it imported into ``resources``, a bounded number at a time; how many those were.
+
+        Documents of other applications, which no run has imported, stay.
+        """
+        removed = 0
+        for resource in resources:
+            records = self._mongo.target[resource]
+            found = records.find({"tenant_id": tenant_id, "_import.run_id": {"$exists": True}}, {"_id": 1})
+            while some := await found.to_list(AT_A_TIME):
+                ids = [record["_id"] for record in some]
+                removed += (await records.delete_many({"_id": {"$in": ids}, "tenant_id": tenant_id})).deleted_count
+        return removed
