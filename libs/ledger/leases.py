@@ -140,6 +140,17 @@ class Leases:
             {"_id": held.run_id, held.fields.owner: held.token}, {"$set": held.fields.free}
         )
 
+    async def release_left_behind(self, instance: str) -> int:
+        """Free what a dead process of this name held, so that whoever is next need not wait; how many leases."""
+        released = 0
+        for fields in (PARSE, WHOLE_FILE_CHECK):
+            held = {"status": RunStatus.VALIDATING.value, fields.owner: {"$type": "string"}}
+            async for run in self._connection.runs.find(held, {fields.owner: 1}):
+                if (token := self._left_behind(run, fields, instance)) is not None:
+                    await self.release(HeldLease(fields, run["_id"], token))
+                    released += 1
+        return released
+
     def forget(self, token: str) -> None:
         """The taking has ended, whatever is stored: this process may take the lease over at once."""
         self._held.discard(token)

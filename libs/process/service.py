@@ -70,6 +70,8 @@ class Service:
         broker = create_broker(self.settings, f"rowdock-{self.settings.instance}")
         async with open_context(self.name, self.settings, self.mongo_settings, broker, metrics) as context:
             await context.topics.ensure()
+            if released := await context.ledger.leases.release_left_behind(self.settings.instance):
+                logger.info("leases.released", count=released)
             loops = [
                 *standard_loops(context),
                 *await self.assemble(context),

@@ -9,7 +9,7 @@ from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import RunDocument
-from tests.integration.ledger.runs import LEASE, collections, current, parsed
+from tests.integration.ledger.runs import LEASE, collections, current, parsed, submitted
 
 pytestmark = pytest.mark.servers
 UNIQUE = [{"name": "sku", "rules": [{"type": "unique"}]}]
@@ -79,6 +79,24 @@ async def test_a_process_that_comes_back_does_not_wait_for_itself(
     assert await successor.leases.take_whole_file_check(run.id, ONE, LEASE) is not None
     assert not await ledger.leases.renew(dead, LEASE)
     assert await successor.leases.take_whole_file_check(run.id, ONE, LEASE) is None
+
+
+async def test_a_process_that_comes_back_frees_what_it_held_for_others(mongo: Mongo, ledger: Ledger) -> None:
+    checks = [await parsed(ledger, [3], fields=UNIQUE) for _ in range(4)]
+    await ledger.leases.take_whole_file_check(checks[0].id, ONE, LEASE)
+    await ledger.leases.take_whole_file_check(checks[1].id, TWO, LEASE)
+    until = datetime.now(UTC) + timedelta(seconds=LEASE)
+    bare = {"$set": {"barrier": {"owner": ONE, "until": until}}}
+    await collections(ledger).runs.update_one({"_id": checks[2].id}, bare)
+    parse = (await submitted(ledger)).id
+    assert await ledger.parsing.begin(parse, ONE, LEASE) is not None
+    successor = restarted(mongo)
+    mine = await successor.leases.take_whole_file_check(checks[3].id, ONE, LEASE)
+    assert mine is not None
+    assert await successor.leases.release_left_behind(ONE) == 3
+    assert [await stored(ledger, run) is None for run in checks] == [True, False, True, False]
+    assert await successor.leases.renew(mine, LEASE)
+    assert await restarted(mongo).parsing.begin(parse, "parser-3", LEASE) is not None
 
 
 @pytest.mark.parametrize("name", ["validator-1", "$validator", "v#1", "#"])
