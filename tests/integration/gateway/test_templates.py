@@ -278,7 +278,7 @@ async def test_a_receiver_that_was_given_up_is_shown_and_can_be_switched_on_agai
     http: httpx.AsyncClient, mongo: Mongo
 ) -> None:
     template = await create_template(http, webhook_url="https://example.com/hook")
-    assert template["webhook_enabled"] is True
+    assert (template["webhook_enabled"], template["errors"]) == (True, [])
     url = f"/imports/templates/{template['id']}"
     at, endpoints = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), mongo.state["webhook_endpoints"]
     given_up = {"enabled": False, "disabled_at": at, "disabled_reason": "410 Gone"}
@@ -287,12 +287,16 @@ async def test_a_receiver_that_was_given_up_is_shown_and_can_be_switched_on_agai
     state = {key: value for key, value in shown.items() if key in {"webhook_enabled", "webhook_disabled_at"}}
     assert state == {"webhook_enabled": False, "webhook_disabled_at": "2026-03-04T05:06:07Z"}
     assert shown["webhook_disabled_reason"] == "410 Gone"
+    [error] = shown["errors"]
+    assert (error["location"], error["code"]) == ("body.webhook_url", "RECEIVER_OFF")
+    assert "2026-03-04 05:06 UTC: 410 Gone" in error["message"]
     assert (await http.get("/imports/templates")).json()["data"] == [shown]
 
     kept = (await http.put(url, json={**shown, "description": "changed"})).json()
     assert (kept["webhook_enabled"], kept["webhook_disabled_reason"]) == (False, "410 Gone")
     again = (await http.put(url, json={**kept, "webhook_enabled": True})).json()
     assert [again[f"webhook_{name}"] for name in ("enabled", "disabled_at", "disabled_reason")] == [True, None, None]
+    assert again["errors"] == []
     stored = await endpoints.find_one({"template_id": template["id"]})
     assert stored is not None
     assert (stored["enabled"], stored["disabled_at"]) == (True, None)

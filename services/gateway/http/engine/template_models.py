@@ -25,6 +25,7 @@ from libs.contracts.templates import (
     Text,
 )
 from libs.formats.file_types import BUILT_IN
+from services.gateway.http.envelope import ProblemView
 from services.gateway.http.field_parts import Transformation, TypeName, Validator
 from services.gateway.http.request_shape import Part
 
@@ -138,7 +139,8 @@ class EngineTemplateView(EngineTemplate):
 
     ``webhook_secret`` is shown once, by the call that made it. ``webhook_enabled`` is what is the case: it is false
     also where Rowdock stopped sending by itself, with ``webhook_disabled_at`` and ``webhook_disabled_reason``; saving
-    the template with ``true`` switches it on again.
+    the template with ``true`` switches it on again. ``errors`` tells, in the form that every refusal has, what of the
+    template does not work at present although it could be saved: a receiver that Rowdock switched off.
     """
 
     model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
@@ -146,6 +148,7 @@ class EngineTemplateView(EngineTemplate):
     id: str
     webhook_disabled_at: datetime | None = None
     webhook_disabled_reason: str | None = None
+    errors: list[ProblemView] = Field(default=[])
     version: int | None = 1
     created_at: datetime
     updated_at: datetime

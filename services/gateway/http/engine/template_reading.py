@@ -29,7 +29,7 @@ from services.gateway.shown import shown
 from services.gateway.templates.catalog import Written
 from services.gateway.templates.judging import ApprovedTemplate, TemplateJudge
 
-READ_ONLY = frozenset({"id", "created_at", "updated_at", "webhook_disabled_at", "webhook_disabled_reason"})
+READ_ONLY = frozenset({"id", "created_at", "updated_at", "webhook_disabled_at", "webhook_disabled_reason", "errors"})
 """What an answer holds beyond a request; accepted and ignored, so that an answer can be sent back changed."""
 TEMPLATE_NAMES = {"mode": "import_mode", "fields": "field_mapping", "source": ""}
 FIELD_NAMES = {"name": "target", "column": "source", "rules": "validators", "transforms": "transformations"}

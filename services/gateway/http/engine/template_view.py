@@ -12,9 +12,10 @@ from libs.contracts.templates import (
     Template,
     TemplateField,
 )
-from libs.storage.documents import Wording
+from libs.storage.documents import WebhookEndpoint, Wording
 from services.gateway.http.engine.expressions import Expression, read_expression
 from services.gateway.http.engine.template_models import AUTO, EngineFieldMapping, EngineTemplateView
+from services.gateway.http.envelope import ProblemView
 from services.gateway.http.field_parts import present_rule, present_transform, without_required
 from services.gateway.http.request_shape import Json
 from services.gateway.webhooks.endpoints import Linked
@@ -57,6 +58,7 @@ def present_template(linked: Linked) -> EngineTemplateView:
         webhook_enabled=template.webhook_enabled if endpoint is None else endpoint.enabled,
         webhook_disabled_at=None if endpoint is None else endpoint.disabled_at,
         webhook_disabled_reason=None if endpoint is None else endpoint.disabled_reason,
+        errors=_present_errors(endpoint),
         webhook_secret=linked.secret,
         include_data_in_webhook=template.include_data_in_webhook,
         webhook_data_sample_size=template.webhook_data_sample_size,
@@ -64,6 +66,16 @@ def present_template(linked: Linked) -> EngineTemplateView:
         created_at=document.created_at,
         updated_at=document.updated_at,
     )
+
+
+def _present_errors(endpoint: WebhookEndpoint | None) -> list[ProblemView]:
+    if endpoint is None or endpoint.disabled_at is None:
+        return []
+    message = (
+        f"nothing is sent to the receiver since {endpoint.disabled_at:%Y-%m-%d %H:%M} UTC: {endpoint.disabled_reason}; "
+        "check its address, then save the template with webhook_enabled: true"
+    )
+    return [ProblemView(location="body.webhook_url", code="RECEIVER_OFF", message=message)]
 
 
 def engine_words(wording: Wording | None, version: int) -> Json:
