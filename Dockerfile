@@ -24,11 +24,13 @@ ENV PATH=/opt/rowdock/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     POLARS_MAX_THREADS=1 \
     ROWDOCK_HOST=0.0.0.0 \
-    ROWDOCK_PORT=8000
+    ROWDOCK_PORT=8000 \
+    ROWDOCK_OPS_PORT=9464
 USER 10001
-EXPOSE 8000
+# Clients at 8000 (gateway); health and metrics at 9464 (every service), not for publishing.
+EXPOSE 8000 9464
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=5)"]
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9464/health/live', timeout=5)"]
 # A replica is named after its container, which keeps its name over restarts.
 ENTRYPOINT ["/bin/sh", "-c", "export ROWDOCK_INSTANCE=\"${ROWDOCK_INSTANCE:-$HOSTNAME}\" && exec \"$@\"", "rowdock"]
 CMD ["python", "-m", "services.gateway"]

@@ -43,7 +43,11 @@ class Commands:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One running instance of a service; supervisord gives it another pid when it died."""
+    """One running instance of a service; supervisord gives it another pid when it died.
+
+    Attributes:
+        url: where its health and metrics are.
+    """
 
     name: str
     url: str
@@ -56,6 +60,7 @@ class Stack:
 
     Attributes:
         directory: where it lives; not part of ``stack.json``.
+        gateway: where clients are served.
         services: instances of each service by the service's name.
     """
 
@@ -193,13 +198,14 @@ def up(
     try:
         with progress.step("Provisioning topics and indexes"):
             _run(commands.provision, shared, directory)
-        ports = choose_ports(directory / "ports.json", [name for names in instances.values() for name in names])
+        names = [name for names in instances.values() for name in names]
+        ports = choose_ports(directory / "ports.json", [*map(_ops, names), *instances.get("gateway", [])])
         extra = environment or {}
         programs = [
             _service(
                 name,
                 commands.services[service],
-                ports[name],
+                ports,
                 {**shared, **extra.get(service, {}), **extra.get(name, {})},
             )
             for service, names in instances.items()
@@ -210,12 +216,12 @@ def up(
             supervisor.start(program.name for program in programs)
             pids = {name: process.pid for name, process in supervisor.processes().items()}
             services = {
-                service: [Endpoint(name, f"http://127.0.0.1:{ports[name]}", pids[name]) for name in names]
+                service: [Endpoint(name, f"http://127.0.0.1:{ports[_ops(name)]}", pids[name]) for name in names]
                 for service, names in instances.items()
             }
             stack = Stack(
                 directory=directory,
-                gateway=services["gateway"][0].url,
+                gateway=f"http://127.0.0.1:{ports[instances['gateway'][0]]}",
                 api_key="",
                 kafka=servers.kafka,
                 mongodb=servers.mongodb,
@@ -286,8 +292,15 @@ def _counted(service: str, names: Sequence[str]) -> str:
     return service if len(names) == 1 else f"{len(names)} {service}s"
 
 
-def _service(name: str, command: Sequence[str], port: int, environment: Mapping[str, str]) -> Program:
-    own = {"ROWDOCK_HOST": "127.0.0.1", "ROWDOCK_PORT": str(port), "ROWDOCK_INSTANCE": name}
+def _ops(name: str) -> str:
+    """How the port for an instance's health and metrics is remembered."""
+    return f"{name}-ops"
+
+
+def _service(name: str, command: Sequence[str], ports: Mapping[str, int], environment: Mapping[str, str]) -> Program:
+    own = {"ROWDOCK_HOST": "127.0.0.1", "ROWDOCK_OPS_PORT": str(ports[_ops(name)]), "ROWDOCK_INSTANCE": name}
+    if name in ports:
+        own["ROWDOCK_PORT"] = str(ports[name])
     return Program(name, command, SERVICE_PRIORITY, environment={**environment, **own})
 
 

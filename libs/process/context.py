@@ -15,6 +15,7 @@ from libs.messaging.dead_letters import DeadLetters
 from libs.messaging.outbox import OutboxRelay
 from libs.messaging.publisher import EventPublisher
 from libs.messaging.topics import Topics
+from libs.process.health import Readiness
 from libs.process.settings import ServiceSettings
 from libs.storage.client import Mongo, connect
 from libs.storage.documents import DOCUMENTS
@@ -40,18 +41,28 @@ class ServiceContext:
     consumers: Consumers
     metrics: Metrics
 
-    async def unreadiness(self) -> str | None:
-        """Why the process cannot work now, or ``None``."""
+    async def readiness(self) -> Readiness:
+        """Whether a consuming service can work: both servers answer and every consumer has joined its group."""
+        return Readiness(await self._obstacle(), self.topics.shortfalls)
+
+    async def mongodb_obstacle(self) -> str | None:
+        """Why MongoDB cannot be used, or ``None``."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_SECONDS):
                 await self.mongo.ping()
-                if not await self.broker.ping(timeout=READY_TIMEOUT_SECONDS):
-                    return "Kafka does not answer"
-        except (PyMongoError, TimeoutError) as error:
+        except TimeoutError:
+            return f"MongoDB does not answer within {READY_TIMEOUT_SECONDS:.0f} s"
+        except PyMongoError as error:
             return f"MongoDB does not answer: {error}"
-        for subscriber in self.broker.subscribers:
-            if not subscriber.running:
-                return "a consumer is not running"
+        return None
+
+    async def _obstacle(self) -> str | None:
+        if obstacle := await self.mongodb_obstacle():
+            return obstacle
+        if not await self.broker.ping(timeout=READY_TIMEOUT_SECONDS):
+            return f"Kafka does not answer within {READY_TIMEOUT_SECONDS:.0f} s"
+        if not all(subscriber.running for subscriber in self.broker.subscribers):
+            return "a consumer is not running"
         return self.consumers.unassigned()
 
 

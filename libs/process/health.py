@@ -1,38 +1,95 @@
-"""Whether a process lives, is ready, and what it measures, over HTTP."""
+"""Whether a process lives and is ready, and what it measures: over HTTP, on a port that is for operators alone."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 import structlog
+import uvicorn
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.asgi.types import Scope
 
-from libs.process.context import ServiceContext
-from libs.telemetry.metrics import METRICS_CONTENT_TYPE
+from libs.process.settings import ServiceSettings
+from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
 
 logger = structlog.get_logger()
 
 
-def health_app(context: ServiceContext) -> AsgiFastStream:
-    """The HTTP face of a consuming service."""
-    json = {"content-type": "application/json"}
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a process can work now.
+
+    Attributes:
+        obstacle: why it cannot, or ``None``.
+        degraded: what works worse than it should. It does not make the process unready: every other one finds the
+            same, so taking it out of rotation would mend nothing and stop what works.
+    """
+
+    obstacle: str | None = None
+    degraded: tuple[str, ...] = ()
+
+
+Question = Callable[[], Awaitable[Readiness]]
+
+
+def health_app(readiness: Question, metrics: Metrics) -> AsgiFastStream:
+    """``/health/live``, ``/health/ready`` (200 or 503, with the reasons) and ``/metrics`` for Prometheus."""
 
     @get
     async def live(scope: Scope) -> AsgiResponse:
         del scope
-        return AsgiResponse(b'{"status": "live"}', 200, json)
+        return _answer(200, status="live")
 
     @get
     async def ready(scope: Scope) -> AsgiResponse:
         del scope
-        reason = await context.unreadiness()
-        if reason is None:
-            return AsgiResponse(b'{"status": "ready"}', 200, json)
-        logger.info("not_ready", reason=reason)
-        return AsgiResponse(b'{"status": "not ready"}', 503, json)
+        found = await readiness()
+        if found.obstacle is None:
+            return _answer(200, status="ready", degraded=found.degraded)
+        logger.info("not_ready", reason=found.obstacle)
+        return _answer(503, status="not ready", reason=found.obstacle, degraded=found.degraded)
 
     @get
     async def exposition(scope: Scope) -> AsgiResponse:
         del scope
-        return AsgiResponse(context.metrics.exposition(), 200, {"content-type": METRICS_CONTENT_TYPE})
+        return AsgiResponse(metrics.exposition(), 200, {"content-type": METRICS_CONTENT_TYPE})
 
     return AsgiFastStream(
         asgi_routes=[("/health/live", live), ("/health/ready", ready), ("/metrics", exposition)], logger=None
     )
+
+
+@asynccontextmanager
+async def serving_health(settings: ServiceSettings, readiness: Question, metrics: Metrics) -> AsyncGenerator[None]:
+    """Serve ``health_app`` at ``ROWDOCK_OPS_PORT`` for the length of a block; the process ends where it is taken."""
+    server = _Server(
+        uvicorn.Config(
+            health_app(readiness, metrics),
+            host=settings.host,
+            port=settings.ops_port,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
+    )
+    serving = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process, which has more to stop than this."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _answer(code: int, **body: object) -> AsgiResponse:
+    return AsgiResponse(json.dumps(body).encode(), code, {"content-type": "application/json"})

@@ -2,18 +2,16 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-import uvicorn
 import uvloop
 
 from libs.messaging.broker import create_broker
 from libs.messaging.watchdog import watch_consumers
 from libs.process.context import ServiceContext, open_context
-from libs.process.health import health_app
+from libs.process.health import serving_health
 from libs.process.loops import Background, end_process, repeat, running
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
@@ -41,17 +39,9 @@ def standard_loops(context: ServiceContext) -> list[Background]:
     ]
 
 
-class _HttpServer(uvicorn.Server):
-    """Leaves signals to the service, which has more to stop than HTTP."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A consuming service: handlers, loops, ``/health/live``, ``/health/ready`` and ``/metrics``."""
+    """A consuming service: handlers, loops, health and metrics."""
 
     name: str
     settings: ServiceSettings
@@ -79,26 +69,14 @@ class Service:
                     self.settings, self.settings.stall_seconds, context.consumers, metrics, end_process
                 ),
             ]
-            server = _HttpServer(
-                uvicorn.Config(
-                    health_app(context),
-                    host=self.settings.host,
-                    port=self.settings.port,
-                    lifespan="off",
-                    log_config=None,
-                    access_log=False,
-                )
-            )
-
-            def leave() -> None:
-                server.should_exit = True
-
+            stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, leave)
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
             try:
-                await broker.start()
-                async with running(loops):
-                    await server.serve()
+                async with serving_health(self.settings, context.readiness, metrics):
+                    await broker.start()
+                    async with running(loops):
+                        await stop.wait()
             finally:
                 await context.consumers.stop()
                 await broker.stop()

@@ -9,7 +9,8 @@ class ServiceSettings(KafkaSettings):
     """Read from ``ROWDOCK_…``; where Kafka is, and how to log in there, included.
 
     Attributes:
-        host, port: where the process serves HTTP.
+        host: on which interface the process serves HTTP.
+        ops_port: where it serves its health and metrics, for operators alone.
         instance: name of the process, the same after a restart and unlike that of any other; work
             that a dead process left under its name is taken over at once by its successor.
         rescue_after_seconds: how long work may lie still before it is looked after.
@@ -17,7 +18,7 @@ class ServiceSettings(KafkaSettings):
     """
 
     host: str = "127.0.0.1"
-    port: int = Field(ge=1, le=65_535)
+    ops_port: int = Field(ge=1, le=65_535)
     instance: str = Field(min_length=1, max_length=100)
     log_level: str = "INFO"
     rescue_after_seconds: float = Field(default=10, gt=0)

@@ -64,5 +64,6 @@ def configure_logging(service: str, instance: str, level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Also in the interest of secrets: as DEBUG, aiokafka logs the bytes by which it logs in.
     for chatty in ("aiokafka", "uvicorn.access", "faststream", "pymongo", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,18 +1,44 @@
 """Serve the gateway: ``python -m services.gateway``."""
 
 import signal
+import sys
 from types import FrameType
 
 import uvicorn
+import uvloop
 
+from libs.process.health import Readiness, serving_health
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from libs.telemetry.logs import configure_logging
-from services.gateway.app import SERVICE, create_app
-from services.gateway.http.server import Http11Protocol
+from services.gateway.app import SERVICE, create_app, readiness
 from services.gateway.settings import GatewaySettings
 
 GRACE_SECONDS = 15
+
+
+async def serve(service: ServiceSettings, mongo: MongoSettings, gateway: GatewaySettings) -> bool:
+    """Serve clients at ``ROWDOCK_PORT`` and operators at ``ROWDOCK_OPS_PORT`` until SIGTERM or SIGINT, then finish the
+    requests at work; whether it ever came so far."""
+    app = create_app(service, mongo, gateway)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=service.host,
+            port=gateway.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+
+    async def ready() -> Readiness:
+        return await readiness(app) if server.started else Readiness("starting")
+
+    async with serving_health(service, ready, app.state.metrics):
+        await server.serve()
+    return server.started
 
 
 def _stopped(number: int, frame: FrameType | None) -> None:
@@ -20,23 +46,13 @@ def _stopped(number: int, frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests at work."""
+    """Serve; the exit code is 1 where that could not begin."""
     service = ServiceSettings.model_validate({})
     configure_logging(SERVICE, service.instance, service.log_level)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopped)
-    uvicorn.run(
-        create_app(service, MongoSettings.model_validate({}), GatewaySettings.model_validate({})),
-        host=service.host,
-        port=service.port,
-        loop="uvloop",
-        http=Http11Protocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    if not uvloop.run(serve(service, MongoSettings.model_validate({}), GatewaySettings.model_validate({}))):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,21 +11,22 @@ import structlog
 from aiokafka.errors import KafkaError
 from cryptography.fernet import Fernet
 from faststream.kafka import KafkaBroker
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request
+from litestar.datastructures import State
 from litestar.middleware import DefineMiddleware
 from pydantic import SecretStr
-from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
 from libs.messaging.broker import create_broker
 from libs.messaging.topics import Topics
 from libs.process.context import ServiceContext, open_context
+from libs.process.health import Readiness
 from libs.process.loops import Background, repeat, running
 from libs.process.service import standard_loops
 from libs.process.settings import ServiceSettings
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
-from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
+from libs.telemetry.metrics import Metrics
 from services.gateway.access.api_keys import ApiKeys
 from services.gateway.http.authentication import Authentication
 from services.gateway.http.dependencies import Capabilities, dependencies
@@ -91,10 +91,9 @@ class _KafkaLink:
             for loop in loops:
                 group.create_task(loop())
 
-    async def state(self) -> str:
-        """``up`` or ``degraded``."""
-        answers = self._connected and await self._broker.ping(timeout=HEALTH_TIMEOUT_SECONDS)
-        return "up" if answers else "degraded"
+    async def answers(self) -> bool:
+        """Whether Kafka can be used now."""
+        return self._connected and await self._broker.ping(timeout=HEALTH_TIMEOUT_SECONDS)
 
 
 def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewaySettings) -> Litestar:
@@ -147,9 +146,9 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 await broker.stop()
 
     app = Litestar(
-        route_handlers=[TemplateController, ImportController, *not_yet_handlers(), _live, _ready, _metrics],
+        route_handlers=[TemplateController, ImportController, *not_yet_handlers()],
         dependencies=dependencies(lambda request: _gateway(request).capabilities),
-        middleware=[DefineMiddleware(Authentication, exclude=["^/health/", "^/metrics$", "^/schema"])],
+        middleware=[DefineMiddleware(Authentication, exclude=["^/schema"])],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
         guards=[only_declared()],
@@ -157,16 +156,27 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
         openapi_config=OpenAPIDocument(REQUEST_MODELS).config(_version()),
         request_max_body_size=MAX_JSON_BYTES,
         logging_config=None,
+        state=State({"metrics": metrics}),
         debug=False,
     )
     app.asgi_handler = HeadAsGet(app.asgi_handler)
     return app
 
 
+async def readiness(app: Litestar) -> Readiness:
+    """MongoDB must answer; without Kafka uploads are accepted all the same, only nothing moves on."""
+    gateway: _Gateway | None = app.state.get("gateway")
+    if gateway is None:
+        return Readiness("starting")
+    obstacle = await gateway.context.mongodb_obstacle()
+    without_kafka = () if await gateway.kafka.answers() else ("Kafka does not answer: files are taken in and wait",)
+    return Readiness(obstacle, (*without_kafka, *gateway.context.topics.shortfalls))
+
+
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document, without any server."""
     app = create_app(
-        ServiceSettings(kafka="localhost:9092", port=1, instance="openapi"),
+        ServiceSettings(kafka="localhost:9092", ops_port=1, instance="openapi"),
         MongoSettings(mongodb=SecretStr("mongodb://localhost")),
         GatewaySettings(secret_key=SecretStr(Fernet.generate_key().decode())),
     )
@@ -182,28 +192,3 @@ def _version() -> str:
 
 def _gateway(request: AnyRequest) -> _Gateway:
     return request.app.state.gateway
-
-
-@get("/health/live", include_in_schema=False)
-async def _live() -> dict[str, str]:
-    return {"status": "live"}
-
-
-@get("/health/ready", include_in_schema=False)
-async def _ready(request: AnyRequest) -> Response[dict[str, str]]:
-    """MongoDB must answer; without Kafka uploads are accepted all the same, only nothing moves on."""
-    gateway = _gateway(request)
-    kafka = await gateway.kafka.state()
-    try:
-        async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
-            await gateway.context.mongo.ping()
-    except (PyMongoError, TimeoutError):
-        return Response(
-            {"status": "not ready", "mongodb": "down", "kafka": kafka}, status_code=HTTPStatus.SERVICE_UNAVAILABLE
-        )
-    return Response({"status": "ready", "mongodb": "up", "kafka": kafka})
-
-
-@get("/metrics", include_in_schema=False)
-async def _metrics(request: AnyRequest) -> Response[bytes]:
-    return Response(_gateway(request).context.metrics.exposition(), media_type=METRICS_CONTENT_TYPE)

@@ -16,6 +16,7 @@ class GatewaySettings(BaseSettings):
     """Read from ``ROWDOCK_…``; ``FILE_IMPORT_MAX_ERRORS`` keeps the name that it has in the import engine.
 
     Attributes:
+        port: where clients are served.
         secret_key: Fernet key that encrypts webhook secrets at rest; the same for gateway and webhooks.
         max_upload_bytes: size limit of one file, in bytes.
         wait_seconds: how long upload, execute and cancel wait for a finished result before they answer 202.
@@ -35,8 +36,11 @@ class GatewaySettings(BaseSettings):
             not public, also over plain http.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ROWDOCK_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
+    port: int = Field(default=8000, ge=1, le=65_535)
     secret_key: SecretStr
     max_upload_bytes: int = Field(default=2 * GIB, ge=1)
     wait_seconds: float = Field(default=20, ge=0, le=300)

@@ -1,7 +1,8 @@
-"""Answers what every service answers, and shows its environment at any other path."""
+"""Answers at both ports what every service answers, and shows its environment at any other path."""
 
 import json
 import os
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -17,5 +18,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    address = (os.environ["ROWDOCK_HOST"], int(os.environ["ROWDOCK_PORT"]))
-    ThreadingHTTPServer(address, Handler).serve_forever()
+    ports = [os.environ[name] for name in ("ROWDOCK_OPS_PORT", "ROWDOCK_PORT") if name in os.environ]
+    servers = [ThreadingHTTPServer((os.environ["ROWDOCK_HOST"], int(port)), Handler) for port in ports]
+    for server in servers[1:]:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    servers[0].serve_forever()

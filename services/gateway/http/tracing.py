@@ -16,7 +16,6 @@ from services.gateway.access.principal import Principal
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 METHODS = frozenset(HttpMethod)
 _KEY = "rowdock_trace"
 
@@ -63,8 +62,6 @@ class HttpMetrics:
             return
         trace = trace_of(scope)
         MutableScopeHeaders.from_message(message)[REQUEST_ID_HEADER] = trace.request_id
-        if scope["path"] in _QUIET_PATHS:
-            return
         seconds = time.monotonic() - trace.began
         route = scope.get("path_template") or "unknown"
         method = scope["method"] if scope["method"] in METHODS else "other"

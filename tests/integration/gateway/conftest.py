@@ -50,7 +50,9 @@ def new_app(mongo_settings: MongoSettings, **changes: Any) -> Litestar:  # noqa:
         "upload_idle_seconds": 0.5,
     }
     return create_app(
-        ServiceSettings(kafka=f"127.0.0.1:{unused_port()}", port=1, instance="gateway-test", rescue_after_seconds=0.2),
+        ServiceSettings(
+            kafka=f"127.0.0.1:{unused_port()}", ops_port=1, instance="gateway-test", rescue_after_seconds=0.2
+        ),
         mongo_settings,
         GatewaySettings(**{**settings, **changes}),
     )

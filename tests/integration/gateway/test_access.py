@@ -9,9 +9,11 @@ import pytest
 from litestar import Litestar
 
 from libs.ledger import Ledger
+from libs.process.health import health_app
 from libs.storage.client import Mongo
 from services.gateway.access.api_keys import REMEMBERED_SECONDS, ApiKeys, digest, new_key
 from services.gateway.access.principal import ALL_SCOPES
+from services.gateway.app import readiness
 from tests.integration.gateway.conftest import Organization
 from tests.integration.gateway.steps import (
     CSV,
@@ -128,14 +130,28 @@ async def test_another_organization_finds_nothing(new_organization: NewOrganizat
     assert (await owner.http.get(f"/imports/runs/{run_id}")).json()["status"] == "validated"
 
 
-async def test_health_metrics_and_the_document_need_no_key(http: httpx.AsyncClient) -> None:
+async def test_health_and_metrics_are_not_for_clients(http: httpx.AsyncClient) -> None:
+    for path in ("/metrics", "/health/live", "/health/ready"):
+        assert_error(await http.get(path), 404, "NOT_FOUND")
+        del http.headers["Authorization"]
+        assert_error(await http.get(path), 404, "NOT_FOUND")
+        http.headers["Authorization"] = "Bearer nonsense"
+
+
+async def test_operators_see_health_and_metrics(app: Litestar, http: httpx.AsyncClient) -> None:
     await submit(http)
-    del http.headers["Authorization"]
-    assert (await http.get("/health/live")).json() == {"status": "live"}
-    ready = await http.get("/health/ready")
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "mongodb": "up", "kafka": "degraded"})
-    metrics = (await http.get("/metrics")).text
+    operators = health_app(lambda: readiness(app), app.state.metrics)
+    transport = httpx.ASGITransport(operators)  # pyright: ignore[reportArgumentType] - FastStream's own ASGI types
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        ready = await client.get("/health/ready")
+        metrics = (await client.get("/metrics")).text
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+    assert ready.json()["degraded"] == ["Kafka does not answer: files are taken in and wait"]
     assert 'rowdock_http_requests_total{method="POST",route="/imports/upload",status="202"}' in metrics
+
+
+async def test_the_document_needs_no_key(http: httpx.AsyncClient) -> None:
+    del http.headers["Authorization"]
     document = (await http.get("/schema/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     operations = [operation for path in document["paths"].values() for operation in path.values()]

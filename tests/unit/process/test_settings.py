@@ -8,7 +8,7 @@ from libs.storage.settings import MongoSettings
 
 WHOLE = {
     "ROWDOCK_KAFKA": "one:9092,two:9092",
-    "ROWDOCK_PORT": "8001",
+    "ROWDOCK_OPS_PORT": "8001",
     "ROWDOCK_INSTANCE": "writer-1",
     "ROWDOCK_MONGODB": "mongodb://rowdock:s3cret@mongo/?replicaSet=rs0",
 }
@@ -26,7 +26,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_given_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROWDOCK_SOMETHING_NEWER", "yes")
     settings = ServiceSettings.model_validate({})
-    assert (settings.kafka, settings.port, settings.instance) == ("one:9092,two:9092", 8001, "writer-1")
+    assert (settings.kafka, settings.ops_port, settings.instance) == ("one:9092,two:9092", 8001, "writer-1")
     assert (settings.host, settings.rescue_after_seconds, settings.stall_seconds) == ("127.0.0.1", 10, 60)
     mongo = MongoSettings.model_validate({})
     assert (mongo.database, mongo.target_database) == ("rowdock", "rowdock_data")
@@ -38,7 +38,7 @@ def test_the_connection_string_is_not_shown() -> None:
     assert "s3cret" not in f"{settings!r} {settings} {settings.model_dump_json()}"
 
 
-@pytest.mark.parametrize("name", ["KAFKA", "PORT", "INSTANCE"])
+@pytest.mark.parametrize("name", ["KAFKA", "OPS_PORT", "INSTANCE"])
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(f"ROWDOCK_{name}")
     with pytest.raises(ValidationError, match=rf"(?s){name.lower()}.*Field required"):
@@ -54,9 +54,9 @@ def test_a_missing_connection_string_is_named(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PORT", "0"),
-        ("PORT", "65536"),
-        ("PORT", "http"),
+        ("OPS_PORT", "0"),
+        ("OPS_PORT", "65536"),
+        ("OPS_PORT", "http"),
         ("INSTANCE", ""),
         ("RESCUE_AFTER_SECONDS", "0"),
         ("STALL_SECONDS", "-1"),
