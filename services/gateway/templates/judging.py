@@ -128,7 +128,7 @@ def _source_problems(source: SourceFormat) -> Iterator[Problem]:
         yield Problem(
             "source.file_type",
             "INVALID",
-            f"{shown(source.file_type)} is no known format; known: {', '.join(known)}, auto",
+            f"{shown(source.file_type)} is no known format; known: {', '.join(known)}",
         )
     for finding in option_findings(source):
         yield Problem(finding.location, finding.code, finding.message)

@@ -121,20 +121,20 @@ class _Reading:
         raise invalid_template(self.problems.in_order())
 
     def source(self, raw: Json) -> SourceFormat:
-        file_type = None if raw.get("file_type") == AUTO else raw.get("file_type", "csv")
-        known = file_type in file_types()
+        file_type, known = raw.get("file_type", "csv"), file_types()
+        if file_type not in {*known, AUTO}:
+            message = f"{shown(file_type)} is no known format; known: {', '.join((*known, AUTO))}"
+            self.problems.add(f"{self.location}.file_type", "INVALID", message)
         widths = self.column_widths(raw.get("column_widths"))
         members = {key: raw.get(key) for key in _SOURCE_MEMBERS} | {
             "column_widths": widths,
-            "file_type": file_type if known else None,
+            "file_type": file_type if file_type in known else None,
         }
         try:
-            source = SourceFormat(**present(**members))
+            return SourceFormat(**present(**members))
         except ValidationError as error:
             self.problems.refusals(error, members, self.location)
-            source = SourceFormat()
-        # Where there is no such format, the judge says so, with the names of those that there are.
-        return source if known else source.model_copy(update={"file_type": file_type})
+            return SourceFormat()
 
     def column_widths(self, written: object) -> tuple[ColumnWidth, ...] | None:
         """The widths, in any of the three forms."""
