@@ -18,9 +18,10 @@ PURE       := */domain/*,services/parser/planning/*,services/parser/formats/*
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
+	@echo 'Times are those of two cores; whatever comes first sets up .venv, too.'
 	@echo 'Variables: SCALE="validator=2 writer=2"  BROKER=kafka|tansu  ROWS=500000  TESTS="tests/unit -k csv"'
 
-setup: $(STAMP) ## Create .venv with everything Rowdock needs
+setup: $(STAMP) ## Create .venv with everything Rowdock needs (~2 min)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -32,30 +33,30 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-up: $(STAMP) ## Start servers and services, leave them running, write .local/stack.json
+up: $(STAMP) ## Start servers and services, leave them running, write .local/stack.json (~15 s)
 	@$(BIN)/python -m deploy.local up
 
-down: $(STAMP) ## Stop what `make up` started; the data stays
+down: $(STAMP) ## Stop what `make up` started; the data stays (~5 s)
 	@$(BIN)/python -m deploy.local down
 
-status: $(STAMP) ## Show what runs, and where
+status: $(STAMP) ## Show what runs, and where (~1 s)
 	@$(BIN)/python -m deploy.local status
 
-demo: $(STAMP) ## Start everything, import a real file, show what happens, stop
+demo: $(STAMP) ## Start everything, import a real file, show what happens, stop (~20 s)
 	@$(BIN)/python -m deploy.local.demo
 
-test: $(STAMP) ## Run all tests, on real servers, with a few of the faults
+test: $(STAMP) ## Run all tests, on real servers, with a few of the faults (~15 min)
 	$(BIN)/python -m pytest $(TESTS)
 
-test-unit: $(STAMP) ## Run the tests that need no servers
+test-unit: $(STAMP) ## Run the tests that need no servers (~2 min)
 	$(BIN)/python -m pytest tests/unit
 
-coverage: $(STAMP) ## Branches of the pure packages that the tests without servers cover: at least 95 %
+coverage: $(STAMP) ## Branches of the pure packages that the tests without servers cover: at least 95 % (~3 min)
 	$(BIN)/python -m pytest tests/unit --cov --cov-report=
 	$(BIN)/coverage report --include='$(PURE)' \
 	  --omit='*/formats/excel/format.py,*/formats/excel/process/*' --fail-under=95
 
-faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run
+faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run (~30 min)
 	FAULT_ROWS=$(FAULT_ROWS) $(BIN)/python -m pytest -v $(FAULTS)
 
 bench: $(STAMP) ## Measure against the limit of the database and the usual scripts, in every format
@@ -64,7 +65,7 @@ bench: $(STAMP) ## Measure against the limit of the database and the usual scrip
 bench-large: $(STAMP) ## Memory and speed of reading LARGE_MB (1024) MiB in each format that is streamed
 	@$(BIN)/python -m bench --only large
 
-lint: $(STAMP) ## Check style, types, architecture
+lint: $(STAMP) ## Check style, types, architecture (~1 min)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -72,18 +73,18 @@ lint: $(STAMP) ## Check style, types, architecture
 	@! grep -rn --include='*.py' '\.save(' libs services \
 	  || { echo 'State changes by compare-and-set only: no .save( in libs and services.'; exit 1; }
 
-format: $(STAMP) ## Format the code and sort its imports
+format: $(STAMP) ## Format the code and sort its imports (~1 s)
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
-docs: $(STAMP) ## Generate docs/asyncapi.yaml and docs/openapi.json from the code
+docs: $(STAMP) ## Generate docs/asyncapi.yaml and docs/openapi.json from the code (~5 s)
 	@$(BIN)/python -m deploy.documents
 
-lock: $(STAMP) ## Choose the newest allowed versions and write requirements.lock
+lock: $(STAMP) ## Choose the newest allowed versions and write requirements.lock (~10 s)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
 	  --custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
 
-clean: ## Stop the stack and delete its data, .venv and every generated file
+clean: ## Stop the stack and delete its data, .venv and every generated file (~5 s)
 	@test ! -x $(BIN)/python || $(BIN)/python -m deploy.local down || true
 	rm -rf $(VENV) .local .pytest_cache .ruff_cache .hypothesis .coverage build dist bench/out bench/data *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

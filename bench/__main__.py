@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 from rich.markup import escape
 
-from bench.gateway import Gateway
 from bench.imports import RowsLostError
 from bench.measurement import Bench
 from bench.report import show_dataset, show_formats, show_large, show_small
+from deploy.local.gateway_client import GatewayClient
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack, down, parse_scale, running
 from deploy.local.waiting import LocalStackError
@@ -86,7 +86,7 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(stack: Stack, arguments: argparse.Namespace, scale: dict[str, int], progress: Progress) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    with Gateway(stack.gateway, stack.api_key) as gateway:
+    with GatewayClient(stack.gateway, stack.api_key) as gateway:
         bench = Bench(stack, gateway, DATA, OUT, progress)
         if arguments.only in {None, "datasets"}:
             result |= _measure_datasets(bench, arguments)

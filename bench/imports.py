@@ -11,7 +11,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from bench.datasets import Dataset
-from bench.gateway import Gateway
+from deploy.local.gateway_client import GatewayClient
 from deploy.local.stack import Stack
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
@@ -43,13 +43,13 @@ class Import:
     run: dict[str, Any]
 
 
-def import_file(stack: Stack, gateway: Gateway, template_id: str, file: Path) -> Import:
+def import_file(stack: Stack, gateway: GatewayClient, template_id: str, file: Path) -> Import:
     """Upload a file for a template that executes by itself and wait for the end."""
     with MongoClient[dict[str, Any]](stack.mongodb, tz_aware=True) as client, ThreadPoolExecutor(1) as pool:
         runs = client[stack.database]["runs"]
         began, clock = datetime.now(UTC), time.monotonic()
         processor = time.process_time()
-        uploaded = pool.submit(gateway.upload, template_id, file)
+        uploaded = pool.submit(_upload, gateway, template_id, file)
 
         # No timestamp of the run tells when its parse ended, and the upload is answered later than that.
         closed = {"template_id": template_id, "parse.closed": True, "created_at": {"$gte": began}}
@@ -69,7 +69,7 @@ def import_file(stack: Stack, gateway: Gateway, template_id: str, file: Path) ->
     return Import(seconds, _phases(run, began, parsed_at, ended), processor, run)
 
 
-def validate_file(gateway: Gateway, template_id: str, file: Path) -> tuple[float, dict[str, Any]]:
+def validate_file(gateway: GatewayClient, template_id: str, file: Path) -> tuple[float, dict[str, Any]]:
     """Upload a file for a template that does not execute, wait until it is checked, and cancel the run.
 
     Returns:
@@ -79,7 +79,7 @@ def validate_file(gateway: Gateway, template_id: str, file: Path) -> tuple[float
         RowsLostError: the file could not be checked.
     """
     clock = time.monotonic()
-    run = gateway.upload(template_id, file)
+    run = _upload(gateway, template_id, file)
     while run["status"] in {"pending", "validating"}:
         _pause(clock)
         run = gateway.run(run["id"])
@@ -88,6 +88,11 @@ def validate_file(gateway: Gateway, template_id: str, file: Path) -> tuple[float
         raise RowsLostError(f"run {run['id']} of {file.name} is {run['status']}: {run['error']}")
     gateway.cancel(run["id"])
     return seconds, run
+
+
+def _upload(gateway: GatewayClient, template_id: str, file: Path) -> dict[str, Any]:
+    with file.open("rb") as content:
+        return gateway.upload(template_id, content, file.name)
 
 
 def _pause(clock: float) -> None:

@@ -11,9 +11,9 @@ from pymongo import MongoClient
 
 from bench.baselines import BLOCK_ROWS, Target, measure_limit, measure_script, save_records
 from bench.datasets import Dataset, contacts, dataset, large_contacts
-from bench.gateway import Gateway
 from bench.imports import RowsLostError, check_conservation, import_file, validate_file
 from bench.processes import peak_mb, processor_seconds, reset_peaks
+from deploy.local.gateway_client import GatewayClient
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
 
@@ -33,7 +33,7 @@ class Bench:
     """
 
     stack: Stack
-    gateway: Gateway
+    gateway: GatewayClient
     data: Path
     out: Path
     progress: Progress
@@ -138,7 +138,7 @@ class Bench:
         return found
 
     def _template(self, data: Dataset, target: Target) -> str:
-        return self.gateway.create_template({**data.template, "target_resource": target.collection})
+        return self.gateway.create_template({**data.template, "target_resource": target.collection})["id"]
 
     @contextmanager
     def _target(self, name: str) -> Iterator[Target]:

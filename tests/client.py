@@ -1,14 +1,16 @@
-"""A client of the gateway, as a product team would write one, and files whose every row is known."""
+"""A client of the gateway that waits, and files whose every row is known."""
 
 import csv
 import io
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import httpx
+
+from deploy.local import gateway_client
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 POLL_SECONDS = 0.05
@@ -24,31 +26,11 @@ def eventually(check: Callable[[], object], what: str, seconds: float = 60) -> A
         time.sleep(POLL_SECONDS)
 
 
-class GatewayClient:
-    """The engine vocabulary of the gateway."""
+class GatewayClient(gateway_client.GatewayClient):
+    """The gateway's client, patient: it waits for results and outlives faults of the gateway."""
 
     def __init__(self, url: str, api_key: str) -> None:
-        self.http = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=120, trust_env=False
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.close()
-
-    def create_template(self, template: Mapping[str, Any]) -> dict[str, Any]:
-        answer = self.http.post("/imports/templates", json=template)
-        assert answer.status_code == 201, answer.text
-        return answer.json()
-
-    def upload(self, template_id: str, content: bytes, name: str = "rows.csv", **headers: str) -> dict[str, Any]:
-        answer = self.http.post(
-            "/imports/upload", data={"template_id": template_id}, files={"file": (name, content)}, headers=headers
-        )
-        assert answer.status_code in {200, 201, 202}, answer.text
-        return answer.json()
+        super().__init__(url, api_key, timeout_seconds=120)
 
     def upload_outliving_faults(self, template_id: str, content: bytes, key: str) -> dict[str, Any]:
         """Upload, again with the same ``Idempotency-Key`` when the gateway dies meanwhile."""
@@ -60,11 +42,6 @@ class GatewayClient:
                 return None
 
         return eventually(attempt, "upload accepted", 60)
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        answer = self.http.get(f"/imports/runs/{run_id}")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
 
     def run_outliving_faults(self, run_id: str) -> dict[str, Any] | None:
         try:
@@ -83,16 +60,13 @@ class GatewayClient:
 
         return eventually(reached, f"run {run_id} is {' or '.join(sorted(wanted))}", seconds)
 
-    def execute(self, run_id: str) -> httpx.Response:
+    def try_execute(self, run_id: str) -> httpx.Response:
+        """The answer to ``execute``, which may be a refusal."""
         return self.http.post(f"/imports/runs/{run_id}/execute")
 
-    def cancel(self, run_id: str) -> httpx.Response:
+    def try_cancel(self, run_id: str) -> httpx.Response:
+        """The answer to ``cancel``, which may be a refusal."""
         return self.http.post(f"/imports/runs/{run_id}/cancel")
-
-    def rejected(self, run_id: str) -> list[dict[str, Any]]:
-        answer = self.http.get("/imports/rejected", params={"run_id": run_id})
-        assert answer.status_code == 200, answer.text
-        return answer.json()["data"]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from rich.markup import escape
 from rich.table import Table
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from deploy.local.gateway_client import GatewayClient, GatewayError
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack, down, local_directory, running
 from deploy.local.supervision import CHECKOUT
@@ -157,12 +158,7 @@ class Demo:
         self._receiver = receiver
         self._progress = progress
         self._console = progress.console
-        self._http = httpx.Client(
-            base_url=stack.gateway,
-            headers={"Authorization": f"Bearer {stack.api_key}"},
-            timeout=RUN_SECONDS,
-            trust_env=False,
-        )
+        self._gateway = GatewayClient(stack.gateway, stack.api_key, timeout_seconds=RUN_SECONDS)
 
     def play(self) -> Counts:
         """Everything in order; the counts of both files added up.
@@ -187,20 +183,18 @@ class Demo:
     def _create_template(self) -> Document:
         with self._progress.step("Creating the template examples/airports-template.json") as step:
             blueprint = json.loads((EXAMPLES / "airports-template.json").read_text())
-            template = self._call("POST", "/imports/templates", json={**blueprint, "webhook_url": self._receiver.url})
+            template = self._gateway.create_template({**blueprint, "webhook_url": self._receiver.url})
             self._receiver.trust(template["webhook_secret"])
             step.result = f"{len(template['field_mapping'])} fields, upsert by {template['upsert_key']}"
         return template
 
     def _import(self, file: Path, template_id: str) -> Document:
         with self._progress.step(f"Uploading and checking {file.name}") as step, file.open("rb") as content:
-            run = self._call(
-                "POST", "/imports/upload", data={"template_id": template_id}, files={"file": (file.name, content)}
-            )
+            run = self._gateway.upload(template_id, content, file.name)
             run = self._follow(run["id"], "validated")
             step.result = f"{run['valid_rows']} of {run['total_rows']} rows are valid"
         with self._progress.step(f"Writing {file.name}") as step:
-            self._call("POST", f"/imports/runs/{run['id']}/execute")
+            self._gateway.execute(run["id"])
             run = self._follow(run["id"], "completed")
             step.result = f"{run['created_count']} created, {run['updated_count']} updated"
         table = Table(*COUNTS, title=file.name, title_justify="left")
@@ -216,7 +210,7 @@ class Demo:
 
         def reached() -> Document | None:
             nonlocal shown
-            run = self._call("GET", f"/imports/runs/{run_id}")
+            run = self._gateway.run(run_id)
             if (line := _progress_line(run)) != shown:
                 self._console.print(f"  [dim]{line}[/]")
                 shown = line
@@ -227,11 +221,11 @@ class Demo:
         return wait_until(reached, f"run {run_id} {status}", seconds=RUN_SECONDS)
 
     def _show_rejected(self, run_id: str) -> None:
-        answer = self._call("GET", "/imports/rejected", params={"run_id": run_id, "limit": SHOWN_ROWS})
-        if len(answer["data"]) < SHOWN_ROWS:
-            raise DemoError(f"expected {SHOWN_ROWS} rejected rows, found {answer['items']}")
+        rows = self._gateway.rejected(run_id, SHOWN_ROWS)
+        if len(rows) < SHOWN_ROWS:
+            raise DemoError(f"expected {SHOWN_ROWS} rejected rows, found {len(rows)}")
         self._console.print(f"The first {SHOWN_ROWS} rejected rows:")
-        for rejected in answer["data"]:
+        for rejected in rows:
             cells = ",".join(cell or "" for cell in rejected["cells"])
             self._console.print(f"  row {rejected['row']}: {escape(cells)}")
             for error in rejected["errors"]:
@@ -248,12 +242,6 @@ class Demo:
 
     def _show(self, document: Document) -> None:
         self._console.print_json(data=document)
-
-    def _call(self, method: str, path: str, **request: Any) -> Document:  # noqa: ANN401 - those of httpx
-        answer = self._http.request(method, path, **request)
-        if not answer.is_success:
-            raise DemoError(f"{method} {path} answered {answer.status_code}: {answer.text}")
-        return answer.json()
 
 
 def count_rows(file: Path) -> int:
@@ -296,7 +284,7 @@ def main() -> int:
             running(directory, broker=broker, environment=IMPATIENT, progress=progress) as stack,
         ):
             total = Demo(stack, receiver, progress).play()
-    except (LocalStackError, DemoError, httpx.HTTPError, PyMongoError, KeyError) as error:
+    except (LocalStackError, DemoError, GatewayError, httpx.HTTPError, PyMongoError, KeyError) as error:
         if isinstance(error, LocalStackError) and error.log:
             progress.console.print(escape(error.log), style="dim")
         progress.console.print(f"[red]The demo failed: {escape(f'{type(error).__name__}: {error}')}[/]")

@@ -1,1 +1,1 @@
-"""Kafka as the engine that spreads the work: broker, consumers, the one error policy, outbox relay, service app."""
+"""Kafka as the engine that spreads the work: broker, topics, consumers and their one error policy, outbox relay."""

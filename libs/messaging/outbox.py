@@ -11,6 +11,7 @@ from libs.contracts.errors import TransientError
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Mongo
 from libs.storage.documents import OutboxEntry
+from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 
@@ -46,7 +47,7 @@ class OutboxRelay:
             except TimeoutError:
                 continue
             except (TransientError, PyMongoError) as error:
-                logger.warning("outbox.waiting", error=str(error))
+                logger.warning("outbox.waiting", error=error_text(error))
                 await asyncio.sleep(SWEEP_SECONDS)
             finally:
                 self._woken.clear()

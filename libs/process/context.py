@@ -21,6 +21,7 @@ from libs.storage.client import Mongo, connect
 from libs.storage.documents import DOCUMENTS
 from libs.storage.mongo_errors import is_transient
 from libs.storage.settings import MongoSettings
+from libs.telemetry.error_text import error_text
 from libs.telemetry.metrics import Metrics
 
 READY_TIMEOUT_SECONDS = 5.0
@@ -53,7 +54,7 @@ class ServiceContext:
         except TimeoutError:
             return f"MongoDB does not answer within {READY_TIMEOUT_SECONDS:.0f} s"
         except PyMongoError as error:
-            return f"MongoDB does not answer: {error}"
+            return f"MongoDB does not answer: {error_text(error)}"
         return None
 
     async def _obstacle(self) -> str | None:

@@ -37,7 +37,7 @@ class WebhookSettings(BaseSettings):
         webhook_poll_seconds: how often due deliveries that nothing announced are looked for.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", hide_input_in_errors=True)
 
     secret_key: SecretStr
     webhook_allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)] = ()

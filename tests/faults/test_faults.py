@@ -62,7 +62,7 @@ def drive(
             return False
         if run["status"] == "validated":
             try:
-                gateway.execute(run_id)
+                gateway.try_execute(run_id)
             except httpx.TransportError:
                 return False
         return run["status"] in TERMINAL
@@ -438,7 +438,7 @@ def test_a_cancelled_run_stays_still(
         run_id = gateway.upload_outliving_faults(template_id, planted.content, uuid.uuid4().hex)["id"]
         if step >= 3:
             gateway.wait(run_id, "validated")
-            threading.Thread(target=gateway.execute, args=[run_id]).start()
+            threading.Thread(target=gateway.try_execute, args=[run_id]).start()
             eventually(
                 lambda run_id=run_id, step=step: (
                     oracle.state["batches"].count_documents({"run_id": run_id, "state": "written"})
@@ -447,7 +447,7 @@ def test_a_cancelled_run_stays_still(
                 ),
                 "written so far",
             )
-        answer = gateway.cancel(run_id)
+        answer = gateway.try_cancel(run_id)
         assert answer.status_code in {200, 409}, answer.text
         _assert_still(oracle, run_id, resource, reported=answer)
 
@@ -483,7 +483,7 @@ def test_cancel_races_with_the_last_batch(gateway: GatewayClient, oracle: Oracle
         )
         deadline = time.monotonic() + chance.uniform(0, 0.25)
         eventually(lambda deadline=deadline: time.monotonic() >= deadline, "a random moment", 1)
-        answer = gateway.cancel(run["_id"])
+        answer = gateway.try_cancel(run["_id"])
         upload.join()
         _assert_still(oracle, run["_id"], resource, reported=answer)
         final = oracle.settled(run["_id"])

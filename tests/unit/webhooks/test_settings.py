@@ -6,7 +6,9 @@ from ipaddress import ip_network
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
+from services.gateway.settings import GatewaySettings
 from services.webhooks.domain.schedule import STANDARD_SCHEDULE
 from services.webhooks.settings import WebhookSettings
 
@@ -56,3 +58,10 @@ def test_what_cannot_be_meant_is_refused(monkeypatch: pytest.MonkeyPatch, name: 
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):
         WebhookSettings.model_validate({})
+
+
+@pytest.mark.parametrize("settings", [GatewaySettings, WebhookSettings])
+def test_a_secret_key_that_is_none_is_not_shown(settings: type[BaseSettings]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings.model_validate({"secret_key": "s3cret"})
+    assert "s3cret" not in str(refused.value)
