@@ -15,7 +15,6 @@ from libs.messaging.dead_letters import DeadLetters
 from libs.messaging.outbox import OutboxRelay
 from libs.messaging.publisher import EventPublisher
 from libs.messaging.topics import Topics
-from libs.process.health import Readiness
 from libs.process.settings import ServiceSettings
 from libs.storage.client import Mongo, connect
 from libs.storage.documents import DOCUMENTS
@@ -25,6 +24,20 @@ from libs.telemetry.error_text import error_text
 from libs.telemetry.metrics import Metrics
 
 READY_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a process can work now.
+
+    Attributes:
+        obstacle: why it cannot, or ``None``.
+        degraded: what works worse than it should. It does not make the process unready: every other one finds the
+            same, so taking it out of rotation would mend nothing and stop what works.
+    """
+
+    obstacle: str | None = None
+    degraded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

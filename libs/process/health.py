@@ -4,31 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 
 import structlog
 import uvicorn
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.asgi.types import Scope
 
+from libs.process.context import Readiness
 from libs.process.settings import ServiceSettings
 from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
 
 logger = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether a process can work now.
-
-    Attributes:
-        obstacle: why it cannot, or ``None``.
-        degraded: what works worse than it should. It does not make the process unready: every other one finds the
-            same, so taking it out of rotation would mend nothing and stop what works.
-    """
-
-    obstacle: str | None = None
-    degraded: tuple[str, ...] = ()
 
 
 Question = Callable[[], Awaitable[Readiness]]

@@ -7,7 +7,8 @@ from types import FrameType
 import uvicorn
 import uvloop
 
-from libs.process.health import Readiness, serving_health
+from libs.process.context import Readiness
+from libs.process.health import serving_health
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from libs.telemetry.logs import configure_logging

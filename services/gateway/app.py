@@ -19,8 +19,7 @@ from pydantic import SecretStr
 from libs.contracts.errors import TransientError
 from libs.messaging.broker import create_broker
 from libs.messaging.topics import Topics
-from libs.process.context import ServiceContext, open_context
-from libs.process.health import Readiness
+from libs.process.context import Readiness, ServiceContext, open_context
 from libs.process.loops import Background, repeat, running
 from libs.process.service import standard_loops
 from libs.process.settings import ServiceSettings

@@ -7,7 +7,8 @@ import sys
 import httpx
 import pytest
 
-from libs.process.health import Readiness, health_app, serving_health
+from libs.process.context import Readiness
+from libs.process.health import health_app, serving_health
 from libs.process.settings import ServiceSettings
 from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
 
@@ -68,7 +69,8 @@ async def test_they_are_served_for_the_length_of_a_block() -> None:
 
 PROGRAM = """
 import asyncio, sys
-from libs.process.health import Readiness, serving_health
+from libs.process.context import Readiness
+from libs.process.health import serving_health
 from libs.process.settings import ServiceSettings
 from libs.telemetry.metrics import Metrics
 
