@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -137,3 +137,10 @@ def collections(ledger: Ledger) -> LedgerConnection:
 
 async def states(ledger: Ledger, run: RunDocument) -> Counter[str]:
     return Counter([batch["state"] async for batch in collections(ledger).batches.find({"run_id": run.id})])
+
+
+async def expire(ledger: Ledger, run: RunDocument, lease: str) -> None:
+    """Let the time of a lease pass."""
+    await collections(ledger).runs.update_one(
+        {"_id": run.id}, {"$set": {lease: datetime.now(UTC) - timedelta(seconds=1)}}
+    )

@@ -9,7 +9,7 @@ from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import RunDocument
-from tests.integration.ledger.runs import LEASE, collections, current, parsed, submitted
+from tests.integration.ledger.runs import LEASE, collections, current, expire, parsed, submitted
 
 pytestmark = pytest.mark.servers
 UNIQUE = [{"name": "sku", "rules": [{"type": "unique"}]}]
@@ -25,11 +25,6 @@ async def stored(ledger: Ledger, run: RunDocument) -> Document | None:
     found = await collections(ledger).runs.find_one({"_id": run.id})
     assert found is not None
     return found["barrier"]
-
-
-async def expire(ledger: Ledger, run: RunDocument) -> None:
-    earlier = datetime.now(UTC) - timedelta(seconds=1)
-    await collections(ledger).runs.update_one({"_id": run.id}, {"$set": {"barrier.until": earlier}})
 
 
 def restarted(mongo: Mongo) -> Ledger:
@@ -50,7 +45,7 @@ async def test_processes_exclude_each_other(mongo: Mongo, ledger: Ledger, run: R
 async def test_a_lease_is_released_by_its_holder_alone(ledger: Ledger, run: RunDocument) -> None:
     first = await ledger.leases.take_whole_file_check(run.id, ONE, LEASE)
     assert first is not None
-    await expire(ledger, run)
+    await expire(ledger, run, "barrier.until")
     second = await ledger.leases.take_whole_file_check(run.id, ONE, LEASE)
     assert second is not None, "its time was over"
     assert not await ledger.leases.renew(first, LEASE)
@@ -65,7 +60,7 @@ async def test_a_lease_is_released_by_its_holder_alone(ledger: Ledger, run: RunD
 async def test_a_renewed_lease_lasts(ledger: Ledger, run: RunDocument) -> None:
     held = await ledger.leases.take_whole_file_check(run.id, ONE, LEASE)
     assert held is not None
-    await expire(ledger, run)
+    await expire(ledger, run, "barrier.until")
     assert await ledger.leases.renew(held, LEASE)
     assert await ledger.leases.take_whole_file_check(run.id, TWO, LEASE) is None
 
