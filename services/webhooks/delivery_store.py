@@ -7,18 +7,23 @@ it at the same time only one records the outcome. Leases run by the server's clo
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
+import structlog
 from beanie import UpdateResponse
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from libs.contracts.errors import UnreadableDocumentError
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import WebhookDelivery, WebhookEndpoint
+from libs.storage.documents.state_document import read_stored
 from libs.telemetry.failpoints import failpoint
 from services.webhooks.domain.delivery import Delivery, DeliveryState, DeliveryUpdate
 
 _PENDING: Document = {"state": DeliveryState.PENDING.value}
 _SETTLED_UNSENT: Document = {"$set": {"state": DeliveryState.DISABLED.value, "next_attempt_at": None, "lease": None}}
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+logger = structlog.get_logger()
 
 
 class DeliveryStore:
@@ -46,10 +51,20 @@ class DeliveryStore:
     async def claim(self, owner: str, lease_seconds: float, busy: Collection[str] = ()) -> Delivery | None:
         """Take the delivery that is due longest, for ``lease_seconds``, or ``None``.
 
+        One that cannot be read is left to the release that stored it: it waits until its lease is over.
+
         Args:
             busy: ids of endpoints that get nothing more at the moment.
         """
-        found = await self._deliveries.find_one_and_update(
+        while (found := await self._take(owner, lease_seconds, busy)) is not None:
+            try:
+                return read_stored(Delivery, {**found, "id": found["_id"]}, self._deliveries.name)
+            except UnreadableDocumentError as error:
+                logger.warning("webhook.unreadable", delivery_id=found["_id"], error=error.detail)
+        return None
+
+    async def _take(self, owner: str, lease_seconds: float, busy: Collection[str]) -> Document | None:
+        return await self._deliveries.find_one_and_update(
             {
                 **_PENDING,
                 "endpoint_id": {"$nin": list(busy)},
@@ -79,7 +94,6 @@ class DeliveryStore:
             sort=[("next_attempt_at", 1)],
             return_document=ReturnDocument.AFTER,
         )
-        return None if found is None else Delivery.model_validate({**found, "id": found["_id"]})
 
     async def release(self, owner: str) -> int:
         """Give back what a dead process of this name had taken; how many deliveries."""

@@ -73,6 +73,10 @@ class Snapshot:
         """Put everything where the release had it, in place of what an earlier test made of it."""
         for name in {*self.target, *self.target_indexes}:
             target.drop_collection(name)
+        for run in self.state.get("runs", ()):
+            target.drop_collection(run["template"]["target_resource"])
+            for name in ("batches", "batch_payloads", "rejected_records", "undo", "webhook_deliveries"):
+                state[name].delete_many({"run_id": run["_id"]})
         for database, collections in ((state, self.state), (target, self.target)):
             for name, documents in collections.items():
                 database[name].delete_many({"_id": {"$in": [document["_id"] for document in documents]}})

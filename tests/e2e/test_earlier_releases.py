@@ -182,3 +182,46 @@ def test_release_0_1_reads_what_is_written_today(
         messages = [message for message in oracle.messages(topic) if message.get("run_id") in runs]
         assert messages, topic
         assert refusals(model, messages) == []
+
+
+# --- a newer release ----------------------------------------------------------------------------------
+
+
+def put(document: Any, path: str, value: object) -> None:  # noqa: ANN401 - objects and lists by turns
+    """Set what is at a dotted path."""
+    *way, last = path.split(".")
+    for step in way:
+        document = document[int(step) if isinstance(document, list) else step]
+    document[last] = value
+
+
+def test_runs_of_a_newer_release(stack: Stack, customer: GatewayClient, oracle: Oracle) -> None:
+    """What it added is ignored; a run whose meaning nobody here knows fails alone; every process stays alive."""
+    alive = {name: process.pid for name, process in stack.supervisor.processes().items()}
+    additions: dict[str, object] = dict.fromkeys(
+        (
+            "of_the_future", "template.of_the_future", "template.fields.0.of_the_future", "file.of_the_future",
+            "template.fields.0.rules.0.of_the_future", "template.source.of_the_future", "plan.of_the_future",
+            "parse.of_the_future",
+        ),
+        "x",
+    )  # fmt: skip
+    another_kind: dict[str, object] = {"template.fields.1.rules": [{"type": "sounds_like", "value": "s3cret"}]}
+    runs: dict[str, Document] = {}
+    for name, changes in (("pending", another_kind), ("parsing_csv", additions), ("parsed", {})):
+        snapshot = left(f"run_{name}")
+        runs[name] = snapshot.one("runs")
+        for path, value in changes.items():
+            put(runs[name], path, value)
+        snapshot.restore(oracle.state, oracle.target)
+    for name in ("parsing_csv", "parsed"):
+        run_id = runs[name]["_id"]
+        assert customer.wait(run_id, "validated")["status"] == "validated", name
+        customer.execute(run_id)
+        customer.wait(run_id)
+        oracle.assert_exactly_once(run_id, OPEN[name], runs[name]["template"]["target_resource"])
+    failed = oracle.settled(runs["pending"]["_id"])
+    assert (failed["status"], failed["failure"]["code"]) == ("failed", "UNREADABLE_DOCUMENT")
+    assert "template.fields[1].rules[0]" in failed["failure"]["message"]
+    assert "s3cret" not in failed["failure"]["message"]
+    assert {name: process.pid for name, process in stack.supervisor.processes().items()} == alive
