@@ -11,7 +11,7 @@ install that where gateway and parser run, and write ``"file_type": "logfmt"`` i
 """
 
 import json
-import shlex
+import re
 
 from services.parser.formats.api import (
     MIB,
@@ -28,12 +28,22 @@ from services.parser.formats.api import (
 )
 
 SAMPLE_BYTES = MIB
+PAIR = re.compile(r'\s*([^\s="]+)(?:=(?:"((?:[^"\\]++|\\.)*+)"|([^\s"]*)))?(?!\S)')
+ESCAPE = re.compile(r"\\(.)")
 
 
 def pairs_of(line: bytes) -> dict[str, str]:
     """The pairs of one line; a word without ``=`` is a key that is true. ``ValueError`` for what is none."""
-    words = (word.partition("=") for word in shlex.split(line.decode()))
-    return {key: value if equals else "true" for key, equals, value in words}
+    text, at = line.decode().rstrip(), 0
+    pairs: dict[str, str] = {}
+    while at < len(text):
+        found = PAIR.match(text, at)
+        if found is None:
+            raise ValueError(f"no pair begins at {at}")
+        key, quoted, plain = found.groups()
+        pairs[key] = ESCAPE.sub(r"\1", quoted) if quoted is not None else "true" if plain is None else plain
+        at = found.end()
+    return pairs
 
 
 class LogfmtSampler:

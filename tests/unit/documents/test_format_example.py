@@ -80,4 +80,4 @@ def test_the_example_needs_nothing_of_rowdock_but_the_interface() -> None:
     tree = ast.parse((EXAMPLES / "formats" / "rowdock_logfmt.py").read_text())
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert modules == {"json", "shlex", "services.parser.formats.api"}
+    assert modules == {"json", "re", "services.parser.formats.api"}
