@@ -11,6 +11,7 @@ from libs.contracts.errors import FileRefusedError, PermanentError
 from libs.contracts.events import BatchParsed, RunSubmitted, of_batch
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import Template
 from libs.contracts.topics import BATCH_PARSED, RUN_SUBMITTED
@@ -77,7 +78,11 @@ class ParseRun:
 
     async def _attempt(self, run: RunDocument) -> None:
         if run.parse.attempts > self._settings.max_attempts:
-            raise PermanentError("PARSE_FAILED", f"reading the file failed {self._settings.max_attempts} times")
+            raise PermanentError(
+                RunErrorCode.PARSE_FAILED,
+                f"reading the file ended without a result {self._settings.max_attempts} times; upload it again, and "
+                "tell the people who run Rowdock if that does not help",
+            )
         failpoint("parser.begun")
         lease = self._settings.parse_lease_seconds
         async with repeating(lease / 3, lambda: self._ledger.parsing.extend(run, lease), "parse lease"):
@@ -162,7 +167,7 @@ def _file_type(template: Template, head: bytes) -> str:
     content = recognise(head)
     wanted = template.source.file_type
     if (reason := refusal(wanted, content)) is not None:
-        raise FileRefusedError("UNSUPPORTED_FILE", reason)
+        raise FileRefusedError(RunErrorCode.UNSUPPORTED_FILE, reason)
     return wanted or file_type_of(content)
 
 
@@ -234,7 +239,7 @@ class _Storing:
                 new.append(self._new_batch(batch, content))
             elif known != content:
                 raise PermanentError(
-                    "NON_DETERMINISTIC_PARSE",
+                    RunErrorCode.NON_DETERMINISTIC_PARSE,
                     f"reading the file again gave other rows {batch.row_from} to {batch.row_to} than before; "
                     "upload it again",
                 )

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from libs.formats.json_errors import said
 from services.gateway.http.places import Path, path_text
 from services.gateway.shown import shown
 
@@ -23,20 +24,6 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _PERHAPS_A_SURROGATE = re.compile("[\ud800-\udfff]|\\\\u[dD][89a-fA-F]")
 _UNUSUAL_NUMBER = re.compile("[0-9.]{90}|[0-9][eE][+-]?[0-9]{3}")
 """Where a number may be longer than is read, or too large."""
-_SAID = {
-    "Expecting value": "a value is needed here: an object, list, number, text in double quotes, true, false or null",
-    "Expecting property name enclosed in double quotes": "a name in double quotes is needed here",
-    "Expecting ':' delimiter": "a ':' is needed here, between a name and its value",
-    "Expecting ',' delimiter": "a ',' or the end of the object or list is needed here",
-    "Illegal trailing comma before end of object": "a ',' stands before the end of the object; remove it",
-    "Illegal trailing comma before end of array": "a ',' stands before the end of the list; remove it",
-    "Extra data": "the value has ended before this; remove what follows",
-    "Unterminated string starting at": "the text that begins here has no closing quote",
-    "Invalid control character at": "a line break, tab or other control character in a text; write \\n, \\t or \\u00XX",
-    "Invalid \\escape": "a '\\' with a character that it cannot stand before; write '\\\\' for the character itself",
-    "Invalid \\uXXXX escape": "four hexadecimal digits are needed after '\\u'",
-}
-"""The decoder's messages in our words."""
 
 
 class InvalidJsonError(ValueError):
@@ -70,8 +57,7 @@ def decode_json(content: str | bytes) -> object:
     except RecursionError:
         raise _too_deep("") from None
     except json.JSONDecodeError as error:
-        said = _SAID.get(error.msg, error.msg)
-        raise InvalidJsonError(f"line {error.lineno}, column {error.colno}: {said}") from None
+        raise InvalidJsonError(f"line {error.lineno}, column {error.colno}: {said(error)}") from None
     plain = _SIMPLE if _PERHAPS_A_SURROGATE.search(text) else _SIMPLE | {str}
     deep = text.count("[") + text.count("{") > MAX_DEPTH
     if (decoder.refused or deep or str not in plain) and type(value) not in plain:

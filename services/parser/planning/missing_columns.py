@@ -6,7 +6,7 @@ from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Concat, Template, TemplateField
 from services.parser.formats.api.file_format import Layout
-from services.parser.formats.api.headers import is_numbered, listed, normalised
+from services.parser.formats.api.headers import counted, is_numbered, listed, normalised
 from services.parser.planning.matching import Columns, Matching
 
 
@@ -79,9 +79,9 @@ class _Reasons:
             )
         elif by_place:
             yield (
-                f"the file has {_count(len(self._columns))} and no header row, so each field reads the column at its "
-                f"own place in the template, and none is left for {_fields(by_place)}; add the missing columns, or set "
-                "has_header to true if the first row holds names"
+                f"the file has {counted(len(self._columns), 'column')} and no header row, so each field reads the "
+                f"column at its own place in the template, and none is left for {_fields(by_place)}; add the missing "
+                "columns, or set has_header to true if the first row holds names"
             )
         named = [] if self._matching.told else [field.source for field in others if field not in by_place]
         headers = [*headers, *named]
@@ -108,10 +108,6 @@ class _Reasons:
         if len(self._columns) == 1 and self._layout.settings.get("has_delimiter"):
             return " (if all names stand in one column, the delimiter is another one: set it in the template)"
         return ""
-
-
-def _count(columns: int) -> str:
-    return "1 column" if columns == 1 else f"{columns:,} columns"
 
 
 def _fields(fields: Sequence[TemplateField]) -> str:

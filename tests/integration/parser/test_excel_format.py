@@ -30,7 +30,7 @@ from odf.opendocument import OpenDocumentSpreadsheet
 from odf.table import Table, TableCell, TableRow
 from odf.text import P
 
-from libs.contracts.errors import FileRefusedError
+from libs.contracts.errors import FileRefusedError, TransientError
 from libs.contracts.plan import RowIssue
 from libs.contracts.templates import Template
 from services.parser.formats.api.batches import ParsedBatch, digest
@@ -550,22 +550,26 @@ time.sleep(60)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_child_that_is_killed_refuses_the_file() -> None:
+def test_a_child_that_is_killed_is_to_be_tried_again() -> None:
     data = many_rows(60_000)
     before = set(psutil.Process().children())
     rows = reader_of(data, layout_of(data)).close()
     next(rows)
     (child,) = set(psutil.Process().children()) - before
     child.kill()
-    with pytest.raises(FileRefusedError, match="FILE_TOO_COMPLEX"):
+    with pytest.raises(TransientError, match="was killed"):
         list(rows)
+
+
+def test_a_child_that_does_not_end_in_time_is_to_be_tried_again() -> None:
+    with pytest.raises(TransientError, match="did not end in time"):
+        layout_of(many_rows(1), ExcelSettings(wait_seconds=0.001))
 
 
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
         pytest.param({"cpu_seconds": 1}, "too much computing time", id="computing time"),
-        pytest.param({"wait_seconds": 0.3}, "takes too long", id="wall clock"),
         pytest.param({"memory_bytes": 256 * MIB}, "more memory than it may", id="memory"),
     ],
 )
@@ -712,11 +716,16 @@ def protected_package() -> bytes:
             id="another compound file",
         ),
         pytest.param(lambda: xls(old_people)[:300], "CORRUPT_FILE", "ends within its header", id="cut old workbook"),
-        pytest.param(lambda: written(simple)[:-100], "CORRUPT_FILE", "", id="cut workbook"),
+        pytest.param(lambda: written(simple)[:-100], "CORRUPT_FILE", "archive is cut off", id="cut workbook"),
         pytest.param(lambda: b"a,b\n1,2\n", "NOT_EXCEL", "", id="text"),
         pytest.param(lambda: b"", "NOT_EXCEL", "", id="nothing"),
         pytest.param(two_directories, "UNSAFE_ARCHIVE", "second table of contents", id="two directories"),
-        pytest.param(lambda: workbooks.xlsx("<worksheet><sheetData><row"), "CORRUPT_FILE", "", id="broken sheet"),
+        pytest.param(
+            lambda: workbooks.xlsx("<worksheet><sheetData><row"),
+            "CORRUPT_FILE",
+            "(its sheets are incomplete",
+            id="broken sheet",
+        ),
         pytest.param(
             lambda: workbooks.xlsx("", {"xl/workbook.xml": "<workbook>" + " " * 17 * MIB}),
             "FILE_TOO_COMPLEX",

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan, RowIssue
+from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from services.parser.formats.api.batches import (
     BatchCutter,
     ParsedBatch,
@@ -22,6 +23,7 @@ from services.parser.formats.api.batches import (
     table_schema,
 )
 from services.parser.formats.api.encoding import MARKS, show_marks
+from services.parser.formats.api.headers import counted
 from services.parser.formats.api.limits import ReaderLimits
 
 Record = Sequence[str | None]
@@ -163,7 +165,7 @@ class RowCollector:
         """Refuse a file of too many rows."""
         if self.rows + more > self._limits.max_rows:
             raise FileRefusedError(
-                "TOO_MANY_ROWS",
+                RunErrorCode.TOO_MANY_ROWS,
                 f"the file has more than {self._limits.max_rows:,} rows; split it into several files",
             )
 
@@ -177,25 +179,28 @@ class RowCollector:
                 return self._issue(row, code, message, cells, column)
         if len(cells) > self.width and any(cell and cell.strip() for cell in cells[self.width :]):
             message = (
-                f"{self._place} {start}: the row has {len(cells)} cells and the file has {self.width} columns; "
-                f"{self._extra_hint}"
+                f"{self._place} {start}: the row has {counted(len(cells), 'cell')} and the file has "
+                f"{counted(self.width, 'column')}; {self._extra_hint}"
             )
-            return self._issue(row, "EXTRA_CELLS", message, cells, self.width)
+            return self._issue(row, RowErrorCode.EXTRA_CELLS, message, cells, self.width)
         return None
 
     def _cell_problem(self, cell: str) -> tuple[str, str] | None:
         if "\0" in cell:
-            return "NUL_CHARACTER", "the cell holds a NUL character; remove it"
+            return RowErrorCode.NUL_CHARACTER, "the cell holds a NUL, an invisible character (byte 0); remove it"
         bad = None if cell.isascii() else MARKS.search(cell)
         if bad is not None:
-            return "UNDECODABLE_BYTES", (
+            return RowErrorCode.UNDECODABLE_BYTES, (
                 f"byte 0x{ord(bad[0]) & 0xFF:02X} is not {self._encoding}; "
                 "save the file in one encoding, or name the right one in the template"
             )
         limit = self._limits.max_cell_bytes
         # A character has at most four bytes: few cells have to be encoded to know.
         if len(cell) * 4 > limit and (size := len(cell.encode())) > limit:
-            return "CELL_TOO_LARGE", f"the cell has {size:,} bytes and at most {limit:,} can be read; shorten it"
+            return (
+                RowErrorCode.CELL_TOO_LARGE,
+                f"the cell has {size:,} bytes and at most {limit:,} can be read; shorten it",
+            )
         return None
 
     def _column_name(self, column: int) -> str:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from libs.contracts.errors import FileRefusedError
+from libs.contracts.reasons import RunErrorCode
 from libs.formats.encodings import file_codec
 
 WINDOW_BYTES = 64 * 1024
@@ -146,9 +147,9 @@ def _codec_name(name: str) -> str:
     codec = file_codec(name)
     if codec is None:
         raise FileRefusedError(
-            "UNKNOWN_ENCODING",
-            f"the template's encoding {name!r} is not known; use utf-8, utf-16, cp1252, iso8859-1 or another "
-            "codec of Python, or leave it out to have it detected",
+            RunErrorCode.UNKNOWN_ENCODING,
+            f"the template's encoding {name!r} is not known; use the name of one, such as utf-8, utf-16, cp1252 or "
+            "iso8859-1, or leave it out to have it found out",
         )
     return codec
 
@@ -168,7 +169,8 @@ def _judge_head(head: bytes, override: str | None) -> Encoding | None:
     controls = len(head) - len(head.translate(None, _CONTROLS))
     if controls > _BINARY_SHARE * len(head):
         raise FileRefusedError(
-            "NOT_TEXT", "the file holds binary data, not text; save or export it in a text format such as CSV"
+            RunErrorCode.NOT_TEXT,
+            "the file holds binary data, not text; save or export it in a text format such as CSV",
         )
     return None
 
@@ -199,7 +201,7 @@ def _judge_window(window: bytes, *, final: bool) -> Encoding:
     undefined = _CP1252_UNDEFINED.search(window)
     if undefined:
         raise FileRefusedError(
-            "UNKNOWN_ENCODING",
+            RunErrorCode.UNKNOWN_ENCODING,
             f"the file is neither UTF-8 nor Windows-1252 (it holds byte 0x{undefined[0][0]:02X}); "
             "name its encoding in the template, or save the file as UTF-8",
         )

@@ -71,6 +71,11 @@ def squeezed(name: str) -> str:
     return "".join(character for character in folded if character.isalnum())
 
 
+def counted(number: int, what: str) -> str:
+    """``1 column``, ``2 columns``."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def listed(names: Sequence[str]) -> str:
     """Names for a message, the first ones of many."""
     more = len(names) - _LISTED_NAMES

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from libs.contracts.errors import FileRefusedError
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template
 from services.parser.formats.api.encoding import Encoding, open_decoder
 from services.parser.formats.api.file_format import Layout
-from services.parser.formats.api.headers import clean_name, column_names, normalised, numbered_names
+from services.parser.formats.api.headers import clean_name, column_names, counted, normalised, numbered_names
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.csv.records import RecordScanner
 
@@ -143,7 +144,7 @@ def _detect_start(text: str, template: Template, *, has_header: bool) -> _Start:
 def _checked_delimiter(delimiter: str) -> str:
     if not delimiter.isascii() or delimiter in '"\r\n\0':
         raise FileRefusedError(
-            "BAD_DELIMITER",
+            RunErrorCode.BAD_DELIMITER,
             f"the template's delimiter {delimiter!r} cannot separate cells; use one ASCII character such as , ; | or "
             "tab, but no quote and no line end",
         )
@@ -166,20 +167,21 @@ def _nothing_to_read(
     sample: bytes, encoding: Encoding, start: _Start, skip_rows: int, *, whole_file: bool
 ) -> FileRefusedError:
     if len(sample) <= encoding.bom_bytes:
-        return FileRefusedError("EMPTY_FILE", "the file is empty (0 bytes of text); upload a file with a header row")
+        return FileRefusedError(RunErrorCode.EMPTY_FILE, "the file is empty; upload one with a header row")
     if not whole_file:
         return _header_too_large()
     if skip_rows and start.skipped:
         return FileRefusedError(
-            "EMPTY_FILE",
-            f"nothing is left of the file after its first {start.skipped} records, because the template says "
+            RunErrorCode.EMPTY_FILE,
+            f"nothing is left of the file after its first {counted(start.skipped, 'row')}, because the template says "
             f"skip_rows = {skip_rows}; lower it, or upload the complete file",
         )
-    return FileRefusedError("EMPTY_FILE", "the file holds only blank lines; upload a file with a header row")
+    return FileRefusedError(RunErrorCode.EMPTY_FILE, "the file holds only blank lines; upload a file with a header row")
 
 
 def _header_too_large() -> FileRefusedError:
     return FileRefusedError(
-        "HEADER_TOO_LARGE",
-        "no complete first record was found at the start of the file; check its delimiter, line ends and quotes",
+        RunErrorCode.HEADER_TOO_LARGE,
+        f"the first row does not end within the file's first {SAMPLE_BYTES:,} bytes; look for a quote that is never "
+        "closed, or for missing line ends",
     )

@@ -28,6 +28,7 @@ import pyarrow.csv as arrow_csv
 
 from libs.batches.columns import cell_column
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.batches import ParsedBatch, largest_cell
 from services.parser.formats.api.collector import RowCollector
 from services.parser.formats.api.encoding import open_decoder
@@ -257,7 +258,7 @@ class CsvReader:
         text = prefix.decode("utf-8", "surrogateescape")
         cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
         self._collector.add_issue(
-            "ROW_TOO_LARGE",
+            RowErrorCode.ROW_TOO_LARGE,
             f"line {line}: the row has {size:,} bytes and at most {self._limits.max_record_bytes:,} can be read; "
             "shorten it, or look for a missing line end or closing quote",
             cells,

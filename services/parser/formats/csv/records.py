@@ -9,6 +9,7 @@ import re
 from enum import Enum
 
 from libs.contracts.errors import FileRefusedError
+from libs.contracts.reasons import RunErrorCode
 
 _QUOTE = ord('"')
 _LINE_ENDS = frozenset(b"\r\n")
@@ -99,7 +100,7 @@ class RecordScanner:
     def unterminated(self) -> FileRefusedError:
         """The refusal of a file that ends inside a quoted cell."""
         return FileRefusedError(
-            "UNTERMINATED_QUOTE",
+            RunErrorCode.UNTERMINATED_QUOTE,
             f"the quote that opens a cell on line {self._opened_on} is never closed, so everything behind it "
             'would become one cell; close it, or write a quote that belongs to the text as ""',
         )
@@ -107,7 +108,7 @@ class RecordScanner:
     def _malformed(self) -> FileRefusedError:
         opened = "" if self._opened_on == self.line else f" (it opened on line {self._opened_on})"
         return FileRefusedError(
-            "MALFORMED_QUOTE",
+            RunErrorCode.MALFORMED_QUOTE,
             f"line {self.line}: text follows the closing quote of a cell{opened}, so where the row ends cannot be "
             'known; write a quote inside a quoted cell as "" and put nothing between the closing quote and the '
             "delimiter",

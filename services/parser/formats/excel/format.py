@@ -20,6 +20,7 @@ import pyarrow as pa
 from libs.batches.columns import TEXT, cell_column
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from libs.contracts.templates import Template
 from services.parser.formats.api.batches import ParsedBatch, Sizes
 from services.parser.formats.api.collector import Problem, RowCollector
@@ -98,7 +99,7 @@ class ExcelSampler:
         said = layout_of(layout)
         if not said["width"] or not (has_header or rows):
             raise FileRefusedError(
-                "EMPTY_FILE",
+                RunErrorCode.EMPTY_FILE,
                 f"the sheet {said['sheet']!r} has no rows"
                 + (f" after the {source.skip_rows:,} that are skipped" if source.skip_rows else "")
                 + f"; the sheets of the workbook are {said['described']}: name the right one in the template",
@@ -207,10 +208,10 @@ class ExcelReader:
         match RowProblem(rows.problems[at]):
             case RowProblem.EXTRA_CELLS:
                 message = f"row {place} of the sheet: the cell {cell} stands beyond the last column; {_EXTRA_HINT}"
-                return Problem("EXTRA_CELLS", message, len(self._plan.columns))
+                return Problem(RowErrorCode.EXTRA_CELLS, message, len(self._plan.columns))
             case RowProblem.TOO_LARGE:
                 return Problem(
-                    "ROW_TOO_LARGE",
+                    RowErrorCode.ROW_TOO_LARGE,
                     f"row {place} of the sheet has more than {self._limits.max_record_bytes:,} bytes, "
                     "the most that can be read; shorten it",
                 )
@@ -220,7 +221,9 @@ class ExcelReader:
                 error = rows.columns[culprit][at].as_py()
                 what = f"holds the error {error}; correct the formula, or put a value in its place"
         name = self._plan.columns[culprit]
-        return Problem("CELL_ERROR", f"row {place} of the sheet, column {name!r}: the cell {cell} {what}", culprit)
+        return Problem(
+            RowErrorCode.CELL_ERROR, f"row {place} of the sheet, column {name!r}: the cell {cell} {what}", culprit
+        )
 
 
 class ExcelFormat:

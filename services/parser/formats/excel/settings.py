@@ -10,7 +10,8 @@ class ExcelSettings(BaseSettings):
     Attributes:
         memory_bytes: address space of the process; a sheet takes 100 bytes and more per cell.
         cpu_seconds: of the process.
-        wait_seconds: how long the parser waits for it, all in all, while it has nothing else to do.
+        wait_seconds: how long the parser waits for it, all in all, while it has nothing else to do; then reading the
+            file is tried again.
     """
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_EXCEL_", extra="ignore")

@@ -13,6 +13,7 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from libs.contracts.errors import FileRefusedError
+from libs.contracts.reasons import RunErrorCode
 
 MIB = 1024 * 1024
 MAX_ENTRIES = 10_000
@@ -58,14 +59,15 @@ class ArchiveEntry:
 def not_a_workbook(what: str) -> FileRefusedError:
     """The refusal of a file that is something else."""
     return FileRefusedError(
-        "NOT_EXCEL", f"the file is {what}, and no workbook; save it as .xlsx, .xlsm, .xls or .ods, or export it as CSV"
+        RunErrorCode.NOT_EXCEL,
+        f"the file is {what}, and no workbook; save it as .xlsx, .xlsm, .xls or .ods, or export it as CSV",
     )
 
 
 def too_complex(why: str) -> FileRefusedError:
     """The refusal of a file that would take more memory or time than it may."""
     return FileRefusedError(
-        "FILE_TOO_COMPLEX",
+        RunErrorCode.FILE_TOO_COMPLEX,
         f"{why}; clear the formats and cells beyond the data, split the workbook, or export the sheet as CSV",
     )
 
@@ -73,7 +75,7 @@ def too_complex(why: str) -> FileRefusedError:
 def encrypted() -> FileRefusedError:
     """The refusal of a file that only a password opens."""
     return FileRefusedError(
-        "FILE_ENCRYPTED", "the workbook is protected by a password; remove the password and save it again"
+        RunErrorCode.FILE_ENCRYPTED, "the workbook is protected by a password; remove the password and save it again"
     )
 
 
@@ -84,12 +86,10 @@ def refuse_unsafe_archive(entries: Sequence[ArchiveEntry]) -> None:
         FileRefusedError: ``FILE_TOO_COMPLEX``, ``FILE_ENCRYPTED``, ``UNSAFE_ARCHIVE``.
     """
     if len(entries) > MAX_ENTRIES:
-        raise too_complex(f"the workbook consists of {len(entries):,} parts and at most {MAX_ENTRIES:,} are read")
+        raise too_complex(f"the workbook consists of {len(entries):,} parts, and at most {MAX_ENTRIES:,} are read")
     unpacked = sum(entry.unpacked for entry in entries)
     if unpacked > MAX_UNPACKED_BYTES:
-        raise too_complex(
-            f"the workbook unpacks to {unpacked // MIB:,} MiB and at most {MAX_UNPACKED_BYTES // MIB:,} MiB are read"
-        )
+        raise too_complex(f"the workbook unpacks to more than {MAX_UNPACKED_BYTES // MIB:,} MiB, the most that is read")
     for entry in entries:
         if entry.unpacked > RATIO_FREE_BYTES and entry.unpacked > MAX_RATIO * entry.packed:
             raise too_complex(f"the workbook's part {entry.name!r} unpacks to more than {MAX_RATIO} times its size")
@@ -114,7 +114,7 @@ def _leads_outside(name: str) -> bool:
 
 def _unsafe(what: str) -> NoReturn:
     raise FileRefusedError(
-        "UNSAFE_ARCHIVE",
+        RunErrorCode.UNSAFE_ARCHIVE,
         f"the file {what}, as no program that writes workbooks would leave it; open it in Excel or LibreOffice and "
         "save it again",
     )
@@ -223,7 +223,7 @@ def _elements(xml: bytes) -> list[tuple[str, dict[str, str]]]:
         found.append((_local(name), {_local(key): value for key, value in attributes.items()}))
 
     def refuse(*_: object) -> NoReturn:
-        raise corrupt("it declares a document type")
+        raise corrupt("its list of sheets has a DOCTYPE")
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = start
@@ -231,7 +231,7 @@ def _elements(xml: bytes) -> list[tuple[str, dict[str, str]]]:
     try:
         parser.Parse(xml, True)  # noqa: FBT003 - the function takes no keywords
     except expat.ExpatError as error:
-        raise corrupt(str(error)) from error
+        raise corrupt("its list of sheets is incomplete or changed") from error
     return found
 
 
@@ -242,7 +242,8 @@ def _local(name: str) -> str:
 def corrupt(why: str) -> FileRefusedError:
     """The refusal of a workbook that is damaged."""
     return FileRefusedError(
-        "CORRUPT_FILE", f"the workbook is damaged and cannot be read ({why}); open it in Excel and save it again"
+        RunErrorCode.CORRUPT_FILE,
+        f"the workbook is damaged and cannot be read ({why}); open it in Excel and save it again",
     )
 
 
@@ -287,7 +288,8 @@ def choose_sheet(sheets: Sequence[SheetInfo], wanted: str | int | None) -> int:
         what, found = f"only a chart or a macro in the sheet {sheets[found].name!r}", None
     if found is None:
         raise FileRefusedError(
-            "UNKNOWN_SHEET", f"the workbook has {what}; its sheets are {described(sheets)}; name one in the template"
+            RunErrorCode.UNKNOWN_SHEET,
+            f"the workbook has {what}; its sheets are {described(sheets)}; name one in the template",
         )
     return found
 

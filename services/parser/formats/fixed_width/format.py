@@ -4,6 +4,7 @@ import re
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template
 from services.parser.formats.api.encoding import open_decoder
 from services.parser.formats.api.file_format import FileFacts, Layout
@@ -38,7 +39,8 @@ class FixedWidthSampler:
         source, sample = self._source, self._start.sample()
         if not source.column_widths:
             raise FileRefusedError(
-                "NO_COLUMN_WIDTHS", "the template has no column_widths, without which no line can be cut; add them"
+                RunErrorCode.NO_COLUMN_WIDTHS,
+                "the template does not say how wide the columns are; add column_widths to it",
             )
         encoding = sample.encoding
         widths = tuple(column.width for column in source.column_widths)
@@ -48,15 +50,17 @@ class FixedWidthSampler:
         first = next((line for line in complete[source.skip_rows :] if line.strip(" ")), None)
         if first is None and sample.whole_file:
             raise FileRefusedError(
-                "EMPTY_FILE",
-                f"the file has no line with text after the first {source.skip_rows}; upload a file with rows",
+                RunErrorCode.EMPTY_FILE,
+                "the file has no line with text"
+                + (f" after the {source.skip_rows:,} that the template's skip_rows drops" if source.skip_rows else "")
+                + "; upload a file with rows",
             )
         has_header = source.has_header is True
         if has_header and first is None:
             raise FileRefusedError(
-                "HEADER_TOO_LARGE",
-                f"the first {SAMPLE_BYTES:,} bytes hold no complete header line; check the line ends, or set "
-                "has_header to false",
+                RunErrorCode.HEADER_TOO_LARGE,
+                f"the header line does not end within the file's first {SAMPLE_BYTES:,} bytes; look for missing line "
+                "ends, or set has_header to false in the template",
             )
         given = [column.name for column in source.column_widths]
         cutter = LineCutter(widths, encoding.name, in_bytes=source.width_unit == "bytes")

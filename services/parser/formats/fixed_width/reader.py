@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.batches import ParsedBatch, Sizes, cell_bytes
 from services.parser.formats.api.collector import RowCollector
 from services.parser.formats.api.encoding import MARKS, open_decoder
@@ -183,7 +184,7 @@ class FixedWidthReader:
     def _add_oversized(self, prefix: str, size: int) -> None:
         if not self._preamble.takes(blank=False):
             self._collector.add_issue(
-                "ROW_TOO_LARGE",
+                RowErrorCode.ROW_TOO_LARGE,
                 f"line {self._line}: the line has {size:,} bytes and at most {self._limits.max_record_bytes:,} can be "
                 "read; shorten it, or look for a missing line end",
                 self._cutter.cut(prefix)[0],
@@ -192,7 +193,7 @@ class FixedWidthReader:
 
     def _add_split(self, cells: list[str], column: int) -> None:
         self._collector.add_issue(
-            "SPLIT_CHARACTER",
+            RowErrorCode.SPLIT_CHARACTER,
             f"line {self._line}, column {self._names[column]!r}: its last character takes several bytes and goes on "
             "behind the column's end; check the widths, or set width_unit to 'characters'",
             cells,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.batches import ParsedBatch
 from services.parser.formats.api.collector import Problem, RowCollector
 from services.parser.formats.api.encoding import open_decoder
@@ -98,7 +99,7 @@ class JsonReader:
         if (column := next(bad, None)) is None:
             return row
         self._problems[len(self._rows)] = Problem(
-            "LONE_SURROGATE",
+            RowErrorCode.LONE_SURROGATE,
             f"{self._place} {start}, column {self._columns[column]!r}: the text holds half of a character (an escape "
             "from \\ud800 to \\udfff without its other half); correct it",
             column,
@@ -110,7 +111,8 @@ class JsonReader:
             raise BadRecordError(record.code, record.problem)
         if not isinstance(record, tuple):
             raise BadRecordError(
-                "NOT_AN_OBJECT", f"{kind_of(record)} stands where an object with keys and values should"
+                RowErrorCode.NOT_AN_OBJECT,
+                f"{kind_of(record)} stands where an object with keys and values should; remove or correct it",
             )
         width = self._collector.width
         if record:
@@ -125,7 +127,8 @@ class JsonReader:
             row.append(self._rest(cells) if cells else None)
         elif cells:
             raise BadRecordError(
-                "UNKNOWN_KEY", f"no column was planned for the key {next(iter(cells))!r}; upload it again"
+                RowErrorCode.UNKNOWN_KEY,
+                f"the key {next(iter(cells))!r} was not there when the file's columns were found; upload it again",
             )
         return row
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from libs.contracts.errors import FileRefusedError
+from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from services.parser.formats.api.encoding import MARKS
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.json.values import (
@@ -78,9 +79,9 @@ def malformed(what: str, place: Place, text: str, start: int, at: int) -> FileRe
     if (bad := MARKS.match(text, at)) is not None:
         what += f" (the byte 0x{ord(bad[0]) & 0xFF:02X} there does not fit the file's encoding)"
     return FileRefusedError(
-        "MALFORMED_JSON",
-        f"line {place.line:,}, column {place.column:,}: {what}; the file is not JSON from there on, correct or export "
-        "it again",
+        RunErrorCode.MALFORMED_JSON,
+        f"line {place.line:,}, column {place.column:,}: {what}; from there on the file cannot be read, correct it or "
+        "export it again",
     )
 
 
@@ -141,7 +142,7 @@ class _Splitter:
                 f"the record has {held.size:,} bytes and at most {self._limits.max_record_bytes:,} can be read; "
                 "shorten it, or look for a missing quote or bracket"
             )
-            self._sink(Unread("ROW_TOO_LARGE", problem, text), start, SOUND)
+            self._sink(Unread(RowErrorCode.ROW_TOO_LARGE, problem, text), start, SOUND)
             return
         try:
             value, end = decode_at(text)
@@ -150,7 +151,7 @@ class _Splitter:
             self._sink(Unread(deep.code, deep.problem, text), start, SOUND)
             return
         if end != len(text):
-            raise ValueError(f"unexpected {text[end]!r} after the value")
+            raise ValueError(f"{text[end]!r} stands behind the value, where nothing may follow")
         self._sink(value, start, _doubt(text) or (SOUND if len(text) <= self._small_chars else SUSPECT))
 
 
@@ -196,8 +197,8 @@ class Lines(_Splitter):
                 self._take_one(stripped, self._line)
             except ValueError as error:
                 what, at = explain(error)
-                problem = f"column {at + 1:,}: {what}; the line is not one JSON object, correct it"
-                self._sink(Unread("MALFORMED_RECORD", problem, stripped.text), self._line, SOUND)
+                problem = f"column {at + 1:,}: {what}; every line has to be one JSON object, correct this one"
+                self._sink(Unread(RowErrorCode.MALFORMED_RECORD, problem, stripped.text), self._line, SOUND)
         self._line += 1
 
 
@@ -251,7 +252,8 @@ class Elements(_Splitter):
                 raise malformed(f"record {self._record:,} does not end: {what}", self._start, text, 0, at) from error
             except RecursionError:
                 pass  # then it is not known what is missing where
-        raise malformed(f"the file ends too early, in or after record {self._record:,}", self._place, "", 0, 0)
+        what = f"the file ends in or after record {self._record:,}, before its list of records does"
+        raise malformed(what, self._place, "", 0, 0)
 
     def _locate(self, text: str, at: int) -> Place:
         """The place of ``text[at]``; from where it was last asked for, so that nothing is counted twice."""
@@ -290,7 +292,11 @@ class Elements(_Splitter):
         """Take out the record at ``text[at]``, whatever it is."""
         if text[at] in ",:]}" or (not self._in_array and text[at] not in "{["):
             raise malformed(
-                f"record {self._record:,} does not start here with {text[at]!r}", self._place, text, self._placed, at
+                f"record {self._record:,} should begin, but {text[at]!r} stands here",
+                self._place,
+                text,
+                self._placed,
+                at,
             )
         self._start = self._locate(text, at)
         self._extent = Extent()
@@ -321,7 +327,8 @@ class Elements(_Splitter):
             return at + 1
         if text[at] == "]":
             return self._close_array(at)
-        raise malformed(f"expected ',' or ']' after record {self._record - 1:,}", self._place, text, self._placed, at)
+        what = f"a ',' or the ']' of the list is needed after record {self._record - 1:,}"
+        raise malformed(what, self._place, text, self._placed, at)
 
     def _close_array(self, at: int) -> int:
         self._step = self._end if self._wrapper is None else self._tail
@@ -345,10 +352,11 @@ class Elements(_Splitter):
             what, at = explain(error)
             raise malformed(f"after the records: {what}", self._start, held.text, 0, at - len(before)) from error
         if isinstance(members, tuple) and any(key == self._wrapper for key, _ in members):
-            raise malformed(f"the key {self._wrapper!r} stands in the file twice", self._start, held.text, 0, 0)
+            what = f"the key {self._wrapper!r} stands in the file twice, and only one list of records can be read"
+            raise malformed(what, self._start, held.text, 0, 0)
 
     def _end(self, text: str, at: int) -> int:
-        raise malformed("the file goes on after its end", self._place, text, self._placed, at)
+        raise malformed("the list of records has ended, and something follows", self._place, text, self._placed, at)
 
 
 def _utf8_bytes(text: str) -> int:

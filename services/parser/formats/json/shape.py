@@ -1,6 +1,7 @@
 """Where the records of a JSON file are, from its start."""
 
 from libs.contracts.errors import FileRefusedError
+from libs.contracts.reasons import RunErrorCode
 from services.parser.formats.json.records import (
     ARRAY,
     LINES,
@@ -35,7 +36,9 @@ def detect_shape(text: str, *, whole_file: bool) -> tuple[str, int]:
     """
     at = blank_end(text, 0)
     if at == len(text):
-        raise FileRefusedError("EMPTY_FILE", "the file is empty or holds only blanks; upload a file with records")
+        raise FileRefusedError(
+            RunErrorCode.EMPTY_FILE, "the file is empty or holds only blanks; upload a file with records"
+        )
     if text[at] == "[":
         return ARRAY, at + 1
     found = _object_shape(text, at) if text[at] == "{" else None
@@ -94,21 +97,24 @@ def _no_records(text: str, at: int, *, whole_file: bool) -> FileRefusedError:
     try:
         value, end = decode_at(text, at)
     except RecursionError:
-        return FileRefusedError("NO_RECORDS", "the file is nested too deep; it should hold a list of objects")
+        return FileRefusedError(
+            RunErrorCode.NO_RECORDS,
+            "lists and objects stand too deep within each other; the file should be a list of objects",
+        )
     except ValueError as error:
         if text[at] == "{" and not whole_file:
             return FileRefusedError(
-                "NO_RECORDS",
+                RunErrorCode.NO_RECORDS,
                 f"the file starts with one very large object, and none of its keys {wrappers} was found there with a "
-                "list of records; put the records into one of them, or into an array",
+                "list of records; put the records into one of them, or make the file a list of objects",
             )
         what, where = explain(error)
         return malformed(what, Place(), text, 0, where)
     rest = blank_end(text, end)
     if rest < len(text):
-        return malformed("the file goes on after its end", Place(), text, 0, rest)
+        return malformed("the value has ended before this, and something follows", Place(), text, 0, rest)
     return FileRefusedError(
-        "NO_RECORDS",
-        f"the file holds {kind_of(value)}, not records; it should be an array of objects, an "
-        f"object with one of the keys {wrappers}, or one object per line",
+        RunErrorCode.NO_RECORDS,
+        f"the file holds {kind_of(value)}, not records; it should be a list of objects, an object with such a list "
+        f"under one of the keys {wrappers}, or one object a line",
     )

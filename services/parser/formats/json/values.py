@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable
 from json.encoder import encode_basestring
 
+from libs.contracts.reasons import RowErrorCode
+from libs.formats.json_errors import said
+
 MAX_DEPTH = 64
 """Objects and arrays within each other, the record included."""
 _MAX_NAME_CHARS = 16 * 1024 * 1024
@@ -43,7 +46,7 @@ class BadRecordError(Exception):
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is no value of JSON; write null or a number")
 
 
 # The standard library's scanner is the one that hands out every pair and the text of every number.
@@ -85,7 +88,7 @@ def has_surrogates(text: str) -> bool:
 def explain(error: ValueError) -> tuple[str, int]:
     """What ``decode_at`` complains about, and at which index of its text."""
     if isinstance(error, json.JSONDecodeError):
-        return error.msg[:1].lower() + error.msg[1:], error.pos
+        return said(error), error.pos
     return str(error), 0
 
 
@@ -97,8 +100,8 @@ def kind_of(value: Value) -> str:
 _KINDS: dict[type, str] = {
     Number: "a number",
     str: "a text",
-    bool: "a boolean",
-    list: "an array",
+    bool: "true or false",
+    list: "a list",
     tuple: "an object",
     type(None): "null",
 }
@@ -107,7 +110,8 @@ _KINDS: dict[type, str] = {
 def too_deep() -> BadRecordError:
     """The issue of a record that is nested too deep."""
     return BadRecordError(
-        "NESTED_TOO_DEEP", f"the record is nested deeper than {MAX_DEPTH} levels and cannot be read; flatten it"
+        RowErrorCode.NESTED_TOO_DEEP,
+        f"objects and lists stand more than {MAX_DEPTH} deep within each other; put the values further up",
     )
 
 
@@ -189,10 +193,13 @@ class _Cells:
                 name = prefix + key
                 self._name_chars += len(name)
                 if self._name_chars > _MAX_NAME_CHARS:
-                    raise BadRecordError("ROW_TOO_LARGE", "the dotted names of its keys are too long; flatten it")
+                    raise BadRecordError(
+                        RowErrorCode.ROW_TOO_LARGE,
+                        "the names of its nested keys are too long together; put the values further up",
+                    )
             if name in texts or name in objects:
                 raise BadRecordError(
-                    "DUPLICATE_KEY_IN_RECORD",
+                    RowErrorCode.DUPLICATE_KEY_IN_RECORD,
                     f"the key {name[:300]!r} stands twice in the record, so one of its values would be lost; "
                     "rename or remove one",
                 )

@@ -6,6 +6,7 @@ from itertools import chain
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template
 from services.parser.formats.api.encoding import Encoding, EncodingDetector, open_decoder
 from services.parser.formats.api.file_format import FileFacts, Layout
@@ -45,7 +46,9 @@ class XmlSampler:
         """
         data = bytes(self._data)
         if not data.strip(_NOTHING) and len(data) == self._file.size:
-            raise FileRefusedError("EMPTY_FILE", "the file is empty; upload an XML document with a root element")
+            raise FileRefusedError(
+                RunErrorCode.EMPTY_FILE, "the file is empty; upload an XML document with an element for every row"
+            )
         encoding = find_encoding(data, self._template.source.encoding)
         whole_file = len(data) == self._file.size
         xml = XmlRows(encoding.name, self._limits)
@@ -106,13 +109,13 @@ def _check_declared(name: str) -> None:
         open_decoder(name)
     except FileRefusedError:
         raise FileRefusedError(
-            "UNKNOWN_ENCODING",
+            RunErrorCode.UNKNOWN_ENCODING,
             f"the XML declaration names the encoding {name!r}, which is not known; correct it, or name the right one "
             "in the template",
         ) from None
     if name.upper().startswith(("UTF-16", "UTF-32", "UTF16", "UTF32")):
         raise FileRefusedError(
-            "WRONG_ENCODING",
+            RunErrorCode.WRONG_ENCODING,
             f"the XML declaration says {name}, but it is not written in it; correct the declaration, or name the "
             "right encoding in the template",
         )

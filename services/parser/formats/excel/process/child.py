@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from libs.contracts.errors import FileRefusedError
+from libs.contracts.errors import FileRefusedError, TransientError
 from services.parser.formats.excel import workbook
 from services.parser.formats.excel.process import frames
 from services.parser.formats.excel.process.frames import Request
@@ -35,7 +35,9 @@ def child_frames(file: IO[bytes], request: Request, wait_seconds: float) -> Gene
         wait_seconds: most time spent waiting for the child.
 
     Raises:
-        FileRefusedError: what the child says, or ``FILE_TOO_COMPLEX`` where it came to an end itself.
+        FileRefusedError: what the child says, or ``FILE_TOO_COMPLEX`` where it took more memory or computing time than
+            it may: with another try it would again.
+        TransientError: the machine let it not come to an end.
     """
     file.seek(0)
     lifeline, alive = os.pipe()
@@ -108,12 +110,15 @@ class _Stream:
         ready = poll.poll(max(0, self._patience) * 1000)
         self._patience -= time.monotonic() - started
         if not ready:
-            raise workbook.too_complex("reading the workbook takes too long")
+            # How long it takes depends on what else the machine does; how much it computes is limited by itself.
+            raise TransientError("the process that opens a workbook did not end in time; is the machine overloaded?")
 
     def _cut_off(self) -> Exception:
         status = self._process.wait()
         if status == -signal.SIGXCPU:
             return workbook.too_complex("reading the workbook takes too much computing time")
+        if status == -signal.SIGKILL:
+            return TransientError("the process that opens a workbook was killed; is the machine short of memory?")
         if status < 0:
             return workbook.too_complex("the workbook needs more memory than it may take")
         return RuntimeError(f"the process that opens workbooks ended with the status {status}")

@@ -17,6 +17,7 @@ import signal
 import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ def _restrict(lifeline: int, request: Request) -> None:
     ):
         _limit(kind, limit)
     # At the soft limit the kernel sends a signal that says why, at the hard one it just kills.
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     _limit(resource.RLIMIT_CPU, request.cpu_seconds, request.cpu_seconds + 1)
     # The kernel sends SIGIO, which ends a process that does not handle it, when the last writer of the pipe closes.
     signal.signal(signal.SIGIO, signal.SIG_DFL)
@@ -162,7 +164,18 @@ def _damage_is_refused() -> Generator[None]:
     except calamine.PasswordError as error:
         raise workbook.encrypted() from error
     except BaseException as error:  # a panic of the library's Rust code is no Exception
-        raise workbook.corrupt(str(error) or type(error).__name__) from error
+        raise workbook.corrupt(_damage(error)) from error
+
+
+def _damage(error: BaseException) -> str:
+    """What is damaged, in words: what the libraries say means nothing to who has the file."""
+    match error:
+        case NotImplementedError():
+            return "its parts are packed in a way that no spreadsheet program uses"
+        case zipfile.BadZipFile() | zlib.error() | OSError() | EOFError() | calamine.ZipError():
+            return "its archive is cut off or changed"
+        case _:
+            return "its sheets are incomplete or changed"
 
 
 def _sheet_info(sheet: calamine.SheetMetadata) -> SheetInfo:
@@ -183,7 +196,7 @@ def _scan(file: IO[bytes]) -> _Source:
         stream = compound.read("workbook", "book")
         return _Source(WorkbookKind.XLS, xls_date_1904(stream), stream=stream)
     if not head.startswith(b"PK"):
-        raise workbook.not_a_workbook("something else than it should be")
+        raise workbook.not_a_workbook("neither a ZIP archive nor an old Office document")
     archive = zipfile.ZipFile(file)
     entries = archive.infolist()
     found = [_entry(file, each) for each in entries]

@@ -178,7 +178,7 @@ def test_an_empty_file_is_refused(data: bytes, template: Template) -> None:
 def test_a_file_shorter_than_skip_rows_says_so() -> None:
     refused = refusal(b"name\na\n", template_of("name", skip_rows=5))
     assert refused.code == "EMPTY_FILE"
-    assert "first 2 records" in refused.detail
+    assert "first 2 rows" in refused.detail
     assert "skip_rows = 5" in refused.detail
 
 
