@@ -75,7 +75,7 @@ Event = Start | End | str | list[str]
 def _expat_shares_names() -> bool:
     """Whether expat takes the names that it hands out from a dictionary it is given, as CPython's does so far.
 
-    That is not documented. It saves a call into Python for every end tag, which is a third of the time.
+    That is not documented. It saves a call into Python for every end tag: without it reading takes 5 to 40 % longer.
     """
     names: dict[str, str] = {}
     ends: list[str] = []
