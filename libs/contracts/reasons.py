@@ -157,6 +157,8 @@ class RunErrorCode(StrEnum):
     """A regular expression of the template cannot be compiled."""
     MODE_NOT_SUPPORTED = "MODE_NOT_SUPPORTED"
     """The writer cannot write runs of the template's mode."""
+    TARGET_UNWRITABLE = "TARGET_UNWRITABLE"
+    """Nothing can be written to the target collection: it is a view, capped, or without rights."""
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
     """With the template's transforms, the rows of a batch become more than can be handled."""
     RECORDS_TOO_LARGE = "RECORDS_TOO_LARGE"

@@ -14,12 +14,6 @@ from pymongo.errors import (
 from libs.contracts.errors import TransientError
 
 DUPLICATE_KEY = 11000
-DOCUMENT_VALIDATION = 121
-"""The collection's validator refuses the document."""
-TOO_LARGE = 10334
-"""The document is greater than 16 MiB."""
-TOO_LARGE_AFTER_UPDATE = 17419
-"""The same of one that an update would make."""
 
 _TRANSIENT_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 # Server codes that name a state which passes: elections, shutdown, exceeded time, write conflict.

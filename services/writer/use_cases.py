@@ -1,41 +1,39 @@
 """Write validated batches: the ledger, the records and their before-images in one transaction a batch."""
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import pyarrow as pa
 from cachetools import LRUCache
-from pymongo.errors import BulkWriteError
 
 from libs.batches.columns import ROW
 from libs.batches.extra_keys import extra_columns
 from libs.batches.payloads import BatchPayloads, PayloadKind
 from libs.batches.rejected_rows import RejectedRows
-from libs.batches.tables import decode_table, original_cells, pack_rows, warned_rows
+from libs.batches.tables import BatchRejections, decode_table, pack_rows, warned_rows
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.events import BatchReady, of_batch
 from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
-from libs.contracts.rejections import RejectedRow, RowError
+from libs.contracts.rejections import RejectedRow, RowError, shown
 from libs.contracts.states import BatchState, RunStatus
-from libs.contracts.templates import ImportMode, Template
+from libs.contracts.templates import Template
 from libs.contracts.topics import BATCH_READY
 from libs.ledger import Ledger
 from libs.messaging.publisher import EventPublisher
-from libs.storage.client import Collection, Document, Mongo, Session
-from libs.storage.documents import BatchDocument, BatchResult, UndoEntry
+from libs.storage.client import Document, Mongo, Session
+from libs.storage.documents import BatchDocument, BatchResult
 from libs.storage.mongo_errors import DUPLICATE_KEY
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
+from services.writer.before_images import BeforeImages
 from services.writer.domain.batch_plan import (
     BatchPlan,
     Fields,
     Record,
-    Rejection,
     Values,
-    cut,
     described,
     field_values,
     fields_from_file,
@@ -45,21 +43,16 @@ from services.writer.domain.batch_plan import (
     without_rows,
 )
 from services.writer.domain.record_encoding import EncodedRecords, RecordEncoder
-from services.writer.record_store import (
-    TOO_LARGE,
-    TOO_LARGE_AFTER_UPDATE,
-    apply_updates,
-    find_by_fields,
-    find_by_keys,
-    insert_encoded,
-    save_before_images,
-)
+from services.writer.domain.refusals import refusal_errors
+from services.writer.refused_rows import RowRefusedError, RowWrites, refused_rows
 from services.writer.settings import WriterSettings
+from services.writer.target_records import TargetRecords
 
 RUNS_AT_WORK = 64
-_REFUSALS = frozenset({DUPLICATE_KEY, TOO_LARGE, TOO_LARGE_AFTER_UPDATE})
 _COMMON_KEYS = frozenset({"tenant_id", "is_deleted"})
 """Fields that say nothing about a row; those of an index that Rowdock makes stand after them."""
+
+RowErrors = Mapping[int, tuple[RowError, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +66,23 @@ class _Run:
     columns: dict[str, str]
     sources: dict[str, int]
     extra: tuple[tuple[str, str], ...]
-    target: Collection
+    target: TargetRecords
 
     @property
     def compared(self) -> list[str]:
         """The fields of a record that the run may change."""
         extra = ["extra"] if self.template.include_unmatched_columns else []
         return [*self.file_fields, *self.template.default_values, *extra]
+
+    def located(self, row: RejectedRow) -> RejectedRow:
+        """``row`` with the column and the cell that each of its errors is about."""
+        return replace(row, errors=tuple(self._located(error, row.cells) for error in row.errors))
+
+    def _located(self, error: RowError, cells: list[str | None]) -> RowError:
+        if error.field is None or (source := self.sources.get(error.field)) is None:
+            return error
+        cell = cells[source]
+        return replace(error, column=self.columns[error.field], value=None if cell is None else shown(cell))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,45 +101,20 @@ class _Work:
     batch: BatchDocument
     checked: pa.Table
     table: pa.Table
-    refused: tuple[Rejection, ...] = ()
+    refused: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
     taken: Mapping[Fields, Mapping[Values, Record]] = field(default_factory=dict[Fields, Mapping[Values, Record]])
-    rejections: tuple[Rejection, ...] = ()
+    rejections: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
 
-    def again(self) -> "_Work":
+    def without(self, refused: RowErrors) -> "_Work":
+        """The batch without rows that the server refuses."""
+        return replace(self, refused={**self.refused, **refused}).parted()
+
+    def parted(self) -> "_Work":
         """Parted anew: a row that goes for one reason may be what kept another row from being written."""
-        rest = without_rows(self.checked, {rejection.row for rejection in self.refused})
+        rest = without_rows(self.checked, self.refused)
         table, found = split_conflicts(rest, self.run.template, self.taken)
-        return replace(self, table=table, rejections=(*self.refused, *found))
-
-
-class _RowRefusedError(Exception):
-    """The server refuses the record of one row; the transaction is lost.
-
-    Attributes:
-        row: 1-based row of the file.
-        reason: the server's write error.
-    """
-
-    def __init__(self, row: int, reason: Document) -> None:
-        super().__init__(row, reason)
-        self.row = row
-        self.reason = reason
-
-
-@contextmanager
-def _refusals(row_at: Callable[[int], int]) -> Generator[None]:
-    """Name the row whose record the server refuses because of its values.
-
-    Args:
-        row_at: the row of the file of each record that is written.
-    """
-    try:
-        yield
-    except BulkWriteError as error:
-        reason: Document = error.details["writeErrors"][0]
-        if reason["code"] not in _REFUSALS:
-            raise
-        raise _RowRefusedError(row_at(reason["index"]), reason) from error
+        rejections = {**self.refused, **{row: (error,) for row, error in found.items()}}
+        return replace(self, table=table, rejections=dict(sorted(rejections.items())))
 
 
 class AnnounceBatches:
@@ -170,7 +148,7 @@ class WriteBatch:
         self._settings = settings
         self._payloads = BatchPayloads(mongo)
         self._rejected = RejectedRows(mongo)
-        self._undo = mongo.state[UndoEntry.Settings.name]
+        self._before_images = BeforeImages(mongo)
         self._runs: LRUCache[str, _Run] = LRUCache(RUNS_AT_WORK)
 
     async def __call__(self, run_id: str, identifier: str) -> None:
@@ -201,7 +179,7 @@ class WriteBatch:
             {name: run.plan.columns[at] for name, at in sources.items()},
             sources,
             extra_columns(run.plan.columns, run.plan.unmatched),
-            self._mongo.target[run.template.target_resource],
+            TargetRecords(self._mongo, run.template.target_resource, run.tenant_id),
         )
         self._runs[run_id] = found
         return found
@@ -210,7 +188,8 @@ class WriteBatch:
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
                 RunErrorCode.BATCH_FAILED,
-                f"writing rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times",
+                f"writing the rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times. "
+                "This is a fault of Rowdock or its servers, not of the file; tell the operator the id of this run",
             )
         payload = await self._payloads.find(batch.id, PayloadKind.VALID)
         if payload is None:
@@ -221,7 +200,7 @@ class WriteBatch:
             failpoint("writer.read_before_written")
             try:
                 result = await self._apply(work)
-            except _RowRefusedError as refusal:
+            except RowRefusedError as refusal:
                 work = await self._without(work, refusal)
                 continue
             break
@@ -232,127 +211,143 @@ class WriteBatch:
             self._metrics.rows.labels("unchanged").inc(result.unchanged)
 
     async def _apply(self, work: _Work) -> BatchResult | None:
-        """One attempt at the batch's transaction; ``None`` where another writer did it or the run stopped."""
+        """One attempt at the batch's transaction; ``None`` where another writer did it or the run stopped.
+
+        Raises:
+            RowRefusedError: the server refuses the record of a row.
+        """
         run, batch = work.run, work.batch
         written_at = datetime.now(UTC)
         encoder = RecordEncoder(run.template, run.id, run.tenant_id, written_at, run.extra)
         appended = None
-        if run.template.mode is ImportMode.APPEND:
-            appended = await asyncio.to_thread(encoder.encode, work.table)
-        rejected = await self._rejected_rows(work)
+        if not run.template.matches_by_key:
+            plan = plan_batch(work.table, {}, run.template, run.file_fields, run.id, written_at, run.extra)
+            appended = plan, await asyncio.to_thread(encoder.encode, plan.create)
+        parsed = await self._parsed(batch) if work.rejections else None
 
         async def body(session: Session) -> BatchResult | None:
-            plan: BatchPlan | None = None
-            encoded: EncodedRecords
             if appended is None:
                 plan = await self._plan(work, written_at, session)
                 encoded = await asyncio.to_thread(encoder.encode, plan.create)
             else:
-                encoded = appended
-            result = _result(work, encoded.count, plan)
-            skipped = {} if plan is None else {str(reason): pack_rows(rows) for reason, rows in plan.skipped.items()}
+                plan, encoded = appended
+            result = _result(work, plan)
+            skipped = {str(reason): pack_rows(rows) for reason, rows in plan.skipped.items()}
             if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, skipped=skipped):
                 return None
-            if plan is not None and plan.updates:
-                await save_before_images(self._undo, run.id, run.target, plan.updates, written_at, session)
-                with _refusals(lambda index: plan.updates[index].row):
-                    await apply_updates(run.target, run.tenant_id, plan.updates, session)
-            if encoded.count:
-                created = work.table if plan is None else plan.create
-                with _refusals(lambda index: created[ROW][index].as_py()):
-                    await insert_encoded(run.target, encoded, session)
-            await self._rejected.insert(session, run.tenant_id, run.id, rejected)
+            if plan.updates:
+                await self._before_images.save(run.id, run.target.resource, plan.updates, written_at, session)
+            for writes in _writes(run.target, plan, encoded):
+                await writes.all(session)
+            if parsed is not None:
+                await self._rejected.insert(session, run.tenant_id, run.id, _rejected_rows(work, parsed))
             failpoint("writer.inserted_before_commit")
             return result
 
         return await self._mongo.transaction(body)
 
+    async def _parsed(self, batch: BatchDocument) -> pa.Table:
+        payload = await self._payloads.load(batch.id, PayloadKind.PARSED)
+        return await asyncio.to_thread(decode_table, payload.data)
+
     async def _plan(self, work: _Work, written_at: datetime, session: Session) -> BatchPlan:
         run = work.run
         assert run.template.upsert_key is not None
         keys = await asyncio.to_thread(upsert_keys, work.table, run.template)
-        existing = await find_by_keys(run.target, run.tenant_id, run.template.upsert_key, keys, run.compared, session)
+        existing = await run.target.by_key(run.template.upsert_key, keys, run.compared, session)
         return await asyncio.to_thread(
             plan_batch, work.table, existing, run.template, run.file_fields, run.id, written_at, run.extra
         )
 
-    async def _without(self, work: _Work, refusal: _RowRefusedError) -> _Work:
+    async def _without(self, work: _Work, refusal: RowRefusedError) -> _Work:
         """The batch without the rows that the target cannot hold for the reason of ``refusal``; they are rejected.
 
-        Each time either a unique index joins those that are known, or the one row is rejected that the server
-        named: so this ends. The second is for an index that Rowdock did not make, and whose rules it cannot
-        know, and for a record that came a moment ago.
+        Each time either a unique index joins those that are known, or at least the row is rejected that the server
+        named: so this ends.
 
         Raises:
             TransientError: a record with the row's upsert key was created meanwhile: plan the batch anew.
         """
+        if refusal.refusal.code == DUPLICATE_KEY:
+            return await self._without_duplicates(work, refusal.row, refusal.refusal.reason)
         run = work.run
-        if refusal.reason["code"] != DUPLICATE_KEY:
-            message = "the record would be greater than 16 MiB, the most that MongoDB can hold"
-            return _refused(work, Rejection(refusal.row, None, RowErrorCode.RECORD_TOO_LARGE, message))
-        fields: Fields = tuple(name for name in refusal.reason["keyPattern"] if name not in _COMMON_KEYS)
+        found = await refused_rows(self._mongo, refusal)
+        refused = {
+            row: refusal_errors(each.code, each.reason, run.target.resource, run.template.sets)
+            for row, each in found.items()
+            if each.code != DUPLICATE_KEY
+        }
+        return work.without(refused)
+
+    async def _without_duplicates(self, work: _Work, row: int, reason: Document) -> _Work:
+        """Only the one row where the index is not one that Rowdock made, so that its rules are unknown, or where the
+        record came a moment ago."""
+        run = work.run
+        fields: Fields = tuple(name for name in reason["keyPattern"] if name not in _COMMON_KEYS)
         if "_id" in fields:
-            raise TransientError(f"the record of row {refusal.row} exists: {refusal.reason.get('errmsg')}")
-        if run.template.mode is ImportMode.UPSERT and fields == (run.template.upsert_key,):
-            position = work.checked[ROW].to_pylist().index(refusal.row)
+            raise TransientError(f"the record of row {row} exists already")
+        if run.template.matches_by_key and fields == (run.template.upsert_key,):
+            position = work.checked[ROW].to_pylist().index(row)
             key = upsert_keys(work.checked, run.template)[position]
-            if await find_by_keys(run.target, run.tenant_id, fields[0], [key], (), None):
-                raise TransientError(f"a record was created meanwhile: {refusal.reason.get('errmsg')}")
+            if await run.target.by_key(fields[0], [key], ()):
+                raise TransientError(f"a record with the upsert key of row {row} was created meanwhile")
         elif fields and fields not in work.taken and run.template.sets.issuperset(fields):
             taken = await self._taken(work, fields)
-            parted = replace(work, taken={**work.taken, fields: taken}).again()
+            parted = replace(work, taken={**work.taken, fields: taken}).parted()
             if len(parted.rejections) > len(work.rejections):
                 return parted
             work = parted
-        values: Document = refusal.reason["keyValue"]
+        values: Document = reason["keyValue"]
         held = described((name, values.get(name)) for name in fields)
-        message = f"a unique index of {run.target.name!r} allows no second record with {held}"
-        return _refused(work, Rejection(refusal.row, next(iter(fields), None), RowErrorCode.DUPLICATE_KEY, message))
+        message = (
+            f"The collection {run.target.resource!r} has a unique index that allows no second record with "
+            f"{held or 'the values of this row'}. Change the row, or have the index changed by whoever looks after it."
+        )
+        field = next((name for name in fields if name in run.template.sets), None)
+        return work.without({row: (RowError(field, None, RowErrorCode.DUPLICATE_KEY, message),)})
 
     async def _taken(self, work: _Work, fields: Fields) -> Mapping[Values, Record]:
         template = work.run.template
         columns = [field_values(work.checked, template, name) for name in fields]
         key = [] if template.upsert_key is None else [template.upsert_key]
-        return await find_by_fields(work.run.target, work.run.tenant_id, fields, zip(*columns, strict=True), key)
-
-    async def _rejected_rows(self, work: _Work) -> list[RejectedRow]:
-        if not work.rejections:
-            return []
-        payload = await self._payloads.load(work.batch.id, PayloadKind.PARSED)
-        parsed = await asyncio.to_thread(decode_table, payload.data)
-        return list(_rejected_rows(work.run, parsed, work.rejections))
+        return await work.run.target.by_fields(fields, zip(*columns, strict=True), key)
 
 
-def _refused(work: _Work, rejection: Rejection) -> _Work:
-    return replace(work, refused=(*work.refused, rejection)).again()
+def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> tuple[RowWrites, RowWrites]:
+    """The changes of records that exist, and the new records."""
+
+    async def update(session: Session, first: int, last: int) -> None:
+        await target.update(plan.updates[first:last], session)
+
+    async def create(session: Session, first: int, last: int) -> None:
+        await target.insert(encoded.part(first, last), session)
+
+    updated = [each.row for each in plan.updates]
+    created: list[int] = plan.create[ROW].to_numpy().tolist()
+    return (
+        RowWrites(updated, update, partial(target.rules.broken_by_updates, plan.updates)),
+        RowWrites(created, create, partial(target.rules.broken_by_new, encoded)),
+    )
 
 
-def _result(work: _Work, created: int, plan: BatchPlan | None) -> BatchResult:
+def _rejected_rows(work: _Work, parsed: pa.Table) -> Iterator[RejectedRow]:
+    return map(work.run.located, BatchRejections(parsed, work.rejections))
+
+
+def _result(work: _Work, plan: BatchPlan) -> BatchResult:
     checked = work.batch.result
-    skipped = {} if plan is None else plan.skipped
     rejected = len(work.rejections)
     return checked.model_copy(
         update={
             "ok": checked.ok - rejected,
             "rejected": checked.rejected + rejected,
             "warnings": checked.warnings - (warned_rows(work.checked) - warned_rows(work.table)),
-            "created": created,
-            "updated": 0 if plan is None else len(plan.updates),
-            "unchanged": len(skipped.get(SkipReason.UNCHANGED, [])),
-            "duplicate_keys": checked.duplicate_keys + len(skipped.get(SkipReason.DUPLICATE_UPSERT_KEY, [])),
+            "created": plan.create.num_rows,
+            "updated": len(plan.updates),
+            "unchanged": len(plan.skipped.get(SkipReason.UNCHANGED, [])),
+            "duplicate_keys": checked.duplicate_keys + len(plan.skipped.get(SkipReason.DUPLICATE_UPSERT_KEY, [])),
         }
     )
-
-
-def _rejected_rows(run: _Run, parsed: pa.Table, rejections: Iterable[Rejection]) -> Iterable[RejectedRow]:
-    cells_of = original_cells(parsed, sorted(rejection.row for rejection in rejections))
-    for rejection in rejections:
-        cells = cells_of[rejection.row]
-        source = run.sources.get(rejection.field or "")
-        column = run.columns.get(rejection.field or "")
-        value = None if source is None else cut(cells[source])
-        error = RowError(rejection.field, column, rejection.code, rejection.message, value)
-        yield RejectedRow(rejection.row, cells, (error,))
 
 
 class RescueInbox:

@@ -20,13 +20,13 @@ from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
+from libs.contracts.rejections import MAX_SHOWN_CHARS, RowError, shown
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform, Unique
 from services.writer.domain.decimal128 import comparable, decimal_cells
 
 Record = Mapping[str, Any]
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
-MAX_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,6 @@ class BatchPlan:
     create: pa.Table
     updates: list[RecordUpdate]
     skipped: dict[SkipReason, list[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A row that cannot be written, and why; ``field`` is ``None`` where no one field is to blame."""
-
-    row: int
-    field: str | None
-    code: str
-    message: str
 
 
 def fields_from_file(template: Template, plan: ParsePlan) -> frozenset[str]:
@@ -145,7 +135,8 @@ def plan_batch(
     if template.mode is not ImportMode.UPSERT:
         raise PermanentError(
             RunErrorCode.MODE_NOT_SUPPORTED,
-            f"runs of mode {template.mode.value!r} cannot be written; use 'append' or 'upsert'",
+            f"imports of the mode {template.mode.value!r} cannot be executed yet; choose 'append' or 'upsert' in the "
+            "template",
         )
     keys = upsert_keys(table, template)
     rows = _row_numbers(table)
@@ -186,10 +177,10 @@ def without_rows(table: pa.Table, rows: Container[int]) -> pa.Table:
 
 def split_conflicts(
     table: pa.Table, template: Template, taken: Mapping[Fields, Mapping[Values, Record]]
-) -> tuple[pa.Table, list[Rejection]]:
+) -> tuple[pa.Table, dict[int, RowError]]:
     """Part the rows that unique indexes of the target let pass from those that must be rejected.
 
-    Values are free when no live record holds them; in mode ``upsert`` the row's own record may. Of several
+    Values are free when no live record holds them; where rows are matched by key, the row's own record may. Of several
     rows with the same values the first one that can be written keeps them. An index binds no row in which
     one of its fields is empty, and none that is not written for its upsert key.
 
@@ -198,16 +189,16 @@ def split_conflicts(
         taken: for the fields of each index, all of the template: the live record that holds the values.
 
     Returns:
-        The writable rows, a checked batch again, and the rest with code ``DUPLICATE_KEY``.
+        The writable rows, a checked batch again, and the others with their error ``DUPLICATE_KEY``.
     """
     rows = _row_numbers(table)
-    keys = upsert_keys(table, template) if template.mode is ImportMode.UPSERT else None
+    keys = upsert_keys(table, template) if template.matches_by_key else None
     last_of_key = {} if keys is None else {key: index for index, key in enumerate(keys)}
     columns = {
         fields: list(zip(*(field_values(table, template, name) for name in fields), strict=True)) for fields in taken
     }
     writable: list[int] = []
-    rejected: list[Rejection] = []
+    rejected: dict[int, RowError] = {}
     holders: dict[tuple[Fields, Values], int] = {}
     for index, row in enumerate(rows):
         key = None if keys is None else keys[index]
@@ -217,10 +208,10 @@ def split_conflicts(
         for fields, values in claims:
             record = taken[fields].get(values)
             if record is not None and (key is None or comparable(record.get(template.upsert_key or "")) != key):
-                rejected.append(_duplicate(row, template, fields, values, None))
+                rejected[row] = _duplicate(template, fields, values, None)
                 break
             if (fields, values) in holders:
-                rejected.append(_duplicate(row, template, fields, values, holders[fields, values]))
+                rejected[row] = _duplicate(template, fields, values, holders[fields, values])
                 break
         else:
             holders.update(dict.fromkeys(claims, row))
@@ -228,7 +219,7 @@ def split_conflicts(
     return _take(table, writable), rejected
 
 
-def _duplicate(row: int, template: Template, fields: Fields, values: Values, holder: int | None) -> Rejection:
+def _duplicate(template: Template, fields: Fields, values: Values, holder: int | None) -> RowError:
     own_words = [
         rule.message
         for field in template.fields
@@ -236,20 +227,22 @@ def _duplicate(row: int, template: Template, fields: Fields, values: Values, hol
         if isinstance(rule, Unique) and rule.message is not None and {field.name, *rule.fields} == set(fields)
     ]
     held = described(zip(fields, values, strict=True))
-    message = f"a record with {held} exists already" if holder is None else f"row {holder} has {held} already"
-    return Rejection(row, fields[0], RowErrorCode.DUPLICATE_KEY, own_words[0] if own_words else message)
+    if holder is None:
+        message = f"A record with {held} exists already, and no two may hold it. Change this row or remove it."
+    else:
+        message = f"Row {holder} already holds {held}, and no two records may. Change or remove one of the two rows."
+    return RowError(fields[0], None, RowErrorCode.DUPLICATE_KEY, own_words[0] if own_words else message)
 
 
 def described(values: Iterable[tuple[str, Any]]) -> str:
     """Names and values for a message: ``email 'a@example.com' and country 'SE'``."""
     return " and ".join(
-        f"{name} {cut(value)!r}" if isinstance(value, str) else f"{name} {value}" for name, value in values
+        f"{name} {_beginning(value)!r}" if isinstance(value, str) else f"{name} {value}" for name, value in values
     )
 
 
-def cut(text: str | None) -> str | None:
-    """The beginning of ``text``, as much of it as a message can show."""
-    return text if text is None or len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
+def _beginning(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{shown(text)}…"
 
 
 def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:

@@ -84,6 +84,14 @@ class EncodedRecords:
     def count(self) -> int:
         return len(self.offsets) - 1
 
+    def document(self, index: int) -> bytes:
+        """The BSON of one document."""
+        return bytes(self.blob[self.offsets.item(index) : self.offsets.item(index + 1)])
+
+    def part(self, first: int, last: int) -> EncodedRecords:
+        """The documents from ``first`` up to ``last``, without a copy."""
+        return EncodedRecords(self.blob, self.offsets[first : last + 1])
+
 
 class RecordEncoder:
     """Encodes the rows of one run as new records of its target collection.

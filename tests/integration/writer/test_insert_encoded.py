@@ -14,7 +14,8 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from libs.contracts.ids import record_id
 from libs.storage.client import Document, Mongo, Session
 from services.writer.domain.record_encoding import EncodedRecords, RecordEncoder
-from services.writer.record_store import TOO_LARGE, insert_encoded
+from services.writer.domain.refusals import TOO_LARGE
+from services.writer.raw_insert import IncompleteInsertError, insert_encoded
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, checked_batch
 
 pytestmark = pytest.mark.servers
@@ -32,16 +33,16 @@ def encoded(documents: list[dict[str, Any]]) -> EncodedRecords:
     return EncodedRecords(memoryview(b"".join(parts)), offsets)
 
 
-async def insert(mongo: Mongo, records: EncodedRecords) -> int:
-    async def body(session: Session) -> int:
-        return await insert_encoded(mongo.target["contacts"], records, session)
+async def insert(mongo: Mongo, records: EncodedRecords) -> None:
+    async def body(session: Session) -> None:
+        await insert_encoded(mongo.target["contacts"], records, session)
 
-    return await mongo.transaction(body)
+    await mongo.transaction(body)
 
 
 async def test_every_document_arrives_as_encoded(mongo: Mongo) -> None:
     records = contacts(5_000)
-    assert await insert(mongo, records) == 5_000
+    await insert(mongo, records)
     stored = await mongo.target["contacts"].find(sort=[("_id", 1)]).to_list()
     assert b"".join(map(bson.encode, stored)) == bytes(records.blob)
     assert stored[41]["_id"] == ObjectId(record_id(RUN_ID, 42))
@@ -53,26 +54,42 @@ async def test_a_compressed_connection_carries_them_too(mongodb_uri: str, mongo:
         client.start_session() as session,
         await session.start_transaction(),
     ):
-        assert await insert_encoded(client[mongo.target.name]["contacts"], contacts(100), session) == 100
+        await insert_encoded(client[mongo.target.name]["contacts"], contacts(100), session)
     assert await mongo.target["contacts"].count_documents({}) == 100
 
 
 async def test_a_debug_log_shows_one_document(mongo: Mongo, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "pymongo.command"):
-        assert await insert(mongo, contacts(3)) == 3
+        await insert(mongo, contacts(3))
     assert "user1@example.com" in caplog.text
     assert "user2@example.com" not in caplog.text
 
 
 async def test_nothing_to_insert(mongo: Mongo) -> None:
-    assert await insert(mongo, contacts(0)) == 0
+    await insert(mongo, contacts(0))
+    assert await mongo.target["contacts"].count_documents({}) == 0
+
+
+async def test_a_part_of_what_is_encoded(mongo: Mongo) -> None:
+    await insert(mongo, contacts(10).part(3, 7))
+    assert await mongo.target["contacts"].distinct("age") == [4, 5, 6, 7]
+
+
+async def test_fewer_acknowledged_documents_than_were_sent_are_no_success(mongo: Mongo) -> None:
+    """An encoder that takes three documents for four, the server that acknowledges three."""
+    records = contacts(3)
+    first, second, third, end = records.offsets.tolist()
+    offsets = np.array([first, second, third, third + 5, end], np.int64)
+    with pytest.raises(IncompleteInsertError, match="3 of 4"):
+        await insert(mongo, EncodedRecords(records.blob, offsets))
+    assert await mongo.target["contacts"].count_documents({}) == 0
 
 
 async def test_more_than_one_command_can_hold(mongo: Mongo) -> None:
     """100,000 documents or 16 MiB a command; one of these is 15 MiB."""
     large = {"_id": 200_000, "text": "x" * 15 * 1024 * 1024}
     records = encoded([{"_id": number} for number in range(100_001)] + [large, {"_id": 300_000, "text": "x" * 2**20}])
-    assert await insert(mongo, records) == 100_003
+    await insert(mongo, records)
     assert await mongo.target["contacts"].count_documents({}) == 100_003
 
 
@@ -107,7 +124,7 @@ async def test_a_write_conflict_is_transient(mongo: Mongo) -> None:
     collection = await mongo.target.create_collection("contacts")
     async with mongo.client.start_session() as first, mongo.client.start_session() as second:
         await first.start_transaction()
-        assert await insert_encoded(collection, contacts(3), first) == 3
+        await insert_encoded(collection, contacts(3), first)
         await second.start_transaction()
         with pytest.raises(OperationFailure) as conflict:
             await insert_encoded(collection, contacts(3), second)

@@ -20,6 +20,7 @@ from services.writer.settings import WriterSettings
 from services.writer.use_cases import WriteBatch
 from tests.integration.ledger.runs import collections
 from tests.integration.writer.batches import executing, rejections, write, written
+from tests.unit.writer.messages import exists, held_by
 
 pytestmark = pytest.mark.servers
 TENANT = "tenant"
@@ -65,8 +66,8 @@ async def test_a_second_index(mongo: Mongo, ledger: Ledger, template: dict[str, 
     ]
     run = await written(mongo, ledger, rows, **template)
     assert await rejections(mongo, run) == {
-        1: ("phone", "DUPLICATE_KEY", "a record with phone '5' exists already"),
-        5: ("phone", "DUPLICATE_KEY", "row 2 has phone '6' already"),
+        1: ("phone", "DUPLICATE_KEY", exists("phone '5'")),
+        5: ("phone", "DUPLICATE_KEY", held_by(2, "phone '6'")),
     }
     assert await stored(mongo, "sku") == ["b", "c", "d"]
 
@@ -97,9 +98,9 @@ async def test_an_index_of_several_fields(mongo: Mongo, ledger: Ledger, template
     ]
     run = await written(mongo, ledger, rows, **template)
     assert await rejections(mongo, run) == {
-        1: ("country", "DUPLICATE_KEY", "a record with country 'SE' and number 1.0 exists already"),
-        2: ("country", "DUPLICATE_KEY", "a record with country 'SE' and number 2.5 exists already"),
-        4: ("country", "DUPLICATE_KEY", "row 3 has country 'NO' and number 2.5 already"),
+        1: ("country", "DUPLICATE_KEY", exists("country 'SE' and number 1.0")),
+        2: ("country", "DUPLICATE_KEY", exists("country 'SE' and number 2.5")),
+        4: ("country", "DUPLICATE_KEY", held_by(3, "country 'NO' and number 2.5")),
     }
 
 
@@ -137,8 +138,8 @@ async def test_updates_conflict_too(mongo: Mongo, ledger: Ledger) -> None:
     ]
     run = await written(mongo, ledger, rows, **UPSERT)
     assert await rejections(mongo, run) == {
-        1: ("phone", "DUPLICATE_KEY", "a record with phone '2' exists already"),
-        4: ("phone", "DUPLICATE_KEY", "a record with phone '3' exists already"),
+        1: ("phone", "DUPLICATE_KEY", exists("phone '2'")),
+        4: ("phone", "DUPLICATE_KEY", exists("phone '3'")),
     }
     phones = {record["sku"]: record["phone"] async for record in mongo.target["records"].find()}
     assert phones == {"a": "1", "b": "2", "c": "4"}
@@ -148,7 +149,7 @@ async def test_the_upsert_key_of_another_template_binds_an_append(mongo: Mongo, 
     await unique(mongo, "sku")
     await held(mongo, {"sku": "a"})
     run = await written(mongo, ledger, [{"sku": "a"}, {"sku": "b"}], fields=FIELDS, upsert_key="sku")
-    assert await rejections(mongo, run) == {1: ("sku", "DUPLICATE_KEY", "a record with sku 'a' exists already")}
+    assert await rejections(mongo, run) == {1: ("sku", "DUPLICATE_KEY", exists("sku 'a'"))}
 
 
 @BOTH

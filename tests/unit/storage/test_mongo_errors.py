@@ -20,7 +20,7 @@ from pymongo.errors import (
 )
 
 from libs.contracts.errors import PermanentError, TransientError
-from libs.storage.mongo_errors import DUPLICATE_KEY, is_transient
+from libs.storage.mongo_errors import DUPLICATE_KEY, is_transient, is_unwritable, refuses_document
 
 DUPLICATE = {"index": 0, "code": DUPLICATE_KEY, "errmsg": "E11000 duplicate key"}
 CONCERN = {"code": 64, "errmsg": "waiting for replication timed out"}
@@ -42,6 +42,7 @@ PASSING = [
     WriteConcernError("shutdown", 91),
     *(OperationFailure("state that passes", code) for code in (6, 89, 91, 112, 189, 251, 10107, 11600, 11602, 13435)),
     BulkWriteError({"writeErrors": [], "writeConcernErrors": [CONCERN]}),
+    BulkWriteError({"writeErrors": [{"index": 0, "code": 112, "errmsg": "conflict"}], "writeConcernErrors": []}),
     labelled(OperationFailure("conflict", 1), "TransientTransactionError"),
     labelled(OperationFailure("commit", 1), "UnknownTransactionCommitResult"),
     labelled(PyMongoError("again"), "RetryableWriteError"),
@@ -72,3 +73,20 @@ def test_may_pass(error: BaseException) -> None:
 @pytest.mark.parametrize("error", LASTING, ids=repr)
 def test_will_not_pass(error: BaseException) -> None:
     assert not is_transient(error)
+
+
+@pytest.mark.parametrize("code", [2, 15, 28, 52, 66, 121, 10334, 11000, 16755, 17262, 17280, 99_999])
+def test_errors_about_one_document(code: int) -> None:
+    assert refuses_document(code)
+    assert not is_unwritable(code)
+
+
+@pytest.mark.parametrize("code", [13, 20, 73, 166, 263])
+def test_errors_about_the_collection(code: int) -> None:
+    assert is_unwritable(code)
+    assert not refuses_document(code)
+
+
+@pytest.mark.parametrize("code", [1, 6, 50, 91, 112, 189, 246, 251, 257, 263, 290, 10107, 11600, 11601, 13388, 14031])
+def test_errors_about_the_server_or_the_transaction(code: int) -> None:
+    assert not refuses_document(code)

@@ -27,6 +27,7 @@ from services.writer.domain.batch_plan import (
 )
 from services.writer.domain.record_encoding import RecordEncoder
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, WIDE, WIDE_EXTRA, Raw, checked_batch
+from tests.unit.writer.messages import exists, held_by
 
 OTHER_RUN = RUN_ID[:-1] + "9"
 WRITTEN_AT = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
@@ -322,8 +323,8 @@ def split(
     """The rows that stay, and field and message of each rejection."""
     table = checked_batch(template, [{"_row": row, **cells} for row, cells in enumerate(rows, start=1)])
     writable, rejected = split_conflicts(table, template, taken)
-    assert all(rejection.code == "DUPLICATE_KEY" for rejection in rejected)
-    return writable["_row"].to_pylist(), {each.row: (each.field, each.message) for each in rejected}
+    assert all(error.code == "DUPLICATE_KEY" for error in rejected.values())
+    return writable["_row"].to_pylist(), {row: (error.field, error.message) for row, error in rejected.items()}
 
 
 def test_conflicts_of_an_append() -> None:
@@ -332,8 +333,8 @@ def test_conflicts_of_an_append() -> None:
     stay, rejected = split(rows, keyed_template(ImportMode.APPEND), {("email",): {("a",): {"_id": 1, "email": "a"}}})
     assert stay == [2, 3, 5, 6]
     assert rejected == {
-        1: ("email", "a record with email 'a' exists already"),
-        4: ("email", "row 2 has email 'b' already"),
+        1: ("email", exists("email 'a'")),
+        4: ("email", held_by(2, "email 'b'")),
     }
 
 
@@ -350,8 +351,8 @@ def test_conflicts_of_several_fields() -> None:
     stay, rejected = split(rows, keyed_template(), {("country", "number"): {("SE", 1): held}})
     assert stay == [2, 3, 5, 6]
     assert rejected == {
-        1: ("country", "a record with country 'SE' and number 1.0 exists already"),
-        4: ("country", "row 2 has country 'NO' and number 1.0 already"),
+        1: ("country", exists("country 'SE' and number 1.0")),
+        4: ("country", held_by(2, "country 'NO' and number 1.0")),
     }
 
 
@@ -362,8 +363,8 @@ def test_a_row_that_is_rejected_keeps_no_value_from_another() -> None:
     stay, rejected = split(rows, template, {("phone",): {}, ("email",): {("a",): {"_id": 1, "email": "a"}}})
     assert stay == [2]
     assert rejected == {
-        1: ("email", "a record with email 'a' exists already"),
-        3: ("phone", "row 2 has phone '5' already"),
+        1: ("email", exists("email 'a'")),
+        3: ("phone", held_by(2, "phone '5'")),
     }
 
 
@@ -372,7 +373,7 @@ def test_a_records_own_values_are_no_conflict() -> None:
     taken = {("phone",): {("5",): {"_id": 1, "email": "a"}, ("6",): {"_id": 2, "email": "c"}}}
     assert split(rows, keyed_template(), taken) == (
         [1],
-        {2: ("phone", "a record with phone '6' exists already")},
+        {2: ("phone", exists("phone '6'"))},
     )
 
 
@@ -385,7 +386,7 @@ def test_conflicts_of_a_default_value() -> None:
     rows = [{"email": "a"}, {"email": "b"}]
     assert split(rows, keyed_template(ImportMode.APPEND), {("source",): {}}) == (
         [1],
-        {2: ("source", "row 1 has source 'import' already")},
+        {2: ("source", held_by(1, "source 'import'"))},
     )
 
 
@@ -394,12 +395,12 @@ def test_the_rules_own_message() -> None:
     template = keyed_template(ImportMode.APPEND, "we know that one")
     assert split(rows, template, {("phone",): {}})[1] == {2: ("phone", "we know that one")}
     assert split(rows, template, {("number", "country"): {}})[1] == {2: ("number", "we know that one")}
-    assert split(rows, template, {("country",): {}})[1] == {2: ("country", "row 1 has country 'SE' already")}
+    assert split(rows, template, {("country",): {}})[1] == {2: ("country", held_by(1, "country 'SE'"))}
 
 
 def test_a_message_shows_the_beginning_of_a_long_value() -> None:
     _, rejected = split([{"phone": "5" * 1000}] * 2, keyed_template(ImportMode.APPEND), {("phone",): {}})
-    assert rejected == {2: ("phone", f"row 1 has phone '{'5' * 200}…' already")}
+    assert rejected == {2: ("phone", held_by(1, f"phone '{'5' * 200}…'"))}
 
 
 def test_rows_that_are_left_out() -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from bson.datetime_ms import DatetimeMS
 
-from libs.contracts.errors import TransientError
+from libs.contracts.errors import PermanentError, TransientError
 from libs.storage.client import Mongo, Session
 from libs.storage.unique_keys import KEY_TYPES
+from services.writer.before_images import BeforeImages
 from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
 from services.writer.domain.record_encoding import RecordEncoder
-from services.writer.record_store import apply_updates, find_by_keys, insert_encoded, save_before_images
+from services.writer.target_records import TargetRecords, WriteRefusedError
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, checked_batch
 
 pytestmark = pytest.mark.servers
@@ -28,19 +29,23 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+def records_of(mongo: Mongo) -> TargetRecords:
+    return TargetRecords(mongo, "contacts", TENANT_ID)
+
+
 async def upsert(mongo: Mongo, run_id: str, rows: Iterable[Mapping[str, Any]], at: datetime) -> BatchPlan:
     """One batch, as the writer does it."""
-    contacts = mongo.target["contacts"]
+    contacts = records_of(mongo)
     table = checked_batch(CONTACTS, [dict(row) for row in rows])
 
     async def body(session: Session) -> BatchPlan:
         keys = upsert_keys(table, CONTACTS)
-        existing = await find_by_keys(contacts, TENANT_ID, "email", keys, COMPARED, session)
+        existing = await contacts.by_key("email", keys, COMPARED, session)
         plan = plan_batch(table, existing, CONTACTS, FIELDS, run_id, at)
         encoded = RecordEncoder(CONTACTS, run_id, TENANT_ID, at).encode(plan.create)
-        await insert_encoded(contacts, encoded, session)
-        await apply_updates(contacts, TENANT_ID, plan.updates, session)
-        await save_before_images(mongo.state["undo"], run_id, contacts, plan.updates, at, session)
+        await contacts.insert(encoded, session)
+        await contacts.update(plan.updates, session)
+        await BeforeImages(mongo).save(run_id, contacts.resource, plan.updates, at, session)
         return plan
 
     return await mongo.transaction(body)
@@ -107,7 +112,7 @@ async def test_only_live_records_of_the_tenant_are_found(mongo: Mongo) -> None:
             {"tenant_id": TENANT_ID, "is_deleted": False, "email": [key]},
         ]
     )
-    assert await find_by_keys(contacts, TENANT_ID, "email", [key, None], (), None) == {}
+    assert await records_of(mongo).by_key("email", [key, None], ()) == {}
 
 
 async def test_a_record_of_another_application_is_taken_as_it_is(mongo: Mongo) -> None:
@@ -140,13 +145,13 @@ async def test_an_update_of_a_record_that_is_gone_is_transient(mongo: Mongo) -> 
     await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
     contacts = mongo.target["contacts"]
     keys = [row["email"] for row in ROWS]
-    existing = await find_by_keys(contacts, TENANT_ID, "email", keys, COMPARED, None)
+    existing = await records_of(mongo).by_key("email", keys, COMPARED)
     rows = [{**row, "age": 1} for row in ROWS]
     plan = plan_batch(checked_batch(CONTACTS, rows), existing, CONTACTS, FIELDS, SECOND_RUN, TUESDAY)
     await contacts.delete_one({"email": "bo@example.com"})
 
-    async def body(session: Session) -> int:
-        return await apply_updates(contacts, TENANT_ID, plan.updates, session)
+    async def body(session: Session) -> None:
+        await records_of(mongo).update(plan.updates, session)
 
     with pytest.raises(TransientError, match="1 of 3"):
         await mongo.transaction(body)
@@ -155,7 +160,33 @@ async def test_an_update_of_a_record_that_is_gone_is_transient(mongo: Mongo) -> 
 
 async def test_nothing_to_update(mongo: Mongo) -> None:
     async with mongo.client.start_session() as session, await session.start_transaction():
-        assert await apply_updates(mongo.target["contacts"], TENANT_ID, [], session) == 0
+        await records_of(mongo).update([], session)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"viewOn": "others", "pipeline": []},
+        {"capped": True, "size": 4096},
+        {"timeseries": {"timeField": "at"}},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+async def test_a_collection_that_takes_no_record_at_all(mongo: Mongo, options: dict[str, Any]) -> None:
+    await mongo.target.create_collection("contacts", **options)
+    encoded = RecordEncoder(CONTACTS, FIRST_RUN, TENANT_ID, MONDAY).encode(checked_batch(CONTACTS, ROWS))
+    with pytest.raises(PermanentError) as refused:
+        await mongo.transaction(lambda session: records_of(mongo).insert(encoded, session))
+    assert refused.value.code == "TARGET_UNWRITABLE"
+    assert "choose another target_resource" in refused.value.detail
+
+
+async def test_the_record_that_is_refused_is_named_and_no_value_is_told(mongo: Mongo) -> None:
+    await mongo.target.create_collection("contacts", validator={"email": {"$ne": "bo@example.com"}})
+    with pytest.raises(WriteRefusedError) as refused:
+        await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
+    assert (refused.value.index, refused.value.code) == (1, 121)
+    assert "bo@example.com" not in str(refused.value)
 
 
 async def test_the_look_up_uses_the_unique_index(mongo: Mongo) -> None:
@@ -165,7 +196,7 @@ async def test_the_look_up_uses_the_unique_index(mongo: Mongo) -> None:
     await contacts.insert_many([{"tenant_id": TENANT_ID, "is_deleted": False, "email": None} for _ in range(9)])
     await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
     await mongo.target.command("profile", 2)
-    found = await find_by_keys(contacts, TENANT_ID, "email", [row["email"] for row in ROWS], (), None)
+    found = await records_of(mongo).by_key("email", [row["email"] for row in ROWS], ())
     await mongo.target.command("profile", 0)
     assert len(found) == 3
     profile = await mongo.target["system.profile"].find_one({"op": "query"})
