@@ -14,10 +14,10 @@ class BeforeImages:
     def __init__(self, mongo: Mongo) -> None:
         self._images = mongo.state[UndoEntry.Settings.name]
 
-    async def save(
+    async def keep(
         self, run_id: str, resource: str, updates: Sequence[RecordUpdate], saved_at: datetime, session: Session
     ) -> None:
-        """Save what undoes ``updates`` of the collection ``resource``.
+        """Store what undoes ``updates`` of the collection ``resource``.
 
         Where a run changes a record twice, the first image stays: it is the state before the run.
         A duplicate would abort the transaction, so the ones that exist are asked for first.

@@ -236,7 +236,7 @@ class WriteBatch:
             if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, skipped=skipped):
                 return None
             if plan.updates:
-                await self._before_images.save(run.id, run.target.resource, plan.updates, written_at, session)
+                await self._before_images.keep(run.id, run.target.resource, plan.updates, written_at, session)
             for writes in _writes(run.target, plan, encoded):
                 await writes.all(session)
             if parsed is not None:

@@ -45,7 +45,7 @@ async def upsert(mongo: Mongo, run_id: str, rows: Iterable[Mapping[str, Any]], a
         encoded = RecordEncoder(CONTACTS, run_id, TENANT_ID, at).encode(plan.create)
         await contacts.insert(encoded, session)
         await contacts.update(plan.updates, session)
-        await BeforeImages(mongo).save(run_id, contacts.resource, plan.updates, at, session)
+        await BeforeImages(mongo).keep(run_id, contacts.resource, plan.updates, at, session)
         return plan
 
     return await mongo.transaction(body)
