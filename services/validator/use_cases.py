@@ -146,7 +146,7 @@ def _payload(batch: BatchDocument, kind: PayloadKind, table: pa.Table) -> Payloa
         raise PermanentError(
             RunErrorCode.BATCH_TOO_LARGE,
             f"with this template, the rows from {batch.row_from} to {batch.row_to} need more than "
-            f"{MAX_PAYLOAD_BYTES // 1024**2} MiB; read fewer fields from the same column",
+            f"{MAX_PAYLOAD_BYTES // 1024**2} MiB; let fewer fields of the template read the same column",
         )
     return payload
 

@@ -109,8 +109,8 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
             raise PermanentError(
                 RunErrorCode.BATCH_TOO_LARGE,
                 f"with this template, the rows from {parsed[ROW][0]} to {parsed[ROW][-1]} would have more than "
-                f"{MAX_BATCH_BYTES // 1024**2} MiB; read fewer fields from the same column, or shorten what the "
-                "transforms 'replace', 'default' and 'constant' write",
+                f"{MAX_BATCH_BYTES // 1024**2} MiB; let fewer fields of the template read the same column, or "
+                "shorten what the transforms 'replace', 'default' and 'constant' write",
             )
     outcome = outcomes[0] if len(outcomes) == 1 else pl.concat(outcomes)
     empty = [name for name in compiled.optional if outcome[name].null_count() == outcome.height]
@@ -167,7 +167,8 @@ def _errors_of(compiled: CompiledTemplate, faulty: pl.DataFrame) -> dict[int, tu
     untold: list[int] = np.bincount(at_rows[~told], minlength=len(rows)).tolist()
     for of_row, more in zip(errors, untold, strict=True):
         if more:
-            message = f"This row has {more} more errors. Correct the ones before and check it again."
+            what = "one more error" if more == 1 else f"{more} more errors"
+            message = f"This row has {what}. Correct the ones before, and upload the file again to see the rest."
             of_row.append(RowError(None, None, RowErrorCode.MORE_ERRORS, message, ""))
     return dict(zip(rows, map(tuple, errors), strict=True))
 

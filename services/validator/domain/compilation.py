@@ -28,7 +28,7 @@ REFUSED: Final = "refused:"
 """Whether a row is rejected."""
 _ROW_TOO_LARGE = (
     f"The texts of this row are longer than {MAX_RECORD_BYTES // 1024**2} MiB, which no record can hold. "
-    "Shorten its cells, or import fewer of them."
+    "Shorten its cells, or import fewer columns."
 )
 
 

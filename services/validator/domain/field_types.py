@@ -94,8 +94,8 @@ def _url(name: str, text: pl.Expr) -> Conversion:
 def _phone(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> Conversion:
     region = reading.region(field.region)
     message = (
-        f"This is not a phone number. Write it as in {region} or with the code of its country, as in +1 650 253 0000; "
-        "an extension may follow."
+        f"This is not a phone number. Write it as it is dialled in {region}, or with the code of its country, as in "
+        "+1 650 253 0000; an extension may follow."
     )
     return _textual(field.name, text, Check(RowErrorCode.INVALID_PHONE, message, ~let(phones.is_phone(text, region))))
 

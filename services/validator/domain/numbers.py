@@ -136,8 +136,8 @@ class _Others:
 
 def _not_a_number(others: pl.Expr, style: DecimalStyle) -> Check:
     message = (
-        f"This is not a number. The column is read with {_STYLE_WORDS[style][0]}; nothing but digits, a sign and an "
-        "exponent may stand there."
+        f"This is not a number. The column is read with {_STYLE_WORDS[style][0]}. Write the number alone, "
+        "without a unit or other text."
     )
     return Check(RowErrorCode.NOT_A_NUMBER, message, ~others.struct.field("number"))
 
@@ -152,7 +152,7 @@ def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, style: Decima
     not_whole = f"This is not a whole number. Write digits only, such as 12 and not {_STYLE_WORDS[style][1]}."
     out_of_range = (
         "This number cannot be stored without losing digits: whole numbers go from -9223372036854775808 to "
-        "9223372036854775807. Import the field as a number without 'integer', or as text."
+        "9223372036854775807. Correct it, or have the template read this field as text."
     )
     checks = (
         _not_a_number(others, style),
@@ -191,8 +191,8 @@ def _number(name: str, whole: pl.Expr, double: pl.Expr, others: pl.Expr, let: Le
     double = let(pl.coalesce(double, others.struct.field("double")))
     decimal = let(others.struct.field("decimal"))
     out_of_range = (
-        f"This number cannot be stored without losing digits: a number has at most {_MOST_DIGITS} significant digits "
-        "and an exponent from -6143 to 6144. Round it, or import the field as text."
+        f"This number cannot be stored without losing digits: a number has at most {_MOST_DIGITS} of them. Round it, "
+        "or have the template read this field as text."
     )
     nowhere = whole.is_null() & double.is_null() & decimal.is_null()
     checks = (
@@ -284,7 +284,7 @@ def _exact(name: str, decimals: int, text: pl.Expr, let: Let, style: DecimalStyl
     value = let(pl.coalesce(simple.cast(dtype, strict=False), others.struct.field("value")))
     out_of_range = (
         f"This number is too large: a field with {decimals} decimals has room for {most_digits} digits before them. "
-        "Import the field as text, or with fewer decimals."
+        "Correct it, or have the template read this field with fewer decimals, or as text."
     )
     checks = (
         _not_a_number(others, style),

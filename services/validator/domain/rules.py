@@ -26,6 +26,7 @@ from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion
 
 _SHOWN_VALUES = 10
+_SHOWN_PATTERN_CHARS = 80
 _WIDEST_WHOLE_BOUND = 2**64
 _DECIMAL_DIGITS = 38
 _CONTEXT = Context(prec=_DECIMAL_DIGITS)
@@ -84,7 +85,7 @@ def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[C
             case Min() | Max():
                 yield _bound_check(rule, subject)
             case Regex():
-                message = rule.message or f"This does not have the expected form: {rule.pattern}"
+                message = rule.message or _form_message(rule.pattern)
                 yield Check(RowErrorCode.PATTERN_MISMATCH, message, ~text.str.contains(whole_match(rule.pattern)))
             case OneOf():
                 message = rule.message or f"This value is not allowed. Use one of: {_listed(rule.values)}."
@@ -93,6 +94,15 @@ def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[C
                 yield _comparison(rule, subject, subjects[rule.field])
             case Unique():
                 pass
+
+
+def _form_message(pattern: str) -> str:
+    """A pattern is no explanation for most people, but for the one they can ask."""
+    shown = pattern if len(pattern) <= _SHOWN_PATTERN_CHARS else f"{pattern[:_SHOWN_PATTERN_CHARS]}…"
+    return (
+        "This does not have the form that the template asks for. Compare it with rows that are accepted, or ask "
+        f"whoever made the template, and mention its pattern {shown}"
+    )
 
 
 def _required_if(rule: RequiredIf, text: pl.Expr, other: Subject) -> Check:

@@ -33,8 +33,8 @@ MAX_TEXT_BYTES: Final = 1024 * 1024
 _SPECIAL_CHARS = r"[^\p{L}\p{M}\p{Nd}\s]"
 """Neither a letter (with the marks that belong to it) nor a decimal digit nor white space, in any script."""
 _TOO_LARGE = (
-    f"A replacement makes this text longer than {MAX_TEXT_BYTES:,} bytes. Shorten the cell, or change the transform "
-    "'replace' of the template."
+    f"A replacement that the template makes turns this into a text longer than {MAX_TEXT_BYTES // 1024**2} MiB. "
+    "Shorten the cell, or have the transform 'replace' of the template changed."
 )
 _NO_TEXT = pl.lit(None, dtype=pl.String)
 

@@ -251,7 +251,7 @@ class _Slots:
             raise PermanentError(
                 RunErrorCode.RECORDS_TOO_LARGE,
                 f"{self._rows:,} records would take {total:,} bytes, and at most {_LONGEST_BLOB:,} can be written at "
-                "once; shorten the template's default values, or transforms that lengthen the text",
+                "once; shorten the template's default values, or the transforms that lengthen the text",
             )
         nothing = len(self._slots) * self._rows
         choice = np.arange(self._rows, dtype=np.int32)[:, None] + np.arange(0, nothing, self._rows, dtype=np.int32)

@@ -70,7 +70,7 @@ def test_phones(region: str, text: str, valid: bool) -> None:
 def test_the_region_is_the_fields_else_the_templates() -> None:
     assert result(phone(), "070-123 45 67", Reading(default_region="SE")) == "070-123 45 67"
     assert result(phone(region="US"), "070-123 45", Reading(default_region="SE")) == BAD
-    assert "as in SE" in converted(phone(region="SE"), "x")[0].messages[0]
+    assert "dialled in SE" in converted(phone(region="SE"), "x")[0].messages[0]
 
 
 def test_every_row_of_a_batch_on_its_own() -> None:

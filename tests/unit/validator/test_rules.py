@@ -400,3 +400,13 @@ def test_the_templates_own_message_wins(rule: Rule) -> None:
 
 def messages(field: TemplateField, cells: list[str]) -> set[str]:
     return {error.message for row in check(field, *cells).rejected for error in row.errors}
+
+
+def test_a_pattern_is_shown_to_the_one_who_can_read_it() -> None:
+    (message,) = messages(TemplateField(name="f", rules=(Regex(pattern="[a-z]{3}"),)), ["1"])
+    assert message.startswith("This does not have the form that the template asks for.")
+    assert message.endswith("mention its pattern [a-z]{3}")
+    (message,) = messages(TemplateField(name="f", rules=(Regex(pattern="a" * 300),)), ["1"])
+    assert message.endswith(f"{'a' * 80}…")
+    (message,) = messages(TemplateField(name="f", rules=(Regex(pattern="a", message="Three letters."),)), ["1"])
+    assert message == "Three letters."
