@@ -58,7 +58,7 @@ async def test_a_file_comes_back_as_it_was(mongo: Mongo, files: FileStore, conte
 async def test_a_file_that_is_too_large_leaves_nothing(mongo: Mongo, files: FileStore) -> None:
     with pytest.raises(FileTooLargeError) as refused:
         await files.store("rows.csv", in_pieces(CONTENT), tenant_id="tenant", max_bytes=len(CONTENT) - 1)
-    assert (refused.value.code, str(len(CONTENT) - 1) in refused.value.detail) == ("FILE_TOO_LARGE", True)
+    assert (refused.value.code, f"{len(CONTENT) - 1:,}" in refused.value.detail) == ("FILE_TOO_LARGE", True)
     assert await left_in(mongo) == (0, 0)
 
 
