@@ -13,26 +13,15 @@ from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from libs.telemetry.logs import configure_logging
 from services.gateway.app import SERVICE, create_app, readiness
+from services.gateway.http.server import server_config
 from services.gateway.settings import GatewaySettings
-
-GRACE_SECONDS = 15
 
 
 async def serve(service: ServiceSettings, mongo: MongoSettings, gateway: GatewaySettings) -> bool:
     """Serve clients at ``ROWDOCK_PORT`` and operators at ``ROWDOCK_OPS_PORT`` until SIGTERM or SIGINT, then finish the
     requests at work; whether it ever came so far."""
     app = create_app(service, mongo, gateway)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=service.host,
-            port=gateway.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
+    server = uvicorn.Server(server_config(app, service.host, gateway.port))
 
     async def ready() -> Readiness:
         return await readiness(app) if server.started else Readiness("starting")

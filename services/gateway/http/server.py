@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import h11
 import structlog
+import uvicorn
+from litestar import Litestar
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from services.gateway.http.envelope import ErrorView
@@ -14,6 +16,8 @@ from services.gateway.http.tracing import REQUEST_ID_HEADER
 
 logger = structlog.get_logger()
 
+GRACE_SECONDS = 15
+"""How long requests at work may take once the server is told to stop."""
 _ANSWERABLE = frozenset({h11.IDLE, h11.SEND_RESPONSE})
 
 
@@ -49,6 +53,21 @@ class Http11Protocol(H11Protocol):
         ):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def server_config(app: Litestar, host: str, port: int) -> uvicorn.Config:
+    """How the gateway is served to clients."""
+    return uvicorn.Config(
+        app,  # pyright: ignore[reportArgumentType] - Litestar's own ASGI types
+        host=host,
+        port=port,
+        http=Http11Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 def _refusal(status: HTTPStatus, reason: str) -> ErrorView:

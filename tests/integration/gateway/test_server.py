@@ -9,17 +9,14 @@ import uvicorn
 from litestar import Litestar
 
 from services.gateway.http.response_headers import SECURITY_HEADERS
-from services.gateway.http.server import Http11Protocol
+from services.gateway.http.server import server_config
 
 
 @pytest.fixture
 async def port(app: Litestar) -> AsyncIterator[int]:
     """Where the application is served as ``python -m services.gateway`` does."""
-    config = uvicorn.Config(
-        app,  # pyright: ignore[reportArgumentType] - Litestar's own ASGI types
-        host="127.0.0.1", port=0, http=Http11Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False,
-    )  # fmt: skip
+    config = server_config(app, "127.0.0.1", 0)
+    config.lifespan = "off"
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn tells it by this attribute only
