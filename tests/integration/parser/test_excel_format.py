@@ -550,13 +550,15 @@ time.sleep(60)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_child_that_is_killed_is_to_be_tried_again() -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_child_that_is_killed_is_to_be_tried_again(number: signal.Signals) -> None:
+    """A supervisor or a terminal may send the signals by which it stops a parser to the parser's children as well."""
     data = many_rows(60_000)
     before = set(psutil.Process().children())
     rows = reader_of(data, layout_of(data)).close()
     next(rows)
     (child,) = set(psutil.Process().children()) - before
-    child.kill()
+    child.send_signal(number)
     with pytest.raises(TransientError, match="was killed"):
         list(rows)
 

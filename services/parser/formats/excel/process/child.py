@@ -23,6 +23,9 @@ _MODULE = "services.parser.formats.excel.process.sheet_process"
 _ROOT = Path(__file__).parents[5]
 _PIPE_BYTES = 1024 * 1024
 _READ_BYTES = 1024 * 1024
+_ENDED_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""How the kernel ends a process where memory is short, and a supervisor or a terminal the children of a parser that it
+stops: neither says anything about the file."""
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")
 
 
@@ -117,7 +120,7 @@ class _Stream:
         status = self._process.wait()
         if status == -signal.SIGXCPU:
             return workbook.too_complex("reading the workbook takes too much computing time")
-        if status == -signal.SIGKILL:
+        if -status in _ENDED_FROM_OUTSIDE:
             return TransientError("the process that opens a workbook was killed; is the machine short of memory?")
         if status < 0:
             return workbook.too_complex("the workbook needs more memory than it may take")
