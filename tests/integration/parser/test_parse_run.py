@@ -5,6 +5,7 @@ import pytest
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.messaging.broker import create_broker
+from libs.messaging.connection import KafkaSettings
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
@@ -26,7 +27,7 @@ def ledger(mongo: Mongo) -> Ledger:
 def parser(mongo: Mongo, ledger: Ledger) -> ParseRun:
     """A parser that publishes nothing."""
     metrics = Metrics("parser")
-    publisher = EventPublisher(create_broker("localhost:1", ME), metrics)
+    publisher = EventPublisher(create_broker(KafkaSettings(kafka="localhost:1"), ME), metrics)
     return ParseRun(ledger, FileStore(mongo), publisher, metrics, ParserSettings(), ME)
 
 
