@@ -74,6 +74,8 @@ def _restrict(lifeline: int, request: Request) -> None:
         (resource.RLIMIT_AS, request.memory_bytes),
     ):
         _limit(kind, limit)
+    # Ctrl-C in the parser's terminal comes here too; as an exception it would look like damage of the file.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # At the soft limit the kernel sends a signal that says why, at the hard one it just kills.
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     _limit(resource.RLIMIT_CPU, request.cpu_seconds, request.cpu_seconds + 1)
