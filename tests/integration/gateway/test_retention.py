@@ -38,7 +38,10 @@ async def test_old_dead_letters_go_the_oldest_first(
     await mongo.state["dead_letters"].delete_many({})
     ages = {"young": 1, "old": 366, "older": 370, "oldest": 400}
     await mongo.state["dead_letters"].insert_many(
-        [{"_id": name, "created_at": NOW - timedelta(days=age)} for name, age in ages.items()]
+        [
+            {"_id": name, "key": None, "value": b"{}", "headers": [], "created_at": NOW - timedelta(days=age)}
+            for name, age in ages.items()
+        ]
     )
     monkeypatch.setattr(expiry, "LETTERS_PER_SWEEP", 2)
     sweeper = Expiry(ledger, DeadLetterStore(mongo), Keeping(files=YEAR, runs=YEAR, dead_letters=YEAR))
