@@ -1,7 +1,7 @@
 """The store of the rows of batches: Arrow IPC in documents well below MongoDB's 16 MiB, see ``libs.batches.tables``.
 
 A batch has up to three payloads: ``parsed`` (cells as text, with the parser's row issues), ``valid`` (typed fields)
-and, where the template asks questions about the whole file, ``keys`` (the values that are compared).
+and, where rows of the whole file are compared, ``keys`` (the values that are).
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Payload:
         kind: which of its tables.
         data: the table as an Arrow IPC stream.
         issues: of a parsed batch: the rows that could not become cells.
-        rows_in_target: of keys: for each question that the target was asked, the rows (uint32, little-endian)
+        rows_in_target: of keys: for each constraint that the target was asked about, the rows (uint32, little-endian)
             whose values a record holds; ``None`` before it was asked.
     """
 

@@ -1,1 +1,1 @@
-"""Validator: batches of text cells in, typed rows and rejected records out; asks the questions about the whole file."""
+"""Validator: batches of text cells in, typed and rejected rows out; compares what no two rows of a file may share."""

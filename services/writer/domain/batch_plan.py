@@ -130,7 +130,7 @@ def plan_batch(
     Raises:
         PermanentError: ``MODE_NOT_SUPPORTED``; the template's mode is neither ``append`` nor ``upsert``.
     """
-    if template.mode is ImportMode.APPEND:
+    if not template.matches_by_key:
         return BatchPlan(create=table, updates=[], skipped={})
     if template.mode is not ImportMode.UPSERT:
         raise PermanentError(
