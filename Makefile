@@ -16,7 +16,7 @@ PURE       := */domain/*,services/parser/planning/*,services/parser/formats/*
 .PHONY: help setup up down status demo test test-unit coverage faults bench bench-large lint format docs lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'Times are those of two cores; whatever comes first sets up .venv, too.'
 	@echo 'Variables: SCALE="validator=2 writer=2"  BROKER=kafka|tansu  ROWS=500000  TESTS="tests/unit -k csv"'
@@ -33,36 +33,36 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-up: $(STAMP) ## Start servers and services, leave them running, write .local/stack.json (~15 s)
+up: $(STAMP) ## Start servers and services, leave them running, write .local/stack.json (~35 s)
 	@$(BIN)/python -m deploy.local up
 
-down: $(STAMP) ## Stop what `make up` started; the data stays (~5 s)
+down: $(STAMP) ## Stop what `make up` started; the data stays (~10 s)
 	@$(BIN)/python -m deploy.local down
 
 status: $(STAMP) ## Show what runs, and where (~1 s)
 	@$(BIN)/python -m deploy.local status
 
-demo: $(STAMP) ## Start everything, import a real file, show what happens, stop (~20 s)
+demo: $(STAMP) ## Start everything, import a real file, show what happens, stop (~35 s)
 	@$(BIN)/python -m deploy.local.demo
 
-test: $(STAMP) ## Run all tests, on real servers, with a few of the faults (~15 min)
+test: $(STAMP) ## Run all tests, on real servers, with a few of the faults (~20 min)
 	$(BIN)/python -m pytest $(TESTS)
 
-test-unit: $(STAMP) ## Run the tests that need no servers (~2 min)
+test-unit: $(STAMP) ## Run the tests that need no servers (~3 min)
 	$(BIN)/python -m pytest tests/unit
 
-coverage: $(STAMP) ## Branches of the pure packages that the tests without servers cover: at least 95 % (~3 min)
+coverage: $(STAMP) ## Branches of the pure packages that the tests without servers cover: at least 95 % (~4 min)
 	$(BIN)/python -m pytest tests/unit --cov --cov-report=
 	$(BIN)/coverage report --include='$(PURE)' \
 	  --omit='*/formats/excel/format.py,*/formats/excel/process/*' --fail-under=95
 
-faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run (~30 min)
+faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run (~35 min)
 	FAULT_ROWS=$(FAULT_ROWS) $(BIN)/python -m pytest -v $(FAULTS)
 
-bench: $(STAMP) ## Measure against the limit of the database and the usual scripts, in every format
+bench: $(STAMP) ## Measure against the limit of the database and the usual scripts, in every format (~10 min)
 	@$(BIN)/python -m bench
 
-bench-large: $(STAMP) ## Memory and speed of reading LARGE_MB (1024) MiB in each format that is streamed
+bench-large: $(STAMP) ## Memory and speed of reading LARGE_MB (1024) MiB in each format that is streamed (~15 min)
 	@$(BIN)/python -m bench --only large
 
 lint: $(STAMP) ## Check style, types, architecture (~1 min)
