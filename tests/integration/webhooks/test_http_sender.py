@@ -1,65 +1,28 @@
 """The sender against real receivers: good, broken, slow, hostile."""
 
 import asyncio
-import base64
 import gzip
 import json
 import re
 import socket
 import ssl
-import struct
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
 
 import anyio
 import httpcore
 import pytest
-import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.webhooks.domain.delivery import AttemptOutcome
 from services.webhooks.domain.schedule import AttemptResult
 from services.webhooks.http_sender import (
     MAX_RESPONSE_BYTES,
     TRANSPORT_ERRORS,
-    EgressRefusedError,
-    GuardedBackend,
     HttpSender,
     Progress,
-    Resolver,
     failure_text,
-    resolve,
 )
-from tests.integration.webhooks.receivers import Script, answer, receiving
-
-LOCAL = (ip_network("127.0.0.0/8"),)
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-OLD_SECRET = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
-BODY = '{"type":"import.completed","data":{"name":"Zoë"}}'.encode()
-
-
-async def post(url: str, sender: HttpSender | None = None, secrets: Sequence[str] = (SECRET,)) -> AttemptOutcome:
-    return await (sender or HttpSender(LOCAL)).send(url, secrets, "delivery1", BODY)
-
-
-async def post_to(script: Script, sender: HttpSender | None = None) -> AttemptOutcome:
-    async with receiving(script) as receiver:
-        return await post(f"http://127.0.0.1:{receiver.port}/hook", sender)
-
-
-def resolving_to(*answers: Sequence[str]) -> tuple[Resolver, list[str]]:
-    """A resolver that gives these answers in turn, and the list of hosts it was asked for."""
-    asked: list[str] = []
-
-    async def resolver(host: str, port: int) -> Sequence[str]:
-        del port
-        asked.append(host)
-        return answers[len(asked) - 1]
-
-    return resolver, asked
+from tests.integration.webhooks.posting import BODY, LOCAL, OLD_SECRET, SECRET, post, post_to
+from tests.integration.webhooks.receivers import answer, receiving, reset
 
 
 async def test_a_receiver_can_verify_what_it_got() -> None:
@@ -199,11 +162,6 @@ async def test_a_receiver_that_closes_early_or_speaks_something_else(start: byte
     assert (outcome.error or "").startswith("no answer: ")
 
 
-async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
-
 async def test_a_connection_that_is_reset() -> None:
     outcome = await post_to(reset)
     assert (outcome.result, outcome.status_code) == (AttemptResult.FAILED, None)
@@ -324,211 +282,3 @@ async def test_cancelling_is_not_an_outcome() -> None:
 async def test_a_secret_that_cannot_sign_is_our_own_fault(secrets: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"secret|base64|data"):
         await post("http://127.0.0.1:1/", secrets=secrets)
-
-
-# Where requests may go ---------------------------------------------------------------------------
-
-
-async def test_http_to_the_internet_and_inside_addresses_are_refused() -> None:
-    async with receiving(answer("200 OK")) as receiver:
-        for sender in (HttpSender(), HttpSender((ip_network("10.0.0.0/8"),))):
-            for scheme in ("http", "https"):
-                outcome = await post(f"{scheme}://127.0.0.1:{receiver.port}/", sender)
-                assert (outcome.result, outcome.status_code) == (AttemptResult.FAILED, None)
-                assert outcome.error
-    assert receiver.connections == 0
-
-
-@pytest.mark.parametrize(
-    "host", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "0", "[::ffff:127.0.0.1]", "localhost"]
-)
-async def test_other_ways_to_write_loopback(host: str) -> None:
-    async with receiving(answer("200 OK")) as receiver:
-        sender = HttpSender(https_ports=[receiver.port])
-        outcome = await post(f"https://{host}:{receiver.port}/", sender)
-        assert outcome.result is AttemptResult.FAILED
-        assert outcome.error
-        # The second line of defence, for what the look at the text let through.
-        backend = GuardedBackend((), resolve, encrypted=True)
-        with pytest.raises(EgressRefusedError):
-            await backend.connect_tcp(host.strip("[]"), receiver.port, timeout=5)
-    assert receiver.connections == 0
-
-
-@pytest.mark.parametrize("inside", ["127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"])
-async def test_one_refused_address_refuses_the_host(inside: str) -> None:
-    resolver, asked = resolving_to(["8.8.8.8", inside])
-    async with receiving(answer("200 OK")) as receiver:
-        sender = HttpSender(https_ports=[receiver.port], resolver=resolver)
-        outcome = await post(f"https://hooks.example:{receiver.port}/", sender)
-    assert "not allowed" in (outcome.error or "")
-    assert outcome.result is AttemptResult.FAILED
-    assert asked == ["hooks.example"]
-    assert receiver.connections == 0
-
-
-async def test_rebinding_between_attempts_is_refused() -> None:
-    open_host = (ip_network("127.0.0.2/32"),)
-    resolver, asked = resolving_to(["127.0.0.2"], ["127.0.0.1"])
-    sender = HttpSender(open_host, resolver=resolver)
-    async with receiving(answer("200 OK"), host="0.0.0.0") as receiver:  # noqa: S104 - both addresses answer
-        first = await post(f"http://hooks.example:{receiver.port}/", sender)
-        second = await post(f"http://hooks.example:{receiver.port}/", sender)
-    assert first.result is AttemptResult.DELIVERED
-    assert receiver.requests[0].headers["host"] == f"hooks.example:{receiver.port}"
-    assert second.result is AttemptResult.FAILED
-    assert "not allowed" in (second.error or "")
-    # One question per attempt: what was checked is what was connected to.
-    assert (receiver.connections, len(asked)) == (1, 2)
-
-
-async def test_plain_http_goes_to_open_networks_only() -> None:
-    resolver, _ = resolving_to(["8.8.8.8"])
-    outcome = await post("http://hooks.example/", HttpSender(LOCAL, resolver=resolver))
-    assert "plain http" in (outcome.error or "")
-
-
-async def test_the_next_address_is_tried() -> None:
-    resolver, _ = resolving_to(["127.0.0.3", "127.0.0.1"])
-    async with receiving(answer("200 OK")) as receiver:
-        outcome = await post(f"http://hooks.example:{receiver.port}/", HttpSender(LOCAL, resolver=resolver))
-    assert outcome.result is AttemptResult.DELIVERED
-
-
-async def test_a_name_without_addresses() -> None:
-    resolver, _ = resolving_to([])
-    outcome = await post("https://hooks.example/", HttpSender(resolver=resolver))
-    assert "no address" in (outcome.error or "")
-    unknown = await post("https://hooks.invalid/")
-    assert unknown.result in {AttemptResult.FAILED, AttemptResult.THROTTLED}
-
-
-async def test_a_resolver_that_hangs() -> None:
-    async def hang(_host: str, _port: int) -> Sequence[str]:
-        await asyncio.Event().wait()
-        return []
-
-    started = time.monotonic()
-    outcome = await post("https://hooks.example/", HttpSender(connect_seconds=0.2, resolver=hang))
-    assert time.monotonic() - started < 2
-    assert outcome.result is AttemptResult.THROTTLED
-    waited = "no answer in time: gave up after 0.2 s of connecting"
-    assert outcome.error == f"{waited}; the name hooks.example was not resolved"
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
-        (OSError("no servers"), "no servers"),
-        (OSError(), "OSError"),
-        (UnicodeError("label too long"), "label too long"),
-    ],
-)
-async def test_a_resolver_that_fails(error: Exception, said: str) -> None:
-    async def failing(_host: str, _port: int) -> Sequence[str]:
-        raise error
-
-    outcome = await post("https://hooks.example/", HttpSender(resolver=failing))
-    assert outcome.result is AttemptResult.FAILED
-    assert outcome.error == f"no answer: the name hooks.example cannot be resolved: {said}, while connecting"
-
-
-async def test_the_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with receiving(answer("200 OK")) as proxy, receiving(answer("200 OK")) as receiver:
-        for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
-            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        outcome = await post(f"http://127.0.0.1:{receiver.port}/")
-    assert outcome.result is AttemptResult.DELIVERED
-    assert proxy.connections == 0
-
-
-# TLS ---------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def listening(script: Script) -> AsyncIterator[int]:
-    """A port where connections are answered without waiting for a request."""
-    server = await asyncio.start_server(script, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
-
-
-async def test_tls_that_is_never_agreed_on() -> None:
-    async def read_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    async with listening(read_only) as port:
-        outcome = await post(f"https://127.0.0.1:{port}/", HttpSender(LOCAL, connect_seconds=0.3))
-    assert outcome.result is AttemptResult.THROTTLED
-    assert outcome.error == "no answer in time: gave up after 0.3 s of agreeing on TLS"
-
-
-async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.close()
-
-
-async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read(1)
-    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    writer.close()
-
-
-@pytest.mark.parametrize(
-    ("script", "said"), [(hang_up, "broke the connection off"), (reset, "broke the connection off"), (no_tls, "SSL")]
-)
-async def test_tls_that_fails(script: Script, said: str) -> None:
-    async with listening(script) as port:
-        outcome = await post(f"https://127.0.0.1:{port}/")
-    assert outcome.result is AttemptResult.FAILED
-    assert said in (outcome.error or "")
-    assert (outcome.error or "").endswith(", while agreeing on TLS")
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-async def post_with_tls(
-    authority: trustme.CA, certificate: trustme.LeafCert, *, trusted: bool = True
-) -> tuple[AttemptOutcome, list[str | None]]:
-    """Posts to ``https://hooks.example``, which is here; also the names that the receiver saw as SNI."""
-    names: list[str | None] = []
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(server)
-    server.sni_callback = lambda _connection, name, _context: names.append(name)
-    client = httpcore.default_ssl_context()
-    if trusted:
-        authority.configure_trust(client)
-    resolver, _ = resolving_to(["127.0.0.1"])
-    async with receiving(answer("200 OK"), tls=server) as receiver:
-        sender = HttpSender(LOCAL, [receiver.port], resolver=resolver, ssl_context=client)
-        outcome = await post(f"https://hooks.example:{receiver.port}/", sender)
-    if outcome.status_code is not None:
-        assert receiver.requests[0].headers["host"] == f"hooks.example:{receiver.port}"
-    return outcome, names
-
-
-async def test_the_certificate_is_the_hosts_though_the_connection_is_to_an_address(authority: trustme.CA) -> None:
-    outcome, names = await post_with_tls(authority, authority.issue_cert("hooks.example"))
-    assert outcome.result is AttemptResult.DELIVERED
-    assert names == ["hooks.example"]
-
-
-async def test_a_bad_certificate_is_a_failure(authority: trustme.CA) -> None:
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    bad = [
-        (authority.issue_cert("other.example"), True),
-        (authority.issue_cert("127.0.0.1"), True),
-        (authority.issue_cert("hooks.example", not_before=yesterday - timedelta(days=1), not_after=yesterday), True),
-        (authority.issue_cert("hooks.example"), False),
-    ]
-    for certificate, trusted in bad:
-        outcome, _ = await post_with_tls(authority, certificate, trusted=trusted)
-        assert (outcome.result, outcome.status_code) == (AttemptResult.FAILED, None)
-        assert "CERTIFICATE_VERIFY_FAILED" in (outcome.error or "")

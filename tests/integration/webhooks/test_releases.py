@@ -9,8 +9,8 @@ from standardwebhooks import Webhook
 from libs.storage.client import Mongo
 from services.webhooks.domain.delivery import DeliveryState
 from tests.compatibility.snapshots import RELEASE_0_1, Snapshot, load_secrets
+from tests.integration.webhooks.delivering import at_work, deliveries, eventually, queued, sender_of, settled
 from tests.integration.webhooks.receivers import answer, receiving
-from tests.integration.webhooks.test_delivering import at_work, deliveries, eventually, queued, sender_of, settled
 
 pytestmark = pytest.mark.servers
 
