@@ -15,7 +15,7 @@ from deploy.local.stack import Stack
 from libs.contracts.topics import BATCH_PARSED, BATCH_READY, EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
 from libs.storage.documents import DOCUMENTS
 from tests.client import GatewayClient, PlantedFile, eventually, planted_file, planted_template
-from tests.compatibility.capture import FORMATS
+from tests.compatibility.inputs import FORMATS
 from tests.compatibility.snapshots import RELEASE_0_1, Document, Snapshot, load_secrets
 from tests.oracle import Oracle
 from tests.receiver import Receiver
@@ -28,7 +28,7 @@ APPENDED = PlantedFile(
 UPSERTED = PlantedFile(
     b"", {1: "S1", 4: "S4", 5: "S5", 6: "S2", 7: "S6", 9: "S8", 10: "S9"}, frozenset({3, 8}), frozenset({2})
 )
-"""The rows of ``tests.compatibility.capture.ROWS``."""
+"""The rows of ``tests.compatibility.inputs.ROWS``."""
 WITHOUT_THE_LONG_ROW = PlantedFile(b"", {**APPENDED.valid, 8: "S7"}, frozenset({3}))
 KEPT = PlantedFile(b"", {**APPENDED.valid, 3: "S3"}, frozenset({8}))
 OVER_THE_BASE = PlantedFile(

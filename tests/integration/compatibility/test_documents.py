@@ -40,7 +40,7 @@ from libs.storage.documents import (
     WebhookEndpoint,
 )
 from services.webhooks.domain.delivery import Delivery, DeliveryState
-from tests.compatibility.capture import BATCH_ROWS, EVERYTHING, FORMATS
+from tests.compatibility.inputs import BATCH_ROWS, EVERYTHING, FORMATS
 from tests.compatibility.snapshots import RELEASE_0_1, Snapshot, load_secrets
 
 pytestmark = pytest.mark.servers

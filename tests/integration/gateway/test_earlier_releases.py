@@ -7,7 +7,7 @@ import pytest
 from litestar import Litestar
 
 from libs.storage.client import Mongo
-from tests.compatibility.capture import EVERYTHING
+from tests.compatibility.inputs import EVERYTHING
 from tests.compatibility.snapshots import RELEASE_0_1, Document, Snapshot, load_secrets
 
 pytestmark = pytest.mark.servers

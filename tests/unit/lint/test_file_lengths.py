@@ -1,11 +1,14 @@
-"""Files stay short enough to be read in one go."""
+"""Files stay short enough to be read in one go: those of the code, of its tests, and of what runs and measures it."""
 
 from pathlib import Path
 
 from tests.unit.lint.test_source_rules import CHECKOUT
 
 MAX_LINES = 450
-LONGER: dict[str, str] = {}
+PACKAGES = ("libs", "services", "deploy", "bench", "tests")
+LONGER: dict[str, str] = {
+    "tests/faults/test_faults.py": "one table of all faults, which run on one stack",
+}
 """Files that may be longer, each with the reason."""
 
 
@@ -16,7 +19,7 @@ def lines(file: Path) -> int:
 def test_no_file_is_too_long() -> None:
     found = {
         name: count
-        for package in ("libs", "services")
+        for package in PACKAGES
         for file in (CHECKOUT / package).rglob("*.py")
         if (count := lines(file)) > MAX_LINES and (name := str(file.relative_to(CHECKOUT))) not in LONGER
     }

@@ -1,35 +1,19 @@
-"""Which texts are dates, in which order and format, and the instant that comes out."""
+"""Which texts are dates, in which order, and the instant that comes out."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.date_formats import MEANINGS, date_format_problem
 from libs.contracts.templates import DateOrder, TemplateField
-from services.validator.domain.dates import date_sample, formatted, instant
+from services.validator.domain.dates import date_sample
 from services.validator.domain.reading import Reading
-from services.validator.domain.steps import Steps, evaluate
 from tests.unit.validator.conversions import TYPED_CELLS, converted, result
+from tests.unit.validator.instants import BAD, DATE, EPOCH, MDY, YMD, date, instants, utc, written
 
-
-def date(**more: object) -> TemplateField:
-    return TemplateField.model_validate({"name": "f", "type": "date", **more})
-
-
-DATE, MDY, YMD = date(), date(date_order="mdy"), date(date_order="ymd")
-BAD = ["INVALID_DATE"]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAC = Reading(typed_cells=True, date_1904=True)
-
-
-def utc(
-    year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, microsecond: int = 0
-) -> datetime:
-    return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -270,96 +254,6 @@ def test_every_serial_number_counts_days(serial: int) -> None:
     assert result(DATE, str(serial), TYPED_CELLS) == utc(1899, 12, 30) + timedelta(days=serial)
 
 
-@pytest.mark.parametrize(
-    ("date_format", "text", "value"),
-    [
-        ("DD.MM.YYYY", "29.02.2024", utc(2024, 2, 29)),
-        ("DD.MM.YYYY", "29.02.2023", BAD),
-        ("DD.MM.YYYY", "29x02x2024", BAD),
-        ("DD.MM.YYYY", "1.2.2024", BAD),
-        ("DD.MM.YYYY", "2024-02-29", BAD),
-        ("MM/DD/YYYY", "03/04/2025", utc(2025, 3, 4)),
-        ("DD/MM/YYYY", "03/04/2025", utc(2025, 4, 3)),
-        ("YYYYMMDD", "20240229", utc(2024, 2, 29)),
-        ("YYYYMMDD", "20240230", BAD),
-        ("YYYYMMDD", "2024022", BAD),
-        ("YYYYMMDDHHmmss", "20240229010203", utc(2024, 2, 29, 1, 2, 3)),
-        ("YYYYDDMMmm", "2024290259", utc(2024, 2, 29, 0, 59)),
-        ("DD.MM.YYYY HH:mm", "29.02.2024 23:59", utc(2024, 2, 29, 23, 59)),
-        ("DD.MM.YYYY HH:mm", "29.02.2024 24:00", BAD),
-        ("DD.MM.YYYY HH:mm", "29.02.2024  3:59", BAD),
-        ("YYYY-MM-DDTHH:mm:ss", "2024-02-29T01:02:03", utc(2024, 2, 29, 1, 2, 3)),
-        ("YYYY-MM-DDTHH:mm:ss", "2024-02-29T01:02:60", BAD),
-        ("YYYY-MM-DDTHH:mm:ss", "2024-02-29T01:02:03Z", BAD),
-        ("YYYY-MM-DD HH", "2024-02-29 13", utc(2024, 2, 29, 13)),
-        ("HH YYYY-MM-DD", "13 2024-02-29", utc(2024, 2, 29, 13)),
-        ("YYYY-MM-DD ss", "2024-02-29 07", utc(2024, 2, 29, 0, 0, 7)),
-        ("YYYY-MM-DD", "0000-01-01", BAD),
-        ("YYYY-MM-DD", "9999-12-31", utc(9999, 12, 31)),
-        ("YYYY-MM-DD", " 2024-02-29 ", utc(2024, 2, 29)),
-        ("YYYY-MM-DD", "", None),
-        ("D.M.YYYY", "1.2.2024", utc(2024, 2, 1)),
-        ("D.M.YYYY", "31.12.2024", utc(2024, 12, 31)),
-        ("D.M.YYYY", "01.02.2024", utc(2024, 2, 1)),
-        ("DD.MM.YY", "01.02.68", utc(2068, 2, 1)),
-        ("DD.MM.YY", "01.02.69", utc(1969, 2, 1)),
-        ("DD.MM.YY", "01.02.99", utc(1999, 2, 1)),
-        ("DD.MM.YY", "01.02.00", utc(2000, 2, 1)),
-        ("DD.MM.YY", "29.02.23", BAD),
-        ("DD MMMM YYYY", "31 march 2024", utc(2024, 3, 31)),
-        ("DD MMMM YYYY", "31 Mar 2024", BAD),
-        ("DD-MMM-YYYY", "31-MAR-2024", utc(2024, 3, 31)),
-        ("DD-MMM-YYYY", "31-March-2024", BAD),
-        ("DDMMMYYYY", "31Mar2024", utc(2024, 3, 31)),
-        ("MMM D, YYYY", "Mar 1, 2024", utc(2024, 3, 1)),
-        ("dddd D MMMM YYYY", "Sunday 31 March 2024", utc(2024, 3, 31)),
-        ("dddd D MMMM YYYY", "Monday 31 March 2024", utc(2024, 3, 31)),
-        ("dddd D MMMM YYYY", "Someday 31 March 2024", BAD),
-        ("ddd, DD MMM YYYY", "sun, 31 Mar 2024", utc(2024, 3, 31)),
-        ("M/D/YYYY h:mm A", "3/31/2024 2:05 PM", utc(2024, 3, 31, 14, 5)),
-        ("M/D/YYYY h:mm A", "3/31/2024 12:05 am", utc(2024, 3, 31, 0, 5)),
-        ("M/D/YYYY h:mm A", "3/31/2024 13:05 PM", BAD),
-        ("M/D/YYYY h:mm A", "3/31/2024 0:05 AM", BAD),
-        ("M/D/YYYY hh:mma", "3/31/2024 02:05pm", utc(2024, 3, 31, 14, 5)),
-        ("M/D/YYYY hh:mma", "3/31/2024 2:05pm", BAD),
-        ("YYYY-MM-DD H:m:s", "2024-03-31 4:5:6", utc(2024, 3, 31, 4, 5, 6)),
-        ("YYYY-MM-DD HH:mm:ss.SSS", "2024-03-31 04:05:06.789", utc(2024, 3, 31, 4, 5, 6, 789_000)),
-        ("YYYY-MM-DD HH:mm:ss.SSS", "2024-03-31 04:05:06.78", BAD),
-        ("YYYY-MM-DDTHH:mm:ssZ", "2024-03-31T04:05:06Z", utc(2024, 3, 31, 4, 5, 6)),
-        ("YYYY-MM-DDTHH:mm:ssZ", "2024-03-31T04:05:06+02:00", utc(2024, 3, 31, 2, 5, 6)),
-        ("YYYY-MM-DDTHH:mm:ssZ", "2024-03-31T04:05:06-0230", utc(2024, 3, 31, 6, 35, 6)),
-        ("YYYY-MM-DDTHH:mm:ssZ", "2024-03-31T04:05:06", BAD),
-        ("YYYY-MM-DDTHH:mm:ssZ", "2024-03-31T04:05:06+24:00", BAD),
-        ("YYYY-MM-DDZ", "0001-01-01+00:01", BAD),
-        ("D MMMM YYYY [at] HH[h]mm", "31 March 2024 at 14h05", utc(2024, 3, 31, 14, 5)),
-        ("D MMMM YYYY [at] HH[h]mm", "31 March 2024 AT 14h05", BAD),
-        ("[.*]YYYY[^$\\d]MM[|]DD", ".*2024^$\\d03|31", utc(2024, 3, 31)),
-        ("[.*]YYYY[^$\\d]MM[|]DD", "xx2024^$\\d03|31", BAD),
-        ("[é]YYYY[%Y]MM DD", "é2024%Y03 31", utc(2024, 3, 31)),
-    ],
-)
-def test_dates_in_a_given_format(date_format: str, text: str, value: object) -> None:
-    assert date_format_problem(date_format) is None
-    assert result(date(date_format=date_format), text) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "typed", "untyped"),
-    [
-        ("31.03.2024", utc(2024, 3, 31), utc(2024, 3, 31)),
-        ("2024-03-31", utc(2024, 3, 31), BAD),
-        ("2024-03-31T14:05:00", utc(2024, 3, 31, 14, 5), BAD),
-        ("2024-02-30", BAD, BAD),
-        ("31/03/2024", BAD, BAD),
-        ("45382", BAD, BAD),
-    ],
-)
-def test_a_real_date_cell_needs_no_format(text: str, typed: object, untyped: object) -> None:
-    field = date(date_format="DD.MM.YYYY")
-    assert result(field, text, TYPED_CELLS) == typed
-    assert result(field, text) == untyped
-
-
 def test_the_order_is_the_fields_else_the_columns_else_the_templates() -> None:
     reading = Reading(date_orders={"f": DateOrder.MDY})
     assert result(DATE, "03/04/2025", reading) == utc(2025, 3, 4)
@@ -387,60 +281,6 @@ def test_the_message_says_order_and_form() -> None:
     assert date_sample("DD.MM.YYYY HH:mm:ss") == "31.03.2024 14:05:00"
     assert "31.03.2024 14:05:00" in message(date(date_format="DD.MM.YYYY HH:mm:ss"))
     assert date_sample("dddd, MMMM D, YY [at] h:mm a Z") == "Sunday, March 31, 24 at 2:05 pm Z"
-
-
-def instants(texts: list[str | None], date_format: str | None, order: DateOrder = DateOrder.DMY) -> list[int | None]:
-    steps = Steps()
-    found = instant(pl.col("text"), date_format, order, steps.let)
-    frame = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
-    return evaluate(frame, steps.stages, [found.alias("instant")])["instant"].to_list()
-
-
-def written(moments: list[int], date_format: str) -> list[str | None]:
-    frame = pl.DataFrame({"instant": pl.Series(moments, dtype=pl.Int64)})
-    return frame.select(formatted(pl.col("instant"), date_format))["instant"].to_list()
-
-
-_TOKENS = {
-    meaning: [token for token in MEANINGS if MEANINGS[token] == meaning] for meaning in dict.fromkeys(MEANINGS.values())
-}
-
-
-@st.composite
-def date_formats(draw: st.DrawFn) -> str:
-    """A format that says the whole instant to the millisecond."""
-    tokens = [draw(st.sampled_from(_TOKENS[meaning])) for meaning in ("month", "day", "minute", "second")]
-    hour = draw(st.sampled_from(_TOKENS["hour"]))
-    tokens += ["YYYY", hour, "SSS"]
-    if hour in {"h", "hh"}:
-        tokens.append(draw(st.sampled_from(_TOKENS["half"])))
-    tokens += draw(st.lists(st.sampled_from(["Z", "dddd"]), unique=True))
-    literals = st.sampled_from([*"-/.:, T", "[at]", "[%d]", "[\\]"])
-    ordered = draw(st.permutations(tokens))
-    return "".join(f"{token}{draw(literals)}" for token in ordered)
-
-
-@given(date_formats(), st.datetimes(timezones=st.just(UTC)))
-def test_what_a_format_writes_it_reads(date_format: str, moment: datetime) -> None:
-    assert date_format_problem(date_format) is None
-    exact = (moment - EPOCH) // timedelta(milliseconds=1)
-    texts = written([exact], date_format)
-    assert instants(texts, date_format) == [exact]
-    assert written([exact], date_format) == texts
-
-
-@given(
-    st.sampled_from([*"YMDHhmsAaZdT:/ .-[]", "YYYY", "MM", "DD", "mm"]).flatmap(
-        lambda first: st.lists(
-            st.sampled_from([first, "YYYY", "YY", "M", "MM", "MMM", "D", "DD", "-", "/", "[x]", "[1]"]),
-            min_size=3,
-            max_size=8,
-        ).map("".join)
-    )
-)
-def test_every_format_without_problems_reads_its_own_sample(date_format: str) -> None:
-    if date_format_problem(date_format) is None:
-        assert result(date(date_format=date_format), date_sample(date_format)) == utc(2024, 3, 31)
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.sampled_from(DateOrder))

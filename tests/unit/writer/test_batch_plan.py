@@ -1,14 +1,11 @@
 """What a batch does to the records that exist."""
 
-import math
-from collections.abc import Container
-from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bson
 import pytest
-from bson import Decimal128, Int64, ObjectId
+from bson import Int64, ObjectId
 from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,22 +14,10 @@ from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import FieldType, ImportMode, Template, TemplateField
-from services.writer.domain.batch_plan import (
-    BatchPlan,
-    fields_from_file,
-    plan_batch,
-    split_conflicts,
-    upsert_keys,
-    without_rows,
-)
+from services.writer.domain.batch_plan import BatchPlan, fields_from_file, plan_batch, upsert_keys
 from services.writer.domain.record_encoding import RecordEncoder
-from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, WIDE, WIDE_EXTRA, Raw, checked_batch
-from tests.unit.writer.messages import exists, held_by
-
-OTHER_RUN = RUN_ID[:-1] + "9"
-WRITTEN_AT = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
-FIELDS = [field.name for field in CONTACTS.fields]
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, Raw, checked_batch
+from tests.unit.writer.planned_batches import FIELDS, NOON, OTHER_RUN, WRITTEN_AT, plan
 
 moments = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=0)
@@ -51,10 +36,6 @@ contacts = st.fixed_dictionaries(
 batches = st.lists(contacts, max_size=8).map(
     lambda batch: [{"_row": number, **row} for number, row in enumerate(batch, start=1)]
 )
-
-
-def plan(rows: list[dict[str, Any]], existing: dict[Any, Any], fields: list[str] = FIELDS) -> BatchPlan:
-    return plan_batch(checked_batch(CONTACTS, rows), existing, CONTACTS, fields, OTHER_RUN, WRITTEN_AT)
 
 
 def imported(rows: list[dict[str, Any]], *, tz_aware: bool = False) -> dict[Any, dict[str, Any]]:
@@ -105,68 +86,6 @@ def test_the_record_becomes_the_row_and_the_before_image_the_record(
         assert update.before is not None
         assert update.before.remove == []
         assert bson.encode({**after, **update.before.restore}) == bson.encode(record)
-
-
-@pytest.mark.parametrize(
-    ("field", "held", "cell"),
-    [
-        ("amount", 1, 1.0),
-        ("amount", 1.0, 1),
-        ("amount", Int64(2**53), 2**53),
-        ("amount", math.nan, math.nan),
-        ("age", 7.0, 7),
-        ("joined", NOON, NOON),
-        ("joined", NOON.replace(tzinfo=None), NOON),
-        ("joined", NOON.astimezone(timezone(timedelta(hours=5))), NOON),
-        ("active", True, True),
-        ("note", None, None),
-        ("note", "", ""),
-        ("age", "many", Raw("many")),
-    ],
-)
-def test_equal(field: str, held: object, cell: object) -> None:
-    record = {"_id": 1, "email": "a", field: held}
-    assert plan([{"_row": 4, "email": "a", field: cell}], {"a": record}, [field]).updates[0].changes.keys() == {
-        *CONTACTS.default_values.keys() - {"nothing"},
-        "updated_at",
-        "_import",
-    }
-    record |= CONTACTS.default_values
-    assert plan([{"_row": 4, "email": "a", field: cell}], {"a": record}, [field]).skipped == {"UNCHANGED": [4]}
-
-
-@pytest.mark.parametrize(
-    ("field", "held", "cell"),
-    [
-        ("amount", True, 1),
-        ("age", False, 0),
-        ("active", 1, True),
-        ("active", 0.0, False),
-        ("age", "7", 7),
-        ("amount", 2**53 + 1, float(2**53)),
-        ("joined", NOON + timedelta(milliseconds=1), NOON),
-        ("joined", "2026-03-01", NOON),
-        ("note", "", None),
-        ("note", None, ""),
-        ("note", ["x"], "x"),
-        ("age", 7, None),
-        ("age", 7, Raw("7")),
-    ],
-)
-def test_different(field: str, held: object, cell: object) -> None:
-    record = {"_id": 1, "email": "a", **CONTACTS.default_values, field: held}
-    (update,) = plan([{"_row": 4, "email": "a", field: cell}], {"a": record}, [field]).updates
-    assert update.changes.keys() == {field, "updated_at", "_import"}
-    assert update.before is not None
-    assert update.before.restore == {field: held}
-    assert update.before.remove == ["updated_at", "_import"]
-
-
-def test_a_missing_field_equals_null_only() -> None:
-    record = {"_id": 1, "email": "a", **CONTACTS.default_values}
-    assert plan([{"_row": 1, "email": "a"}], {"a": record}).skipped == {"UNCHANGED": [1]}
-    (update,) = plan([{"_row": 1, "email": "a", "note": ""}], {"a": record}).updates
-    assert update.changes["note"] == ""
 
 
 def test_a_field_without_a_column_says_nothing() -> None:
@@ -298,207 +217,12 @@ def test_a_key_of_any_type_finds_its_record(kind: FieldType, integer: bool, cell
     assert planned.skipped == {"UNCHANGED": [1]}
 
 
-def keyed_template(mode: ImportMode = ImportMode.UPSERT, message: str | None = None) -> Template:
-    """Key ``email``; ``phone`` is unique, and so are ``country`` and ``number`` together."""
-    return Template.model_validate(
-        {
-            "name": "keyed",
-            "target_resource": "keyed",
-            "mode": mode,
-            "upsert_key": "email",
-            "fields": [
-                {"name": "email"},
-                {"name": "phone", "rules": [{"type": "unique", "message": message}]},
-                {"name": "country", "rules": [{"type": "unique", "fields": ["number"], "message": message}]},
-                {"name": "number", "type": "number", "decimals": 1},
-            ],
-            "default_values": {"source": "import"},
-        }
-    )
-
-
-def split(
-    rows: list[dict[str, Any]], template: Template, taken: dict[tuple[str, ...], dict[tuple[Any, ...], Any]]
-) -> tuple[list[int], dict[int, tuple[str, str]]]:
-    """The rows that stay, and field and message of each rejection."""
-    table = checked_batch(template, [{"_row": row, **cells} for row, cells in enumerate(rows, start=1)])
-    writable, rejected = split_conflicts(table, template, taken)
-    assert all(error.code == "DUPLICATE_KEY" for error in rejected.values())
-    return writable["_row"].to_pylist(), {row: (error.field, error.message) for row, error in rejected.items()}
-
-
-def test_conflicts_of_an_append() -> None:
-    """The upsert key is a field like any other."""
-    rows = [{"email": email} for email in ["a", "b", None, "b", None, "c"]]
-    stay, rejected = split(rows, keyed_template(ImportMode.APPEND), {("email",): {("a",): {"_id": 1, "email": "a"}}})
-    assert stay == [2, 3, 5, 6]
-    assert rejected == {
-        1: ("email", exists("email 'a'")),
-        4: ("email", held_by(2, "email 'b'")),
-    }
-
-
-def test_conflicts_of_several_fields() -> None:
-    rows: list[dict[str, Any]] = [
-        {"email": "a", "country": "SE", "number": Decimal("1.0")},
-        {"email": "b", "country": "NO", "number": Decimal("1.0")},
-        {"email": "c", "country": "SE", "number": None},
-        {"email": "d", "country": "NO", "number": Decimal("1.0")},
-        {"email": "e", "country": None, "number": Decimal("1.0")},
-        {"email": "f", "country": "SE", "number": Decimal("2.0")},
-    ]
-    held = {"_id": 1, "email": "x", "country": "SE", "number": 1}
-    stay, rejected = split(rows, keyed_template(), {("country", "number"): {("SE", 1): held}})
-    assert stay == [2, 3, 5, 6]
-    assert rejected == {
-        1: ("country", exists("country 'SE' and number 1.0")),
-        4: ("country", held_by(2, "country 'NO' and number 1.0")),
-    }
-
-
-def test_a_row_that_is_rejected_keeps_no_value_from_another() -> None:
-    """Row 1 would hold the phone, were it not for its email."""
-    rows = [{"email": "a", "phone": "5"}, {"email": "b", "phone": "5"}, {"email": "c", "phone": "5"}]
-    template = keyed_template(ImportMode.APPEND)
-    stay, rejected = split(rows, template, {("phone",): {}, ("email",): {("a",): {"_id": 1, "email": "a"}}})
-    assert stay == [2]
-    assert rejected == {
-        1: ("email", exists("email 'a'")),
-        3: ("phone", held_by(2, "phone '5'")),
-    }
-
-
-def test_a_records_own_values_are_no_conflict() -> None:
-    rows = [{"email": "a", "phone": "5"}, {"email": "b", "phone": "6"}]
-    taken = {("phone",): {("5",): {"_id": 1, "email": "a"}, ("6",): {"_id": 2, "email": "c"}}}
-    assert split(rows, keyed_template(), taken) == (
-        [1],
-        {2: ("phone", exists("phone '6'"))},
-    )
-
-
-def test_a_row_that_is_not_written_for_its_key_conflicts_with_none() -> None:
-    rows = [{"email": "a", "phone": "5"}, {"email": None, "phone": "5"}, {"email": "a", "phone": "5"}]
-    assert split(rows, keyed_template(), {("phone",): {}}) == ([1, 2, 3], {})
-
-
-def test_conflicts_of_a_default_value() -> None:
-    rows = [{"email": "a"}, {"email": "b"}]
-    assert split(rows, keyed_template(ImportMode.APPEND), {("source",): {}}) == (
-        [1],
-        {2: ("source", held_by(1, "source 'import'"))},
-    )
-
-
-def test_the_rules_own_message() -> None:
-    rows: list[dict[str, Any]] = [{"email": "a", "phone": "5", "country": "SE", "number": 1}] * 2
-    template = keyed_template(ImportMode.APPEND, "we know that one")
-    assert split(rows, template, {("phone",): {}})[1] == {2: ("phone", "we know that one")}
-    assert split(rows, template, {("number", "country"): {}})[1] == {2: ("number", "we know that one")}
-    assert split(rows, template, {("country",): {}})[1] == {2: ("country", held_by(1, "country 'SE'"))}
-
-
-def test_a_message_shows_the_beginning_of_a_long_value() -> None:
-    _, rejected = split([{"phone": "5" * 1000}] * 2, keyed_template(ImportMode.APPEND), {("phone",): {}})
-    assert rejected == {2: ("phone", held_by(1, f"phone '{'5' * 200}…'"))}
-
-
-def test_rows_that_are_left_out() -> None:
-    table = checked_batch(CONTACTS, [{"_row": 3}, {"_row": 5}, {"_row": 9}])
-    assert without_rows(table, {5, 7})["_row"].to_pylist() == [3, 9]
-
-
 @pytest.mark.parametrize("mode", [ImportMode.UPDATE, ImportMode.SYNC])
 def test_other_modes_are_refused(mode: ImportMode) -> None:
     template = CONTACTS.model_copy(update={"mode": mode})
     table = checked_batch(template, [{"_row": 1, "email": "a"}])
     with pytest.raises(PermanentError, match="MODE_NOT_SUPPORTED"):
         plan_batch(table, {}, template, FIELDS, OTHER_RUN, WRITTEN_AT)
-
-
-def wide_plan(row: dict[str, Any], record: dict[str, Any], fields: Container[str] = ()) -> BatchPlan:
-    """``row`` over the record that has its price."""
-    table = checked_batch(WIDE, [{"_row": 4, "price": Decimal("1.50"), **row}], WIDE_EXTRA)
-    assert upsert_keys(table, WIDE) == [Decimal("1.5")]
-    held = {"_id": 1, "price": Decimal128("1.5"), "source": "import", **record}
-    return plan_batch(table, {Decimal("1.50"): held}, WIDE, fields, OTHER_RUN, WRITTEN_AT, WIDE_EXTRA)
-
-
-@pytest.mark.parametrize(
-    ("field", "held", "cell"),
-    [
-        ("whole", Decimal128("12"), Decimal(12)),
-        ("whole", Int64(12), Decimal(12)),
-        ("whole", 12.0, Decimal(12)),
-        ("fine", Decimal128("1.50"), Decimal("1.5")),
-        ("fine", 0.5, Decimal("0.5")),
-        ("any", Decimal128("0.12345678901234567890"), Decimal("0.12345678901234567890")),
-        ("any", Decimal128("12"), 12),
-        ("any", Decimal128("1.5"), 1.5),
-        ("whole", None, None),
-    ],
-)
-def test_equal_numbers_of_any_type(field: str, held: object, cell: object) -> None:
-    assert wide_plan({field: cell}, {field: held}, [field]).skipped == {"UNCHANGED": [4]}
-
-
-@pytest.mark.parametrize(
-    ("field", "held", "cell", "written"),
-    [
-        ("fine", 0.1, Decimal("0.1"), Decimal128("0." + "1" + "0" * 29)),
-        ("whole", Decimal128("12"), Decimal(13), Decimal128("13")),
-        ("whole", True, Decimal(1), Decimal128("1")),
-        ("whole", "1", Decimal(1), Decimal128("1")),
-        ("whole", Decimal128("sNaN"), Decimal(1), Decimal128("1")),
-        ("whole", Decimal128("1"), None, None),
-        ("whole", Decimal128("1"), Raw("one"), "one"),
-        ("any", Decimal128("0.1"), 0.1, 0.1),
-        ("any", 1.5, Decimal("0.12345678901234567890"), Decimal128("0.12345678901234567890")),
-    ],
-)
-def test_different_numbers(field: str, held: object, cell: object, written: object) -> None:
-    (update,) = wide_plan({field: cell}, {field: held}, [field]).updates
-    assert update.changes.keys() == {field, "updated_at", "_import"}
-    assert (update.changes[field], type(update.changes[field])) == (written, type(written))
-    assert update.before is not None
-    assert update.before.restore == {field: held}
-
-
-@pytest.mark.parametrize(
-    ("held", "row"),
-    [
-        ({"City": "x", "_id": None, "other": "y"}, {"extra": {"City": "x"}}),
-        ({"City": "x", "Town": "z"}, {"extra": {"City": "x"}, "_more": {"Town": "z", "none": None}}),
-        (None, {}),
-        ("text", {"_more": {"none": None}}),
-    ],
-)
-def test_equal_extra(held: object, row: dict[str, Any]) -> None:
-    assert wide_plan(row, {"extra": held}).skipped == {"UNCHANGED": [4]}
-
-
-@pytest.mark.parametrize(
-    ("held", "row", "written"),
-    [
-        ({"City": "x"}, {"extra": {"City": "y"}}, {"City": "y", "_id": None, "a\uff0eb": None}),
-        ({"old": "x"}, {"extra": {"_id": "7"}}, {"old": "x", "City": None, "_id": "7", "a\uff0eb": None}),
-        ({}, {"_more": {"city": "z"}}, {"City": None, "_id": None, "a\uff0eb": None, "city_2": "z"}),
-        ("text", {"extra": {"City": "y"}}, {"City": "y", "_id": None, "a\uff0eb": None}),
-    ],
-)
-def test_different_extra_is_written_whole(held: object, row: dict[str, Any], written: object) -> None:
-    (update,) = wide_plan(row, {"extra": held}).updates
-    assert update.changes.keys() == {"extra", "updated_at", "_import"}
-    assert update.changes["extra"] == written
-    assert update.before is not None
-    assert update.before.restore == {"extra": held}
-
-
-def test_extra_without_a_column_says_nothing() -> None:
-    table = checked_batch(WIDE, [{"_row": 4, "price": Decimal(1)}])
-    held = {"_id": 1, "price": Decimal128("1"), "source": "import", "extra": {"City": "x"}}
-    planned = plan_batch(table, {Decimal(1): held}, WIDE, [], OTHER_RUN, WRITTEN_AT)
-    assert planned.skipped == {"UNCHANGED": [4]}
 
 
 @pytest.mark.parametrize(
