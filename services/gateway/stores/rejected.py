@@ -1,5 +1,7 @@
 """Rejected rows of one organization."""
 
+from itertools import islice
+
 from pydantic import BaseModel
 
 from libs.contracts.rejections import RowError
@@ -30,9 +32,6 @@ class RejectedStore(TenantStore[RejectedRecord]):
         """The first errors of a run's rejected rows, each with its row, in the order of the file."""
         if not limit:
             return []
-        errors: list[tuple[int, RowError]] = []
-        async for record in self._many({"run_id": run_id}).sort("+row").limit(limit).project(_RowErrors):
-            errors += [(record.row, error) for error in record.errors]
-            if len(errors) >= limit:
-                break
-        return errors[:limit]
+        records = await self._many({"run_id": run_id}).sort("+row").limit(limit).project(_RowErrors).to_list()
+        errors = ((record.row, error) for record in records for error in record.errors)
+        return list(islice(errors, limit))

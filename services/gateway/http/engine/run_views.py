@@ -267,7 +267,18 @@ def _valid_rows(counts: RunCounts | None) -> int:
 
 
 def _present_errors(errors: Sequence[tuple[int, RowError]]) -> list[RowErrorView]:
-    return [RowErrorView(row=row, **asdict(error)) for row, error in errors]
+    # Spelled out: a thousand of them are shown with every look at a run, and ``asdict`` copies deeply.
+    return [
+        RowErrorView(
+            row=row,
+            field=error.field,
+            column=error.column,
+            code=error.code,
+            message=error.message,
+            value=error.value,
+        )
+        for row, error in errors
+    ]
 
 
 def _present_plan(run: RunDocument) -> PlanView | None:
