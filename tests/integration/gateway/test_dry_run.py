@@ -78,6 +78,10 @@ async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, rejected: int) -
     await ledger.maybe_advance(run.id)
 
 
+RESOURCE = "only_tried"
+"""A collection of these tests' own, which none of them may make."""
+
+
 async def assert_no_trace(mongo: Mongo, organization: Organization, run_id: str) -> None:
     """Nothing in any of Rowdock's collections, nor in the target, comes from the dry run."""
     for name in await mongo.state.list_collection_names():
@@ -89,13 +93,15 @@ async def assert_no_trace(mongo: Mongo, organization: Organization, run_id: str)
     assert await mongo.state["outbox"].count_documents({"value": {"$regex": run_id}}) == 0
     assert await mongo.state["runs"].count_documents({"tenant_id": organization.id}) == 0
     assert await mongo.state["files.files"].count_documents({"metadata.tenant_id": organization.id}) == 0
-    assert await mongo.target["products"].count_documents({"tenant_id": organization.id}) == 0
+    assert await mongo.target.list_collection_names(filter={"name": RESOURCE}) == []
 
 
 async def test_the_answer_is_what_a_run_would_say_without_its_ids(
     acme: Organization, mongo: Mongo, ledger: Ledger
 ) -> None:
-    template = await create_template(acme.http, auto_execute=True, webhook_url="https://example.com/hook")
+    template = await create_template(
+        acme.http, target_resource=RESOURCE, auto_execute=True, webhook_url="https://example.com/hook"
+    )
     asked = asyncio.create_task(dry_run(acme.http, template))
     run = await submitted(mongo, acme)
     assert run.webhook_endpoint_id is None
@@ -113,7 +119,7 @@ async def test_the_answer_is_what_a_run_would_say_without_its_ids(
 
 
 async def test_block_gives_the_verdict_that_the_run_would_get(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
-    template = await create_template(acme.http, invalid_rows="block")
+    template = await create_template(acme.http, target_resource=RESOURCE, invalid_rows="block")
     asked = asyncio.create_task(dry_run(acme.http, template))
     run = await submitted(mongo, acme)
     await check(mongo, ledger, await parse(ledger, run.id, 3), rejected=1)
@@ -127,7 +133,7 @@ async def test_block_gives_the_verdict_that_the_run_would_get(acme: Organization
 
 
 async def test_a_file_that_cannot_be_read_is_an_answer_too(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
-    asked = asyncio.create_task(dry_run(acme.http, await create_template(acme.http)))
+    asked = asyncio.create_task(dry_run(acme.http, await create_template(acme.http, target_resource=RESOURCE)))
     run = await submitted(mongo, acme)
     assert await ledger.parsing.begin(run.id, PARSER, 30) is not None
     await ledger.stop(run.id, RunStatus.FAILED, "MISSING_COLUMNS", "there is no column 'sku'")
@@ -139,7 +145,7 @@ async def test_a_file_that_cannot_be_read_is_an_answer_too(acme: Organization, m
 
 
 async def test_a_template_need_not_be_saved(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
-    body = json.dumps(template_body(name="draft", import_mode="upsert", upsert_key="sku"))
+    body = json.dumps(template_body(name="draft", target_resource=RESOURCE, import_mode="upsert", upsert_key="sku"))
     form = {"template": body, "mapping": '{"name": "name", "sku": "sku"}'}
     asked = asyncio.create_task(acme.http.post("/imports/dry-run", data=form, files={"file": ("p.csv", CSV)}))
     run = await submitted(mongo, acme)
@@ -152,7 +158,7 @@ async def test_a_template_need_not_be_saved(acme: Organization, mongo: Mongo, le
 
 
 async def test_while_it_is_checked_it_is_nowhere_to_be_seen(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
-    http, template = acme.http, await create_template(acme.http)
+    http, template = acme.http, await create_template(acme.http, target_resource=RESOURCE)
     asked = asyncio.create_task(dry_run(http, template))
     run = await submitted(mongo, acme)
     parsed = await parse(ledger, run.id, 3)
@@ -174,7 +180,7 @@ async def test_while_it_is_checked_it_is_nowhere_to_be_seen(acme: Organization, 
 async def test_one_that_takes_too_long_is_given_up(
     acme: Organization, mongo: Mongo, ledger: Ledger, begun: bool
 ) -> None:
-    asked = asyncio.create_task(dry_run(acme.http, await create_template(acme.http)))
+    asked = asyncio.create_task(dry_run(acme.http, await create_template(acme.http, target_resource=RESOURCE)))
     run = await submitted(mongo, acme)
     if begun:
         await parse(ledger, run.id, 3)
@@ -187,7 +193,7 @@ async def test_one_that_takes_too_long_is_given_up(
 
 
 async def test_a_request_that_is_broken_off_leaves_nothing(acme: Organization, mongo: Mongo) -> None:
-    asked = asyncio.create_task(dry_run(acme.http, await create_template(acme.http)))
+    asked = asyncio.create_task(dry_run(acme.http, await create_template(acme.http, target_resource=RESOURCE)))
     run = await submitted(mongo, acme)
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
@@ -200,7 +206,7 @@ async def test_a_request_that_is_broken_off_leaves_nothing(acme: Organization, m
 
 
 async def test_what_a_killed_gateway_left_is_swept(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
-    uploaded = (await upload(acme.http, (await create_template(acme.http))["id"])).json()
+    uploaded = (await upload(acme.http, (await create_template(acme.http, target_resource=RESOURCE))["id"])).json()
     without_purpose = {"$set": {"dry_run": True}, "$unset": {"purpose": ""}}
     await mongo.state["runs"].update_one({"_id": uploaded["id"]}, without_purpose)
     await check(mongo, ledger, await parse(ledger, uploaded["id"], 3), rejected=1)
@@ -243,7 +249,7 @@ async def test_what_a_killed_gateway_left_is_swept(acme: Organization, mongo: Mo
 async def test_forms_that_cannot_be_used_leave_nothing_behind(
     acme: Organization, mongo: Mongo, form: bytes, status: int, code: str, locations: list[str]
 ) -> None:
-    template = await create_template(acme.http)
+    template = await create_template(acme.http, target_resource=RESOURCE)
     content = form.replace(b"%s", template["id"].encode())
     content = content.replace(b"%t", json.dumps(template_body()).encode())
     content = content.replace(b"%u", json.dumps(template_body(colour=1)).encode())
