@@ -42,6 +42,7 @@ from libs.contracts.templates.rules import (
     Unique,
 )
 from libs.contracts.templates.source import ColumnWidth, SourceFormat
+from libs.contracts.templates.target_keys import AskedKey, asked_keys, combination
 from libs.contracts.templates.template import (
     KEYED_MODES,
     TEXTUAL_TYPES,
@@ -82,6 +83,7 @@ __all__ = [
     "RESOURCE_PATTERN",
     "SYSTEM_TIMES",
     "TEXTUAL_TYPES",
+    "AskedKey",
     "Capitalize",
     "ColumnWidth",
     "Compare",
@@ -124,6 +126,8 @@ __all__ = [
     "Trim",
     "Unique",
     "Upper",
+    "asked_keys",
+    "combination",
     "comparable",
     "template_findings",
 ]

@@ -23,6 +23,7 @@ from libs.storage.documents.runs import (
     StopRequest,
     StoredFile,
 )
+from libs.storage.documents.target_keys import TargetKeyDocument, TargetResource
 from libs.storage.documents.templates import TemplateDocument, Wording
 from libs.storage.documents.webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -48,6 +49,8 @@ __all__ = [
     "StatusChange",
     "StopRequest",
     "StoredFile",
+    "TargetKeyDocument",
+    "TargetResource",
     "TemplateDocument",
     "UndoEntry",
     "WebhookDelivery",
@@ -68,4 +71,6 @@ DOCUMENTS: list[type[Document]] = [
     WebhookEndpoint,
     WebhookDelivery,
     DeadLetter,
+    TargetKeyDocument,
+    TargetResource,
 ]

@@ -1,0 +1,366 @@
+"""Keys of the target: combinations of fields that no two live records of a tenant share, and what guarantees it.
+
+A key binds the records of the tenant that asked for it and nobody else's, although tenants share collections: each
+registration (tenant, resource, combination of fields) has an id, and a record carries, for each key that it has, the
+entry ``{s: <id>, v: [<values>]}`` in its field ``_keys``. One unique index over ``_keys`` serves all tenants of a
+collection. A registration that was released and is asked for again gets another id, so what an old one has left in
+records binds nobody.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bson import MaxKey, ObjectId
+from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
+
+from libs.contracts.errors import RowdockError
+from libs.contracts.states import BatchState, RunStatus
+from libs.storage.client import Collection, Document, Mongo, Session
+from libs.storage.documents import BatchDocument, RunDocument, TargetKeyDocument
+from libs.storage.mongo_errors import DUPLICATE_KEY, is_transient
+from libs.telemetry.failpoints import failpoint
+
+KEYS = "_keys"
+KEYS_INDEX = "rowdock_keys"
+FOREIGN_INDEX = "rowdock_foreign"
+KEY_TYPES = ["string", "number", "date", "bool"]
+"""BSON types of a value of a key. A record without one of them in every field of a key does not have that key."""
+RECORDS_AT_A_TIME = 1_000
+BUILDING, ACTIVE = "building", "active"
+
+_TYPES_OF_VALUES = ["string", "int", "long", "double", "decimal", "date", "bool"]
+"""The same as the server names the types of values."""
+_FOREIGN: Document = {"_import": None, KEYS: None, "is_deleted": False}
+
+INDEXES = (
+    IndexModel(
+        [(KEYS, ASCENDING)],
+        name=KEYS_INDEX,
+        unique=True,
+        partialFilterExpression={"is_deleted": False, KEYS: {"$type": "object"}},
+    ),
+    # Holds nothing of what Rowdock imports: only what other applications have inserted since the last adoption.
+    IndexModel([("tenant_id", ASCENDING)], name=FOREIGN_INDEX, partialFilterExpression=_FOREIGN),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKey:
+    """One registration.
+
+    Attributes:
+        id: scope of its entries.
+        names: the fields, sorted.
+    """
+
+    id: ObjectId
+    names: tuple[str, ...]
+
+
+class KeysNotUniqueError(RowdockError):
+    """Live records of the tenant have the same values already.
+
+    Attributes:
+        names: in these fields.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(f"live records have the same {', '.join(names)}")
+        self.names = names
+
+
+class TooManyKeysError(RowdockError):
+    """The tenant would have more keys in a resource than it may have.
+
+    Attributes:
+        names: fields of the first one that is too many.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(f"one key too many: {', '.join(names)}")
+        self.names = names
+
+
+def key_entry(key: TargetKey, values: Sequence[Any]) -> Document | None:
+    """What a record with these values carries for ``key``; ``None`` where it does not have the key.
+
+    Args:
+        key: what is asked of the record.
+        values: as they are stored, in the order of ``key.names``; ``None`` where there is none of a key's type.
+    """
+    return None if any(value is None for value in values) else {"s": key.id, "v": list(values)}
+
+
+def holders_of(tenant_id: str, entries: Sequence[Document]) -> Document:
+    """The filter of the live records that carry one of ``entries``, such that the index serves it."""
+    return {KEYS: {"$in": list(entries), "$type": "object"}, "tenant_id": tenant_id, "is_deleted": False}
+
+
+def keys_pipeline(keys: Sequence[TargetKey]) -> list[Document]:
+    """The update that gives records their entries from their own fields; ``[]`` to one that has none of the keys."""
+    entries = [
+        {
+            "$cond": [
+                {"$and": [{"$in": [{"$type": f"${name}"}, _TYPES_OF_VALUES]} for name in key.names]},
+                {"s": key.id, "v": [f"${name}" for name in key.names]},
+                None,
+            ]
+        }
+        for key in keys
+    ]
+    return [{"$set": {KEYS: {"$filter": {"input": entries, "cond": {"$ne": ["$$this", None]}}}}}]
+
+
+class TargetKeys:
+    """The registry of keys, and their indexes and entries in the target.
+
+    Everything may be done by any process, again after a crash in the middle, and side by side.
+    """
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._registry = mongo.state[TargetKeyDocument.Settings.name]
+
+    async def of(self, tenant_id: str, resource: str, session: Session | None = None) -> tuple[TargetKey, ...]:
+        """What binds the tenant's records of a resource, by the fields' names; also what is only being built.
+
+        A writer gives every record the entries of all of them, and reads them in the transaction in which it writes.
+        """
+        found = self._registry.find(
+            {"tenant_id": tenant_id, "resource": resource, "released_at": None},
+            {"names": 1},
+            sort=[("combination", ASCENDING)],
+            session=session,
+        )
+        return tuple([_key(document) async for document in found])
+
+    async def require(self, tenant_id: str, resource: str, wanted: Sequence[tuple[str, ...]]) -> tuple[TargetKey, ...]:
+        """``register``, and the collection with its indexes is there and records of other applications have their
+        entries: before a run compares its rows with records, or writes the first of them.
+
+        Nothing happens to the collection where the tenant has no keys in it.
+
+        Raises:
+            KeysNotUniqueError: as ``register``.
+        """
+        keys = await self.register(tenant_id, resource, wanted)
+        if keys:
+            await self._mongo.target[resource].create_indexes(list(INDEXES))
+            await self.adopt(tenant_id, resource)
+        return keys
+
+    async def register(
+        self, tenant_id: str, resource: str, wanted: Sequence[tuple[str, ...]], *, limit: int | None = None
+    ) -> tuple[TargetKey, ...]:
+        """See that what is ``wanted`` binds every live record of the tenant; what ``of`` returns then.
+
+        No collection is made: where there is none, ``require`` makes it.
+
+        Args:
+            tenant_id: whose records.
+            resource: their collection.
+            wanted: combinations of fields, see ``libs.contracts.templates.combination``.
+            limit: most keys that the tenant may have in the resource.
+
+        Raises:
+            KeysNotUniqueError: the live records break a key already.
+            TooManyKeysError: the tenant would have more than ``limit``.
+            pymongo.errors.OperationFailure: the collection can have no such indexes.
+            In each case nothing new stays registered.
+        """
+        made = await self._register(tenant_id, resource, wanted, limit)
+        failpoint("target_keys.registered")
+        try:
+            await self._build(tenant_id, resource, frozenset(wanted))
+        except (KeysNotUniqueError, OperationFailure) as error:
+            if not is_transient(error):
+                for key in made:
+                    await self.withdraw(tenant_id, resource, key)
+            raise
+        return await self.of(tenant_id, resource)
+
+    async def adopt(self, tenant_id: str, resource: str) -> int:
+        """Give records that other applications have inserted their entries; how many records those were.
+
+        One whose key another record has already goes without that key.
+        """
+        keys = await self.of(tenant_id, resource)
+        records = self._mongo.target[resource]
+        adopted = 0
+        async for ids in _portions(records, {**_FOREIGN, "tenant_id": tenant_id}):
+            taken = await _update_unless_taken(records, ids, _FOREIGN, keys_pipeline(keys))
+            if taken:
+                await records.update_many({"_id": {"$in": taken}, **_FOREIGN}, keys_pipeline(()))
+                for key in keys:
+                    await _update_unless_taken(records, taken, _lacking(tenant_id, key), _with_entry(key))
+            adopted += len(ids)
+            failpoint("target_keys.adopted_some")
+        return adopted
+
+    # --- registering ----------------------------------------------------------------------------
+
+    async def _register(
+        self, tenant_id: str, resource: str, wanted: Sequence[tuple[str, ...]], limit: int | None
+    ) -> list[TargetKey]:
+        """Register what is missing, as being built; what this call registered."""
+        there = {key.names for key in await self.of(tenant_id, resource)}
+        missing = [names for names in dict.fromkeys(wanted) if names not in there]
+        if limit is not None and missing and len(there) + len(missing) > limit:
+            raise TooManyKeysError(missing[max(0, limit - len(there))])
+        asked = [await self._ask(tenant_id, resource, names) for names in dict.fromkeys(wanted)]
+        return [key for key in asked if key is not None]
+
+    async def _ask(self, tenant_id: str, resource: str, names: tuple[str, ...]) -> TargetKey | None:
+        """Note that a key is asked for now; ``None`` where it was there."""
+        one = {"tenant_id": tenant_id, "resource": resource, "combination": ",".join(names), "released_at": None}
+        kept: Document = {"created_at": "$$NOW", "names": list(names), "state": BUILDING}
+        update = [{"$set": {"asked_at": "$$NOW", **{name: {"$ifNull": [f"${name}", kept[name]]} for name in kept}}}]
+        while True:
+            try:
+                made = (await self._registry.update_one(one, update, upsert=True)).upserted_id
+            except DuplicateKeyError:
+                continue  # somebody else registered it at the same moment
+            return None if made is None else TargetKey(made, names)
+
+    # --- building -------------------------------------------------------------------------------
+
+    async def _build(self, tenant_id: str, resource: str, wanted: frozenset[tuple[str, ...]]) -> None:
+        """Give every live record of the tenant its entries of what is being built, whoever began to build it."""
+        of_resource = {"tenant_id": tenant_id, "resource": resource, "released_at": None, "state": BUILDING}
+        building = [_key(document) async for document in self._registry.find(of_resource)]
+        if not building:
+            return
+        await self._fence(tenant_id, resource)
+        failpoint("target_keys.fenced")
+        if await self._mongo.target.list_collection_names(filter={"name": resource}):
+            await self._mongo.target[resource].create_indexes(list(INDEXES))
+            await self._fill(tenant_id, resource, building, wanted)
+        await self._registry.update_many(
+            {"_id": {"$in": [key.id for key in building]}, **of_resource}, {"$set": {"state": ACTIVE}}
+        )
+
+    async def _fence(self, tenant_id: str, resource: str) -> None:
+        """Let no transaction of a writer that began before the registration commit after this.
+
+        Such a transaction changes the entry of its batch in the ledger: it has done so, then this waits until it has
+        ended, or it comes upon this change, and is made anew with the registration in sight.
+        """
+        executing = {
+            "tenant_id": tenant_id,
+            "status": RunStatus.EXECUTING.value,
+            "template.target_resource": resource,
+        }
+        runs = self._mongo.state[RunDocument.Settings.name].find(executing, {"_id": 1})
+        async for run in runs:
+            await self._mongo.state[BatchDocument.Settings.name].update_many(
+                {"run_id": run["_id"], "state": BatchState.VALIDATED.value}, {"$inc": {"fence": 1}}
+            )
+
+    async def _fill(
+        self, tenant_id: str, resource: str, building: Sequence[TargetKey], wanted: frozenset[tuple[str, ...]]
+    ) -> None:
+        records = self._mongo.target[resource]
+        unbroken: list[TargetKey] = []
+        for key in building:
+            if await _has_duplicates(records, tenant_id, key):
+                await self._broken(tenant_id, resource, key, wanted)
+            else:
+                unbroken.append(key)
+        await self.adopt(tenant_id, resource)
+        for key in unbroken:
+            lacking = _lacking(tenant_id, key)
+            try:
+                async for ids in _portions(records, lacking):
+                    await records.update_many({"_id": {"$in": ids}, **lacking}, _with_entry(key))
+                    failpoint("target_keys.filled_some")
+            except DuplicateKeyError:
+                await self._broken(tenant_id, resource, key, wanted)
+
+    async def _broken(self, tenant_id: str, resource: str, key: TargetKey, wanted: frozenset[tuple[str, ...]]) -> None:
+        """The records break a key: it goes; who asked for it besides is told when it looks for it."""
+        await self.withdraw(tenant_id, resource, key)
+        if key.names in wanted:
+            raise KeysNotUniqueError(key.names)
+
+    # --- releasing ------------------------------------------------------------------------------
+
+    async def withdraw(self, tenant_id: str, resource: str, key: TargetKey, session: Session | None = None) -> None:
+        """Let a key bind nobody any more, at once."""
+        await self._registry.update_one(
+            {"_id": key.id, "tenant_id": tenant_id, "resource": resource, "released_at": None},
+            {"$currentDate": {"released_at": True}},
+            session=session,
+        )
+        if session is None:
+            await self.clear(tenant_id, resource, key)
+
+    async def clear(self, tenant_id: str, resource: str, key: TargetKey) -> bool:
+        """Take the entries of a released key from a bounded number of records; whether none is left."""
+        records = self._mongo.target[resource]
+        bounds: Document = {"$gte": {"s": key.id, "v": []}, "$lt": {"s": key.id, "v": MaxKey()}}
+        holders: Document = {
+            KEYS: {"$elemMatch": bounds, "$type": "object"},
+            "tenant_id": tenant_id,
+            "is_deleted": False,
+        }
+        found = records.find(holders, {"_id": 1}, limit=RECORDS_AT_A_TIME, batch_size=RECORDS_AT_A_TIME)
+        ids = [record["_id"] async for record in found]
+        if ids:
+            await records.update_many({"_id": {"$in": ids}}, {"$pull": {KEYS: {"s": key.id}}})
+            failpoint("target_keys.cleared_some")
+        if len(ids) == RECORDS_AT_A_TIME:
+            return False
+        await self._registry.delete_one({"_id": key.id, "released_at": {"$ne": None}})
+        return True
+
+
+def _key(document: Document) -> TargetKey:
+    return TargetKey(document["_id"], tuple(document["names"]))
+
+
+def _with_values(tenant_id: str, key: TargetKey) -> Document:
+    """The filter of the tenant's live records that have the key."""
+    values = {name: {"$type": KEY_TYPES, "$not": {"$type": "array"}} for name in key.names}
+    return {"tenant_id": tenant_id, "is_deleted": False, **values}
+
+
+def _lacking(tenant_id: str, key: TargetKey) -> Document:
+    """The filter of those that do not carry its entry."""
+    return {**_with_values(tenant_id, key), f"{KEYS}.s": {"$ne": key.id}}
+
+
+def _with_entry(key: TargetKey) -> list[Document]:
+    """The update that adds the entry of one key to records that have it."""
+    entry = {"s": key.id, "v": [f"${name}" for name in key.names]}
+    return [{"$set": {KEYS: {"$concatArrays": [{"$ifNull": [f"${KEYS}", []]}, [entry]]}}}]
+
+
+async def _has_duplicates(records: Collection, tenant_id: str, key: TargetKey) -> bool:
+    same = {"$group": {"_id": [f"${name}" for name in key.names], "records": {"$sum": 1}}}
+    pipeline = [{"$match": _with_values(tenant_id, key)}, same, {"$match": {"records": {"$gt": 1}}}, {"$limit": 1}]
+    return bool(await (await records.aggregate(pipeline, allowDiskUse=True)).to_list())
+
+
+async def _portions(records: Collection, conditions: Document) -> AsyncIterator[list[Any]]:
+    """Ids of the records that meet ``conditions``, a bounded number at a time."""
+    found = records.find(conditions, {"_id": 1}, batch_size=RECORDS_AT_A_TIME)
+    while some := await found.to_list(RECORDS_AT_A_TIME):
+        yield [record["_id"] for record in some]
+
+
+async def _update_unless_taken(
+    records: Collection, ids: Sequence[Any], conditions: Document, update: list[Document]
+) -> list[Any]:
+    """Update each record by itself; ids of those that are not, because another record has the same key."""
+    if not ids:
+        return []
+    try:
+        await records.bulk_write([UpdateOne({"_id": each, **conditions}, update) for each in ids], ordered=False)
+    except BulkWriteError as error:
+        refused: list[Document] = error.details["writeErrors"]
+        if any(each["code"] != DUPLICATE_KEY for each in refused):
+            raise
+        return [ids[each["index"]] for each in refused]
+    return []
