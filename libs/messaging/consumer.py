@@ -20,6 +20,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -91,6 +92,7 @@ class _Commits:
     topic: str
     done: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     in_flight: int = 0
+    handled: int = 0
     last_activity: float = field(default_factory=time.monotonic)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     committing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -148,6 +150,26 @@ class _Gate:
             await self._opened.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """One consumer of this process as it is now.
+
+    Attributes:
+        assigned: partitions that it holds.
+        joined: it has been a member of its group once.
+        busy: a handler of it is at work.
+        handled: messages that it has finished.
+        seconds_idle: since it finished the last one; infinite before the first.
+    """
+
+    topic: str
+    assigned: frozenset[TopicPartition]
+    joined: bool
+    busy: bool
+    handled: int
+    seconds_idle: float
+
+
 class _DrainOnRevoke(ConsumerRebalanceListener):
     """Before partitions go to another member, finish and commit what is at work, within ``DRAIN_SECONDS``."""
 
@@ -155,6 +177,7 @@ class _DrainOnRevoke(ConsumerRebalanceListener):
         self._consumers = consumers
         self.topic = topic
         self.joined = False
+        self.consumer: Callable[[], AIOKafkaConsumer | None] = lambda: None
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         del revoked
@@ -214,7 +237,7 @@ class Consumers:
             for worker in range(workers):
                 listener = _DrainOnRevoke(self, topic)
                 self._listeners.append(listener)
-                self._broker.subscriber(
+                subscriber = self._broker.subscriber(
                     topic.name,
                     group_id=self.group(topic.name),
                     ack_policy=AckPolicy.MANUAL,
@@ -231,7 +254,9 @@ class Consumers:
                     parser=_parse_tolerantly,
                     decoder=_raw_body,
                     title=f"{topic.name}:{self._service}:{worker}",
-                )(consume)
+                )
+                listener.consumer = partial(getattr, subscriber, "consumer")
+                subscriber(consume)
             return handler
 
         return register
@@ -267,6 +292,7 @@ class Consumers:
                 outcome = await self._dead_letter(record, "UNFORESEEN_ERROR", error_text(unforeseen))
         finally:
             commits.in_flight -= 1
+            commits.handled += 1
             commits.last_activity = time.monotonic()
             async with self._idle:
                 self._idle.notify_all()
@@ -377,7 +403,22 @@ class Consumers:
         return any(commits.in_flight for commits in self._commits.values())
 
     @property
-    def seconds_idle(self) -> float:
-        """Seconds since the last message was finished; infinite before the first."""
-        latest = max((commits.last_activity for commits in self._commits.values()), default=float("-inf"))
-        return time.monotonic() - latest
+    def client_id(self) -> str:
+        """What the consumers of this process call themselves to the broker."""
+        return str(self._broker.config.broker_config.client_id)
+
+    def states(self) -> list[ConsumerState]:
+        """Every consumer of this process as it is now."""
+        return [self._state(listener) for listener in self._listeners]
+
+    def _state(self, listener: _DrainOnRevoke) -> ConsumerState:
+        consumer = listener.consumer()
+        commits = None if consumer is None else self._commits.get(consumer)
+        return ConsumerState(
+            listener.topic.name,
+            frozenset() if consumer is None else frozenset(consumer.assignment()),
+            listener.joined,
+            busy=commits is not None and commits.in_flight > 0,
+            handled=0 if commits is None else commits.handled,
+            seconds_idle=float("inf") if commits is None else time.monotonic() - commits.last_activity,
+        )

@@ -1,26 +1,47 @@
 """Ends a process whose consumers have stopped receiving although there is something to receive.
 
-A consumer can fall silent for good after a broker restart while everything else looks alive.
-What the broker holds is asked by a client of its own, not by the one under suspicion.
+A consumer can fall silent for good after a broker restart while everything else looks alive. Each consumer is judged by
+itself: by the partitions that it holds, and by whether the broker still counts it among its group. What others hold,
+however much of it waits, is no sign of anything here; and one that is busy does not speak for one that is silent. What
+the broker holds is asked by a client of its own, not by the ones under suspicion.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
 
 from libs.contracts.errors import TransientError
 from libs.messaging.connection import KafkaSettings, open_admin, open_reader
-from libs.messaging.consumer import Consumers
+from libs.messaging.consumer import Consumers, ConsumerState
 from libs.telemetry.metrics import Metrics
 
 logger = structlog.get_logger()
 
+_SETTLED_GROUPS = frozenset({"Stable", "Empty", "Dead"})
+"""States of a group in which its members are all that it has; in others they are joining."""
 
-async def group_lag(settings: KafkaSettings, groups: Mapping[str, str]) -> int:
-    """Messages that consumer groups have not committed.
+
+@dataclass(frozen=True, slots=True)
+class GroupLook:
+    """What the broker says of one consumer group.
+
+    Attributes:
+        waiting: messages that the group has not committed, by partition; only partitions that have some.
+        members: members that the group counts, by client id; ``None`` while they are joining.
+    """
+
+    waiting: Mapping[TopicPartition, int]
+    members: Mapping[str, int] | None
+
+
+async def look_at_groups(settings: KafkaSettings, groups: Mapping[str, str]) -> dict[str, GroupLook]:
+    """What the broker says of consumer groups, by topic.
 
     Args:
         groups: group name by the topic that it reads.
@@ -34,20 +55,88 @@ async def group_lag(settings: KafkaSettings, groups: Mapping[str, str]) -> int:
             for description in await admin.describe_topics(sorted(groups))
             for partition in description["partitions"]
         ]
-
-        def of(topic: str) -> list[TopicPartition]:
-            return [partition for partition in partitions if partition.topic == topic]
-
-        committed = {
-            partition: entry.offset
-            for topic, group in groups.items()
-            for partition, entry in (await admin.list_consumer_group_offsets(group, partitions=of(topic))).items()
-        }
         begin = await reader.beginning_offsets(partitions)
+        described = await admin.describe_consumer_groups(sorted(groups.values()))
+        members = dict(_members(group) for answer in described for group in answer.groups)
+        committed = {
+            topic: await admin.list_consumer_group_offsets(
+                group, partitions=[p for p in partitions if p.topic == topic]
+            )
+            for topic, group in groups.items()
+        }
+        # Last, so that what is committed meanwhile never looks as if it were waiting without end.
         end = await reader.end_offsets(partitions)
-        return sum(
-            max(0, end[partition] - max(committed.get(partition, 0), begin[partition])) for partition in partitions
-        )
+
+    def waiting(topic: str) -> dict[TopicPartition, int]:
+        offsets = {partition: entry.offset for partition, entry in committed[topic].items()}
+        behind = {
+            partition: end[partition] - max(offsets.get(partition, 0), begin[partition])
+            for partition in partitions
+            if partition.topic == topic
+        }
+        return {partition: count for partition, count in behind.items() if count > 0}
+
+    return {topic: GroupLook(waiting(topic), members.get(group)) for topic, group in groups.items()}
+
+
+def _members(group: Sequence[Any]) -> tuple[str, Counter[str] | None]:
+    """Name and members of a group as ``DescribeGroups`` tells it."""
+    _, name, state, _, _, members, *_ = group
+    return name, Counter(str(member[1]) for member in members) if state in _SETTLED_GROUPS else None
+
+
+class Suspicions:
+    """Which consumers of this process look stalled, and since when.
+
+    Args:
+        client_id: what the consumers of this process call themselves to the broker.
+        stall_seconds: how long one may be silent although messages wait for it.
+    """
+
+    def __init__(self, client_id: str, stall_seconds: float) -> None:
+        self._client_id = client_id
+        self._stall_seconds = stall_seconds
+        self._since: dict[object, float] = {}
+
+    def suspects(self, consumers: Collection[ConsumerState]) -> list[ConsumerState]:
+        """Consumers that are silent: only those are worth a question to the broker."""
+        quiet = self._stall_seconds / 2
+        return [each for each in consumers if each.joined and not each.busy and each.seconds_idle >= quiet]
+
+    def judge(self, consumers: Collection[ConsumerState], looks: Mapping[str, GroupLook], now: float) -> list[str]:
+        """Take in a look at the groups of the silent consumers; topics of those that are stalled for good.
+
+        Args:
+            consumers: all of this process.
+            looks: what the broker said, by topic; without those of topics where nobody is silent.
+            now: in seconds, of a clock that never goes back.
+        """
+        standing = Counter(each.topic for each in consumers if each.joined)
+        found: dict[object, str] = {}
+        for each in self.suspects(consumers):
+            if (look := looks.get(each.topic)) is None:
+                continue
+            # The same messages as before: a partition that moves on, or comes and goes, is no silent one.
+            for partition in each.assigned & look.waiting.keys():
+                found[partition, each.handled] = each.topic
+            if (
+                look.waiting
+                and look.members is not None
+                and look.members.get(self._client_id, 0) < standing[each.topic]
+            ):
+                found[each.topic] = each.topic
+        self._since = {suspicion: self._since.get(suspicion, now) for suspicion in found}
+        over = now - self._stall_seconds / 2
+        return sorted({found[suspicion] for suspicion, since in self._since.items() if since < over})
+
+    @property
+    def any(self) -> bool:
+        """Whether a consumer looks stalled."""
+        return bool(self._since)
+
+    def forget(self) -> None:
+        """Nothing can be told, or nobody is silent."""
+        self._since.clear()
 
 
 async def watch_consumers(
@@ -57,27 +146,24 @@ async def watch_consumers(
     metrics: Metrics,
     end_process: Callable[[], None],
 ) -> None:
-    """Call ``end_process`` once the group has lag and nothing was handled for ``stall_seconds``."""
+    """Call ``end_process`` once a consumer of this process was silent for ``stall_seconds`` with messages waiting for
+    it, or with no place in its group."""
     if not consumers.topics:
         return
-    silent_since: float | None = None
+    suspicions = Suspicions(consumers.client_id, stall_seconds)
     while True:
         await asyncio.sleep(stall_seconds / 4)
-        if consumers.busy or consumers.seconds_idle < stall_seconds / 2:
-            silent_since = None
-            continue
+        silent = {each.topic for each in suspicions.suspects(consumers.states())}
+        stalled: list[str] = []
         try:
-            lag = await group_lag(kafka, {topic: consumers.group(topic) for topic in consumers.topics})
+            looks = await look_at_groups(kafka, {topic: consumers.group(topic) for topic in silent}) if silent else {}
         except TransientError as error:
             logger.info("watchdog.cannot_tell", error=str(error))
-            silent_since = None
-            continue
-        if not lag or consumers.unassigned() is not None:
-            silent_since = None
-        elif silent_since is None:
-            silent_since = time.monotonic()
-        metrics.stalled.set(silent_since is not None)
-        if silent_since is not None and time.monotonic() - silent_since > stall_seconds / 2:
-            logger.error("watchdog.consumer_stalled", lag=lag)
+            suspicions.forget()
+        else:
+            stalled = suspicions.judge(consumers.states(), looks, time.monotonic())
+        metrics.stalled.set(suspicions.any)
+        if stalled:
+            logger.error("watchdog.consumer_stalled", topics=stalled)
             end_process()
             return

@@ -1,85 +1,23 @@
-"""Lag, the watchdog and dead letters on a real broker."""
+"""Publishing and dead letters on a real broker."""
 
-import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 
 from libs.contracts.errors import TransientError
 from libs.contracts.events import BatchParsed
 from libs.contracts.topics import DEAD_LETTERS, Topic
 from libs.messaging.broker import create_broker
 from libs.messaging.connection import KafkaSettings
-from libs.messaging.consumer import Consumers
 from libs.messaging.dead_letters import MAX_STORED_BYTES, DeadLetters
 from libs.messaging.publisher import EventPublisher
-from libs.messaging.topics import Topics
-from libs.messaging.watchdog import group_lag, watch_consumers
 from libs.storage.client import Mongo
-from libs.storage.mongo_errors import is_transient
 from libs.telemetry.metrics import Metrics
 from tests.integration.messaging.conftest import unique_topic
-from tests.integration.messaging.members import SERVICE, Send, body, event, eventually, read_all
+from tests.integration.messaging.members import SERVICE, event, read_all
 
 pytestmark = pytest.mark.servers
-
-
-async def test_lag_is_what_a_group_has_not_committed(kafka: KafkaSettings, send: Send) -> None:
-    topic, other = unique_topic(2), unique_topic()
-    await Topics(kafka, (topic, other)).ensure()
-    groups = {topic.name: f"group.{topic.name}", other.name: f"group.{other.name}"}
-
-    async def coordinated() -> bool:
-        with suppress(TransientError):  # the first group of a new broker waits for its topic
-            return await group_lag(kafka, groups) == 0
-        return False
-
-    await eventually(coordinated, "no lag")
-    for partition in (0, 0, 0, 1):
-        await send(topic, body(1), partition=partition)
-    await send(other, body(1))
-    assert await group_lag(kafka, groups) == 5
-    assert await group_lag(kafka, {topic.name: groups[topic.name]}) == 4
-    assert await group_lag(kafka, {topic.name: groups[other.name]}) == 4
-    partition = TopicPartition(topic.name, 0)
-    reader = AIOKafkaConsumer(**kafka.client_options(), group_id=groups[topic.name], enable_auto_commit=False)
-    await reader.start()
-    reader.assign([partition])
-    await reader.commit({partition: 2})
-    await reader.stop()
-    assert await group_lag(kafka, groups) == 3
-
-
-@pytest.mark.parametrize("lag", [0, 1])
-async def test_a_silent_consumer_with_lag_ends_its_process(
-    kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send, lag: int
-) -> None:
-    metrics = Metrics(SERVICE)
-    broker = create_broker(kafka, "silent")
-    dead_letters = DeadLetters(mongo, SERVICE, EventPublisher(broker, metrics))
-    consumers = Consumers(broker, SERVICE, metrics, dead_letters, is_transient)
-
-    async def never(_: BatchParsed) -> None:
-        raise AssertionError("the broker was not started")
-
-    consumers.on(topic, BatchParsed)(never)
-    consumers._listeners[0].joined = True
-    for _ in range(lag):
-        await send(topic, body(1))
-    ended = asyncio.Event()
-    watch = asyncio.create_task(watch_consumers(kafka, 0.8, consumers, metrics, ended.set))
-    if lag:
-        async with asyncio.timeout(30):
-            await watch
-        assert ended.is_set()
-        assert metrics.stalled._value.get() == 1
-    else:
-        done, _ = await asyncio.wait([watch], timeout=2)
-        assert (done, ended.is_set()) == (set(), False)
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
 
 
 async def test_an_event_out_of_reach_may_arrive_later(kafka: KafkaSettings, topic: Topic) -> None:

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource
@@ -25,6 +25,9 @@ class DescribedConfigs:
 
 class CreateTopicsAnswer:
     topic_errors: list[tuple[str, int, str | None]]
+
+class DescribedGroups:
+    groups: list[tuple[Any, ...]]
 
 class NewTopic:
     def __init__(
@@ -55,3 +58,4 @@ class AIOKafkaAdminClient:
     async def list_consumer_group_offsets(
         self, group_id: str, *, partitions: Sequence[TopicPartition] | None = None
     ) -> dict[TopicPartition, OffsetAndMetadata]: ...
+    async def describe_consumer_groups(self, group_ids: Sequence[str]) -> list[DescribedGroups]: ...
