@@ -18,7 +18,7 @@ from pymongo.errors import OperationFailure
 
 from libs.storage.client import Collection, Document, Mongo
 from services.writer.domain.batch_plan import RecordUpdate
-from services.writer.domain.record_encoding import EncodedRecords
+from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.refusals import DOCUMENT_VALIDATION
 
 NAME_PREFIX = "rules_"

@@ -10,7 +10,7 @@ from pymongo.errors import BulkWriteError
 
 from libs.contracts.errors import TransientError
 from libs.storage.client import Collection, Session
-from services.writer.domain.record_encoding import EncodedRecords
+from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.refusals import TOO_LARGE
 
 _COMMAND_BYTES = 16 * 1024 * 1024

@@ -24,7 +24,7 @@ from libs.storage.unique_keys import KEY_TYPES, live_with
 from services.writer.collection_rules import CollectionRules
 from services.writer.domain.batch_plan import Fields, RecordUpdate, Values
 from services.writer.domain.decimal128 import comparable
-from services.writer.domain.record_encoding import EncodedRecords
+from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.refusals import TOO_LARGE
 from services.writer.raw_insert import insert_encoded, too_large
 

@@ -42,7 +42,8 @@ from services.writer.domain.batch_plan import (
     upsert_keys,
     without_rows,
 )
-from services.writer.domain.record_encoding import EncodedRecords, RecordEncoder
+from services.writer.domain.document_slots import EncodedRecords
+from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.domain.refusals import refusal_errors
 from services.writer.refused_rows import RowRefusedError, RowWrites, refused_rows
 from services.writer.settings import WriterSettings

@@ -1,11 +1,7 @@
 """From a checked batch to the BSON of its records, column by column.
 
-A document is a row of *slots*: runs of adjacent bytes whose width is the same in every row
-(keys, element types, numbers, dates, the length in front of a string), filled as one numpy
-matrix, alternate with strings, which stay the Arrow columns they were. All slots go into one
-Arrow array, and one ``take`` in row order copies them side by side: its values buffer *is*
-the concatenation of the documents. An empty value takes the empty slot. No Python per row,
-except for rows that carry warnings or have more than the file's columns.
+How columns become documents: ``document_slots``. No Python per row, except for rows that carry warnings or have more
+than the file's columns.
 
 The format is that of https://bsonspec.org/spec.html, version 1.1.
 """
@@ -14,15 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from functools import reduce
+from typing import Any
 
 import bson
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from libs.batches.columns import (
     BOOLEAN,
@@ -38,17 +32,14 @@ from libs.batches.columns import (
     cell_columns,
 )
 from libs.batches.extra_keys import Overflow
-from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
-from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import SYSTEM_TIMES, Template, TemplateField
 from services.writer.domain.decimal128 import encode_decimals
+from services.writer.domain.document_slots import Column, EncodedRecords, Mask, Numbers, Slots, buffer_of, lengths_of
+from services.writer.domain.record_keys import KEYS, Key
 
-Mask = npt.NDArray[np.bool_]
-Numbers = npt.NDArray[Any]
-Column: TypeAlias = "pa.Array[Any]"
-
-_DOUBLE, _STRING, _DOCUMENT, _OBJECT_ID, _BOOLEAN, _DATE, _NULL, _INT64, _DECIMAL128 = 1, 2, 3, 7, 8, 9, 10, 18, 19
+_DOUBLE, _STRING, _DOCUMENT, _ARRAY, _OBJECT_ID = 1, 2, 3, 4, 7
+_BOOLEAN, _DATE, _NULL, _INT64, _DECIMAL128 = 8, 9, 10, 18, 19
 _BSON_TYPES = {
     CellKind.TEXT: _STRING,
     CellKind.BOOLEAN: _BOOLEAN,
@@ -65,42 +56,17 @@ _ARROW_TYPES = {
     CellKind.DOUBLE: DOUBLE,
 }
 """As they are encoded; both forms of exact numbers are."""
-_LONGEST_BLOB = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedRecords:
-    """Documents one after another.
-
-    Attributes:
-        blob: the BSON of all documents.
-        offsets: int64, ``count + 1`` entries; document ``i`` is ``blob[offsets[i]:offsets[i + 1]]``.
-    """
-
-    blob: memoryview
-    offsets: npt.NDArray[np.int64]
-
-    @property
-    def count(self) -> int:
-        return len(self.offsets) - 1
-
-    def document(self, index: int) -> bytes:
-        """The BSON of one document."""
-        return bytes(self.blob[self.offsets.item(index) : self.offsets.item(index + 1)])
-
-    def part(self, first: int, last: int) -> EncodedRecords:
-        """The documents from ``first`` up to ``last``, without a copy."""
-        return EncodedRecords(self.blob, self.offsets[first : last + 1])
 
 
 class RecordEncoder:
     """Encodes the rows of one run as new records of its target collection.
 
     A record is ``{_id, tenant_id, <fields in template order>, <default_values>[, extra: {…}], is_deleted,
-    deleted_at[, created_at][, updated_at], _import: {run_id, row, version, created_at, updated_at[, warnings]}}``.
+    deleted_at[, created_at][, updated_at], _import: {run_id, row, version, created_at, updated_at[, warnings]}
+    [, _keys: [{s, v: […]}, …]]}``.
     The times outside ``_import`` are those inside it, unless the template itself sets a field of that name.
     Numbers are 64-bit integers, doubles or Decimal128, dates UTC milliseconds, empty values null.
-    ``extra`` is there where the template includes unmatched columns.
+    ``extra`` is there where the template includes unmatched columns, ``_keys`` where the record has one of the keys.
     """
 
     def __init__(
@@ -110,6 +76,7 @@ class RecordEncoder:
         tenant_id: str,
         written_at: datetime,
         extra: Sequence[tuple[str, str]] = (),
+        keys: Sequence[Key] = (),
     ) -> None:
         """Prepare the bytes that all records share.
 
@@ -119,6 +86,7 @@ class RecordEncoder:
             tenant_id: owner of the records.
             written_at: aware; cut to milliseconds, when the records are created and updated.
             extra: columns of the checked batch and their keys in ``extra``, see ``extra_keys.extra_columns``.
+            keys: what records of the tenant carry an entry of, where they have values in all of its fields.
 
         Raises:
             OverflowError: a default value is an integer beyond 64 bits.
@@ -135,6 +103,10 @@ class RecordEncoder:
         self._after_extra = _elements({"is_deleted": False, "deleted_at": None, **at_top})
         self._import_before_row = _elements({"run_id": run_id}) + bytes([_INT64]) + b"row\0"
         self._import_after_row = _elements({"version": 1, **times})
+        values = {**template.default_values, **at_top}
+        self._constants = {name: value for name, value in values.items() if value is not None}
+        held = {*self._constants, *(field.name for field in template.fields)}
+        self._keys = [key for key in keys if held.issuperset(key.names)]
 
     def encode(self, table: pa.Table) -> EncodedRecords:
         """Encode every row of a checked batch, in the table's order.
@@ -149,7 +121,7 @@ class RecordEncoder:
         """
         if table.num_rows == 0:
             return EncodedRecords(memoryview(b""), np.zeros(1, np.int64))
-        slots = _Slots(table.num_rows)
+        slots = Slots(table.num_rows)
         document_lengths = np.empty(table.num_rows, "<i4")
         row_numbers = _column(table, ROW, ROW_TYPE).to_numpy()
         slots.numbers(document_lengths)
@@ -163,11 +135,13 @@ class RecordEncoder:
             self._add_extra(slots, table)
         slots.constant(self._after_extra)
         self._add_import(slots, row_numbers, _warnings(table))
+        if self._keys:
+            _add_array(slots, KEYS.encode() + b"\0", [self._entries(table, key) for key in self._keys])
         slots.constant(b"\0")
         document_lengths[:] = slots.lengths
         return slots.joined()
 
-    def _add_extra(self, slots: _Slots, table: pa.Table) -> None:
+    def _add_extra(self, slots: Slots, table: pa.Table) -> None:
         slots.constant(bytes([_DOCUMENT]) + b"extra\0")
         before = slots.lengths
         lengths = np.empty(table.num_rows, "<i4")
@@ -179,12 +153,12 @@ class RecordEncoder:
         slots.constant(b"\0")
         lengths[:] = slots.lengths - before
 
-    def _add_import(self, slots: _Slots, row_numbers: Numbers, warnings: Column | None) -> None:
+    def _add_import(self, slots: Slots, row_numbers: Numbers, warnings: Column | None) -> None:
         slots.constant(bytes([_DOCUMENT]) + b"_import\0")
         length = 4 + len(self._import_before_row) + 8 + len(self._import_after_row) + 1
         lengths = np.full(len(row_numbers), length, "<i4")
         if warnings is not None:
-            lengths += _lengths(warnings)
+            lengths += lengths_of(warnings)
         slots.numbers(lengths)
         slots.constant(self._import_before_row)
         slots.numbers(row_numbers.astype("<i8"))
@@ -193,92 +167,28 @@ class RecordEncoder:
             slots.binary(warnings)
         slots.constant(b"\0")
 
-
-class _Slots:
-    """The slots of all documents of a batch, in document order."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._constant_length = 0
-        self._variable_lengths = np.zeros(rows, np.int64)
-        self._open = bytearray()
-        self._open_numbers: list[tuple[int, Numbers]] = []
-        self._slots: list[_FixedSlot | Column] = []
-        self._present: list[Mask | None] = []
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Bytes that each document has so far."""
-        return self._variable_lengths + self._constant_length
-
-    def constant(self, data: bytes) -> None:
-        """The same bytes in every document."""
-        self._open += data
-        self._constant_length += len(data)
-
-    def numbers(self, values: Numbers, present: Mask | None = None) -> None:
-        """The memory of each number; nothing where ``present`` is false.
-
-        Without ``present`` the numbers are read when the slots are joined.
-        """
-        if present is None:
-            self._open_numbers.append((len(self._open), values))
-            self.constant(bytes(values.itemsize))
-        else:
-            self.binary(_fixed_width(np.ascontiguousarray(values), values.itemsize), present)
-
-    def binary(self, values: Column, present: Mask | None = None) -> None:
-        """The bytes of each value as they are; nothing where ``present`` is false."""
-        self._close()
-        self._slots.append(values)
-        self._present.append(present)
-        lengths = _lengths(values)
-        self._variable_lengths += lengths if present is None else lengths * present
-
-    def _close(self) -> None:
-        if self._open:
-            self._slots.append(_FixedSlot(bytes(self._open), self._open_numbers))
-            self._present.append(None)
-            self._open, self._open_numbers = bytearray(), []
-
-    def joined(self) -> EncodedRecords:
-        """Copy the slots of every document side by side."""
-        self._close()
-        offsets = np.zeros(self._rows + 1, np.int64)
-        np.cumsum(self.lengths, out=offsets[1:])
-        total = int(offsets[-1])
-        if total > _LONGEST_BLOB:
-            raise PermanentError(
-                RunErrorCode.RECORDS_TOO_LARGE,
-                f"{self._rows:,} records would take {total:,} bytes, and at most {_LONGEST_BLOB:,} can be written at "
-                "once; shorten the template's default values, or the transforms that lengthen the text",
-            )
-        nothing = len(self._slots) * self._rows
-        choice = np.arange(self._rows, dtype=np.int32)[:, None] + np.arange(0, nothing, self._rows, dtype=np.int32)
-        for index, present in enumerate(self._present):
-            if present is not None:
-                np.copyto(choice[:, index], nothing, where=~present)
-        arrays = [slot.array(self._rows) if isinstance(slot, _FixedSlot) else slot for slot in self._slots]
-        pool = pa.concat_arrays([*arrays, pa.array([b""], pa.binary())])
-        documents = pc.take(pool, pa.array(choice.ravel(), pa.int32()), boundscheck=False)
-        return EncodedRecords(_buffer(documents, 2)[:total], offsets)
-
-
-@dataclass(frozen=True, slots=True)
-class _FixedSlot:
-    """Bytes common to all rows, with numbers that differ per row at some offsets."""
-
-    common: bytes
-    numbers: list[tuple[int, Numbers]]
-
-    def array(self, rows: int) -> Column:
-        width = len(self.common)
-        matrix = np.empty((rows, width), np.uint8)
-        matrix[:] = np.frombuffer(self.common, np.uint8)
-        for offset, values in self.numbers:
-            # A view of one number per row, so that numpy copies whole numbers instead of bytes.
-            np.ndarray(rows, values.dtype, matrix.data, offset, (width,))[:] = values
-        return _fixed_width(matrix, width)
+    def _entries(self, table: pa.Table, key: Key) -> tuple[Column, Mask]:
+        """The entry ``{s, v: […]}`` of every record for a key, and which records have it."""
+        entry = Slots(table.num_rows)
+        lengths, lengths_of_values = np.empty(table.num_rows, "<i4"), np.empty(table.num_rows, "<i4")
+        present = np.ones(table.num_rows, np.bool_)
+        entry.numbers(lengths)
+        entry.constant(_elements({"s": key.id}) + bytes([_ARRAY]) + b"v\0")
+        before = entry.lengths
+        entry.numbers(lengths_of_values)
+        for index, name in enumerate(key.names):
+            field = next((field for field, _ in self._fields if field.name == name), None)
+            if field is None:
+                entry.constant(_elements({str(index): self._constants[name]}))
+                continue
+            alternatives = _alternatives(table, field)
+            _add_element(entry, str(index).encode() + b"\0", alternatives)
+            present &= reduce(np.logical_or, (_valid(array) for _, array in alternatives))
+        entry.constant(b"\0")
+        lengths_of_values[:] = entry.lengths - before
+        entry.constant(b"\0")
+        lengths[:] = entry.lengths
+        return entry.joined().column(), present
 
 
 def _alternatives(table: pa.Table, field: TemplateField) -> list[tuple[int, Column]]:
@@ -289,7 +199,7 @@ def _alternatives(table: pa.Table, field: TemplateField) -> list[tuple[int, Colu
     ]
 
 
-def _add_element(slots: _Slots, key: bytes, alternatives: list[tuple[int, Column]]) -> None:
+def _add_element(slots: Slots, key: bytes, alternatives: list[tuple[int, Column]]) -> None:
     """Add one element per document: the first alternative that is not null there, else null."""
     rows = len(alternatives[0][1])
     types = np.full(rows, _NULL, np.uint8)
@@ -297,7 +207,7 @@ def _add_element(slots: _Slots, key: bytes, alternatives: list[tuple[int, Column
     for bson_type, array in alternatives:
         present = types == _NULL
         if array.null_count:
-            present &= array.is_valid().to_numpy(zero_copy_only=False)
+            present &= _valid(array)
         if present.any():
             types[present] = bson_type
             parts.append((bson_type, array, None if present.all() else present))
@@ -313,11 +223,43 @@ def _add_element(slots: _Slots, key: bytes, alternatives: list[tuple[int, Column
             # Without the validity bitmap, which ``present`` says already, ``take`` is twice as fast.
             buffers = [None, *array.buffers()[1:]]
             text = pa.Array.from_buffers(pa.binary(), rows, buffers, offset=array.offset)
-            slots.numbers((_lengths(text) + 1).astype("<i4"), present)
+            slots.numbers((lengths_of(text) + 1).astype("<i4"), present)
             slots.binary(text, present)
             slots.numbers(np.zeros(rows, np.uint8), present)
         else:
             slots.numbers(_numbers(bson_type, array), present)
+
+
+def _add_array(slots: Slots, key: bytes, parts: Sequence[tuple[Column, Mask]]) -> None:
+    """Add an array of documents to each document that has any of them.
+
+    Args:
+        slots: of the outer documents.
+        key: of the array.
+        parts: the documents, and which outer documents have them.
+    """
+    rows = len(parts[0][1])
+    has_any = reduce(np.logical_or, (present for _, present in parts))
+    where = None if has_any.all() else has_any
+    position = np.zeros(rows, np.int64)
+    lengths = np.full(rows, 4 + 1, np.int64)
+    members: list[tuple[Column, Column, Mask | None]] = []
+    heads = pa.array([bytes([_DOCUMENT]) + str(index).encode() + b"\0" for index in range(len(parts))], pa.binary())
+    for documents, present in parts:
+        head = heads.take(pa.array(position))
+        lengths += (lengths_of(head) + lengths_of(documents)) * present
+        position += present
+        members.append((head, documents, None if present.all() else present))
+    slots.repeated(bytes([_ARRAY]) + key, where)
+    slots.numbers(lengths.astype("<i4"), where)
+    for head, documents, present in members:
+        slots.binary(head, present)
+        slots.binary(documents, present)
+    slots.repeated(b"\0", where)
+
+
+def _valid(array: Column) -> Mask:
+    return array.is_valid().to_numpy(zero_copy_only=False)
 
 
 def _column(table: pa.Table, name: str, arrow_type: pa.DataType | None) -> Column:
@@ -334,28 +276,7 @@ def _numbers(bson_type: int, array: Column) -> Numbers:
         return encode_decimals(array)
     if pa.types.is_boolean(array.type):
         return array.cast(pa.uint8()).fill_null(0).to_numpy()
-    return np.frombuffer(_buffer(array, 1), np.int64)[array.offset : array.offset + len(array)]
-
-
-def _lengths(array: Column) -> npt.NDArray[np.int32]:
-    """Bytes of each value."""
-    offsets = np.frombuffer(_buffer(array, 1), np.int32)
-    return np.diff(offsets[array.offset : array.offset + len(array) + 1])
-
-
-def _buffer(array: Column, index: int) -> memoryview:
-    buffer = array.buffers()[index]
-    if buffer is None:
-        raise ValueError(f"Arrow column of type {array.type} without buffer {index}")
-    return memoryview(buffer)
-
-
-def _fixed_width(values: Numbers, width: int) -> Column:
-    """Contiguous values of ``width`` bytes each as a binary column, without a copy."""
-    offsets = np.arange(0, values.nbytes + 1, width, dtype=np.int32)
-    return pa.Array.from_buffers(
-        pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets.data), pa.py_buffer(values.data)]
-    )
+    return np.frombuffer(buffer_of(array, 1), np.int64)[array.offset : array.offset + len(array)]
 
 
 def _elements(document: dict[str, Any]) -> bytes:

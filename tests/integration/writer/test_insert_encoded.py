@@ -13,7 +13,8 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from libs.contracts.ids import record_id
 from libs.storage.client import Document, Mongo, Session
-from services.writer.domain.record_encoding import EncodedRecords, RecordEncoder
+from services.writer.domain.document_slots import EncodedRecords
+from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.domain.refusals import TOO_LARGE
 from services.writer.raw_insert import IncompleteInsertError, insert_encoded
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, checked_batch

@@ -1,0 +1,43 @@
+"""What a record carries for the keys of its tenant: the same entries that the server makes of its fields."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, cast
+
+from bson import Decimal128, ObjectId
+from bson.datetime_ms import DatetimeMS
+
+KEYS = "_keys"
+"""The field of a record that holds its entries."""
+
+_TYPES = (str, bool, int, float, Decimal128, datetime, DatetimeMS)
+
+
+class Key(Protocol):
+    """A registered combination of fields, see ``libs.storage.target_keys``."""
+
+    @property
+    def id(self) -> ObjectId:
+        """Scope of its entries."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields."""
+        ...
+
+
+def entries(keys: Sequence[Key], record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of a record, in the order of ``keys``; none of a key that lacks a value of a key's type."""
+    found: list[dict[str, Any]] = []
+    for key in keys:
+        values = [record.get(name) for name in key.names]
+        if all(isinstance(value, _TYPES) for value in values):
+            found.append({"s": key.id, "v": values})
+    return found
+
+
+def carries(record: Mapping[str, Any], key: Key, values: Sequence[Any]) -> bool:
+    """Whether a record carries the entry of ``values``, which are those of its fields."""
+    held = cast("Sequence[Mapping[str, Any]]", record.get(KEYS) or ())
+    return any(entry["s"] == key.id and list(entry["v"]) == list(values) for entry in held)
