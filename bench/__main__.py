@@ -6,26 +6,34 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
 from rich.markup import escape
 
+from bench.fairness import Fairness, show_fairness
 from bench.imports import RowsLostError
 from bench.measurement import Bench
-from bench.report import show_dataset, show_formats, show_large, show_small
+from bench.report import show_dataset, show_formats, show_large
+from bench.small_imports import measure_small_imports, show_small_imports
 from deploy.local.gateway_client import GatewayClient
 from deploy.local.progress import Progress
-from deploy.local.stack import Stack, down, parse_scale, running
+from deploy.local.stack import down, parse_scale, running
 from deploy.local.waiting import LocalStackError
 
 HERE = Path(__file__).resolve().parent
 DATA, OUT = HERE / "data", HERE / "out"
+STACK = OUT / "stack"
 CONTACTS_ROWS = 500_000
 FORMAT_ROWS = 100_000
 FORMATS = ("xlsx", "json", "xml")
+SPEED_SCALE = "validator=2 writer=2"
+FAIRNESS_ROWS = 5_000_000
+FAIRNESS_SCALES = ("", "parser=2 validator=2 writer=2")
+KINDS = ("datasets", "formats", "large", "small", "fairness")
 STREAMED = ("csv", "fixed_width", "ndjson", "json", "xml")
 
 
@@ -34,29 +42,36 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _end)
     progress = Progress()
-    directory = OUT / "stack"
     try:
-        down(directory)
-        shutil.rmtree(directory, ignore_errors=True)  # every bench starts from the same: nothing
-        scale = {"validator": 2, "writer": 2, **parse_scale(arguments.scale)}
-        try:
-            with running(directory, scale=scale, progress=progress) as stack:
-                result = _measure(stack, arguments, scale, progress)
-                (OUT / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
-        finally:
-            down(directory)  # what a signal kept `running` from stopping
-            shutil.rmtree(directory / "data", ignore_errors=True)
+        result = _measure(arguments, progress)
+        (OUT / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
     except LocalStackError as error:
         progress.console.print(escape(error.log), style="dim")
         progress.console.print(f"[red]{escape(str(error))}[/]")
         return 1
     except RowsLostError as error:
-        progress.console.print(f"[red]Rows are not accounted for: {escape(str(error))}[/]\nLogs: {directory / 'logs'}")
+        progress.console.print(f"[red]Rows are not accounted for: {escape(str(error))}[/]\nLogs: {STACK / 'logs'}")
         return 2
     except KeyboardInterrupt:
         return 130
     progress.console.print(f"Everything: {OUT / 'latest.json'}")
     return 0
+
+
+@contextmanager
+def _bench(scale: str, progress: Progress) -> Iterator[Bench]:
+    """A stack with nothing in it, for the length of a block."""
+    down(STACK)
+    shutil.rmtree(STACK, ignore_errors=True)
+    try:
+        with (
+            running(STACK, scale=parse_scale(scale), progress=progress) as stack,
+            GatewayClient(stack.gateway, stack.api_key) as gateway,
+        ):
+            yield Bench(stack, gateway, DATA, OUT, progress)
+    finally:
+        down(STACK)  # what a signal kept `running` from stopping
+        shutil.rmtree(STACK / "data", ignore_errors=True)
 
 
 def _end(*_: object) -> None:
@@ -68,54 +83,68 @@ def _end(*_: object) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Rowdock on this machine.")
     rows = os.environ.get("ROWS") or None
-    parser.add_argument("--rows", type=int, default=rows, help="rows of contacts (ROWS); then flights are left out")
+    parser.add_argument("--rows", type=int, default=rows, help="rows of contacts (ROWS)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("datasets", "formats", "large"), default=os.environ.get("ONLY") or None)
+    parser.add_argument("--only", choices=KINDS, default=os.environ.get("ONLY") or None)
+    parser.add_argument("--pairs", type=int, default=1, help="large imports alone and beside small ones, with fairness")
+    parser.add_argument("--seconds", type=float, default=20, help="of each number of clients, with small")
     large = os.environ.get("LARGE_MB") or 1024
     parser.add_argument(
         "--large-mb", type=int, default=large, help="MiB of each large file (LARGE_MB), with --only large"
     )
-    parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help='SCALE; by default "validator=2 writer=2"')
+    parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help="SCALE; each kind has its own")
     arguments = parser.parse_args()
     if arguments.rows is not None and not 100 <= arguments.rows <= 9_999_999:
         parser.error("ROWS is a number from 100 to 9999999")
-    if arguments.rounds < 1:
-        parser.error("--rounds is at least 1")
+    if min(arguments.rounds, arguments.pairs) < 1:
+        parser.error("--rounds and --pairs are at least 1")
     return arguments
 
 
-def _measure(stack: Stack, arguments: argparse.Namespace, scale: dict[str, int], progress: Progress) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    with GatewayClient(stack.gateway, stack.api_key) as gateway:
-        bench = Bench(stack, gateway, DATA, OUT, progress)
-        if arguments.only in {None, "datasets"}:
-            result |= _measure_datasets(bench, arguments)
-        if arguments.only == "formats" or (arguments.only is None and arguments.rows is None):
-            rows = arguments.rows or FORMAT_ROWS
-            result["formats"] = [bench.measure_format(name, rows, arguments.rounds) for name in FORMATS]
-            show_formats(progress.console, result["formats"])
-        if arguments.only == "large":
-            result["large"] = [bench.measure_large(name, arguments.large_mb) for name in STREAMED]
-            show_large(progress.console, result["large"])
-    return {
-        **result,
-        "machine": {
-            "processors": psutil.cpu_count(),
-            "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-            "broker": stack.broker,
-            "scale": scale,
-        },
+def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """Each kind on a stack of its own, so that every one of them starts from the same: nothing."""
+    only, result = arguments.only, dict[str, Any]()
+    if only in {None, "datasets", "formats", "large"}:
+        with _bench(arguments.scale or SPEED_SCALE, progress) as bench:
+            result |= _measure_speed(bench, arguments)
+    if only in {None, "small"}:
+        with _bench(arguments.scale, progress) as bench:
+            result["small_imports"] = measure_small_imports(bench, arguments.seconds)
+            show_small_imports(progress.console, result["small_imports"])
+    if only in {None, "fairness"}:
+        result["fairness"] = []
+        for scale in [arguments.scale] if arguments.scale else FAIRNESS_SCALES:
+            with _bench(scale, progress) as bench:
+                found = Fairness(bench, arguments.rows or FAIRNESS_ROWS, arguments.pairs).measure()
+                result["fairness"].append({"scale": scale, **found})
+        show_fairness(progress.console, result["fairness"])
+    machine = {
+        "processors": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
     }
+    return {**result, "machine": machine}
+
+
+def _measure_speed(bench: Bench, arguments: argparse.Namespace) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if arguments.only in {None, "datasets"}:
+        result |= _measure_datasets(bench, arguments)
+    if arguments.only == "formats" or (arguments.only is None and arguments.rows is None):
+        rows = arguments.rows or FORMAT_ROWS
+        result["formats"] = [bench.measure_format(name, rows, arguments.rounds) for name in FORMATS]
+        show_formats(bench.progress.console, result["formats"])
+    if arguments.only == "large":
+        result["large"] = [bench.measure_large(name, arguments.large_mb) for name in STREAMED]
+        show_large(bench.progress.console, result["large"])
+    return result | {"broker": bench.stack.broker, "scale": arguments.scale or SPEED_SCALE}
 
 
 def _measure_datasets(bench: Bench, arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("contacts", "flights") if arguments.rows is None else ("contacts",)
-    small = bench.measure_small()
     results = [bench.measure(name, arguments.rows or CONTACTS_ROWS, arguments.rounds) for name in names]
     for result in results:
         show_dataset(bench.progress.console, result)
-    show_small(bench.progress.console, median(small), bench.stack.broker)
-    return {**results[0], "small_import_seconds": round(median(small), 3), "datasets": results[1:]}
+    return {**results[0], "datasets": results[1:]}
 
 
 if __name__ == "__main__":

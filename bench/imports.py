@@ -1,6 +1,7 @@
 """Imports through the gateway: how long they took and where, and whether every row is accounted for."""
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from bench.datasets import Dataset
 from deploy.local.gateway_client import GatewayClient
@@ -90,6 +92,21 @@ def validate_file(gateway: GatewayClient, template_id: str, file: Path) -> tuple
     return seconds, run
 
 
+def upload_and_execute(gateway: GatewayClient, template_id: str, content: bytes, name: str) -> dict[str, Any]:
+    """Upload a small file, have it written as soon as it is checked, wait for the end; the run."""
+    clock = time.monotonic()
+    run = gateway.upload(template_id, content, name)
+    while run["status"] in {"pending", "validating"}:
+        _pause(clock)
+        run = gateway.run(run["id"])
+    if run["status"] == "validated":
+        run = gateway.execute(run["id"])
+    while run["status"] not in TERMINAL:
+        _pause(clock)
+        run = gateway.run(run["id"])
+    return run
+
+
 def _upload(gateway: GatewayClient, template_id: str, file: Path) -> dict[str, Any]:
     with file.open("rb") as content:
         return gateway.upload(template_id, content, file.name)
@@ -117,15 +134,29 @@ def _phases(run: dict[str, Any], began: datetime, parsed_at: datetime | None, en
     return {name: round((later - earlier).total_seconds(), 3) for name, (earlier, later) in spans}
 
 
-def check_conservation(stack: Stack, run: dict[str, Any], expected: Dataset) -> None:
-    """Compare a run's counts with the file and with what is in the databases.
+def check_conservation(stack: Stack, runs: Sequence[dict[str, Any]], expected: Dataset) -> None:
+    """Compare the counts of runs of one file and one target with the file and with what is in the databases.
 
     Raises:
-        RowsLostError: they differ, or the run did not complete.
+        RowsLostError: they differ, or a run did not complete.
     """
+    if not runs:
+        return
+    ids = [run["id"] for run in runs]
+    resource = runs[0]["target_resource"]
     with MongoClient[dict[str, Any]](stack.mongodb) as client:
-        records = client[stack.target_database][run["target_resource"]].count_documents({"_import.run_id": run["id"]})
-        rejections = client[stack.database]["rejected_records"].count_documents({"run_id": run["id"]})
+        records = _rows_of_runs(client[stack.target_database][resource], "_import.run_id", ids)
+        rejections = _rows_of_runs(client[stack.database]["rejected_records"], "run_id", ids)
+    for run in runs:
+        _compare(run, expected, records.get(run["id"], 0), rejections.get(run["id"], 0))
+
+
+def _rows_of_runs(collection: Collection[dict[str, Any]], field: str, ids: Sequence[str]) -> dict[str, int]:
+    stages = [{"$match": {field: {"$in": ids}}}, {"$group": {"_id": f"${field}", "rows": {"$sum": 1}}}]
+    return {found["_id"]: found["rows"] for found in collection.aggregate(stages)}
+
+
+def _compare(run: dict[str, Any], expected: Dataset, records: int, rejections: int) -> None:
     found = {
         "status": run["status"],
         "rows": run["total_rows"],

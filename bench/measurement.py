@@ -17,7 +17,6 @@ from deploy.local.gateway_client import GatewayClient
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
 
-SMALL_ROWS, SMALL_IMPORTS = 10, 20
 WARM_UP_ROWS = 1_000
 CLIENTS = "clients"
 """Name of what is not part of the stack: processes of the limit and of the script, who uploads."""
@@ -38,28 +37,19 @@ class Bench:
     out: Path
     progress: Progress
 
-    def measure_small(self) -> list[float]:
-        """Seconds from upload to completed of imports of ten rows, on an idle stack."""
-        small = dataset("contacts", self.data, SMALL_ROWS)
-        with (
-            self._target("small") as target,
-            self.progress.step(f"{SMALL_IMPORTS} imports of {SMALL_ROWS} rows"),
-        ):
-            template = self._template(small, target)
-            imports = [import_file(self.stack, self.gateway, template, small.file) for _ in range(SMALL_IMPORTS + 2)]
-            for one in imports:
-                check_conservation(self.stack, one.run, small)
-            return [one.seconds for one in imports[2:]]
+    def connect(self) -> GatewayClient:
+        """A further client of the same organization."""
+        return GatewayClient(self.stack.gateway, self.stack.api_key)
 
     def measure(self, name: str, rows: int, rounds: int) -> dict[str, Any]:
         """The figures of one dataset."""
         with self.progress.step(f"Making {name}"):
             data = dataset(name, self.data, rows)
         records = self.out / f"{name}.bson"
-        with self._target(name) as target, self.progress.step("Warming up with one import") as step:
+        with self.target(name) as target, self.progress.step("Warming up with one import") as step:
             warm_up = dataset(name, self.data, min(rows, BLOCK_ROWS))
-            done = import_file(self.stack, self.gateway, self._template(warm_up, target), warm_up.file)
-            check_conservation(self.stack, done.run, warm_up)
+            done = import_file(self.stack, self.gateway, self.template(warm_up, target), warm_up.file)
+            check_conservation(self.stack, [done.run], warm_up)
             save_records(target, records)
             step.result = f"{warm_up.rows / done.seconds:,.0f} rows/s"
         reset_peaks(self.stack)
@@ -72,17 +62,17 @@ class Bench:
         with self.progress.step(f"Making contacts as {extension}"):
             data = contacts(self.data, rows, extension)
             warm_up = contacts(self.data, WARM_UP_ROWS, extension)
-        with self._target(data.name) as target:
-            done = import_file(self.stack, self.gateway, self._template(warm_up, target), warm_up.file)
-            check_conservation(self.stack, done.run, warm_up)
+        with self.target(data.name) as target:
+            done = import_file(self.stack, self.gateway, self.template(warm_up, target), warm_up.file)
+            check_conservation(self.stack, [done.run], warm_up)
         found: list[dict[str, Any]] = []
         for number in range(1, rounds + 1):
             with self.progress.step(f"Round {number} of {rounds}: {extension}") as step:
-                with self._target("script") as target:
+                with self.target("script") as target:
                     script = measure_script(target, data.file)
-                with self._target(data.name) as target:
-                    done = import_file(self.stack, self.gateway, self._template(data, target), data.file)
-                    check_conservation(self.stack, done.run, data)
+                with self.target(data.name) as target:
+                    done = import_file(self.stack, self.gateway, self.template(data, target), data.file)
+                    check_conservation(self.stack, [done.run], data)
                 rates = {"script_rows_s": data.rows / script.seconds, "rowdock_rows_s": data.rows / done.seconds}
                 found.append({**rates, "phases": done.phases, "ratio": script.seconds / done.seconds})
                 step.result = f"script {rates['script_rows_s']:,.0f}, Rowdock {rates['rowdock_rows_s']:,.0f}"
@@ -93,9 +83,9 @@ class Bench:
         """Peak memory of the parser while it reads one large file, which is checked but not written."""
         with self.progress.step(f"Making {megabytes:,} MiB of {extension}"):
             data = large_contacts(self.data, megabytes, extension)
-        with self._target(data.name) as target, self.progress.step(f"Reading {megabytes:,} MiB of {extension}") as step:
+        with self.target(data.name) as target, self.progress.step(f"Reading {megabytes:,} MiB of {extension}") as step:
             reset_peaks(self.stack)
-            seconds, run = validate_file(self.gateway, self._template(data, target), data.file)
+            seconds, run = validate_file(self.gateway, self.template(data, target), data.file)
             peaks = peak_mb(self.stack)
             expected = (data.rows, data.rejected)
             if (run["total_rows"], run["rejected_count"]) != expected:
@@ -113,22 +103,22 @@ class Bench:
     def _round(self, data: Dataset, records: Path, number: int, rounds: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         with self.progress.step(f"Round {number} of {rounds}: {data.name}") as step:
-            with self._target("limit") as target, self._processor(data.rows) as used:
+            with self.target("limit") as target, self._processor(data.rows) as used:
                 effort = measure_limit(target, records, data.rows)
                 used[CLIENTS] = effort.processor_seconds
             found["limit_rows_s"] = data.rows / effort.seconds
             found["limit_cpu_us_per_row"] = _of_database(used)
-            with self._target("script") as target, self._processor(data.rows) as used:
+            with self.target("script") as target, self._processor(data.rows) as used:
                 effort = measure_script(target, data.file)
                 used[CLIENTS] = effort.processor_seconds
             found["script_rows_s"] = data.rows / effort.seconds
             found["script_cpu_us_per_row"] = _of_database(used)
-            with self._target(data.name) as target:
-                template = self._template(data, target)
+            with self.target(data.name) as target:
+                template = self.template(data, target)
                 with self._processor(data.rows) as used:
                     done = import_file(self.stack, self.gateway, template, data.file)
                     used[CLIENTS] = done.processor_seconds
-                check_conservation(self.stack, done.run, data)
+                check_conservation(self.stack, [done.run], data)
             found["rowdock_rows_s"] = data.rows / done.seconds
             found["cpu_us_per_row"] = used
             found["phases"] = done.phases
@@ -137,11 +127,13 @@ class Bench:
             step.result = ", ".join(f"{who} {found[rate]:,.0f}" for who, rate in rates)
         return found
 
-    def _template(self, data: Dataset, target: Target) -> str:
-        return self.gateway.create_template({**data.template, "target_resource": target.collection})["id"]
+    def template(self, data: Dataset, target: Target, gateway: GatewayClient | None = None, **changes: object) -> str:
+        """The id of a new template of a dataset, that of another organization by its client."""
+        template = {**data.template, "target_resource": target.collection, **changes}
+        return (gateway or self.gateway).create_template(template)["id"]
 
     @contextmanager
-    def _target(self, name: str) -> Iterator[Target]:
+    def target(self, name: str) -> Iterator[Target]:
         """An empty collection, gone afterwards; nothing of before is still to be written to disk."""
         target = Target(self.stack.mongodb, self.stack.target_database, name)
         with MongoClient[dict[str, Any]](target.uri) as client:

@@ -18,6 +18,12 @@ def processor_seconds(stack: Stack) -> dict[str, float]:
     return {name: time.user + time.system for name, time in times.items()}
 
 
+def machine_seconds() -> float:
+    """User and system time of the whole machine since its start."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system
+
+
 def reset_peaks(stack: Stack) -> None:
     """Let ``peak_mb`` begin anew (``man 5 proc``: 5 in ``clear_refs`` resets the peak)."""
     for pid in _pids(stack).values():

@@ -10,7 +10,6 @@ from bench.measurement import CLIENTS
 RATIO_GOAL = 1.0
 RATIO_WANTED = 0.5
 MEMORY_WANTED_MB = 400
-SMALL_WANTED_SECONDS = 1.0
 SERVICES = frozenset({"gateway", "parser", "validator", "writer", "webhooks"})
 
 
@@ -49,11 +48,11 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     console.print(cost)
     largest = max(peak for name, peak in result["rss_mb"].items() if name in SERVICES)
     ratio = result["ratio"]
-    _verdict(console, f"ratio {ratio:.2f}: at least {RATIO_WANTED}, goal {RATIO_GOAL}", holds=ratio >= RATIO_WANTED)
+    show_verdict(console, f"ratio {ratio:.2f}: at least {RATIO_WANTED}, goal {RATIO_GOAL}", holds=ratio >= RATIO_WANTED)
     memory = f"largest service {largest:.0f} MiB: at most {MEMORY_WANTED_MB}"
-    _verdict(console, memory, holds=largest <= MEMORY_WANTED_MB)
+    show_verdict(console, memory, holds=largest <= MEMORY_WANTED_MB)
     counts = f"{result['written']:,} written, {result['rejected']:,} rejected"
-    _verdict(console, f"every row of every run accounted for: {counts}", holds=True)
+    show_verdict(console, f"every row of every run accounted for: {counts}", holds=True)
 
 
 _LIBRARIES = {"xlsx": "openpyxl (read-only)", "json": "json.load", "xml": "lxml.etree.iterparse"}
@@ -88,13 +87,7 @@ def show_large(console: Console, results: list[dict[str, Any]]) -> None:
     console.print(table)
     largest = max(one["rss_mb"]["parser"] for one in results)
     memory = f"largest parser {largest:.0f} MiB: at most {MEMORY_WANTED_MB}"
-    _verdict(console, memory, holds=largest <= MEMORY_WANTED_MB)
-
-
-def show_small(console: Console, seconds: float, broker: str) -> None:
-    """Print how long an import of a few rows takes."""
-    text = f"10 rows on an idle stack, upload to completed: {seconds:.2f} s on {broker}, median of 20: under 1 s"
-    _verdict(console, text, holds=seconds < SMALL_WANTED_SECONDS)
+    show_verdict(console, memory, holds=largest <= MEMORY_WANTED_MB)
 
 
 def _speeds(one: dict[str, Any]) -> list[str]:
@@ -102,5 +95,6 @@ def _speeds(one: dict[str, Any]) -> list[str]:
     return [*rates, f"{one['ratio']:.2f}"]
 
 
-def _verdict(console: Console, text: str, *, holds: bool) -> None:
+def show_verdict(console: Console, text: str, *, holds: bool) -> None:
+    """Print what is wanted, and whether it holds."""
     console.print(f"{'[green]✓[/]' if holds else '[red]✗[/]'} {text}")

@@ -278,6 +278,18 @@ def restart(stack: Stack, name: str, environment: Mapping[str, str]) -> None:
     stack.wait_ready([name])
 
 
+def make_organization(stack: Stack, name: str) -> str:
+    """Make one more organization, by the program that makes the first; its API key.
+
+    Raises:
+        LocalStackError: the program failed.
+    """
+    databases = {"ROWDOCK_DATABASE": stack.database, "ROWDOCK_TARGET_DATABASE": stack.target_database}
+    command = (sys.executable, "-m", "services.gateway.bootstrap", "--organization", name)
+    printed = _run(command, {**stack.servers.environment(), **databases}, stack.directory)
+    return str(json.loads(printed.strip().splitlines()[-1])["api_key"])
+
+
 def _instances(commands: Commands, scale: Mapping[str, int]) -> dict[str, list[str]]:
     unknown = set(scale) - set(commands.services)
     if unknown:
