@@ -45,7 +45,10 @@ class Rescue:
             if found is None:
                 return
             if await self._ledger_moved(found["_id"], quiet_seconds):
-                await self._connection.runs.update_one({"_id": found["_id"]}, {"$set": {f"{mine}.count": 0}})
+                # A status that was reached meanwhile has removed the entry; half of one must not come back.
+                await self._connection.runs.update_one(
+                    {"_id": found["_id"], f"{mine}.after": {"$exists": True}}, {"$set": {f"{mine}.count": 0}}
+                )
                 continue
             try:
                 run = RunDocument.read(found)

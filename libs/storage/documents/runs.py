@@ -64,9 +64,12 @@ class StopRequest(BaseModel):
 
 
 class Rescue(BaseModel):
-    """When a service looks after a silent run next, and how often it has."""
+    """When a service looks after a silent run next, and how often it has.
 
-    after: datetime
+    The release before could leave a count without a time.
+    """
+
+    after: datetime | None = None
     count: int = 0
 
 

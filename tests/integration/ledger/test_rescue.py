@@ -86,3 +86,28 @@ async def test_a_run_that_moved_begins_anew(mongo: Mongo, ledger: Ledger) -> Non
     assert (await current(ledger, run)).rescue == {}
     await age(ledger, 11)
     assert await silent(ledger, 10) == [run.id]
+
+
+async def test_a_run_that_moves_on_while_it_is_looked_at_stays_readable(
+    mongo: Mongo, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await parsed(ledger, [1], auto_execute=True)
+    await age(ledger, 11)
+    looked = ledger.rescue._ledger_moved
+
+    async def moves_on(run_id: str, within_seconds: float) -> bool:
+        await move_all(mongo, ledger, run, BatchState.PARSED, BatchState.VALIDATED)
+        await ledger.maybe_advance(run_id)
+        return await looked(run_id, within_seconds)
+
+    monkeypatch.setattr(ledger.rescue, "_ledger_moved", moves_on)
+    assert await silent(ledger, 10) == []
+    assert (await current(ledger, run)).rescue == {}
+
+
+async def test_half_an_entry_of_the_release_before_is_read(ledger: Ledger) -> None:
+    run = await parsed(ledger, [1])
+    await age(ledger, 11)
+    await collections(ledger).runs.update_one({"_id": run.id}, {"$set": {"rescue": {"test": {"count": 0}}}})
+    assert (await current(ledger, run)).rescue["test"].after is None
+    assert await silent(ledger, 10) == [run.id]
