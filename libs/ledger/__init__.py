@@ -8,13 +8,11 @@ What a run is for decides whether it is told, executed and purged, see ``libs.co
 far as ``validated``, without any event of its status, until ``Ledger.purge`` removes it.
 """
 
-from collections.abc import Callable
-
 from libs.contracts.states import RunStatus
 from libs.ledger.batches import BatchLedger
 from libs.ledger.changes import Changes
 from libs.ledger.completion import Completion, Stage
-from libs.ledger.connection import LedgerConnection
+from libs.ledger.connection import LedgerConnection, Relay
 from libs.ledger.expiry import Expiry
 from libs.ledger.leases import Leases
 from libs.ledger.parsing import NewBatch, ParseLedger
@@ -33,12 +31,12 @@ class Ledger:
 
     Args:
         mongo: the databases.
-        service: name of the service that makes the changes; its relay publishes the outbox rows.
-        on_outbox: called after a commit that left outbox rows, so that they leave at once.
+        service: name of the service that makes the changes; its relays publish the outbox rows.
+        relay: that of this process, to which rows are handed over after their commit; without it they wait for others.
     """
 
-    def __init__(self, mongo: Mongo, service: str, on_outbox: Callable[[], None]) -> None:
-        self._connection = LedgerConnection(mongo, service, on_outbox)
+    def __init__(self, mongo: Mongo, service: str, relay: Relay | None = None) -> None:
+        self._connection = LedgerConnection(mongo, service, relay)
         self.runs = RunLedger(self._connection)
         self.leases = Leases(self._connection)
         self.parsing = ParseLedger(self._connection, self.runs, self.leases)

@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 import structlog
+from cachetools import LRUCache
 from pydantic import ValidationError
 
 from libs.contracts.events import RunStatusChanged
 from libs.contracts.ids import event_id
 from libs.ledger.connection import LedgerConnection
 from libs.storage.documents import TOLD_RUNS, StatusChange
+
+REMEMBERED_RUNS = 1_000
 
 logger = structlog.get_logger()
 
@@ -35,13 +38,19 @@ class Changes:
 
     def __init__(self, connection: LedgerConnection) -> None:
         self._connection = connection
+        self._endpoints: LRUCache[str, str | None] = LRUCache(REMEMBERED_RUNS)
 
     async def endpoint_of(self, run_id: str) -> str | None:
         """Id of the webhook endpoint that gets the events of a run, or ``None``."""
-        run = await self._connection.runs.find_one(
-            {"_id": run_id, "template.webhook_enabled": True}, {"webhook_endpoint_id": 1}
-        )
-        return None if run is None else run["webhook_endpoint_id"]
+        if run_id not in self._endpoints:
+            run = await self._connection.runs.find_one(
+                {"_id": run_id}, {"template.webhook_enabled": 1, "webhook_endpoint_id": 1}
+            )
+            if run is None:
+                return None
+            # It never changes, and a run tells of itself several times.
+            self._endpoints[run_id] = run["webhook_endpoint_id"] if run["template"].get("webhook_enabled") else None
+        return self._endpoints[run_id]
 
     async def events(self, since: datetime, until: datetime) -> AsyncIterator[tuple[str, RunStatusChanged]]:
         """Endpoint and event of every change up to ``until``, in runs changed after ``since``.

@@ -1,14 +1,28 @@
 """What every part of the ledger works with: the collections, and who makes the changes."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from libs.batches.payloads import BatchPayloads
 from libs.batches.rejected_rows import RejectedRows
 from libs.storage.client import Collection, Document, Mongo
 from libs.storage.documents import BatchDocument, OutboxEntry, RunDocument, UndoEntry, WebhookDelivery
+from libs.telemetry.failpoints import failpoint
 
 NOT_STOPPED: Document = {"stop": None}
+
+
+class Relay(Protocol):
+    """Publishes outbox rows that this process has committed.
+
+    Attributes:
+        owner: by what name it leases them.
+    """
+
+    owner: str
+
+    def hand_over(self, rows: Sequence[Document]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +31,19 @@ class LedgerConnection:
 
     Attributes:
         mongo: the databases.
-        service: name of the service that makes the changes; its relay publishes the outbox rows.
-        on_outbox: called after a commit that left outbox rows, so that they leave at once.
+        service: name of the service that makes the changes; its relays publish the outbox rows.
+        relay: that of this process, to which rows are handed over after their commit; without it they wait for others.
     """
 
     mongo: Mongo
     service: str
-    on_outbox: Callable[[], None]
+    relay: Relay | None = None
+
+    def hand_over(self, rows: Sequence[Document]) -> None:
+        """Have outbox rows published whose transaction is committed."""
+        failpoint("ledger.committed_before_relay")
+        if self.relay is not None and rows:
+            self.relay.hand_over(rows)
 
     @property
     def runs(self) -> Collection:

@@ -15,7 +15,6 @@ from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.ledger.outbox import append_to_outbox
 from libs.storage.client import Document, Session
 from libs.storage.documents import RunDocument, RunHead, StatusChange, StopRequest
-from libs.telemetry.failpoints import failpoint
 
 
 class RunLedger:
@@ -68,16 +67,14 @@ class RunLedger:
         document["template"] = run.template.model_dump(mode="json")
         submitted = RunSubmitted.of(run.id, run.tenant_id)
 
-        async def body(session: Session) -> None:
+        async def body(session: Session) -> list[Document]:
             if key_of is not None:
                 given_up = {"_id": key_of, "idempotency_key": run.idempotency_key}
                 await self._connection.runs.update_one(given_up, {"$set": {"idempotency_key": None}}, session=session)
             await self._connection.runs.insert_one(document, session=session)
-            await append_to_outbox(self._connection, session, (RUN_SUBMITTED, run.id, submitted))
+            return await append_to_outbox(self._connection, session, (RUN_SUBMITTED, run.id, submitted))
 
-        await self._connection.mongo.transaction(body)
-        failpoint("ledger.committed_before_relay")
-        self._connection.on_outbox()
+        self._connection.hand_over(await self._connection.mongo.transaction(body))
 
     async def transition(
         self,
@@ -140,7 +137,7 @@ class RunLedger:
         )
         changed = run_event(run.id, run.tenant_id, run.template_id, change)
 
-        async def body(session: Session) -> Document | None:
+        async def body(session: Session) -> tuple[Document, list[Document]] | None:
             found = await self._connection.runs.find_one_and_update(
                 {
                     "_id": run.id,
@@ -157,15 +154,15 @@ class RunLedger:
                 session=session,
             )
             messages = [(RUN_EVENTS, run.id, changed), *tell] if run.purpose.traits.told else tell
-            if found is not None and messages:
-                await append_to_outbox(self._connection, session, *messages)
-            return found
+            if found is None:
+                return None
+            return found, await append_to_outbox(self._connection, session, *messages) if messages else []
 
-        moved = await self._connection.mongo.transaction(body)
-        if moved is None:
+        committed = await self._connection.mongo.transaction(body)
+        if committed is None:
             return None
-        failpoint("ledger.committed_before_relay")
-        self._connection.on_outbox()
+        moved, rows = committed
+        self._connection.hand_over(rows)
         if target in TERMINAL_RUN_STATUSES:
             await self._connection.payloads.drop([run.id])
         return moved

@@ -45,6 +45,8 @@ UNFORESEEN_RETRY_SECONDS = 5.0
 HAND_BACK_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 STOP_SECONDS = 40.0
+COMMIT_SECONDS = 0.1
+"""How long a commit waits for further messages, to be made for all of them."""
 SESSION_MS = 8_000
 """A killed process keeps its partitions for so long; a stopped one gives them up at once."""
 
@@ -359,6 +361,7 @@ class Consumers:
     async def _commit_forever(self, commits: _Commits) -> None:
         while True:
             await commits.changed.wait()
+            await asyncio.sleep(COMMIT_SECONDS)
             commits.changed.clear()
             await commits.flush()
 

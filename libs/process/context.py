@@ -89,7 +89,7 @@ async def open_context(
     try:
         await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
         publisher = EventPublisher(broker, metrics)
-        relay = OutboxRelay(mongo, service, metrics)
+        relay = OutboxRelay(mongo, service, settings.instance, metrics)
         consumers = Consumers(
             broker,
             service,
@@ -97,7 +97,7 @@ async def open_context(
             DeadLetters(mongo, service, publisher),
             is_transient,
         )
-        ledger = Ledger(mongo, service, relay.wake)
+        ledger = Ledger(mongo, service, relay)
         yield ServiceContext(
             service, settings, mongo, broker, Topics(settings), publisher, relay, ledger, consumers, metrics
         )

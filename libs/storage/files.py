@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from bson import ObjectId
 from gridfs.asynchronous import AsyncGridFSBucket
-from gridfs.errors import CorruptGridFile, NoFile
+from gridfs.errors import NoFile
 
 from libs.contracts.errors import PermanentError
 from libs.storage.client import Mongo
@@ -82,21 +82,27 @@ class FileStore:
         return StoredFile(id=str(file_id), name=name, size=size, sha256=digest.hexdigest(), ascii_only=ascii_only)
 
     async def chunks(self, file: StoredFile) -> AsyncGenerator[bytes]:
-        """The file's bytes, 1 MiB at a time.
+        """The file's bytes, 1 MiB at a time, the last ones once they prove to be what was uploaded.
 
         Raises:
             PermanentError: ``STORED_FILE_DAMAGED``; missing, truncated, or not what was uploaded.
         """
-        digest = hashlib.sha256()
-        try:
-            stream = await self._bucket().open_download_stream(ObjectId(file.id))
-            while chunk := await stream.readchunk():
+        digest, number, size = hashlib.sha256(), 0, 0
+        # The run knows what a ``files`` document would say, and the digest proves that it is all there.
+        stored = self.mongo.state[f"{BUCKET}.chunks"].find({"files_id": ObjectId(file.id)}, {"n": 1, "data": 1})
+        async with stored.sort("n") as found:
+            async for document in found:
+                chunk: bytes = document["data"]
                 digest.update(chunk)
+                size += len(chunk)
+                if document["n"] != number or size > file.size:
+                    raise _damaged("it has other chunks than were uploaded")
+                if size == file.size and digest.hexdigest() != file.sha256:
+                    raise _damaged("it differs from the one uploaded")
+                number += 1
                 yield chunk
-        except (NoFile, CorruptGridFile) as error:
-            raise PermanentError("STORED_FILE_DAMAGED", f"the stored file cannot be read: {error}") from error
-        if digest.hexdigest() != file.sha256:
-            raise PermanentError("STORED_FILE_DAMAGED", "the stored file differs from the one uploaded")
+        if size != file.size or digest.hexdigest() != file.sha256:
+            raise _damaged(f"{size:,} of {file.size:,} bytes are there")
 
     async def delete(self, file_id: str) -> None:
         """Remove a file that no run refers to; one that is gone already is no error."""
@@ -104,6 +110,10 @@ class FileStore:
             await self._bucket().delete(ObjectId(file_id))
         except NoFile:
             return
+
+
+def _damaged(why: str) -> PermanentError:
+    return PermanentError("STORED_FILE_DAMAGED", f"the stored file cannot be read: {why}")
 
 
 async def _in_chunks(content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

@@ -41,6 +41,7 @@ from services.gateway.http.response_headers import add_security_headers
 from services.gateway.http.tracing import HttpMetrics
 from services.gateway.records.rejected import RejectedRows
 from services.gateway.retention.loops import retention_loops
+from services.gateway.runs.announcements import Announcements
 from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
@@ -106,6 +107,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
             files = FileStore(context.mongo)
             cipher = Fernet(gateway.secret_key.get_secret_value())
             dry_runs = DryRuns(context.ledger, gateway.dry_run_wait_seconds, gateway.max_errors)
+            announcements = Announcements(service)
             link = _KafkaLink(context.topics, broker)
             app.state.api_keys = ApiKeys()
             app.state.gateway = _Gateway(
@@ -118,7 +120,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     uploads=Uploads(
                         files, context.ledger, gateway.max_concurrent_uploads, gateway.upload_queue_seconds
                     ),
-                    runs=Runs(context.ledger, gateway.wait_seconds, gateway.max_errors),
+                    runs=Runs(context.ledger, announcements, gateway.wait_seconds, gateway.max_errors),
                     dry_runs=dry_runs,
                     rejected_rows=RejectedRows(),
                 ),
@@ -134,7 +136,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     metrics.rescues.labels("dry_run").inc(forgotten)
 
             loops: list[Background] = [
-                lambda: link.run(standard_loops(context)),
+                lambda: link.run([*standard_loops(context), announcements.listen]),
                 lambda: repeat(service.rescue_after_seconds, finish_stops, "stops"),
                 *retention_loops(context, files, gateway),
             ]

@@ -47,7 +47,7 @@ async def delete(mongo_settings: MongoSettings, settings: DeletionSettings, tena
     try:
         await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
         # What the stopped runs tell is published by a gateway's relay.
-        ledger = Ledger(mongo, "gateway", lambda: None)
+        ledger = Ledger(mongo, "gateway")
         longest_upload = timedelta(seconds=settings.orphan_after_seconds)
         deletion = OrganizationDeletion(
             OrganizationStore(mongo), DeadLetterStore(mongo), ledger, FileStore(mongo), longest_upload

@@ -19,7 +19,7 @@ from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
 from libs.ledger import Ledger, NewBatch
 from libs.messaging.publisher import EventPublisher
 from libs.process.loops import repeating
-from libs.storage.documents import RunDocument
+from libs.storage.documents import RunDocument, StoredFile
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
@@ -89,9 +89,9 @@ class ParseRun:
             await self._parse(run)
 
     async def _parse(self, run: RunDocument) -> None:
-        plan = run.plan
+        plan, file = run.plan, _File(self._files, run.file)
         if plan is None:
-            plan = await self._make_plan(run)
+            plan = await self._make_plan(run, file)
             if not await self._ledger.parsing.freeze_plan(run, plan):
                 raise ParseLostError
         failpoint("parser.plan_frozen")
@@ -100,7 +100,7 @@ class ParseRun:
         )
         portions: asyncio.Queue[Sequence[ParsedBatch] | None] = asyncio.Queue(QUEUED_STORES)
         try:
-            async with asyncio.TaskGroup() as group, aclosing(self._batches(run, plan)) as read:
+            async with asyncio.TaskGroup() as group, aclosing(self._batches(file, plan)) as read:
                 group.create_task(storing.all_of(portions))
                 async for batches in read:
                     await portions.put(batches)
@@ -112,14 +112,14 @@ class ParseRun:
             raise ParseLostError
         self._metrics.rows.labels("parsed").inc(storing.rows)
 
-    async def _batches(self, run: RunDocument, plan: ParsePlan) -> AsyncGenerator[list[ParsedBatch]]:
+    async def _batches(self, file: "_File", plan: ParsePlan) -> AsyncGenerator[list[ParsedBatch]]:
         """The file's batches in small portions, at most one of them before it is wanted."""
         reader = await asyncio.to_thread(file_format(plan.file_type).reader, plan, self._limits)
 
         def feed(data: bytes) -> list[ParsedBatch]:
             return list(reader.feed(data))
 
-        async with aclosing(self._files.chunks(run.file)) as chunks:
+        async with aclosing(file.chunks()) as chunks:
             async for chunk in chunks:
                 if batches := await asyncio.to_thread(feed, chunk):
                     yield batches
@@ -127,9 +127,9 @@ class ParseRun:
             async for batch in remaining:
                 yield [batch]
 
-    async def _make_plan(self, run: RunDocument) -> ParsePlan:
+    async def _make_plan(self, run: RunDocument, file: "_File") -> ParsePlan:
         facts = FileFacts(run.file.size, run.file.ascii_only)
-        async with aclosing(self._files.chunks(run.file)) as chunks:
+        async with aclosing(file.chunks()) as chunks:
             chunk = await anext(chunks, b"")
             file_type = _file_type(run.template, chunk[:HEAD_BYTES])
             sampler = await asyncio.to_thread(file_format(file_type).sampler, run.template, facts, self._limits)
@@ -149,13 +149,32 @@ class ParseRun:
         if search.needed and layout.first_rows is not None:
             await asyncio.to_thread(search.look, layout.first_rows)
         if search.open or (search.needed and layout.first_rows is None):
-            async with aclosing(self._batches(run, plan)) as read:
+            async with aclosing(self._batches(file, plan)) as read:
                 async for batches in read:
                     for batch in batches:
                         await asyncio.to_thread(search.look, batch.table)
                     if not search.open:
                         break
         return search.plan()
+
+
+class _File:
+    """The file of a run, read as often as it takes; one of a single chunk is fetched once."""
+
+    def __init__(self, files: FileStore, stored: StoredFile) -> None:
+        self._files = files
+        self._stored = stored
+        self._whole: bytes | None = None
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        if self._whole is not None:
+            yield self._whole
+            return
+        async with aclosing(self._files.chunks(self._stored)) as chunks:
+            async for chunk in chunks:
+                if len(chunk) == self._stored.size:
+                    self._whole = chunk
+                yield chunk
 
 
 def _file_type(template: Template, head: bytes) -> str:

@@ -10,7 +10,7 @@ from beanie import Document
 from libs.storage.documents.access import ApiKey, DeletionRequest, Organization
 from libs.storage.documents.batches import BatchDocument, BatchPayload, BatchResult, RejectedRecord, UndoEntry
 from libs.storage.documents.leases import Lease
-from libs.storage.documents.messages import DeadLetter, OutboxEntry
+from libs.storage.documents.messages import OUTBOX_LEASE, DeadLetter, OutboxEntry
 from libs.storage.documents.runs import (
     LISTED_RUNS,
     PURGED_RUNS,
@@ -30,6 +30,7 @@ from libs.storage.documents.webhooks import WebhookDelivery, WebhookEndpoint
 __all__ = [
     "DOCUMENTS",
     "LISTED_RUNS",
+    "OUTBOX_LEASE",
     "PURGED_RUNS",
     "TOLD_RUNS",
     "ApiKey",

@@ -1,6 +1,8 @@
 """Files that are only tried: checked like any other, then removed with every trace."""
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from libs.contracts.rejections import RowError
@@ -9,9 +11,10 @@ from libs.ledger import Ledger
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
 from services.gateway.errors import TookTooLongError
-from services.gateway.runs.runs import CHECKED_STATUSES, reach
+from services.gateway.runs.runs import CHECKED_STATUSES
 from services.gateway.stores.rejected import RejectedStore
 
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS, POLL_GROWTH = 0.03, 0.5, 1.25
 GRACE_SECONDS = 60.0
 """How much longer than anybody waits for a dry run it is left alone: clocks differ, answers are written."""
 
@@ -45,7 +48,7 @@ class DryRuns:
             TookTooLongError: ``DRY_RUN_TOO_LONG``.
         """
         try:
-            await reach(lambda: self._status(run.id), CHECKED_STATUSES, self._wait_seconds)
+            await _reach(lambda: self._status(run.id), CHECKED_STATUSES, self._wait_seconds)
             checked = await self._ledger.runs.get(run.id)
             if checked is None or checked.status not in {RunStatus.VALIDATED, RunStatus.FAILED}:
                 raise TookTooLongError(
@@ -66,3 +69,17 @@ class DryRuns:
         for run_id in forgotten:
             await self._ledger.purge.run(run_id)
         return len(forgotten)
+
+
+async def _reach(ask: Callable[[], Awaitable[RunStatus | None]], until: Collection[RunStatus], seconds: float) -> None:
+    """Return once ``ask`` answers one of ``until``, or there is no such run, or ``seconds`` are over.
+
+    It has to ask again and again, for dry runs tell nothing.
+    """
+    deadline, pause = time.monotonic() + seconds, FIRST_POLL_SECONDS
+    while time.monotonic() < deadline:
+        await asyncio.sleep(pause)
+        pause = min(pause * POLL_GROWTH, MAX_POLL_SECONDS)
+        status = await ask()
+        if status is None or status in until:
+            return

@@ -2,20 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from libs.contracts.events import RunCounts
 from libs.contracts.rejections import RowError
-from libs.contracts.states import ACTIVE_RUN_STATUSES, CANCELLABLE_RUN_STATUSES, TERMINAL_RUN_STATUSES, RunStatus
+from libs.contracts.states import (
+    ACTIVE_RUN_STATUSES,
+    CANCELLABLE_RUN_STATUSES,
+    TERMINAL_RUN_STATUSES,
+    BatchState,
+    RunStatus,
+)
 from libs.ledger import Ledger, Totals
-from libs.storage.documents import RunDocument
+from libs.storage.documents import BatchResult, RunDocument
 from services.gateway.access.principal import Principal
 from services.gateway.errors import ConflictError, not_found
+from services.gateway.runs.announcements import Announcements
 from services.gateway.stores.paging import Page
 from services.gateway.stores.rejected import RejectedStore
 from services.gateway.stores.runs import ListedRun, RunStore
 
-FIRST_POLL_SECONDS, MAX_POLL_SECONDS, POLL_GROWTH = 0.03, 0.5, 1.25
+LOOK_SECONDS = 1.0
+"""How often whoever waits looks at the run itself: announcements may get lost."""
 CHECKED_STATUSES = frozenset(RunStatus) - {RunStatus.PENDING, RunStatus.VALIDATING}
 
 
@@ -38,12 +47,14 @@ class Runs:
 
     Args:
         ledger: what moves them.
+        announcements: what they tell of it.
         wait_seconds: bounds every wait for somebody else's work.
         max_errors: most errors that a run lists.
     """
 
-    def __init__(self, ledger: Ledger, wait_seconds: float, max_errors: int) -> None:
+    def __init__(self, ledger: Ledger, announcements: Announcements, wait_seconds: float, max_errors: int) -> None:
         self._ledger = ledger
+        self._announcements = announcements
         self._wait_seconds = wait_seconds
         self._max_errors = max_errors
 
@@ -71,15 +82,32 @@ class Runs:
 
     async def details(self, principal: Principal, run: RunDocument) -> RunDetails:
         """A run with its first errors and, while it is active, its progress."""
-        totals = await self._ledger.totals(run.id) if is_active(run) else None
-        return RunDetails(run, totals, await RejectedStore(principal).first_errors(run.id, self._max_errors))
+        none_rejected = run.counts is not None and not run.counts.rejected
+        errors = [] if none_rejected else await RejectedStore(principal).first_errors(run.id, self._max_errors)
+        return RunDetails(run, await self._totals(run), errors)
+
+    async def _totals(self, run: RunDocument) -> Totals | None:
+        if run.status is RunStatus.VALIDATED and run.counts is not None:
+            return checked_totals(run, run.counts)
+        return await self._ledger.totals(run.id) if is_active(run) else None
 
     async def wait(self, principal: Principal, run: RunDocument, until: Collection[RunStatus]) -> RunDocument:
         """The run as soon as its status is one of ``until``, or as it is when the time is over."""
         if run.status not in until:
-            store = RunStore(principal)
-            await reach(lambda: store.status(run.id), until, self._wait_seconds)
+            await self._reach(principal, run.id, until)
         return await self.get(principal, run.id)
+
+    async def _reach(self, principal: Principal, run_id: str, until: Collection[RunStatus]) -> None:
+        store, deadline = RunStore(principal), time.monotonic() + self._wait_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                    await self._announcements.reached(run_id, until)
+                    return
+            except TimeoutError:
+                status = await store.status(run_id)
+                if status is None or status in until:
+                    return
 
     async def execute(self, principal: Principal, run_id: str) -> RunDocument:
         """Let a validated run be written; wait for the end.
@@ -115,20 +143,16 @@ class Runs:
         return await self.wait(principal, run, TERMINAL_RUN_STATUSES)
 
 
+def checked_totals(run: RunDocument, counts: RunCounts) -> Totals:
+    """The ledger of a run that is checked and not yet executed, which its counts were derived from."""
+    ok = counts.rows - counts.rejected - counts.skipped
+    result = BatchResult(ok=ok, rejected=counts.rejected, duplicate_keys=counts.skipped, warnings=counts.warnings)
+    return Totals(run.parse.batches, run.parse.rows, {BatchState.VALIDATED: run.parse.batches}, result)
+
+
 def is_active(run: RunDocument) -> bool:
     """Whether the run may still change, and so has progress to show."""
     return run.status in ACTIVE_RUN_STATUSES
-
-
-async def reach(ask: Callable[[], Awaitable[RunStatus | None]], until: Collection[RunStatus], seconds: float) -> None:
-    """Return once ``ask`` answers one of ``until``, or there is no such run, or ``seconds`` are over."""
-    deadline, pause = time.monotonic() + seconds, FIRST_POLL_SECONDS
-    while time.monotonic() < deadline:
-        await asyncio.sleep(pause)
-        pause = min(pause * POLL_GROWTH, MAX_POLL_SECONDS)
-        status = await ask()
-        if status is None or status in until:
-            return
 
 
 def _wrong_state(run: RunDocument, deed: str, allowed: Collection[RunStatus]) -> ConflictError:

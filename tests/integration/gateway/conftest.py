@@ -146,4 +146,4 @@ def http(acme: Organization) -> httpx.AsyncClient:
 @pytest.fixture
 def ledger(mongo: Mongo) -> Ledger:
     """Does what the other services would do."""
-    return Ledger(mongo, "test", lambda: None)
+    return Ledger(mongo, "test")

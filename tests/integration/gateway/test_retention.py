@@ -81,7 +81,7 @@ async def elsewhere(mongodb_uri: str, rebound: None) -> AsyncIterator[tuple[Mong
 
 async def test_the_gateway_removes_by_itself_and_nothing_open(elsewhere: tuple[Mongo, MongoSettings]) -> None:
     mongo, settings = elsewhere
-    ledger = Ledger(mongo, "test", lambda: None)
+    ledger = Ledger(mongo, "test")
     moment = 0.000_001
     app = new_app(settings, keep_runs_days=moment, keep_files_days=moment, retention_sweep_seconds=0.1)
     async with (

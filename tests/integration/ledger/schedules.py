@@ -59,7 +59,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
-        self.ledger = Ledger(self.mongo, "test", lambda: None)
+        self.ledger = Ledger(self.mongo, "test")
         self.compares_rows = self.random.random() < 0.5
         kinds = [GOOD, GOOD, BAD, REPEATED] if self.compares_rows else [GOOD, GOOD, BAD]
         self.file: list[list[str]] = [

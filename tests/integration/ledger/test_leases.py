@@ -29,7 +29,7 @@ async def stored(ledger: Ledger, run: RunDocument) -> Document | None:
 
 def restarted(mongo: Mongo) -> Ledger:
     """The ledger of another process."""
-    return Ledger(mongo, "test", lambda: None)
+    return Ledger(mongo, "test")
 
 
 async def test_workers_of_one_process_exclude_each_other(ledger: Ledger, run: RunDocument) -> None:

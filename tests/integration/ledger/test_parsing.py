@@ -31,7 +31,7 @@ async def test_a_live_parser_keeps_its_run(ledger: Ledger) -> None:
 
 async def test_a_restarted_parser_takes_its_own_lease_over(mongo: Mongo, ledger: Ledger) -> None:
     run = await parsing(ledger)
-    again = await Ledger(mongo, "test", lambda: None).parsing.begin(run.id, OWNER, LEASE)
+    again = await Ledger(mongo, "test").parsing.begin(run.id, OWNER, LEASE)
     assert again is not None
     assert (again.parse.attempts, again.plan) == (2, PLAN)
     assert not await ledger.parsing.extend(run, LEASE), "the predecessor is fenced"

@@ -54,7 +54,7 @@ async def test_each_service_looks_after_its_own(mongo: Mongo, ledger: Ledger) ->
     run = await parsed(ledger, [1])
     await age(ledger, 11)
     assert await silent(ledger, 10) == [run.id]
-    assert await silent(Ledger(mongo, "another", lambda: None), 10) == [run.id]
+    assert await silent(Ledger(mongo, "another"), 10) == [run.id]
     assert await silent(ledger, 10) == []
 
 

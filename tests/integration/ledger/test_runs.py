@@ -1,6 +1,7 @@
 """Runs on a real server: made once, moved by compare-and-set, each time with an event."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from pymongo.errors import DuplicateKeyError
@@ -8,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 from libs.contracts.errors import PermanentError
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
-from libs.storage.client import Mongo
+from libs.storage.client import Document, Mongo
 from libs.storage.documents import OutboxEntry
 from tests.integration.ledger.runs import (
     current,
@@ -21,9 +22,20 @@ from tests.integration.ledger.runs import (
 pytestmark = pytest.mark.servers
 
 
+class Collected:
+    """A relay that keeps what it is handed."""
+
+    def __init__(self) -> None:
+        self.owner = "collected"
+        self.rows: list[Document] = []
+
+    def hand_over(self, rows: Sequence[Document]) -> None:
+        self.rows.extend(rows)
+
+
 async def test_submit_creates_the_run_and_tells_the_parser(mongo: Mongo) -> None:
-    told: list[str] = []
-    ledger = Ledger(mongo, "gateway", lambda: told.append("outbox"))
+    relay = Collected()
+    ledger = Ledger(mongo, "gateway", relay)
     run = await submitted(ledger)
     assert (await current(ledger, run)).model_dump(exclude={"created_at", "updated_at"}) == run.model_dump(
         exclude={"created_at", "updated_at"}
@@ -32,7 +44,8 @@ async def test_submit_creates_the_run_and_tells_the_parser(mongo: Mongo) -> None
     assert [(row["service"], row["topic"], row["key"]) for row in rows] == [
         ("gateway", "imports.run-submitted.v1", run.id)
     ]
-    assert told == ["outbox"]
+    assert [row["lease_owner"] for row in rows] == ["collected"], "nobody else may look at it"
+    assert [row["_id"] for row in relay.rows] == [row["_id"] for row in rows], "it was handed over after the commit"
 
 
 async def test_an_idempotency_key_creates_one_run(mongo: Mongo, ledger: Ledger) -> None:

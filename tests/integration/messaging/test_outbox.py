@@ -24,6 +24,7 @@ from tests.integration.messaging.members import SERVICE, eventually, read_all
 
 pytestmark = pytest.mark.servers
 BEGIN = datetime.now(UTC) - timedelta(minutes=1)
+LATER = datetime.now(UTC) + timedelta(hours=1)
 
 
 async def leave(mongo: Mongo, topic: Topic, numbers: range, **changes: Any) -> None:  # noqa: ANN401
@@ -57,11 +58,11 @@ async def until_empty(mongo: Mongo) -> None:
 
 
 @asynccontextmanager
-async def relaying(kafka: KafkaSettings, mongo: Mongo) -> AsyncGenerator[OutboxRelay]:
+async def relaying(kafka: KafkaSettings, mongo: Mongo, instance: str = "one") -> AsyncGenerator[OutboxRelay]:
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, "relay")
     await broker.start()
-    relay = OutboxRelay(mongo, SERVICE, metrics)
+    relay = OutboxRelay(mongo, SERVICE, instance, metrics)
     task = asyncio.create_task(relay.run(EventPublisher(broker, metrics)))
     try:
         yield relay
@@ -83,8 +84,8 @@ async def test_rows_leave_once_and_in_order(kafka: KafkaSettings, mongo: Mongo, 
             return await waiting(mongo) == 1
 
         await eventually(one_left, "all but the other service's rows have left")
-        await leave(mongo, topic, range(6, 8))
-        relay.wake()
+        await leave(mongo, topic, range(6, 8), lease_owner=relay.owner, lease_until=LATER)
+        relay.hand_over(await mongo.state["outbox"].find({"lease_owner": relay.owner}).sort("created_at").to_list())
         await eventually(one_left, "what came later has left too")
     records = await read_all(kafka, topic.name)
     assert [record.value for record in records] == [b"0", b"1", b"2", b"3", b"4", b"6", b"7"]
@@ -95,7 +96,7 @@ async def test_rows_leave_once_and_in_order(kafka: KafkaSettings, mongo: Mongo, 
 
 async def test_two_relays_share_the_work(kafka: KafkaSettings, mongo: Mongo, topic: Topic) -> None:
     await leave(mongo, topic, range(20))
-    async with relaying(kafka, mongo), relaying(kafka, mongo):
+    async with relaying(kafka, mongo), relaying(kafka, mongo, "another"):
         await until_empty(mongo)
     assert sorted(map(int, await published(kafka, topic))) == list(range(20))
 
@@ -109,10 +110,10 @@ async def test_a_failed_row_is_released_and_leaves_later(
     metrics = Metrics(SERVICE)
     broker = create_broker(kafka, "relay")
     await broker.start()
-    relay = OutboxRelay(mongo, SERVICE, metrics)
+    relay = OutboxRelay(mongo, SERVICE, "one", metrics)
     await leave(mongo, topic, range(2))
     with pytest.raises(TransientError, match=topic.name):
-        await relay._relay_all(EventPublisher(broker, metrics))
+        await relay._sweep_once(EventPublisher(broker, metrics))
     await broker.stop()
     rows = await mongo.state["outbox"].find(sort=[("created_at", 1)]).to_list()
     assert [row["lease_until"] for row in rows] == [None, None]
@@ -141,3 +142,47 @@ async def test_what_a_dead_relay_held_leaves_when_its_lease_ends(
         await mongo.state["outbox"].update_one({}, {"$set": {"lease_until": now}})
         await until_empty(mongo)
     assert await published(kafka, topic) == ["0", "2", "1"]
+
+
+async def test_what_a_dead_process_of_the_same_name_held_leaves_at_once(
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic
+) -> None:
+    await leave(
+        mongo,
+        topic,
+        range(1),
+        lease_until=LATER,
+        lease_owner=OutboxRelay(mongo, SERVICE, "one", Metrics(SERVICE)).owner,
+    )
+    await leave(mongo, topic, range(1, 2), lease_until=LATER, lease_owner="one-more#1")
+    async with relaying(kafka, mongo, "one"):
+
+        async def one_left() -> bool:
+            return await waiting(mongo) == 1
+
+        await eventually(one_left, "the row of the process with another name alone is left")
+    assert await published(kafka, topic) == ["0"]
+
+
+async def test_rows_handed_over_in_an_outage_are_left_to_the_sweep(
+    kafka: KafkaSettings, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(outbox, "MAX_HANDED_OVER", 3)
+    topic = unique_topic()
+    async with relaying(kafka, mongo) as relay:
+        for number in range(5):  # as many commits; the topic does not exist yet
+            await leave(mongo, topic, range(number, number + 1), lease_owner=relay.owner, lease_until=LATER)
+            relay.hand_over(await mongo.state["outbox"].find({"value": str(number)}).to_list())
+
+        async def released() -> bool:
+            return await mongo.state["outbox"].count_documents({"lease_until": None}) > 0
+
+        await eventually(released, "what could not be published is free for whoever comes first")
+        assert len(relay._handed_over) <= 3, "memory is bounded while Kafka is away"
+        # What was not taken in, or waited behind the failure, is free when its lease is over.
+        await mongo.state["outbox"].update_many({}, {"$set": {"lease_until": BEGIN}})
+        await Topics(kafka, (topic,)).ensure()
+        await until_empty(mongo)
+    assert sorted(set(await published(kafka, topic))) == ["0", "1", "2", "3", "4"]

@@ -21,7 +21,7 @@ ME = "parser-1"
 
 @pytest.fixture
 def ledger(mongo: Mongo) -> Ledger:
-    return Ledger(mongo, "parser", lambda: None)
+    return Ledger(mongo, "parser")
 
 
 def parser(mongo: Mongo, ledger: Ledger) -> ParseRun:
@@ -40,7 +40,7 @@ async def test_a_run_whose_file_is_gone_fails(mongo: Mongo, ledger: Ledger) -> N
 
 async def test_a_run_that_another_parser_reads_is_left_to_it(mongo: Mongo, ledger: Ledger) -> None:
     run = await submitted(ledger)
-    assert await Ledger(mongo, "parser", lambda: None).parsing.begin(run.id, "parser-2", LEASE) is not None
+    assert await Ledger(mongo, "parser").parsing.begin(run.id, "parser-2", LEASE) is not None
     await parser(mongo, ledger)(run.id)
     assert (await current(ledger, run)).status is RunStatus.VALIDATING
 

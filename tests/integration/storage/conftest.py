@@ -8,4 +8,4 @@ from libs.storage.client import Mongo
 
 @pytest.fixture
 def ledger(mongo: Mongo) -> Ledger:
-    return Ledger(mongo, "test", lambda: None)
+    return Ledger(mongo, "test")

@@ -48,7 +48,7 @@ def sender_of(mongo: Mongo, instance: str = ME, **changes: object) -> SendDelive
 def queue_of(
     mongo: Mongo, *, wake: Callable[[], None] = lambda: None, metrics: Metrics | None = None, rescue_after: float = 0
 ) -> QueueDeliveries:
-    changes = Ledger(mongo, "webhooks", lambda: None).changes
+    changes = Ledger(mongo, "webhooks").changes
     told = metrics or Metrics("webhooks")
     return QueueDeliveries(changes, DeliveryStore(mongo), told, settings().schedule, wake, rescue_after)
 
@@ -91,12 +91,12 @@ async def submitted(mongo: Mongo, endpoint_id: str | None, *, webhook_enabled: b
             "updated_at": now,
         }
     )
-    await Ledger(mongo, "gateway", lambda: None).runs.submit(run)
+    await Ledger(mongo, "gateway").runs.submit(run)
     return run
 
 
 async def move(mongo: Mongo, run: RunDocument, *statuses: RunStatus, counts: RunCounts | None = None) -> RunDocument:
-    ledger = Ledger(mongo, "gateway", lambda: None)
+    ledger = Ledger(mongo, "gateway")
     for status in statuses:
         moved = await ledger.runs.transition(run, status, counts=counts)
         assert moved is not None
@@ -162,7 +162,7 @@ async def at_work(sender: SendDeliveries) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def ledger_run(mongo: Mongo, run_id: str) -> RunDocument:
-    run = await Ledger(mongo, "gateway", lambda: None).runs.get(run_id)
+    run = await Ledger(mongo, "gateway").runs.get(run_id)
     assert run is not None
     return run
 

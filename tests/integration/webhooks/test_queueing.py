@@ -70,7 +70,7 @@ def rescued(metrics: Metrics) -> float:
 async def test_rescue_makes_what_the_events_would_have_made(mongo: Mongo) -> None:
     went_well = await completed(mongo, "e1")
     run = await move(mongo, await submitted(mongo, "e1"), RunStatus.VALIDATING)
-    await Ledger(mongo, "parser", lambda: None).stop(run.id, RunStatus.FAILED, "MISSING_COLUMNS", "Column 'é' is gone.")
+    await Ledger(mongo, "parser").stop(run.id, RunStatus.FAILED, "MISSING_COLUMNS", "Column 'é' is gone.")
     went_wrong = await told(mongo, run.id)
     expected = {
         delivery.id: delivery.body
