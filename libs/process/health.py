@@ -11,11 +11,14 @@ from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.asgi.types import Scope
 
 from libs.process.context import Readiness
+from libs.process.http_edge import EdgeLimits, edge_config
 from libs.process.settings import ServiceSettings
 from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
 
-logger = structlog.get_logger()
+OPS_LIMITS = EdgeLimits(connections=200)
+"""Of the operators' port, whatever clients do at the other one."""
 
+logger = structlog.get_logger()
 
 Question = Callable[[], Awaitable[Readiness]]
 
@@ -51,15 +54,7 @@ def health_app(readiness: Question, metrics: Metrics) -> AsgiFastStream:
 async def serving_health(settings: ServiceSettings, readiness: Question, metrics: Metrics) -> AsyncGenerator[None]:
     """Serve ``health_app`` at ``ROWDOCK_OPS_PORT`` for the length of a block; the process ends where it is taken."""
     server = _Server(
-        uvicorn.Config(
-            health_app(readiness, metrics),
-            host=settings.host,
-            port=settings.ops_port,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-        )
+        edge_config(health_app(readiness, metrics), settings.host, settings.ops_port, OPS_LIMITS, lifespan="off")
     )
     serving = asyncio.create_task(server.serve())
     try:

@@ -157,7 +157,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
         openapi_config=OpenAPIDocument(REQUEST_MODELS).config(_version()),
         request_max_body_size=MAX_JSON_BYTES,
         logging_config=None,
-        state=State({"metrics": metrics}),
+        state=State({"metrics": metrics, "body_seconds": gateway.body_seconds}),
         debug=False,
     )
     app.asgi_handler = HeadAsGet(app.asgi_handler)

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from libs.egress.rules import IPNetwork
+from libs.process.http_edge import EdgeLimits
 
 GIB = 1024**3
 
@@ -22,7 +23,16 @@ class GatewaySettings(BaseSettings):
         wait_seconds: how long upload, execute and cancel wait for a finished result before they answer 202.
         max_concurrent_uploads: files that stream in at the same time; further ones wait for their turn.
         upload_queue_seconds: how long an upload waits for its turn before it is refused with 503.
-        upload_idle_seconds: an upload that sends nothing for this long is given up.
+        upload_idle_seconds: an upload that sends nothing for this long, or that has fallen so far behind
+            ``upload_bytes_per_second``, is given up.
+        upload_bytes_per_second: slowest upload; only the time that is spent waiting for its bytes counts.
+        body_seconds: how long the body of any other request may take to arrive.
+        header_seconds: how long the headers of a request may take, from the beginning of the connection.
+        keep_alive_seconds: how long a connection may be idle between two requests.
+        send_seconds: an answer of which the client takes less than 1 KiB a second for this long is given up.
+        max_connections: connections at once; 0 for any number.
+        max_connections_per_address: connections at once from one IPv4 address or IPv6 network of 64 bits; 0 for any
+            number, for where clients come through a proxy and so all have its address.
         max_errors: most errors that a run lists; all of them are checked, counted and kept.
         dry_run_max_bytes: size limit of a file that is only tried, in bytes.
         dry_run_wait_seconds: how long the check of such a file may take before it is given up.
@@ -46,7 +56,14 @@ class GatewaySettings(BaseSettings):
     wait_seconds: float = Field(default=20, ge=0, le=300)
     max_concurrent_uploads: int = Field(default=8, ge=1, le=1_000)
     upload_queue_seconds: float = Field(default=30, gt=0)
-    upload_idle_seconds: float = Field(default=60, gt=0)
+    upload_idle_seconds: float = Field(default=30, gt=0)
+    upload_bytes_per_second: int = Field(default=1024, ge=0)
+    body_seconds: float = Field(default=30, gt=0)
+    header_seconds: float = Field(default=10, gt=0)
+    keep_alive_seconds: float = Field(default=5, gt=0)
+    send_seconds: float = Field(default=30, gt=0)
+    max_connections: int = Field(default=8_000, ge=0)
+    max_connections_per_address: int = Field(default=1_000, ge=0)
     max_errors: int = Field(default=1_000, ge=0, le=100_000, validation_alias="FILE_IMPORT_MAX_ERRORS")
     dry_run_max_bytes: int = Field(default=64 * 1024**2, ge=1)
     dry_run_wait_seconds: float = Field(default=60, gt=0, le=300)
@@ -56,6 +73,17 @@ class GatewaySettings(BaseSettings):
     keep_dead_letters_days: float = Field(default=365, gt=0, le=36_500)
     retention_sweep_seconds: float = Field(default=60, gt=0)
     webhook_allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
+
+    @property
+    def edge(self) -> EdgeLimits:
+        """What a client may take before a request of it is read."""
+        return EdgeLimits(
+            header_seconds=self.header_seconds,
+            keep_alive_seconds=self.keep_alive_seconds,
+            send_seconds=self.send_seconds,
+            connections=self.max_connections,
+            connections_per_address=self.max_connections_per_address,
+        )
 
     @field_validator("secret_key")
     @classmethod

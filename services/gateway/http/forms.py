@@ -4,6 +4,7 @@ The parts come in the order that the client chose.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -38,12 +39,15 @@ class FormLimits:
     Attributes:
         texts: its text parts, each with the most bytes that it may have.
         max_file_bytes: the most bytes of its file.
-        idle_seconds: how long nothing may arrive before it is given up.
+        idle_seconds: how long nothing may arrive, or how far it may fall behind ``bytes_per_second``, before it is
+            given up.
+        bytes_per_second: how fast it must arrive; 0 for as slowly as it likes.
     """
 
     texts: Mapping[str, int]
     max_file_bytes: int
     idle_seconds: float
+    bytes_per_second: int
 
     @property
     def max_form_bytes(self) -> int:
@@ -120,23 +124,33 @@ class Form:
 
     async def _body(self) -> AsyncGenerator[bytes]:
         """The bytes of the request as they arrive; the next are asked for when these are stored."""
-        more = True
+        more, most = True, self._limits.idle_seconds
+        patience = most
         while more:
+            asked = time.monotonic()
             try:
-                async with asyncio.timeout(self._limits.idle_seconds):
+                async with asyncio.timeout(patience):
                     message = await self._request.receive()
             except TimeoutError:
-                raise ApiError(
-                    HTTPStatus.REQUEST_TIMEOUT,
-                    "UPLOAD_STALLED",
-                    f"nothing arrived for {self._limits.idle_seconds:g} seconds; send the upload again",
-                    headers={"Connection": "close"},
-                ) from None
+                raise self._stalled() from None
+            # Only the client's time counts, not ours; and nobody saves up patience by being fast for a while.
+            if rate := self._limits.bytes_per_second:
+                patience -= time.monotonic() - asked
+                patience = min(most, patience + len(message.get("body", b"")) / rate)
             if message["type"] != "http.request":
                 raise ApiError(HTTPStatus.BAD_REQUEST, "CLIENT_DISCONNECTED", "the client left before the end")
             if body := message.get("body", b""):
                 yield body
             more = message.get("more_body", False)
+
+    def _stalled(self) -> ApiError:
+        slow = f", or less than {rate:,} bytes a second" if (rate := self._limits.bytes_per_second) else ""
+        return ApiError(
+            HTTPStatus.REQUEST_TIMEOUT,
+            "UPLOAD_STALLED",
+            f"nothing arrived for {self._limits.idle_seconds:g} seconds{slow}; send the upload again",
+            headers={"Connection": "close"},
+        )
 
 
 def _unknown(name: str, limits: FormLimits) -> str:

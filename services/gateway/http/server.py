@@ -8,8 +8,8 @@ import h11
 import structlog
 import uvicorn
 from litestar import Litestar
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from libs.process.http_edge import EdgeLimits, EdgeProtocol, edge_config
 from services.gateway.http.envelope import ErrorView
 from services.gateway.http.response_headers import SECURITY_HEADERS
 from services.gateway.http.tracing import REQUEST_ID_HEADER
@@ -18,10 +18,9 @@ logger = structlog.get_logger()
 
 GRACE_SECONDS = 15
 """How long requests at work may take once the server is told to stop."""
-_ANSWERABLE = frozenset({h11.IDLE, h11.SEND_RESPONSE})
 
 
-class Http11Protocol(H11Protocol):
+class Http11Protocol(EdgeProtocol):
     """Answers a request that cannot be read with an ``ErrorView``, then closes the connection.
 
     Such a request never reaches the application: there is no path, or no end of its headers.
@@ -29,45 +28,22 @@ class Http11Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Called with uvicorn's own words while the error of the reader is handled, which says more."""
-        if self.conn.our_state not in _ANSWERABLE:  # an answer is under way already
-            self.transport.close()
-            return
         error = sys.exception()
         status, reason = HTTPStatus.BAD_REQUEST, msg
         if isinstance(error, h11.RemoteProtocolError):
             status, reason = HTTPStatus(error.error_status_hint), str(error)
+        self.refuse(status, reason)
+
+    def refuse(self, status: HTTPStatus, reason: str) -> None:
         refusal = _refusal(status, reason)
         logger.warning("http.unreadable", request_id=refusal.request_id, status=status.value, error=reason)
-        body = refusal.model_dump_json().encode()
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            REQUEST_ID_HEADER: refusal.request_id,
-            **SECURITY_HEADERS,
-        }
-        for event in (
-            h11.Response(status_code=status.value, reason=status.phrase, headers=list(headers.items())),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        headers = {"Content-Type": "application/json", REQUEST_ID_HEADER: refusal.request_id, **SECURITY_HEADERS}
+        self.answer(status, refusal.model_dump_json().encode(), headers)
 
 
-def server_config(app: Litestar, host: str, port: int) -> uvicorn.Config:
+def server_config(app: Litestar, host: str, port: int, limits: EdgeLimits) -> uvicorn.Config:
     """How the gateway is served to clients."""
-    return uvicorn.Config(
-        app,  # pyright: ignore[reportArgumentType] - Litestar's own ASGI types
-        host=host,
-        port=port,
-        http=Http11Protocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    return edge_config(app, host, port, limits, Http11Protocol, timeout_graceful_shutdown=GRACE_SECONDS)
 
 
 def _refusal(status: HTTPStatus, reason: str) -> ErrorView:
@@ -76,6 +52,8 @@ def _refusal(status: HTTPStatus, reason: str) -> ErrorView:
             detail = "the headers of the request are too large; shorten them, or the address"
         case HTTPStatus.NOT_IMPLEMENTED:
             detail = f"the only Transfer-Encoding that is read is chunked, by itself ({reason})"
+        case HTTPStatus.REQUEST_TIMEOUT | HTTPStatus.SERVICE_UNAVAILABLE:
+            detail = reason
         case _:
             detail = f"this is no HTTP/1.1 request that can be read: {reason}"
     return ErrorView(detail=detail, status_code=status.value, code=status.name, errors=[], request_id=uuid4().hex)

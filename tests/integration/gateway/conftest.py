@@ -48,6 +48,7 @@ def new_app(mongo_settings: MongoSettings, **changes: Any) -> Litestar:  # noqa:
         "wait_seconds": WAIT_SECONDS,
         "dry_run_wait_seconds": DRY_RUN_SECONDS,
         "upload_idle_seconds": 0.5,
+        "body_seconds": 0.5,
     }
     return create_app(
         ServiceSettings(

@@ -3,27 +3,41 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import uvicorn
 from litestar import Litestar
+from pydantic import SecretStr
 
 from services.gateway.http.response_headers import SECURITY_HEADERS
 from services.gateway.http.server import server_config
+from services.gateway.settings import GatewaySettings
+from tests.integration.gateway.conftest import SECRET_KEY
 
 
-@pytest.fixture
-async def port(app: Litestar) -> AsyncIterator[int]:
-    """Where the application is served as ``python -m services.gateway`` does."""
-    config = server_config(app, "127.0.0.1", 0)
+@asynccontextmanager
+async def served(app: Litestar, **limits: Any) -> AsyncIterator[int]:  # noqa: ANN401 - those of GatewaySettings
+    """Where the application is served as ``python -m services.gateway`` does, as long as the block lasts."""
+    settings = GatewaySettings(secret_key=SecretStr(SECRET_KEY), **limits)
+    config = server_config(app, "127.0.0.1", 0, settings.edge)
     config.lifespan = "off"
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn tells it by this attribute only
         await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await serving
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+async def port(app: Litestar) -> AsyncIterator[int]:
+    async with served(app) as port:
+        yield port
 
 
 async def answer_to(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -27,13 +27,13 @@ _TEXTS = {"template_id": MAX_ID_BYTES, "mapping": MAX_MAPPING_BYTES, "target_ten
 
 def upload_limits(settings: GatewaySettings) -> FormLimits:
     """What the form of an upload may hold."""
-    return FormLimits(_TEXTS, settings.max_upload_bytes, settings.upload_idle_seconds)
+    return FormLimits(_TEXTS, settings.max_upload_bytes, settings.upload_idle_seconds, settings.upload_bytes_per_second)
 
 
 def dry_run_limits(settings: GatewaySettings) -> FormLimits:
     """What the form of a dry run may hold: a template that need not be saved may come along."""
     texts = {**_TEXTS, "template": MAX_TEMPLATE_BYTES}
-    return FormLimits(texts, settings.dry_run_max_bytes, settings.upload_idle_seconds)
+    return FormLimits(texts, settings.dry_run_max_bytes, settings.upload_idle_seconds, settings.upload_bytes_per_second)
 
 
 def idempotency_key(request: FormRequest) -> str | None:
