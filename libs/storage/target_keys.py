@@ -170,16 +170,20 @@ class TargetKeys:
             pymongo.errors.OperationFailure: the collection can have no such indexes.
             In each case nothing new stays registered.
         """
-        made = await self._register(tenant_id, resource, wanted, limit)
-        failpoint("target_keys.registered")
-        try:
-            await self._build(tenant_id, resource, frozenset(wanted))
-        except (KeysNotUniqueError, OperationFailure) as error:
-            if not is_transient(error):
-                for key in made:
-                    await self.withdraw(tenant_id, resource, key)
-            raise
-        return await self.of(tenant_id, resource)
+        while True:
+            made = await self._register(tenant_id, resource, wanted, limit)
+            failpoint("target_keys.registered")
+            try:
+                await self._build(tenant_id, resource, frozenset(wanted))
+            except (KeysNotUniqueError, OperationFailure) as error:
+                if not is_transient(error):
+                    for key in made:
+                        await self.withdraw(tenant_id, resource, key)
+                raise
+            keys = await self.of(tenant_id, resource)
+            # Somebody may have released one meanwhile.
+            if {key.names for key in keys}.issuperset(wanted):
+                return keys
 
     async def adopt(self, tenant_id: str, resource: str) -> int:
         """Give records that other applications have inserted their entries; how many records those were.

@@ -45,8 +45,9 @@ from services.gateway.runs.announcements import Announcements
 from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
-from services.gateway.templates.catalog import TemplateCatalog
+from services.gateway.templates.catalog import Quotas, TemplateCatalog
 from services.gateway.templates.judging import TemplateJudge
+from services.gateway.templates.unique_keys import KeyRegistrar
 from services.gateway.uploads.uploads import Uploads
 from services.gateway.webhooks.endpoints import Webhooks
 
@@ -108,6 +109,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
             cipher = Fernet(gateway.secret_key.get_secret_value())
             dry_runs = DryRuns(context.ledger, gateway.dry_run_wait_seconds, gateway.max_errors)
             announcements = Announcements(service)
+            keys = KeyRegistrar(context.mongo, gateway.max_keys_per_resource, gateway.key_wait_seconds)
             link = _KafkaLink(context.topics, broker)
             app.state.api_keys = ApiKeys()
             app.state.gateway = _Gateway(
@@ -116,7 +118,12 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 Capabilities(
                     settings=gateway,
                     judge=TemplateJudge(gateway.webhook_allowed_networks),
-                    catalog=TemplateCatalog(context.mongo, Webhooks(cipher)),
+                    catalog=TemplateCatalog(
+                        context.mongo,
+                        Webhooks(cipher),
+                        keys,
+                        Quotas(gateway.max_templates, gateway.max_resources),
+                    ),
                     uploads=Uploads(
                         files, context.ledger, gateway.max_concurrent_uploads, gateway.upload_queue_seconds
                     ),
@@ -144,6 +151,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 async with running(loops):
                     yield
             finally:
+                await keys.close()
                 await broker.stop()
 
     app = Litestar(

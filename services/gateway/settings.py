@@ -36,6 +36,11 @@ class GatewaySettings(BaseSettings):
         max_errors: most errors that a run lists; all of them are checked, counted and kept.
         dry_run_max_bytes: size limit of a file that is only tried, in bytes.
         dry_run_wait_seconds: how long the check of such a file may take before it is given up.
+        max_templates: most templates of an organization.
+        max_resources: most target resources of an organization.
+        max_keys_per_resource: most keys (upsert keys, combinations that are unique in the target) that the templates of
+            an organization ask for in one resource.
+        key_wait_seconds: how long the client that saves a template waits until its records are compared.
         orphan_after_seconds: age at which a file without a run counts as left behind by a crash; longer than any
             upload takes.
         keep_files_days: how long the file of a run is kept after the run has ended.
@@ -67,6 +72,10 @@ class GatewaySettings(BaseSettings):
     max_errors: int = Field(default=1_000, ge=0, le=100_000, validation_alias="FILE_IMPORT_MAX_ERRORS")
     dry_run_max_bytes: int = Field(default=64 * 1024**2, ge=1)
     dry_run_wait_seconds: float = Field(default=60, gt=0, le=300)
+    max_templates: int = Field(default=1_000, ge=1, le=100_000)
+    max_resources: int = Field(default=200, ge=1, le=10_000)
+    max_keys_per_resource: int = Field(default=32, ge=1, le=1_000)
+    key_wait_seconds: float = Field(default=20, gt=0, le=300)
     orphan_after_seconds: float = Field(default=86_400, gt=0)
     keep_files_days: float = Field(default=30, gt=0, le=36_500)
     keep_runs_days: float = Field(default=365, gt=0, le=36_500)

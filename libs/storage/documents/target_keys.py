@@ -47,12 +47,20 @@ class TargetKeyDocument(Document):
 
 
 class TargetResource(StateDocument):
-    """A resource that counts for a tenant: a template of it names it, or it may have records there."""
+    """A resource that counts for a tenant: a template of it names it, or it may have records there.
+
+    Attributes:
+        asked_at: when a template that names it was last saved, or it was last found to be of use.
+    """
 
     tenant_id: str
     resource: str
     created_at: datetime
+    asked_at: datetime
 
     class Settings:
         name = "target_resources"
-        indexes: ClassVar = [IndexModel([("tenant_id", ASCENDING)], name="tenant")]
+        indexes: ClassVar = [
+            IndexModel([("tenant_id", ASCENDING)], name="tenant"),
+            IndexModel([("asked_at", ASCENDING)], name="asked"),
+        ]

@@ -8,6 +8,7 @@ from libs.storage.files import FileStore
 from services.gateway.retention.expiry import Expiry, Keeping
 from services.gateway.retention.organizations import OrganizationDeletion
 from services.gateway.retention.orphans import MAX_SWEEP_SECONDS, Orphans
+from services.gateway.retention.registrations import UnaskedRegistrations
 from services.gateway.settings import GatewaySettings
 from services.gateway.stores.dead_letters import DeadLetterStore
 from services.gateway.stores.organizations import OrganizationStore
@@ -26,9 +27,11 @@ def retention_loops(context: ServiceContext, files: FileStore, settings: Gateway
     orphans = Orphans(StoredUploads(context.mongo), files, longest_upload)
     expiry = Expiry(context.ledger, letters, keeping)
     deletions = OrganizationDeletion(OrganizationStore(context.mongo), letters, context.ledger, files, longest_upload)
+    registrations = UnaskedRegistrations(context.mongo)
     orphan_seconds = min(MAX_SWEEP_SECONDS, settings.orphan_after_seconds)
     return [
         lambda: repeat(orphan_seconds, orphans.sweep, "orphans"),
         lambda: repeat(settings.retention_sweep_seconds, expiry.sweep, "expiry"),
         lambda: repeat(settings.retention_sweep_seconds, deletions.sweep, "deletions"),
+        lambda: repeat(settings.retention_sweep_seconds, registrations.sweep, "registrations"),
     ]

@@ -94,6 +94,7 @@ class OrganizationDeletion:
         if not deletion.keep_records:
             everywhere = await self._store.resources() if everything else resources
             removed.records = await self._store.remove_records(tenant_id, everywhere)
+        removed.others += await self._store.remove_registrations(tenant_id)
         failpoint("retention.records_removed")
         await self._store.note_swept(tenant_id)
         if over and not resources:

@@ -16,11 +16,14 @@ from libs.storage.documents import (
     Organization,
     RejectedRecord,
     RunDocument,
+    TargetKeyDocument,
+    TargetResource,
     TemplateDocument,
     WebhookDelivery,
     WebhookEndpoint,
 )
 from libs.storage.files import BUCKET
+from libs.storage.target_keys import TargetKey, TargetKeys
 
 AT_A_TIME = 1_000
 
@@ -114,6 +117,20 @@ class OrganizationStore:
             answer = await self._mongo.state[kind.Settings.name].delete_many({"tenant_id": tenant_id})
             removed += answer.deleted_count
         return removed
+
+    async def remove_registrations(self, tenant_id: str) -> int:
+        """Remove its keys of the target and their entries in what is left of its records, and its resources; how many
+        documents those were."""
+        keys = TargetKeys(self._mongo)
+        removed = 0
+        async for document in self._mongo.state[TargetKeyDocument.Settings.name].find({"tenant_id": tenant_id}):
+            key = TargetKey(document["_id"], tuple(document["names"]))
+            await keys.withdraw(tenant_id, document["resource"], key)
+            while not await keys.clear(tenant_id, document["resource"], key):
+                pass
+            removed += 1
+        answer = await self._mongo.state[TargetResource.Settings.name].delete_many({"tenant_id": tenant_id})
+        return removed + answer.deleted_count
 
     async def files(self, tenant_id: str) -> list[str]:
         """Ids of its stored files."""

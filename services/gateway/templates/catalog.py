@@ -1,20 +1,27 @@
-"""Templates of an organization: saved in versions, with the unique keys and the receiver that they need."""
+"""Templates of an organization: saved in versions, with the keys and the receiver that they need.
 
+The keys come first, so that no template is without them; what a crash leaves between is released by retention.
+"""
+
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
 
+from libs.contracts.templates import Template, asked_keys
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import TemplateDocument, Wording
+from libs.storage.target_keys import TargetKey
+from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
-from services.gateway.errors import ConflictError, not_found
+from services.gateway.errors import BusyError, ConflictError, GatewayError, Problem, not_found
 from services.gateway.stores.paging import Page
-from services.gateway.stores.target import TargetIndexes
+from services.gateway.stores.target import OrganizationTarget
 from services.gateway.stores.templates import TemplateStore
 from services.gateway.templates.judging import ApprovedTemplate
-from services.gateway.templates.unique_keys import guarantee_unique_keys
+from services.gateway.templates.unique_keys import KeyRegistrar
 from services.gateway.webhooks.endpoints import Linked, Webhooks
 
 
@@ -35,26 +42,43 @@ class Written:
         return Wording(version=version, words=self.words) if self.words else None
 
 
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """What an organization may have.
+
+    Attributes:
+        templates: that are not deleted.
+        resources: that its templates name or hold records of it.
+    """
+
+    templates: int
+    resources: int
+
+
 class TemplateCatalog:
     """Creates, changes and shows templates.
 
     Args:
         mongo: the databases.
         webhooks: makes and changes their receivers.
+        keys: registers the keys that they ask for.
+        quotas: of each organization.
     """
 
-    def __init__(self, mongo: Mongo, webhooks: Webhooks) -> None:
+    def __init__(self, mongo: Mongo, webhooks: Webhooks, keys: KeyRegistrar, quotas: Quotas) -> None:
         self._mongo = mongo
-        self._indexes = TargetIndexes(mongo)
         self._webhooks = webhooks
+        self._keys = keys
+        self._quotas = quotas
 
     async def create(self, principal: Principal, approved: ApprovedTemplate, written: Written) -> Linked:
         """Save a new template.
 
         Raises:
-            ConflictError: records in the target have the same upsert key, or values that are to be unique.
+            ConflictError: records in the target have the same upsert key, or values that are to be unique; or the
+                organization has as many templates, resources or keys as it may have. Nothing is left of it.
+            BusyError: ``KEYS_BEING_BUILT``, see ``KeyRegistrar``.
         """
-        await guarantee_unique_keys(self._indexes, approved.template)
         now = _now()
         document = TemplateDocument(
             _id=str(ObjectId()),
@@ -67,11 +91,13 @@ class TemplateCatalog:
         )
 
         async def save(session: Session) -> Linked:
+            if await OrganizationTarget(self._mongo, principal.tenant_id).templates(session) >= self._quotas.templates:
+                raise _too_many_templates(self._quotas.templates)
             linked = await self._webhooks.link(principal, document, approved.webhook_secret, session)
             await TemplateStore(principal).insert(linked.document, session)
             return linked
 
-        return await self._mongo.transaction(save)
+        return await self._with_keys(principal, approved.template, save)
 
     async def replace(
         self,
@@ -96,7 +122,6 @@ class TemplateCatalog:
             raise not_found("template", template_id)
         if version is not None and version != current.version:
             raise _changed_meanwhile(f"version {current.version}")
-        await guarantee_unique_keys(self._indexes, approved.template)
         successor = current.model_copy(
             update={
                 "template": approved.template,
@@ -113,7 +138,9 @@ class TemplateCatalog:
                 raise _changed_meanwhile("another version")
             return linked
 
-        return await self._mongo.transaction(save)
+        linked = await self._with_keys(principal, approved.template, save)
+        await self._leave(principal, current.template)
+        return linked
 
     async def get(self, principal: Principal, template_id: str) -> Linked:
         """A template with its receiver.
@@ -137,8 +164,61 @@ class TemplateCatalog:
         Raises:
             NotFoundError: there is none.
         """
-        if not await TemplateStore(principal).delete(template_id, _now()):
+        store = TemplateStore(principal)
+        current = await store.get(template_id)
+        if current is None or not await store.delete(template_id, _now()):
             raise not_found("template", template_id)
+        await self._leave(principal, current.template)
+
+    async def _with_keys(
+        self, principal: Principal, template: Template, write: Callable[[Session], Awaitable[Linked]]
+    ) -> Linked:
+        """Save a template in one transaction with what counts for it, its keys being in force."""
+        target = OrganizationTarget(self._mongo, principal.tenant_id)
+        try:
+            while True:
+                keys = await self._keys.register(principal.tenant_id, template)
+                failpoint("gateway.keys_registered_before_template")
+
+                async def body(session: Session, keys: tuple[TargetKey, ...] = keys) -> Linked | None:
+                    await target.one_save_at_a_time(session)
+                    if not await target.keep(keys, session):
+                        return None  # somebody released them, because no template asked for them yet
+                    resources, new = await target.count_resource(template.target_resource, session)
+                    if new and resources > self._quotas.resources:
+                        raise _too_many_resources(self._quotas.resources)
+                    return await write(session)
+
+                if (linked := await self._mongo.transaction(body)) is not None:
+                    return linked
+        except BusyError:
+            raise
+        except GatewayError:
+            await self._release(principal, template)
+            raise
+
+    async def _leave(self, principal: Principal, template: Template) -> None:
+        """Let what only a template that is no more asked for bind and count no longer."""
+        await self._release(principal, template)
+        await OrganizationTarget(self._mongo, principal.tenant_id).forget_if_seen(template.target_resource)
+
+    async def _release(self, principal: Principal, template: Template) -> None:
+        asked = {key.names for key in asked_keys(template)}
+        await OrganizationTarget(self._mongo, principal.tenant_id).release(template.target_resource, asked)
+
+
+def _too_many_templates(limit: int) -> ConflictError:
+    return ConflictError(
+        "TOO_MANY_TEMPLATES", f"the organization has {limit} templates, as many as it may have; delete one"
+    )
+
+
+def _too_many_resources(limit: int) -> ConflictError:
+    detail = (
+        f"the organization has {limit} target resources, as many as it may have; use one of them, or delete the "
+        "templates and the records of one"
+    )
+    return ConflictError("TOO_MANY_RESOURCES", detail, [Problem("target_resource", "TOO_MANY_RESOURCES", detail)])
 
 
 def _changed_meanwhile(current: str) -> ConflictError:

@@ -1,96 +1,145 @@
-"""What a template asks of the records of its target: values, or combinations of them, that no two of them share.
+"""Sees that what a template asks of the records of its target holds, before the template is saved.
 
-The database guarantees it by a unique index: without one, two runs side by side would write the same key twice.
+The organization's own records are given their entries meanwhile: that takes as long as they are many, so it goes on in
+the background when the client has waited long enough, and is found done when the template is sent again.
 """
 
-from collections.abc import Sequence
+import asyncio
 from dataclasses import dataclass
 
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import OperationFailure
 
-from libs.contracts.templates import Template, Unique
-from services.gateway.errors import ConflictError, Problem
-from services.gateway.stores.target import TargetIndexes
+from libs.contracts.templates import AskedKey, Template, asked_keys
+from libs.storage.client import Mongo
+from libs.storage.mongo_errors import is_transient
+from libs.storage.target_keys import KeysNotUniqueError, TargetKey, TooManyKeysError
+from services.gateway.errors import BusyError, ConflictError, Problem
+from services.gateway.stores.target import OrganizationTarget
 
-CANNOT_CREATE_INDEX = 67
-INDEX_CONFLICTS = frozenset({85, 86})
-"""MongoDB's IndexOptionsConflict and IndexKeySpecsConflict: another index stands in the place of the new one."""
+Wanted = tuple[tuple[str, ...], ...]
+
+
+def not_unique(key: AskedKey, resource: str) -> ConflictError:
+    """The refusal of a key that the records break already."""
+    same = " and ".join(map(repr, key.names))
+    if key.is_upsert_key:
+        code, remedy = "UPSERT_KEY_NOT_UNIQUE", "so it cannot identify one; choose another upsert_key"
+    else:
+        code, remedy = "VALUES_NOT_UNIQUE", "which the rule 'unique' forbids; leave out its against_target"
+    return _refused(key, code, f"records in {resource!r} have the same {same}, {remedy}, or remove the duplicates")
+
+
+def too_many(key: AskedKey, resource: str, limit: int) -> ConflictError:
+    """The refusal of one key more than an organization may have in a resource."""
+    code = "TOO_MANY_UPSERT_KEYS" if key.is_upsert_key else "TOO_MANY_UNIQUE_RULES"
+    return _refused(
+        key,
+        code,
+        f"the organization's templates may ask for {limit} keys in {resource!r} (upsert keys, and combinations that "
+        f"'unique' compares with the target), and {' and '.join(map(repr, key.names))} would be one more; use one "
+        "that is there already, or delete templates that are not needed",
+    )
+
+
+def no_such_index(key: AskedKey, resource: str) -> ConflictError:
+    """The refusal of a collection that can have no keys."""
+    return _refused(
+        key,
+        "INDEX_CONFLICT",
+        f"MongoDB makes no unique index on the collection {resource!r}, which keys need: it is a view or one of time "
+        "series, or has as many indexes as it can have; choose another target_resource, or ask an administrator of "
+        "the database",
+    )
+
+
+def _refused(key: AskedKey, code: str, detail: str) -> ConflictError:
+    return ConflictError(code, detail, [Problem(key.location, code, detail)])
 
 
 @dataclass(frozen=True, slots=True)
-class UniqueKey:
-    """Fields that no two live records may share, and what asks for it.
+class _Registering:
+    """What is under way for an organization."""
 
-    Attributes:
-        names: the fields.
-        location: in the model: the upsert key, or a rule of a field.
-        is_upsert_key: which of the two it is.
+    resource: str
+    wanted: Wanted
+    task: asyncio.Task[tuple[TargetKey, ...]]
+
+
+class KeyRegistrar:
+    """Registers the keys of templates, those of one organization one template after the other.
+
+    Args:
+        mongo: the databases.
+        limit: most keys of an organization in one resource.
+        wait_seconds: how long a client waits.
     """
 
-    names: tuple[str, ...]
-    location: str
-    is_upsert_key: bool
+    def __init__(self, mongo: Mongo, limit: int, wait_seconds: float) -> None:
+        self._mongo = mongo
+        self._limit = limit
+        self._wait_seconds = wait_seconds
+        self._under_way: dict[str, _Registering] = {}
 
-    def not_unique(self, resource: str) -> ConflictError:
-        """The refusal of a key that the records break already."""
-        same = " and ".join(repr(name) for name in self.names)
-        if self.is_upsert_key:
-            code, remedy = "UPSERT_KEY_NOT_UNIQUE", "so it cannot identify one; choose another upsert_key"
-        else:
-            code, remedy = "VALUES_NOT_UNIQUE", "which the rule 'unique' forbids; leave out its against_target"
-        return self._refused(code, f"records in {resource!r} have the same {same}, {remedy}, or remove the duplicates")
+    async def register(self, tenant_id: str, template: Template) -> tuple[TargetKey, ...]:
+        """The keys that the template asks for, each in force.
 
-    def too_many(self, resource: str) -> ConflictError:
-        """The refusal of one index more than a collection can have."""
-        code = "TOO_MANY_UPSERT_KEYS" if self.is_upsert_key else "TOO_MANY_UNIQUE_RULES"
-        return self._refused(
-            code, f"{resource!r} has as many indexes as it can have; use keys that are unique there already"
-        )
-
-    def other_index(self, resource: str) -> ConflictError:
-        """The refusal of an index in whose place stands one that somebody else made otherwise."""
-        same = " and ".join(repr(name) for name in self.names)
-        return self._refused(
-            "INDEX_CONFLICT",
-            f"{resource!r} has an index on {same} that does not guarantee what the template asks for; have an "
-            "administrator of the database remove it",
-        )
-
-    def _refused(self, code: str, detail: str) -> ConflictError:
-        return ConflictError(code, detail, [Problem(self.location, code, detail)])
-
-
-def unique_keys(template: Template) -> Sequence[UniqueKey]:
-    """What a template asks for, each combination of fields once.
-
-    An upsert key and a ``unique`` rule about one field share their index: MongoDB refuses the same one twice.
-    """
-    keys: dict[tuple[str, ...], UniqueKey] = {}
-    if template.matches_by_key and template.upsert_key is not None:
-        names = (template.upsert_key,)
-        keys[names] = UniqueKey(names, "upsert_key", is_upsert_key=True)
-    for number, field in enumerate(template.fields):
-        for index, rule in enumerate(field.rules):
-            if isinstance(rule, Unique) and rule.against_target:
-                names = tuple(dict.fromkeys((field.name, *rule.fields)))
-                keys.setdefault(names, UniqueKey(names, f"fields[{number}].rules[{index}]", is_upsert_key=False))
-    return list(keys.values())
-
-
-async def guarantee_unique_keys(indexes: TargetIndexes, template: Template) -> None:
-    """Create the unique indexes of a template.
-
-    Raises:
-        ConflictError: the records break a key already, or the collection can have no such index.
-    """
-    for key in unique_keys(template):
+        Raises:
+            ConflictError: the records break a key already, there would be too many, or the collection can have none.
+            BusyError: it is not done in ``wait_seconds``, and goes on.
+        """
+        asked = {key.names: key for key in asked_keys(template)}
+        if not asked:
+            return ()
+        resource = template.target_resource
         try:
-            await indexes.make_unique(template.target_resource, key.names)
-        except DuplicateKeyError as error:
-            raise key.not_unique(template.target_resource) from error
+            async with asyncio.timeout(self._wait_seconds):
+                return await self._registered(tenant_id, resource, tuple(asked))
+        except TimeoutError:
+            raise BusyError(
+                "KEYS_BEING_BUILT",
+                f"the records in {resource!r} are still being compared by what the template asks to be unique; that "
+                "goes on, send the template again a little later",
+            ) from None
+        except KeysNotUniqueError as error:
+            raise not_unique(asked[error.names], resource) from error
+        except TooManyKeysError as error:
+            raise too_many(asked[error.names], resource, self._limit) from error
         except OperationFailure as error:
-            if error.code in INDEX_CONFLICTS:
-                raise key.other_index(template.target_resource) from error
-            if error.code == CANNOT_CREATE_INDEX:
-                raise key.too_many(template.target_resource) from error
-            raise
+            if is_transient(error):
+                raise
+            raise no_such_index(next(iter(asked.values())), resource) from error
+
+    async def _registered(self, tenant_id: str, resource: str, wanted: Wanted) -> tuple[TargetKey, ...]:
+        while (work := self._under_way.get(tenant_id)) is not None and (work.resource, work.wanted) != (
+            resource,
+            wanted,
+        ):
+            await asyncio.wait([work.task])
+            self._done(tenant_id, work)
+        if work is None:
+            target = OrganizationTarget(self._mongo, tenant_id)
+            task = asyncio.create_task(target.register(resource, wanted, limit=self._limit))
+            task.add_done_callback(_noticed)
+            work = _Registering(resource, wanted, task)
+            self._under_way[tenant_id] = work
+        await asyncio.wait([work.task])
+        # Only now: who gave up waiting finds the end of it when he asks again.
+        self._done(tenant_id, work)
+        return work.task.result()
+
+    async def close(self) -> None:
+        """End what is under way; whoever sends the template again goes on with it."""
+        tasks = [work.task for work in self._under_way.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, tenant_id: str, work: _Registering) -> None:
+        if self._under_way.get(tenant_id) is work:
+            del self._under_way[tenant_id]
+
+
+def _noticed(task: asyncio.Task[tuple[TargetKey, ...]]) -> None:
+    """Who waited may have gone: then nobody asks how it ended."""
+    if not task.cancelled():
+        task.exception()

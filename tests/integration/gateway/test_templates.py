@@ -1,18 +1,14 @@
 """Templates over HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 from cryptography.fernet import Fernet
-from pymongo import IndexModel
-from pymongo.errors import DuplicateKeyError
 
 from libs.storage.client import Mongo
-from libs.storage.unique_keys import unique_index
 from tests.integration.gateway.conftest import SECRET_KEY, Organization
 from tests.integration.gateway.steps import assert_error, create_template, template_body, upload
 
@@ -137,107 +133,6 @@ async def test_a_secret_is_made_shown_once_and_stored_encrypted(acme: Organizati
     disabled = await mongo.state["webhook_endpoints"].find_one({"_id": endpoint["_id"]})
     assert disabled is not None
     assert disabled["enabled"] is False
-
-
-async def test_an_upsert_key_gets_a_unique_index(http: httpx.AsyncClient, mongo: Mongo) -> None:
-    upsert = {"import_mode": "upsert", "upsert_key": "sku", "target_resource": "keyed"}
-    await create_template(http, **upsert)
-    await create_template(http, **upsert)
-    index = (await mongo.target["keyed"].index_information())["upsert_sku"]
-    assert index["key"] == [("tenant_id", 1), ("sku", 1)]
-    assert index["unique"] is True
-    lookup = {
-        "tenant_id": "x",
-        "is_deleted": False,
-        "sku": {"$in": ["a"], "$type": ["string", "number", "date", "bool"]},
-    }
-    plan = await mongo.target["keyed"].find(lookup).explain()
-    assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
-
-
-async def test_an_upsert_key_that_is_not_unique(acme: Organization, mongo: Mongo) -> None:
-    twice = [{"tenant_id": acme.id, "sku": "A1", "is_deleted": False} for _ in range(2)]
-    await mongo.target["unkeyed"].insert_many(twice)
-    body = template_body(import_mode="upsert", upsert_key="sku", target_resource="unkeyed")
-    answer = await acme.http.post("/imports/templates", json=body)
-    assert_error(answer, 409, "UPSERT_KEY_NOT_UNIQUE", "body.upsert_key")
-    assert (await acme.http.get("/imports/templates")).json()["data"] == []
-
-
-def unique(**rule: object) -> list[dict[str, object]]:
-    """Fields of which the first has a rule ``unique`` about the records of the target."""
-    return [
-        {"source": "sku", "target": "sku", "validators": [{"type": "unique", "against_target": True, **rule}]},
-        {"source": "shop", "target": "shop"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("resource", "changes", "name", "key"),
-    [
-        ("unique_one", {}, "upsert_sku", ["tenant_id", "sku"]),
-        ("unique_two", {"fields": ["shop"]}, "unique_sku+shop", ["tenant_id", "sku", "shop"]),
-    ],
-)
-async def test_values_that_the_target_must_not_hold_get_a_unique_index(
-    acme: Organization, mongo: Mongo, resource: str, changes: dict[str, object], name: str, key: list[str]
-) -> None:
-    fields = unique(**changes)
-    await create_template(acme.http, target_resource=resource, field_mapping=fields)
-    upsert = {"import_mode": "upsert", "upsert_key": "sku"}
-    await create_template(acme.http, target_resource=resource, field_mapping=fields, **upsert)
-    index = (await mongo.target[resource].index_information())[name]
-    assert [part for part, _ in index["key"]] == key
-    assert index["unique"] is True
-    records = mongo.target[resource]
-    one = {"tenant_id": acme.id, "sku": "A1", "shop": 1, "is_deleted": False}
-    await records.insert_many([one, {**one, "sku": None}, {**one, "sku": None}, {**one, "is_deleted": True, "_id": 1}])
-    with pytest.raises(DuplicateKeyError):
-        await records.insert_one({**one, "_id": 2})
-
-
-@pytest.mark.parametrize("changes", [{}, {"fields": ["shop"]}])
-async def test_values_that_the_target_holds_twice_already(
-    acme: Organization, mongo: Mongo, changes: dict[str, object]
-) -> None:
-    resource = f"repeated_{len(changes)}"
-    await mongo.target[resource].insert_many(
-        [{"tenant_id": acme.id, "sku": "A1", "shop": 1, "is_deleted": False} for _ in range(2)]
-    )
-    body = template_body(target_resource=resource, field_mapping=unique(**changes))
-    answer = await acme.http.post("/imports/templates", json=body)
-    assert_error(answer, 409, "VALUES_NOT_UNIQUE", "body.field_mapping[0].validators[0]")
-    assert (await acme.http.get("/imports/templates")).json()["data"] == []
-
-
-async def test_a_field_that_a_rule_names_twice_is_refused_and_poisons_nothing(
-    new_organization: Callable[[], Awaitable[Organization]],
-) -> None:
-    acme, other = await new_organization(), await new_organization()
-    twice = template_body(target_resource="poisoned", field_mapping=unique(fields=["shop", "shop"]))
-    answer = await acme.http.post("/imports/templates", json=twice)
-    error = assert_error(answer, 422, "INVALID_TEMPLATE", "body.field_mapping[0].validators[0].fields")
-    assert "'shop' is there more than once" in error["errors"][0]["message"]
-    await create_template(other.http, target_resource="poisoned", field_mapping=unique(fields=["shop"]))
-
-
-async def test_an_index_of_another_name_serves_if_it_does_the_same(http: httpx.AsyncClient, mongo: Mongo) -> None:
-    # The release before made this one for a rule that names a field twice.
-    guarantee = unique_index(["sku", "shop"]).document
-    await mongo.target["named_otherwise"].create_indexes([IndexModel(**_renamed(guarantee))])
-    await create_template(http, target_resource="named_otherwise", field_mapping=unique(fields=["shop"]))
-
-
-async def test_an_index_that_guarantees_less_is_a_conflict(http: httpx.AsyncClient, mongo: Mongo) -> None:
-    await mongo.target["in_the_way"].create_index([("tenant_id", 1), ("sku", 1)], name="upsert_sku")
-    body = template_body(target_resource="in_the_way", import_mode="upsert", upsert_key="sku")
-    answer = await http.post("/imports/templates", json=body)
-    error = assert_error(answer, 409, "INDEX_CONFLICT", "body.upsert_key")
-    assert "'sku'" in error["detail"]
-
-
-def _renamed(index: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: value for key, value in index.items() if key != "key"}, "keys": index["key"], "name": "older"}
 
 
 async def test_what_was_sent_comes_back_until_somebody_sends_something_else(
