@@ -159,6 +159,8 @@ class RunErrorCode(StrEnum):
     """The writer cannot write runs of the template's mode."""
     TARGET_UNWRITABLE = "TARGET_UNWRITABLE"
     """Nothing can be written to the target collection: it is a view, capped, or without rights."""
+    KEYS_NOT_UNIQUE = "KEYS_NOT_UNIQUE"
+    """Records of the target have the same values in fields whose values the template asks to be unique."""
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
     """With the template's transforms, the rows of a batch become more than can be handled."""
     RECORDS_TOO_LARGE = "RECORDS_TOO_LARGE"

@@ -15,7 +15,8 @@ from bson import MaxKey, ObjectId
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
-from libs.contracts.errors import RowdockError
+from libs.contracts.errors import PermanentError, RowdockError
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import BatchState, RunStatus
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, RunDocument, TargetKeyDocument
@@ -69,6 +70,15 @@ class KeysNotUniqueError(RowdockError):
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__(f"live records have the same {', '.join(names)}")
         self.names = names
+
+    def of_run(self, resource: str) -> PermanentError:
+        """The failure of a run whose template asks for that key in ``resource``."""
+        return PermanentError(
+            RunErrorCode.KEYS_NOT_UNIQUE,
+            f"records in {resource!r} have the same {' and '.join(map(repr, self.names))} already, and the template "
+            "asks that no two do; choose another upsert_key or leave out the rule's against_target, or remove the "
+            "duplicates",
+        )
 
 
 class TooManyKeysError(RowdockError):
@@ -202,6 +212,19 @@ class TargetKeys:
             adopted += len(ids)
             failpoint("target_keys.adopted_some")
         return adopted
+
+    async def renew(self, tenant_id: str, resource: str, ids: Sequence[Any]) -> None:
+        """Give records their entries anew: others changed their fields and not these, or made them without.
+
+        One whose key another record has already goes without that key. Entries of what is registered meanwhile stay.
+        """
+        keys = await self.of(tenant_id, resource)
+        records = self._mongo.target[resource]
+        taken = await _update_unless_taken(records, ids, {"tenant_id": tenant_id}, _renewing(keys))
+        if taken:
+            await records.update_many({"_id": {"$in": taken}, "tenant_id": tenant_id}, _forgetting(keys))
+            for key in keys:
+                await _update_unless_taken(records, taken, _lacking(tenant_id, key), _with_entry(key))
 
     # --- registering ----------------------------------------------------------------------------
 
@@ -339,6 +362,18 @@ def _with_entry(key: TargetKey) -> list[Document]:
     """The update that adds the entry of one key to records that have it."""
     entry = {"s": key.id, "v": [f"${name}" for name in key.names]}
     return [{"$set": {KEYS: {"$concatArrays": [{"$ifNull": [f"${KEYS}", []]}, [entry]]}}}]
+
+
+def _forgetting(keys: Sequence[TargetKey]) -> list[Document]:
+    """The update that takes the entries of ``keys`` from records."""
+    others = {"$not": [{"$in": ["$$this.s", [key.id for key in keys]]}]}
+    return [{"$set": {KEYS: {"$filter": {"input": {"$ifNull": [f"${KEYS}", []]}, "cond": others}}}}]
+
+
+def _renewing(keys: Sequence[TargetKey]) -> list[Document]:
+    """The update that makes the entries of ``keys`` anew from the records' fields, and leaves others."""
+    (forgotten,), (made,) = _forgetting(keys), keys_pipeline(keys)
+    return [{"$set": {KEYS: {"$concatArrays": [forgotten["$set"][KEYS], made["$set"][KEYS]]}}}]
 
 
 async def _has_duplicates(records: Collection, tenant_id: str, key: TargetKey) -> bool:

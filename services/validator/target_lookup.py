@@ -1,6 +1,6 @@
 """Asks the target which values of a batch its live records hold already."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -13,8 +13,9 @@ from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
 from libs.batches.columns import ROW, decimal_column, integer_column
-from libs.storage.client import Collection, Document, Mongo
-from libs.storage.unique_keys import KEY_TYPES
+from libs.contracts.templates import asked_keys, combination
+from libs.storage.client import Collection, Mongo
+from libs.storage.target_keys import KeysNotUniqueError, TargetKey, TargetKeys, holders_of
 from services.validator.domain.compilation import CompiledTemplate, UniqueConstraint
 
 VALUES_PER_QUERY: Final = 1_000
@@ -22,6 +23,8 @@ BYTES_PER_QUERY: Final = 4 * 1024 * 1024
 
 _Rows = npt.NDArray[np.uint32]
 _Value = tuple[str, Any]
+Keys = Mapping[tuple[str, ...], TargetKey]
+"""By their fields."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -29,13 +32,31 @@ class TargetLookup:
     """Looks up values among the live records of a tenant."""
 
     def __init__(self, mongo: Mongo) -> None:
-        self._target = mongo.target
+        self._mongo = mongo
 
     def constraints(self, compiled: CompiledTemplate) -> list[str]:
         """Names of the constraints that the target is asked about."""
         return [constraint.name for constraint in _asked(compiled)]
 
-    async def rows_in_target(self, compiled: CompiledTemplate, tenant_id: str, valid: pa.Table) -> dict[str, _Rows]:
+    async def keys(self, compiled: CompiledTemplate, tenant_id: str) -> Keys:
+        """By what records are found; by nothing where there is no collection, for a check makes none.
+
+        Raises:
+            PermanentError: ``KEYS_NOT_UNIQUE``; records break already what the template asks for.
+        """
+        resource = compiled.template.target_resource
+        if not await self._mongo.target.list_collection_names(filter={"name": resource}):
+            return {}
+        wanted = [key.names for key in asked_keys(compiled.template)]
+        try:
+            keys = await TargetKeys(self._mongo).require(tenant_id, resource, wanted)
+        except KeysNotUniqueError as error:
+            raise error.of_run(resource) from error
+        return {key.names: key for key in keys}
+
+    async def rows_in_target(
+        self, compiled: CompiledTemplate, tenant_id: str, keys: Keys, valid: pa.Table
+    ) -> dict[str, _Rows]:
         """Per constraint, the rows of a batch whose values a live record of the target holds; ascending.
 
         Where the template has an upsert key, the record with the row's own key does not count: the row
@@ -44,26 +65,28 @@ class TargetLookup:
         Args:
             compiled: the template of the run.
             tenant_id: whose records.
+            keys: what ``keys`` returned.
             valid: a checked batch.
         """
-        options = self._target.codec_options.with_options(
+        options = self._mongo.target.codec_options.with_options(
             tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
         )
-        collection = self._target.get_collection(compiled.template.target_resource, codec_options=options)
+        collection = self._mongo.target.get_collection(compiled.template.target_resource, codec_options=options)
         rows: _Rows = valid[ROW].to_numpy()
         own: list[Any] | None = None
         if compiled.upsert_key is not None:
             own = [_comparable(key) for key in _field_values(valid, compiled.upsert_key)]
         found: dict[str, _Rows] = {}
         for constraint in _asked(compiled):
-            columns = [_field_values(valid, name) for name in constraint.fields]
+            names = combination(*constraint.fields)
+            columns = [_field_values(valid, name) for name in names]
             held = [False] * valid.num_rows
-            for part in _parts(columns):
-                values = [[column[at] for at in part] for column in columns]
-                holders = await _holders(collection, tenant_id, constraint, values, compiled.upsert_key)
-                for at in part:
-                    keys = holders.get(tuple(_comparable(column[at]) for column in columns))
-                    held[at] = keys is not None and (own is None or keys != (own[at], own[at]))
+            for part in _parts(columns) if names in keys else ():
+                values = [tuple(column[at] for column in columns) for at in part]
+                holders = await _holders(collection, tenant_id, keys[names], values, compiled.upsert_key)
+                for at, each in zip(part, values, strict=True):
+                    key = holders.get(tuple(map(_comparable, each)))
+                    held[at] = key is not None and (own is None or key != own[at])
             found[constraint.name] = rows[np.array(held, np.bool_)]
         return found
 
@@ -92,36 +115,28 @@ def _parts(columns: Sequence[Sequence[Any]]) -> Iterator[list[int]]:
 
 
 async def _holders(
-    collection: Collection,
-    tenant_id: str,
-    constraint: UniqueConstraint,
-    columns: Sequence[Sequence[Any]],
-    key: str | None,
-) -> dict[tuple[_Value, ...], tuple[_Value, _Value]]:
-    """Which of the combinations live records hold, and the lowest and highest upsert key among their holders.
+    collection: Collection, tenant_id: str, key: TargetKey, values: Sequence[tuple[Any, ...]], upsert_key: str | None
+) -> dict[tuple[_Value, ...], _Value]:
+    """Which of the values live records hold, and the upsert key of each holder.
 
-    However many records hold one, two keys tell whether there is another than the row's own. A record without
-    the key has ``MinKey``, which no row has.
+    A record without an upsert key has ``MinKey``, which no row has. One whose fields are not what its entry says,
+    because another application changed them, holds nothing here.
 
     Args:
-        columns: the values of each field, all of the same rows.
+        collection: of the target.
+        tenant_id: whose records.
+        key: whose fields the values are of.
+        values: those of each row.
+        upsert_key: of the template.
     """
-    wanted = {tuple(map(_comparable, values)) for values in zip(*columns, strict=True)}
-    match: Document = {"tenant_id": tenant_id, "is_deleted": False}
-    for name, values in zip(constraint.fields, columns, strict=True):
-        match[name] = {"$in": list({_comparable(value): value for value in values}.values()), "$type": KEY_TYPES}
-    holder: Any = {"$literal": MinKey()} if key is None else {"$ifNull": [f"${key}", {"$literal": MinKey()}]}
-    group: Document = {
-        "_id": [f"${name}" for name in constraint.fields],
-        "lowest": {"$min": holder},
-        "highest": {"$max": holder},
-    }
-    cursor = await collection.aggregate([{"$match": match}, {"$group": group}], allowDiskUse=True)
-    holders: dict[tuple[_Value, ...], tuple[_Value, _Value]] = {}
-    async for record in cursor:
-        values = tuple(map(_comparable, record["_id"]))
-        if values in wanted:
-            holders[values] = (_comparable(record["lowest"]), _comparable(record["highest"]))
+    entries = [{"s": key.id, "v": list(each)} for each in values]
+    projection = {name: True for name in (*key.names, upsert_key) if name is not None}
+    wanted = {tuple(map(_comparable, each)) for each in values}
+    holders: dict[tuple[_Value, ...], _Value] = {}
+    async for record in collection.find(holders_of(tenant_id, entries), projection, batch_size=len(entries) + 1):
+        held = tuple(_comparable(record.get(name)) for name in key.names)
+        if held in wanted:
+            holders[held] = _comparable(MinKey() if upsert_key is None else record.get(upsert_key, MinKey()))
     return holders
 
 

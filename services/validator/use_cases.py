@@ -245,11 +245,12 @@ class WholeFileCheck:
         """Rows whose values the target holds, by constraint. The first answer is kept with the batch's keys."""
         names = self._target.constraints(run.compiled)
         found: dict[str, list[npt.NDArray[np.uint32]]] = {name: [] for name in names}
+        target_keys = await self._target.keys(run.compiled, run.tenant_id) if names else {}
         for identifier in batches if names else ():
             keys = await self._payloads.load(identifier, PayloadKind.KEYS)
             if (noted := keys.rows_in_target) is None:
                 valid = decode_table((await self._payloads.load(identifier, PayloadKind.VALID)).data)
-                rows = await self._target.rows_in_target(run.compiled, run.tenant_id, valid)
+                rows = await self._target.rows_in_target(run.compiled, run.tenant_id, target_keys, valid)
                 answer = {name: pack_rows(some) for name, some in rows.items()}
                 noted = await self._payloads.note_rows_in_target(keys, answer)
             for name in names:

@@ -1,5 +1,8 @@
 """The records of one tenant in a target collection: looked up, created, updated.
 
+They are found by the entries that they carry for the tenant's keys, see ``libs.storage.target_keys``. Other
+applications may change a record and leave its entries as they were; what is found is therefore held against its fields.
+
 Every write belongs to the transaction that also moves the batch's entry of the ledger, so
 nothing here is retried or undone: the transaction is.
 """
@@ -20,11 +23,12 @@ from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import SYSTEM_TIMES
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.mongo_errors import is_transient, is_unwritable, refuses_document
-from libs.storage.unique_keys import KEY_TYPES, live_with
+from libs.storage.target_keys import KEY_TYPES, KEYS, KeysNotUniqueError, TargetKey, TargetKeys, holders_of
 from services.writer.collection_rules import CollectionRules
 from services.writer.domain.batch_plan import Fields, RecordUpdate, Values
 from services.writer.domain.decimal128 import comparable
 from services.writer.domain.document_slots import EncodedRecords
+from services.writer.domain.record_keys import carries
 from services.writer.domain.refusals import TOO_LARGE
 from services.writer.raw_insert import insert_encoded, too_large
 
@@ -47,11 +51,24 @@ class WriteRefusedError(Exception):
         self.reason = reason
 
 
+class StaleKeysError(Exception):
+    """Records carry entries that do not follow from their fields; ``TargetRecords.renew_keys`` mends it.
+
+    Attributes:
+        record_ids: ids of the records.
+    """
+
+    def __init__(self, record_ids: Sequence[Any]) -> None:
+        super().__init__(f"{len(record_ids)} records carry entries that do not follow from their fields")
+        self.record_ids = record_ids
+
+
 class TargetRecords:
     """Live records of one tenant in one collection of the target database."""
 
     def __init__(self, mongo: Mongo, resource: str, tenant_id: str) -> None:
         self.resource = resource
+        self._keys = TargetKeys(mongo)
         self._records = mongo.target[resource]
         self.rules = CollectionRules(mongo, self._records)
         # Dates as checked batches hold them.
@@ -62,49 +79,115 @@ class TargetRecords:
         )
         self._tenant_id = tenant_id
 
+    async def require_keys(self, wanted: Sequence[tuple[str, ...]]) -> tuple[TargetKey, ...]:
+        """See that the tenant's records can be found by what is ``wanted``; all keys that bind them.
+
+        Raises:
+            PermanentError: ``KEYS_NOT_UNIQUE``, records break one already; ``TARGET_UNWRITABLE``, the collection can
+                have no indexes.
+        """
+        if not wanted and not await self._keys.of(self._tenant_id, self.resource):
+            return ()
+        try:
+            return await self._keys.require(self._tenant_id, self.resource, wanted)
+        except KeysNotUniqueError as error:
+            raise error.of_run(self.resource) from error
+        except OperationFailure as error:
+            if is_transient(error):
+                raise
+            raise self._unwritable(error.code) from error
+
+    async def keys(self, session: Session | None = None) -> tuple[TargetKey, ...]:
+        """All keys that bind the tenant's records now."""
+        return await self._keys.of(self._tenant_id, self.resource, session)
+
+    async def renew_keys(self, record_ids: Sequence[Any]) -> None:
+        """Give records the entries that follow from their fields."""
+        await self._keys.renew(self._tenant_id, self.resource, record_ids)
+
+    async def without_entry(self, key: TargetKey, values: Values) -> list[Any]:
+        """Ids of the records that hold ``values`` in the fields of ``key`` and carry no entry of it.
+
+        Writers of an earlier release make such records; an index of that release finds them.
+        """
+        fields = {name: _stored(value) for name, value in zip(key.names, values, strict=True)}
+        lacking = {**self._live_with(key.names), f"{KEYS}.s": {"$ne": key.id}, "$and": [fields]}
+        found = self._records.find(lacking, {"_id": 1})
+        return [record["_id"] async for record in found]
+
     async def by_key(
-        self, key: str, values: Sequence[Any], fields: Iterable[str], session: Session | None = None
+        self, key: TargetKey, values: Sequence[Any], fields: Iterable[str], session: Session | None = None
     ) -> dict[Any, Document]:
-        """The records whose ``key`` is one of ``values``, by their key.
+        """The records whose field of ``key`` is one of ``values``, by these.
 
         Null is no key: it finds nothing. A Decimal128 is found by a ``Decimal``, which is also the key here.
-        Each record holds ``_id``, ``_import``, its times, ``key`` and ``fields``; dates
-        are naive UTC, or ``DatetimeMS`` where Python has no such year.
+        Each record holds ``_id``, ``_import``, ``_keys``, its times, the field and ``fields``; dates are naive UTC, or
+        ``DatetimeMS`` where Python has no such year.
+
+        Raises:
+            StaleKeysError: a record holds another value than its entry says.
         """
-        wanted = [_stored(value) for value in values if value is not None]
-        found = self._as_compared.find(
-            {"tenant_id": self._tenant_id, "is_deleted": False, key: {"$in": wanted, "$type": KEY_TYPES}},
-            projection=["_import", *SYSTEM_TIMES, key, *fields],
-            # One answer instead of a first of 101 records.
-            batch_size=len(wanted) + 1,
-            session=session,
-        )
-        # A list matches when one of its elements does; as a key it is equal to none of the values.
-        return {
-            comparable(record[key]): record for record in await found.to_list() if not isinstance(record[key], list)
-        }
+        wanted = [(value,) for value in values if value is not None]
+        found = await self._holders(key, wanted, ["_import", *SYSTEM_TIMES, *fields], session)
+        return {value: record for (value,), record in found.items()}
 
-    async def by_fields(self, fields: Fields, values: Iterable[Values], more: Iterable[str]) -> dict[Values, Document]:
-        """The records that hold one of ``values`` in ``fields``, by these.
+    async def by_values(
+        self, names: Fields, values: Iterable[Values], more: Iterable[str], key: TargetKey | None
+    ) -> dict[Values, Document]:
+        """The records that hold one of ``values`` in the fields ``names``, by these.
 
-        Each holds ``fields`` and ``more``, in the form of ``by_key``. Values with a null find nothing.
+        Each holds these fields and ``more``, in the form of ``by_key``. Values with a null find nothing.
+
+        Args:
+            names: the fields.
+            values: of the fields.
+            more: further fields.
+            key: of these fields; ``None`` where only an index that somebody else made is about them.
+
+        Raises:
+            StaleKeysError: a record holds other values than its entry says.
         """
         wanted = [each for each in dict.fromkeys(values) if None not in each]
-        live = {"tenant_id": self._tenant_id, **live_with(fields)}
         found: dict[Values, Document] = {}
         for first in range(0, len(wanted), _VALUES_PER_QUERY):
-            alternatives = [
-                {name: _stored(value) for name, value in zip(fields, each, strict=True)}
-                for each in wanted[first : first + _VALUES_PER_QUERY]
-            ]
-            records = self._as_compared.find(
-                {**live, "$or": alternatives}, projection=[*fields, *more], batch_size=len(alternatives) + 1
-            )
-            async for record in records:
-                held = tuple(comparable(record[name]) for name in fields)
-                if not any(isinstance(value, list) for value in held):
-                    found[held] = record
+            some = wanted[first : first + _VALUES_PER_QUERY]
+            found |= await (self._with_values(names, some, more) if key is None else self._holders(key, some, more))
         return found
+
+    async def _holders(
+        self, key: TargetKey, wanted: Sequence[Values], more: Iterable[str], session: Session | None = None
+    ) -> dict[Values, Document]:
+        asked = [{"s": key.id, "v": [_stored(value) for value in values]} for values in wanted]
+        found = self._as_compared.find(
+            holders_of(self._tenant_id, asked),
+            projection=[KEYS, *key.names, *more],
+            # One answer instead of a first of 101 records.
+            batch_size=len(asked) + 1,
+            session=session,
+        )
+        records = await found.to_list()
+        if stale := [record["_id"] for record in records if not carries(record, key)]:
+            raise StaleKeysError(stale)
+        return {tuple(comparable(record[name]) for name in key.names): record for record in records}
+
+    async def _with_values(
+        self, names: Fields, wanted: Sequence[Values], more: Iterable[str]
+    ) -> dict[Values, Document]:
+        alternatives = [{name: _stored(value) for name, value in zip(names, each, strict=True)} for each in wanted]
+        records = self._as_compared.find(
+            {**self._live_with(names), "$or": alternatives}, projection=[*names, *more], batch_size=len(wanted) + 1
+        )
+        found: dict[Values, Document] = {}
+        async for record in records:
+            held = tuple(comparable(record[name]) for name in names)
+            if not any(isinstance(value, list) for value in held):
+                found[held] = record
+        return found
+
+    def _live_with(self, names: Iterable[str]) -> Document:
+        """The filter of live records with values of a key's type, as indexes of earlier releases hold them."""
+        with_values = {name: {"$type": KEY_TYPES} for name in names}
+        return {"tenant_id": self._tenant_id, "is_deleted": False, **with_values}
 
     async def insert(self, encoded: EncodedRecords, session: Session) -> None:
         """Create records.

@@ -1,8 +1,7 @@
 """Write validated batches: the ledger, the records and their before-images in one transaction a batch."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,106 +15,35 @@ from libs.batches.rejected_rows import RejectedRows
 from libs.batches.tables import BatchRejections, decode_table, pack_rows, warned_rows
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.events import BatchReady, of_batch
-from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
-from libs.contracts.rejections import RejectedRow, RowError, shown
+from libs.contracts.reasons import RunErrorCode, SkipReason
+from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
-from libs.contracts.templates import Template
 from libs.contracts.topics import BATCH_READY
 from libs.ledger import Ledger
 from libs.messaging.publisher import EventPublisher
-from libs.storage.client import Document, Mongo, Session
+from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
-from libs.storage.mongo_errors import DUPLICATE_KEY
+from libs.storage.target_keys import TargetKey
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.writer.before_images import BeforeImages
+from services.writer.conflicts import KeysChangedError, without_refused
 from services.writer.domain.batch_plan import (
     BatchPlan,
-    Fields,
-    Record,
-    Values,
-    described,
-    field_values,
     fields_from_file,
     plan_batch,
-    split_conflicts,
     upsert_keys,
-    without_rows,
 )
 from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.record_encoding import RecordEncoder
-from services.writer.domain.refusals import refusal_errors
-from services.writer.refused_rows import RowRefusedError, RowWrites, refused_rows
+from services.writer.refused_rows import RowRefusedError, RowWrites
 from services.writer.settings import WriterSettings
-from services.writer.target_records import TargetRecords
+from services.writer.target_records import StaleKeysError, TargetRecords
+from services.writer.work import Run, Work
 
 RUNS_AT_WORK = 64
-_COMMON_KEYS = frozenset({"tenant_id", "is_deleted"})
-"""Fields that say nothing about a row; those of an index that Rowdock makes stand after them."""
-
-RowErrors = Mapping[int, tuple[RowError, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What stays the same for all batches of a run."""
-
-    id: str
-    tenant_id: str
-    template: Template
-    file_fields: frozenset[str]
-    columns: dict[str, str]
-    sources: dict[str, int]
-    extra: tuple[tuple[str, str], ...]
-    target: TargetRecords
-
-    @property
-    def compared(self) -> list[str]:
-        """The fields of a record that the run may change."""
-        extra = ["extra"] if self.template.include_unmatched_columns else []
-        return [*self.file_fields, *self.template.default_values, *extra]
-
-    def located(self, row: RejectedRow) -> RejectedRow:
-        """``row`` with the column and the cell that each of its errors is about."""
-        return replace(row, errors=tuple(self._located(error, row.cells) for error in row.errors))
-
-    def _located(self, error: RowError, cells: list[str | None]) -> RowError:
-        if error.field is None or (source := self.sources.get(error.field)) is None:
-            return error
-        cell = cells[source]
-        return replace(error, column=self.columns[error.field], value=None if cell is None else shown(cell))
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """One batch, and what turned out to keep some of its rows from being written.
-
-    Attributes:
-        checked: the rows as they were checked.
-        refused: rows that the server refuses for a reason of their own.
-        taken: for the fields of each unique index that refused a row: the records that hold values of the batch.
-        table: the rows that are to be written.
-        rejections: the others.
-    """
-
-    run: _Run
-    batch: BatchDocument
-    checked: pa.Table
-    table: pa.Table
-    refused: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
-    taken: Mapping[Fields, Mapping[Values, Record]] = field(default_factory=dict[Fields, Mapping[Values, Record]])
-    rejections: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
-
-    def without(self, refused: RowErrors) -> "_Work":
-        """The batch without rows that the server refuses."""
-        return replace(self, refused={**self.refused, **refused}).parted()
-
-    def parted(self) -> "_Work":
-        """Parted anew: a row that goes for one reason may be what kept another row from being written."""
-        rest = without_rows(self.checked, self.refused)
-        table, found = split_conflicts(rest, self.run.template, self.taken)
-        rejections = {**self.refused, **{row: (error,) for row, error in found.items()}}
-        return replace(self, table=table, rejections=dict(sorted(rejections.items())))
+ATTEMPTS_BESIDE_OTHERS = 50
+"""So often others may change what a batch was planned with, before it is handed back."""
 
 
 class AnnounceBatches:
@@ -150,7 +78,8 @@ class WriteBatch:
         self._payloads = BatchPayloads(mongo)
         self._rejected = RejectedRows(mongo)
         self._before_images = BeforeImages(mongo)
-        self._runs: LRUCache[str, _Run] = LRUCache(RUNS_AT_WORK)
+        self._runs: LRUCache[str, Run] = LRUCache(RUNS_AT_WORK)
+        self._keys: LRUCache[str, tuple[TargetKey, ...]] = LRUCache(RUNS_AT_WORK)
 
     async def __call__(self, run_id: str, identifier: str) -> None:
         """Write the batch unless that is done or its run was stopped."""
@@ -164,7 +93,7 @@ class WriteBatch:
             return
         await self._ledger.maybe_advance(run_id)
 
-    async def _executing(self, run_id: str) -> _Run | None:
+    async def _executing(self, run_id: str) -> Run | None:
         """The run once it executes; nothing is written to a target before the whole file is checked."""
         if (known := self._runs.get(run_id)) is not None:
             return known
@@ -172,7 +101,7 @@ class WriteBatch:
         if run is None or run.plan is None or run.status is not RunStatus.EXECUTING:
             return None
         sources = {name: at for name, at in run.plan.mapping.items() if at is not None}
-        found = _Run(
+        found = Run(
             run.id,
             run.tenant_id,
             run.template,
@@ -185,7 +114,7 @@ class WriteBatch:
         self._runs[run_id] = found
         return found
 
-    async def _write(self, run: _Run, batch: BatchDocument) -> None:
+    async def _write(self, run: Run, batch: BatchDocument) -> None:
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
                 RunErrorCode.BATCH_FAILED,
@@ -196,30 +125,59 @@ class WriteBatch:
         if payload is None:
             return  # Rows go only when their run has ended; the claim would have failed a moment later.
         checked = await asyncio.to_thread(decode_table, payload.data)
-        work = _Work(run, batch, checked, checked)
-        while True:
-            failpoint("writer.read_before_written")
-            try:
-                result = await self._apply(work)
-            except RowRefusedError as refusal:
-                work = await self._without(work, refusal)
-                continue
-            break
+        keys = self._keys.get(run.id)
+        work = Work(run, batch, await self._required_keys(run) if keys is None else keys, checked, checked)
+        result = await self._written(work)
         failpoint("writer.written_before_advance")
         if result is not None:
             self._metrics.rows.labels("created").inc(result.created)
             self._metrics.rows.labels("updated").inc(result.updated)
             self._metrics.rows.labels("unchanged").inc(result.unchanged)
 
-    async def _apply(self, work: _Work) -> BatchResult | None:
+    async def _required_keys(self, run: Run) -> tuple[TargetKey, ...]:
+        """The tenant's keys, and the records can be found by them; kept for the batches of the run that follow."""
+        keys = await run.target.require_keys(run.asked_keys)
+        self._keys[run.id] = keys
+        return keys
+
+    async def _written(self, work: Work) -> BatchResult | None:
+        """Try the batch until it is written: without the rows that cannot be, and anew where the records or the
+        tenant's keys are others than was thought.
+
+        Raises:
+            TransientError: others change them again and again.
+        """
+        beside_others = 0
+        while beside_others < ATTEMPTS_BESIDE_OTHERS:
+            failpoint("writer.read_before_written")
+            try:
+                return await self._apply(work)
+            except RowRefusedError as refusal:
+                rest = await without_refused(self._mongo, work, refusal)
+                beside_others += rest is work
+                work = rest
+            except StaleKeysError as stale:
+                await work.run.target.renew_keys(stale.record_ids)
+                beside_others += 1
+            except KeysChangedError:
+                work = work.with_keys(await self._required_keys(work.run))
+                beside_others += 1
+        raise TransientError(
+            f"others changed the records of the rows {work.batch.row_from} to {work.batch.row_to} "
+            f"{ATTEMPTS_BESIDE_OTHERS} times while these were planned"
+        )
+
+    async def _apply(self, work: Work) -> BatchResult | None:
         """One attempt at the batch's transaction; ``None`` where another writer did it or the run stopped.
 
         Raises:
             RowRefusedError: the server refuses the record of a row.
+            StaleKeysError: records carry entries that do not follow from their fields.
+            KeysChangedError: the tenant's keys are others than those of ``work``.
         """
         run, batch = work.run, work.batch
         written_at = datetime.now(UTC)
-        encoder = RecordEncoder(run.template, run.id, run.tenant_id, written_at, run.extra)
+        encoder = RecordEncoder(run.template, run.id, run.tenant_id, written_at, run.extra, work.keys)
         appended = None
         if not run.template.matches_by_key:
             plan = plan_batch(work.table, {}, run.template, run.file_fields, run.id, written_at, run.extra)
@@ -227,6 +185,9 @@ class WriteBatch:
         parsed = await self._parsed(batch) if work.rejections else None
 
         async def body(session: Session) -> BatchResult | None:
+            # In the transaction that changes the batch's entry: whoever registers a key waits for it or ends it.
+            if await run.target.keys(session) != work.keys:
+                raise KeysChangedError
             if appended is None:
                 plan = await self._plan(work, written_at, session)
                 encoded = await asyncio.to_thread(encoder.encode, plan.create)
@@ -251,67 +212,17 @@ class WriteBatch:
         payload = await self._payloads.load(batch.id, PayloadKind.PARSED)
         return await asyncio.to_thread(decode_table, payload.data)
 
-    async def _plan(self, work: _Work, written_at: datetime, session: Session) -> BatchPlan:
+    async def _plan(self, work: Work, written_at: datetime, session: Session) -> BatchPlan:
         run = work.run
         assert run.template.upsert_key is not None
-        keys = await asyncio.to_thread(upsert_keys, work.table, run.template)
-        existing = await run.target.by_key(run.template.upsert_key, keys, run.compared, session)
+        values = await asyncio.to_thread(upsert_keys, work.table, run.template)
+        if (key := work.key_of(run.template.upsert_key)) is None:
+            raise KeysChangedError
+        fields = {*run.compared, *(name for key in work.keys for name in key.names)}
+        existing = await run.target.by_key(key, values, fields, session)
         return await asyncio.to_thread(
-            plan_batch, work.table, existing, run.template, run.file_fields, run.id, written_at, run.extra
+            plan_batch, work.table, existing, run.template, run.file_fields, run.id, written_at, run.extra, work.keys
         )
-
-    async def _without(self, work: _Work, refusal: RowRefusedError) -> _Work:
-        """The batch without the rows that the target cannot hold for the reason of ``refusal``; they are rejected.
-
-        Each time either a unique index joins those that are known, or at least the row is rejected that the server
-        named: so this ends.
-
-        Raises:
-            TransientError: a record with the row's upsert key was created meanwhile: plan the batch anew.
-        """
-        if refusal.refusal.code == DUPLICATE_KEY:
-            return await self._without_duplicates(work, refusal.row, refusal.refusal.reason)
-        run = work.run
-        found = await refused_rows(self._mongo, refusal)
-        refused = {
-            row: refusal_errors(each.code, each.reason, run.target.resource, run.template.sets)
-            for row, each in found.items()
-            if each.code != DUPLICATE_KEY
-        }
-        return work.without(refused)
-
-    async def _without_duplicates(self, work: _Work, row: int, reason: Document) -> _Work:
-        """Only the one row where the index is not one that Rowdock made, so that its rules are unknown, or where the
-        record came a moment ago."""
-        run = work.run
-        fields: Fields = tuple(name for name in reason["keyPattern"] if name not in _COMMON_KEYS)
-        if "_id" in fields:
-            raise TransientError(f"the record of row {row} exists already")
-        if run.template.matches_by_key and fields == (run.template.upsert_key,):
-            position = work.checked[ROW].to_pylist().index(row)
-            key = upsert_keys(work.checked, run.template)[position]
-            if await run.target.by_key(fields[0], [key], ()):
-                raise TransientError(f"a record with the upsert key of row {row} was created meanwhile")
-        elif fields and fields not in work.taken and run.template.sets.issuperset(fields):
-            taken = await self._taken(work, fields)
-            parted = replace(work, taken={**work.taken, fields: taken}).parted()
-            if len(parted.rejections) > len(work.rejections):
-                return parted
-            work = parted
-        values: Document = reason["keyValue"]
-        held = described((name, values.get(name)) for name in fields)
-        message = (
-            f"The collection {run.target.resource!r} has a unique index that allows no second record with "
-            f"{held or 'the values of this row'}. Change the row, or have the index changed by whoever looks after it."
-        )
-        field = next((name for name in fields if name in run.template.sets), None)
-        return work.without({row: (RowError(field, None, RowErrorCode.DUPLICATE_KEY, message),)})
-
-    async def _taken(self, work: _Work, fields: Fields) -> Mapping[Values, Record]:
-        template = work.run.template
-        columns = [field_values(work.checked, template, name) for name in fields]
-        key = [] if template.upsert_key is None else [template.upsert_key]
-        return await work.run.target.by_fields(fields, zip(*columns, strict=True), key)
 
 
 def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> tuple[RowWrites, RowWrites]:
@@ -331,11 +242,11 @@ def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> 
     )
 
 
-def _rejected_rows(work: _Work, parsed: pa.Table) -> Iterator[RejectedRow]:
+def _rejected_rows(work: Work, parsed: pa.Table) -> Iterator[RejectedRow]:
     return map(work.run.located, BatchRejections(parsed, work.rejections))
 
 
-def _result(work: _Work, plan: BatchPlan) -> BatchResult:
+def _result(work: Work, plan: BatchPlan) -> BatchResult:
     checked = work.batch.result
     rejected = len(work.rejections)
     return checked.model_copy(

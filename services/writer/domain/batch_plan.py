@@ -23,6 +23,7 @@ from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
 from libs.contracts.rejections import MAX_SHOWN_CHARS, RowError, shown
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform, Unique
 from services.writer.domain.decimal128 import comparable, decimal_cells
+from services.writer.domain.record_keys import KEYS, Key, entries
 
 Record = Mapping[str, Any]
 Fields = tuple[str, ...]
@@ -31,7 +32,7 @@ Values = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class BeforeImage:
-    """What undoes an update.
+    """What undoes an update. ``_keys`` follows from the fields and from what the tenant's keys are then.
 
     Attributes:
         restore: values to set again.
@@ -49,8 +50,8 @@ class RecordUpdate:
     Attributes:
         row: 1-based row of the file.
         record_id: the record's ``_id``.
-        changes: the fields that differ with their new values, ``_import``, and ``updated_at`` unless the template
-            sets it.
+        changes: the fields that differ with their new values, ``_import``, ``updated_at`` unless the template
+            sets it, and ``_keys`` where these entries would be others.
         before: ``None`` for a record that the same run created: undoing the run removes it.
     """
 
@@ -109,6 +110,7 @@ def plan_batch(
     run_id: str,
     written_at: datetime,
     extra: Sequence[tuple[str, str]] = (),
+    keys: Sequence[Key] = (),
 ) -> BatchPlan:
     """Plan the rows of a checked batch.
 
@@ -126,6 +128,7 @@ def plan_batch(
         run_id: written to ``_import`` of what is updated.
         written_at: aware; when what is updated is updated.
         extra: columns of the checked batch and their keys in ``extra``, see ``extra_keys.extra_columns``.
+        keys: what records of the tenant carry an entry of; ``existing`` holds their fields and ``_keys``.
 
     Raises:
         PermanentError: ``MODE_NOT_SUPPORTED``; the template's mode is neither ``append`` nor ``upsert``.
@@ -138,13 +141,13 @@ def plan_batch(
             f"imports of the mode {template.mode.value!r} cannot be executed yet; choose 'append' or 'upsert' in the "
             "template",
         )
-    keys = upsert_keys(table, template)
+    upserted = upsert_keys(table, template)
     rows = _row_numbers(table)
-    last_of_key = {key: index for index, key in enumerate(keys)}
+    last_of_key = {key: index for index, key in enumerate(upserted)}
     created: list[int] = []
     matched: list[int] = []
     skipped: dict[SkipReason, list[int]] = {}
-    for index, key in enumerate(keys):
+    for index, key in enumerate(upserted):
         if key is None:
             skipped.setdefault(SkipReason.EMPTY_UPSERT_KEY, []).append(rows[index])
         elif last_of_key[key] != index:
@@ -158,16 +161,23 @@ def plan_batch(
     prefix = record_prefix(run_id)
     time = {} if "updated_at" in template.sets else {"updated_at": written_at}
     for position, index in enumerate(matched):
-        record = existing[keys[index]]
+        record = existing[upserted[index]]
         changes = differences.of(position, record)
         if not changes:
             skipped.setdefault(SkipReason.UNCHANGED, []).append(rows[index])
             continue
         origin = _origin(record, run_id, rows[index], written_at, differences.warnings[position])
-        changes |= {**time, "_import": origin}
+        changes |= {**time, "_import": origin, **_new_entries(record, changes, keys)}
         own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(prefix)
         updates.append(RecordUpdate(rows[index], record["_id"], changes, None if own else _before(record, changes)))
     return BatchPlan(create=_take(table, created), updates=updates, skipped=skipped)
+
+
+def _new_entries(record: Record, changes: Record, keys: Sequence[Key]) -> dict[str, Any]:
+    """``_keys`` of a record after a change, where that is not what it has."""
+    after = entries(keys, {**record, **changes}) if keys else []
+    changed = any(name in changes for key in keys for name in key.names)
+    return {KEYS: after} if changed or (keys and after != (record.get(KEYS) or [])) else {}
 
 
 def without_rows(table: pa.Table, rows: Container[int]) -> pa.Table:
@@ -220,18 +230,20 @@ def split_conflicts(
 
 
 def _duplicate(template: Template, fields: Fields, values: Values, holder: int | None) -> RowError:
-    own_words = [
-        rule.message
+    asked = [
+        (field.name, rule.message)
         for field in template.fields
         for rule in field.rules
-        if isinstance(rule, Unique) and rule.message is not None and {field.name, *rule.fields} == set(fields)
+        if isinstance(rule, Unique) and {field.name, *rule.fields} == set(fields)
     ]
+    own_words = [message for _, message in asked if message is not None]
     held = described(zip(fields, values, strict=True))
     if holder is None:
         message = f"A record with {held} exists already, and no two may hold it. Change this row or remove it."
     else:
         message = f"Row {holder} already holds {held}, and no two records may. Change or remove one of the two rows."
-    return RowError(fields[0], None, RowErrorCode.DUPLICATE_KEY, own_words[0] if own_words else message)
+    field = asked[0][0] if asked else fields[0]
+    return RowError(field, None, RowErrorCode.DUPLICATE_KEY, own_words[0] if own_words else message)
 
 
 def described(values: Iterable[tuple[str, Any]]) -> str:
@@ -372,9 +384,10 @@ def _origin(record: Record, run_id: str, row: int, written_at: datetime, warning
 
 
 def _before(record: Record, changes: Record) -> BeforeImage:
+    changed = [name for name in changes if name != KEYS]
     return BeforeImage(
-        restore={name: record[name] for name in changes if name in record},
-        remove=[name for name in changes if name not in record],
+        restore={name: record[name] for name in changed if name in record},
+        remove=[name for name in changed if name not in record],
     )
 
 

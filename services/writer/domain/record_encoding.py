@@ -246,7 +246,7 @@ def _add_array(slots: Slots, key: bytes, parts: Sequence[tuple[Column, Mask]]) -
     members: list[tuple[Column, Column, Mask | None]] = []
     heads = pa.array([bytes([_DOCUMENT]) + str(index).encode() + b"\0" for index in range(len(parts))], pa.binary())
     for documents, present in parts:
-        head = heads.take(pa.array(position))
+        head = heads.take(pa.array(position, pa.int64()))
         lengths += (lengths_of(head) + lengths_of(documents)) * present
         position += present
         members.append((head, documents, None if present.all() else present))

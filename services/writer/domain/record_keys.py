@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, cast
 
+import bson
 from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 
@@ -37,7 +38,15 @@ def entries(keys: Sequence[Key], record: Mapping[str, Any]) -> list[dict[str, An
     return found
 
 
-def carries(record: Mapping[str, Any], key: Key, values: Sequence[Any]) -> bool:
-    """Whether a record carries the entry of ``values``, which are those of its fields."""
+def carries(record: Mapping[str, Any], key: Key) -> bool:
+    """Whether a record carries the entry of ``key`` that follows from its fields; false where none follows."""
     held = cast("Sequence[Mapping[str, Any]]", record.get(KEYS) or ())
-    return any(entry["s"] == key.id and list(entry["v"]) == list(values) for entry in held)
+    following = [entry["v"] for entry in entries([key], record)]
+    return (
+        [_exactly(entry["v"]) for entry in held if entry["s"] == key.id] == [_exactly(each) for each in following] != []
+    )
+
+
+def _exactly(values: list[Any]) -> list[Any] | bytes:
+    """Values so that those are equal that are stored alike: to Python, True equals 1 and no NaN another."""
+    return values if all(isinstance(value, str) for value in values) else bson.encode({"": values})

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 from bson import Decimal128, Int64
 
+from libs.contracts.errors import PermanentError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import FieldType, ImportMode, Template, TemplateField, Unique
 from libs.storage.client import Mongo
-from libs.storage.unique_keys import KEY_TYPES
+from libs.storage.target_keys import TargetKeys
 from services.validator import target_lookup
 from services.validator.domain.checking import check_batch
 from services.validator.domain.compilation import compile_template
@@ -38,7 +39,8 @@ async def found(
     parsed = pa.table({"_row": pa.array(range(1, len(rows) + 1), pa.uint32()), **cells})
     valid = check_batch(compiled, parsed).valid
     lookup = TargetLookup(mongo)
-    answer = await lookup.rows_in_target(compiled, TENANT, valid)
+    keys = await lookup.keys(compiled, TENANT)
+    answer = await lookup.rows_in_target(compiled, TENANT, keys, valid)
     assert list(answer) == lookup.constraints(compiled)
     return {name: some.tolist() for name, some in answer.items()}
 
@@ -89,21 +91,14 @@ async def test_only_live_records_of_the_tenant_count(mongo: Mongo) -> None:
 
 @pytest.mark.parametrize("mode", [ImportMode.UPSERT, ImportMode.UPDATE])
 async def test_the_record_that_the_row_updates_does_not_count(mongo: Mongo, mode: ImportMode) -> None:
-    await held(
-        mongo,
-        {"k": 1, "mail": "one"},
-        {"k": Decimal128("2"), "mail": "two"},
-        {"k": 3, "mail": "several"},
-        {"k": 4, "mail": "several"},
-        {"mail": "keyless"},
-        {"k": 6, "mail": "keyless"},
-    )
+    await TargetKeys(mongo).register(TENANT, "records", [("k",), ("mail",)])
+    await held(mongo, {"k": 1, "mail": "one"}, {"k": Decimal128("2"), "mail": "two"}, {"mail": "keyless"}, {"k": 6})
     fields = (
         TemplateField(name="k", type=FieldType.NUMBER, rules=AGAINST),
         TemplateField(name="mail", rules=AGAINST),
     )
-    rows = [("1", "one"), ("2", "two"), ("1", "two"), ("3", "several"), ("9", "one"), ("6", "keyless"), ("9", "new")]
-    assert await found(mongo, *rows, fields=fields, mode=mode, upsert_key="k") == {"mail": [3, 4, 5, 6]}
+    rows = [("1", "one"), ("2", "two"), ("1", "two"), ("9", "one"), ("6", "keyless"), ("9", "new")]
+    assert await found(mongo, *rows, fields=fields, mode=mode, upsert_key="k") == {"mail": [3, 4, 5]}
     assert await found(mongo, *rows[:2], fields=fields) == {"k": [1, 2], "mail": [1, 2]}
 
 
@@ -128,21 +123,49 @@ async def test_many_and_large_values_are_asked_in_several_queries(
     assert rows == {"v": list(range(1, 101, 3))}
 
 
-async def test_a_value_that_countless_records_hold_is_one_answer(mongo: Mongo) -> None:
-    await held(mongo, *({"k": at, "v": "x"} for at in range(2_000)))
+async def test_what_others_have_more_than_once_is_held_by_the_first(mongo: Mongo) -> None:
+    """They need not ask whether a value is taken; the records stay as they are."""
+    await TargetKeys(mongo).register(TENANT, "records", [("v",)])
+    await mongo.target["records"].insert_one({"tenant_id": TENANT, "is_deleted": False, "k": 0, "v": "x"})
     fields = (TemplateField(name="k", type=FieldType.NUMBER), TemplateField(name="v", rules=AGAINST))
-    rows = [("5", "x"), ("5", "y")]
-    assert await found(mongo, *rows, fields=fields, mode="upsert", upsert_key="k") == {"v": [1]}
+    rows = [("0", "x"), ("5", "x"), ("5", "y")]
+    assert await found(mongo, *rows, fields=fields, mode="upsert", upsert_key="k") == {"v": [2]}
+    await held(mongo, *({"k": at, "v": "x"} for at in range(1, 1_500)))
+    assert await found(mongo, *rows, fields=fields, mode="upsert", upsert_key="k") == {"v": [2]}
+    assert await mongo.target["records"].count_documents({"_keys": None}) == 0
 
 
-async def test_the_unique_index_is_used(mongo: Mongo) -> None:
-    live = {"is_deleted": False, "v": {"$type": KEY_TYPES}}
-    await mongo.target["records"].create_index([("tenant_id", 1), ("v", 1)], unique=True, partialFilterExpression=live)
+async def test_records_that_break_the_key_already_fail_the_run(mongo: Mongo) -> None:
+    await held(mongo, {"v": "x"}, {"v": "x"})
+    with pytest.raises(PermanentError, match="'v'") as failed:
+        await found(mongo, ("y",), fields=(TemplateField(name="v", rules=AGAINST),))
+    assert failed.value.code == "KEYS_NOT_UNIQUE"
+
+
+async def test_a_check_makes_no_collection(mongo: Mongo) -> None:
+    assert await found(mongo, ("y",), fields=(TemplateField(name="v", rules=AGAINST),)) == {"v": []}
+    assert await mongo.target.list_collection_names() == []
+
+
+async def test_a_record_whose_entry_is_out_of_date_holds_what_it_says(mongo: Mongo) -> None:
+    """Another application has changed the field and left the entry."""
+    fields = (TemplateField(name="v", rules=AGAINST),)
+    await held(mongo, {"v": "before"})
+    assert await found(mongo, ("before",), fields=fields) == {"v": [1]}
+    await mongo.target["records"].update_one({}, {"$set": {"v": "after"}})
+    assert await found(mongo, ("before",), fields=fields) == {"v": []}
+
+
+async def test_the_index_of_the_keys_is_used(mongo: Mongo) -> None:
+    fields = (TemplateField(name="v", rules=AGAINST),)
     await held(mongo, *({"v": f"v{at}"} for at in range(300)))
+    await found(mongo, ("new",), fields=fields)
     await mongo.target.command("profile", 2)
-    await found(mongo, ("v1",), ("new",), fields=(TemplateField(name="v", rules=AGAINST),))
+    await found(mongo, ("v1",), ("new",), fields=fields)
     await mongo.target.command("profile", 0)
-    asked = await mongo.target["system.profile"].find_one({"command.aggregate": "records"})
+    asked = await mongo.target["system.profile"].find_one(
+        {"command.find": "records", "command.filter._keys.$in": {"$exists": True}}
+    )
     assert asked is not None
-    assert asked["planSummary"].startswith("IXSCAN { tenant_id: 1, v: 1 }")
+    assert asked["planSummary"].startswith("IXSCAN { _keys: 1 }")
     assert asked["docsExamined"] <= 1

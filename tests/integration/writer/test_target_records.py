@@ -9,7 +9,6 @@ from bson.datetime_ms import DatetimeMS
 
 from libs.contracts.errors import PermanentError, TransientError
 from libs.storage.client import Mongo, Session
-from libs.storage.unique_keys import KEY_TYPES
 from services.writer.before_images import BeforeImages
 from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
 from services.writer.domain.record_encoding import RecordEncoder
@@ -37,12 +36,12 @@ async def upsert(mongo: Mongo, run_id: str, rows: Iterable[Mapping[str, Any]], a
     """One batch, as the writer does it."""
     contacts = records_of(mongo)
     table = checked_batch(CONTACTS, [dict(row) for row in rows])
+    keys = await contacts.require_keys([("email",)])
 
     async def body(session: Session) -> BatchPlan:
-        keys = upsert_keys(table, CONTACTS)
-        existing = await contacts.by_key("email", keys, COMPARED, session)
-        plan = plan_batch(table, existing, CONTACTS, FIELDS, run_id, at)
-        encoded = RecordEncoder(CONTACTS, run_id, TENANT_ID, at).encode(plan.create)
+        existing = await contacts.by_key(keys[0], upsert_keys(table, CONTACTS), COMPARED, session)
+        plan = plan_batch(table, existing, CONTACTS, FIELDS, run_id, at, keys=keys)
+        encoded = RecordEncoder(CONTACTS, run_id, TENANT_ID, at, keys=keys).encode(plan.create)
         await contacts.insert(encoded, session)
         await contacts.update(plan.updates, session)
         await BeforeImages(mongo).keep(run_id, contacts.resource, plan.updates, at, session)
@@ -112,7 +111,8 @@ async def test_only_live_records_of_the_tenant_are_found(mongo: Mongo) -> None:
             {"tenant_id": TENANT_ID, "is_deleted": False, "email": [key]},
         ]
     )
-    assert await records_of(mongo).by_key("email", [key, None], ()) == {}
+    (email,) = await records_of(mongo).require_keys([("email",)])
+    assert await records_of(mongo).by_key(email, [key, None], ()) == {}
 
 
 async def test_a_record_of_another_application_is_taken_as_it_is(mongo: Mongo) -> None:
@@ -144,8 +144,8 @@ async def test_a_record_of_another_application_is_taken_as_it_is(mongo: Mongo) -
 async def test_an_update_of_a_record_that_is_gone_is_transient(mongo: Mongo) -> None:
     await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
     contacts = mongo.target["contacts"]
-    keys = [row["email"] for row in ROWS]
-    existing = await records_of(mongo).by_key("email", keys, COMPARED)
+    (email,) = await records_of(mongo).require_keys([("email",)])
+    existing = await records_of(mongo).by_key(email, [row["email"] for row in ROWS], COMPARED)
     rows = [{**row, "age": 1} for row in ROWS]
     plan = plan_batch(checked_batch(CONTACTS, rows), existing, CONTACTS, FIELDS, SECOND_RUN, TUESDAY)
     await contacts.delete_one({"email": "bo@example.com"})
@@ -189,17 +189,16 @@ async def test_the_record_that_is_refused_is_named_and_no_value_is_told(mongo: M
     assert "bo@example.com" not in str(refused.value)
 
 
-async def test_the_look_up_uses_the_unique_index(mongo: Mongo) -> None:
+async def test_the_look_up_uses_the_index_of_the_keys(mongo: Mongo) -> None:
     contacts = mongo.target["contacts"]
-    live = {"is_deleted": False, "email": {"$type": KEY_TYPES}}
-    await contacts.create_index([("tenant_id", 1), ("email", 1)], unique=True, partialFilterExpression=live)
-    await contacts.insert_many([{"tenant_id": TENANT_ID, "is_deleted": False, "email": None} for _ in range(9)])
     await upsert(mongo, FIRST_RUN, ROWS, MONDAY)
+    await contacts.insert_many([{"tenant_id": TENANT_ID, "is_deleted": False, "email": None} for _ in range(9)])
+    (email,) = await records_of(mongo).require_keys([("email",)])
     await mongo.target.command("profile", 2)
-    found = await records_of(mongo).by_key("email", [row["email"] for row in ROWS], ())
+    found = await records_of(mongo).by_key(email, [row["email"] for row in ROWS], ())
     await mongo.target.command("profile", 0)
     assert len(found) == 3
     profile = await mongo.target["system.profile"].find_one({"op": "query"})
     assert profile is not None
-    assert profile["planSummary"] == "IXSCAN { tenant_id: 1, email: 1 }"
+    assert profile["planSummary"] == "IXSCAN { _keys: 1 }"
     assert profile["docsExamined"] == 3

@@ -85,13 +85,26 @@ def test_which_values_make_a_key(value: object, has_key: bool) -> None:
     assert entries([one, key("c")], {"a": "x", "b": value}) == wanted
 
 
-def test_a_record_carries_what_it_was_given() -> None:
-    one, other = key("a"), key("b")
-    record = {"a": 1, KEYS: entries([one, other], {"a": 1, "b": 2})}
-    assert carries(record, one, [1.0])
-    assert not carries(record, one, [2])
-    assert not carries({"a": 1}, one, [1])
-    assert not carries({KEYS: None}, one, [1])
+@pytest.mark.parametrize(
+    ("entry", "value", "does"),
+    [
+        (["x"], "x", True),
+        (["x"], "y", False),
+        (["x"], ["x"], False),
+        ([1], 1, True),
+        ([1], True, False),
+        ([float("nan")], float("nan"), True),
+        (None, "x", False),
+        (None, None, False),
+    ],
+)
+def test_whether_a_record_carries_what_follows_from_its_fields(entry: object, value: object, does: bool) -> None:
+    one = key("a")
+    others = [{"s": ObjectId(), "v": ["x"]}]
+    held = others if entry is None else [*others, {"s": one.id, "v": entry}]
+    assert carries({"a": value, KEYS: held}, one) is does
+    assert not carries({"a": value}, one)
+    assert not carries({"a": value, KEYS: None}, one)
 
 
 def test_a_template_without_keyed_fields_writes_as_ever() -> None:

@@ -1,0 +1,104 @@
+"""What becomes of a batch of which the server refuses a row: the batch without the rows that cannot be written."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from libs.contracts.errors import TransientError
+from libs.contracts.reasons import RowErrorCode
+from libs.contracts.rejections import RowError
+from libs.storage.client import Document, Mongo
+from libs.storage.mongo_errors import DUPLICATE_KEY
+from libs.storage.target_keys import KEYS, TargetKey
+from services.writer.domain.batch_plan import Fields, Record, Values, described, field_values, upsert_keys
+from services.writer.domain.refusals import refusal_errors
+from services.writer.refused_rows import RowRefusedError, refused_rows
+from services.writer.target_records import StaleKeysError
+from services.writer.work import Work
+
+_COMMON_KEYS = frozenset({"tenant_id", "is_deleted"})
+"""Fields that say nothing about a row; those of an index that an earlier release made stand after them."""
+
+
+class KeysChangedError(Exception):
+    """The tenant's keys are others than those that the batch was planned with."""
+
+
+async def without_refused(mongo: Mongo, work: Work, refusal: RowRefusedError) -> Work:
+    """The batch without the rows that the target cannot hold for the reason of ``refusal``; they are rejected.
+
+    It is ``work`` itself where nothing is wrong with the row, only with what was known of records and keys: others
+    created one meanwhile, or changed fields and not the entries that follow from them, which are mended here.
+    Otherwise either a unique index joins those that are known, or at least the row is rejected that the server named:
+    so this ends.
+
+    Raises:
+        TransientError: the row's own record is there already.
+    """
+    if refusal.refusal.code == DUPLICATE_KEY:
+        try:
+            return await _without_duplicates(work, refusal.row, refusal.refusal.reason)
+        except StaleKeysError as stale:
+            await work.run.target.renew_keys(stale.record_ids)
+            return work
+    found = await refused_rows(mongo, refusal)
+    resource, sets = work.run.target.resource, work.run.template.sets
+    refused = {
+        row: refusal_errors(each.code, each.reason, resource, sets)
+        for row, each in found.items()
+        if each.code != DUPLICATE_KEY
+    }
+    return work.without(refused)
+
+
+async def _without_duplicates(work: Work, row: int, reason: Document) -> Work:
+    """Only the one row where the index is not one that Rowdock made, so that its rules are unknown."""
+    run = work.run
+    key, fields, values = _broken(work, reason)
+    if KEYS in fields:
+        return work
+    if "_id" in fields:
+        raise TransientError(f"the record of row {row} exists already")
+    if key is not None and KEYS not in reason["keyPattern"]:
+        # An index of an earlier release, whose writers give records no entries.
+        found = await run.target.without_entry(key, values)
+        await run.target.renew_keys(found)
+        if found and not await run.target.without_entry(key, values):
+            return work
+    if run.template.matches_by_key and key is not None and fields == (run.template.upsert_key,):
+        position = work.checked["_row"].to_pylist().index(row)
+        value = upsert_keys(work.checked, run.template)[position]
+        if await run.target.by_key(key, [value], ()):
+            return work
+    elif fields and fields not in work.taken and run.template.sets.issuperset(fields):
+        taken = await _taken(work, fields, key)
+        parted = replace(work, taken={**work.taken, fields: taken}).parted()
+        if len(parted.rejections) > len(work.rejections):
+            return parted
+        work = parted
+    held = described(zip(fields, values, strict=True))
+    message = (
+        f"The collection {run.target.resource!r} has a unique index that allows no second record with "
+        f"{held or 'the values of this row'}. Change the row, or have the index changed by whoever looks after it."
+    )
+    field = next((name for name in fields if name in run.template.sets), None)
+    return work.without({row: (RowError(field, None, RowErrorCode.DUPLICATE_KEY, message),)})
+
+
+def _broken(work: Work, reason: Document) -> tuple[TargetKey | None, Fields, Values]:
+    """What a row breaks: the key, where it is one that ``work`` knows; the fields; and the values that are taken."""
+    held: Document = reason["keyValue"]
+    fields: Fields = tuple(name for name in reason["keyPattern"] if name not in _COMMON_KEYS)
+    if fields == (KEYS,):
+        entry: Document = held[KEYS]
+        key = next((key for key in work.keys if key.id == entry["s"]), None)
+        return (None, fields, ()) if key is None else (key, key.names, tuple(entry["v"]))
+    key = work.key_of(*fields)
+    fields = fields if key is None else key.names
+    return key, fields, tuple(held.get(name) for name in fields)
+
+
+async def _taken(work: Work, fields: Fields, key: TargetKey | None) -> Mapping[Values, Record]:
+    template = work.run.template
+    columns = [field_values(work.checked, template, name) for name in fields]
+    more = [] if template.upsert_key is None else [template.upsert_key]
+    return await work.run.target.by_values(fields, zip(*columns, strict=True), more, key)

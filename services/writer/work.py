@@ -1,0 +1,92 @@
+"""What the writer works on: a run, and one of its batches."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from libs.contracts.rejections import RejectedRow, RowError, shown
+from libs.contracts.templates import Template, asked_keys
+from libs.storage.documents import BatchDocument
+from libs.storage.target_keys import TargetKey
+from services.writer.domain.batch_plan import Fields, Record, Values, split_conflicts, without_rows
+from services.writer.target_records import TargetRecords
+
+RowErrors = Mapping[int, tuple[RowError, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What stays the same for all batches of a run."""
+
+    id: str
+    tenant_id: str
+    template: Template
+    file_fields: frozenset[str]
+    columns: dict[str, str]
+    sources: dict[str, int]
+    extra: tuple[tuple[str, str], ...]
+    target: TargetRecords
+
+    @property
+    def asked_keys(self) -> list[tuple[str, ...]]:
+        """The combinations of fields that the run's template asks to be unique in the target."""
+        return [key.names for key in asked_keys(self.template)]
+
+    @property
+    def compared(self) -> list[str]:
+        """The fields of a record that the run may change."""
+        extra = ["extra"] if self.template.include_unmatched_columns else []
+        return [*self.file_fields, *self.template.default_values, *extra]
+
+    def located(self, row: RejectedRow) -> RejectedRow:
+        """``row`` with the column and the cell that each of its errors is about."""
+        return replace(row, errors=tuple(self._located(error, row.cells) for error in row.errors))
+
+    def _located(self, error: RowError, cells: list[str | None]) -> RowError:
+        if error.field is None or (source := self.sources.get(error.field)) is None:
+            return error
+        cell = cells[source]
+        return replace(error, column=self.columns[error.field], value=None if cell is None else shown(cell))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One batch, and what turned out to keep some of its rows from being written.
+
+    Attributes:
+        keys: what the records of the tenant carry an entry of, as far as is known.
+        checked: the rows as they were checked.
+        refused: rows that the server refuses for a reason of their own.
+        taken: for the fields of each unique index that refused a row: the records that hold values of the batch.
+        table: the rows that are to be written.
+        rejections: the others.
+    """
+
+    run: Run
+    batch: BatchDocument
+    keys: tuple[TargetKey, ...]
+    checked: pa.Table
+    table: pa.Table
+    refused: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
+    taken: Mapping[Fields, Mapping[Values, Record]] = field(default_factory=dict[Fields, Mapping[Values, Record]])
+    rejections: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
+
+    def key_of(self, *names: str) -> TargetKey | None:
+        """The key of the fields ``names``, whatever their order."""
+        return next((key for key in self.keys if set(key.names) == set(names)), None)
+
+    def with_keys(self, keys: tuple[TargetKey, ...]) -> "Work":
+        """The batch where the keys are others than was thought: what they kept from being written may go."""
+        return replace(self, keys=keys, taken={}).parted()
+
+    def without(self, refused: RowErrors) -> "Work":
+        """The batch without rows that the server refuses."""
+        return replace(self, refused={**self.refused, **refused}).parted()
+
+    def parted(self) -> "Work":
+        """Parted anew: a row that goes for one reason may be what kept another row from being written."""
+        rest = without_rows(self.checked, self.refused)
+        table, found = split_conflicts(rest, self.run.template, self.taken)
+        rejections = {**self.refused, **{row: (error,) for row, error in found.items()}}
+        return replace(self, table=table, rejections=dict(sorted(rejections.items())))
