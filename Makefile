@@ -13,13 +13,13 @@ PURE       := */domain/*,services/parser/planning/*,services/parser/formats/*
 # Variables given on make's command line reach the programs as environment: BROKER, SCALE and ROWS need nothing here.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-unit coverage faults bench bench-large lint format docs lock clean
+.PHONY: help setup up down status demo test test-unit coverage faults bench bench-large soak lint format docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'Times are those of two cores; whatever comes first sets up .venv, too.'
-	@echo 'Variables: SCALE="validator=2 writer=2"  BROKER=kafka|tansu  ROWS=500000  TESTS="tests/unit -k csv"'
+	@echo 'Variables: SCALE="validator=2 writer=2"  BROKER=kafka|tansu  ROWS=500000  ONLY=fairness  TESTS="tests/unit -k csv"'
 
 setup: $(STAMP) ## Create .venv with everything Rowdock needs (~2 min)
 
@@ -59,11 +59,14 @@ coverage: $(STAMP) ## Branches of the pure packages that the tests without serve
 faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run (~35 min)
 	FAULT_ROWS=$(FAULT_ROWS) $(BIN)/python -m pytest -v $(FAULTS)
 
-bench: $(STAMP) ## Measure against the limit of the database and the usual scripts, in every format (~10 min)
+bench: $(STAMP) ## Measure speed, small imports, and how fairly large and small ones share the machine (~45 min)
 	@$(BIN)/python -m bench
 
 bench-large: $(STAMP) ## Memory and speed of reading LARGE_MB (1024) MiB in each format that is streamed (~15 min)
 	@$(BIN)/python -m bench --only large
+
+soak: $(STAMP) ## A mixed load with hostile clients for MINUTES (60): does anything grow, do small imports stay fast
+	@$(BIN)/python -m bench --only soak
 
 lint: $(STAMP) ## Check style, types, architecture (~1 min)
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from bench.imports import RowsLostError
 from bench.measurement import Bench
 from bench.report import show_dataset, show_formats, show_large
 from bench.small_imports import measure_small_imports, show_small_imports
+from bench.soak import measure_soak, show_soak
 from deploy.local.gateway_client import GatewayClient
 from deploy.local.progress import Progress
 from deploy.local.stack import down, parse_scale, running
@@ -33,7 +34,7 @@ FORMATS = ("xlsx", "json", "xml")
 SPEED_SCALE = "validator=2 writer=2"
 FAIRNESS_ROWS = 5_000_000
 FAIRNESS_SCALES = ("", "parser=2 validator=2 writer=2")
-KINDS = ("datasets", "formats", "large", "small", "fairness")
+KINDS = ("datasets", "formats", "large", "small", "fairness", "soak")
 STREAMED = ("csv", "fixed_width", "ndjson", "json", "xml")
 
 
@@ -88,6 +89,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=KINDS, default=os.environ.get("ONLY") or None)
     parser.add_argument("--pairs", type=int, default=1, help="large imports alone and beside small ones, with fairness")
     parser.add_argument("--seconds", type=float, default=20, help="of each number of clients, with small")
+    minutes = os.environ.get("MINUTES") or 60
+    parser.add_argument("--minutes", type=float, default=minutes, help="of the mixed load (MINUTES), with soak")
     large = os.environ.get("LARGE_MB") or 1024
     parser.add_argument(
         "--large-mb", type=int, default=large, help="MiB of each large file (LARGE_MB), with --only large"
@@ -118,6 +121,10 @@ def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any
                 found = Fairness(bench, arguments.rows or FAIRNESS_ROWS, arguments.pairs).measure()
                 result["fairness"].append({"scale": scale, **found})
         show_fairness(progress.console, result["fairness"])
+    if only == "soak":
+        with _bench(arguments.scale, progress) as bench:
+            result["soak"] = measure_soak(bench, arguments.minutes)
+            show_soak(progress.console, result["soak"])
     machine = {
         "processors": psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),

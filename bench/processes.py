@@ -14,7 +14,7 @@ def processor_seconds(stack: Stack) -> dict[str, float]:
 
     The names are those of the stack: ``mongod``, ``kafka``, ``gateway-1``, ``writer-2``, …
     """
-    times = {name: psutil.Process(pid).cpu_times() for name, pid in _pids(stack).items()}
+    times = {name: psutil.Process(pid).cpu_times() for name, pid in pids(stack).items()}
     return {name: time.user + time.system for name, time in times.items()}
 
 
@@ -26,14 +26,14 @@ def machine_seconds() -> float:
 
 def reset_peaks(stack: Stack) -> None:
     """Let ``peak_mb`` begin anew (``man 5 proc``: 5 in ``clear_refs`` resets the peak)."""
-    for pid in _pids(stack).values():
+    for pid in pids(stack).values():
         Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def peak_mb(stack: Stack) -> dict[str, float]:
     """Largest resident set in MiB by service, of its instances the largest."""
     peaks: dict[str, float] = {}
-    for name, pid in _pids(stack).items():
+    for name, pid in pids(stack).items():
         service = name.rpartition("-")[0] or name
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         kib = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
@@ -41,6 +41,7 @@ def peak_mb(stack: Stack) -> dict[str, float]:
     return peaks
 
 
-def _pids(stack: Stack) -> dict[str, int]:
+def pids(stack: Stack) -> dict[str, int]:
+    """Process ids by name, as they are now."""
     processes = stack.supervisor.processes()
     return {stack.broker if name == "broker" else name: process.pid for name, process in processes.items()}
