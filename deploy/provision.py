@@ -1,8 +1,10 @@
 """One-shot job: topics, stored data and indexes as the services of this release rely on them. Safe to repeat.
 
-Reads where Kafka and MongoDB are as the services do. Run: ``python -m deploy.provision``.
+Reads where Kafka and MongoDB are as the services do. Run: ``python -m deploy.provision``; with ``--finish`` where no
+process of the release before is left.
 """
 
+import argparse
 import asyncio
 
 from beanie import init_beanie
@@ -17,13 +19,18 @@ from libs.storage.files import BUCKET
 from libs.storage.settings import MongoSettings
 
 
-async def provision_mongodb(settings: MongoSettings) -> list[str]:
+async def provision_mongodb(settings: MongoSettings, *, finish: bool = False) -> list[str]:
     """Make the migrations that are missing, then every collection's indexes, GridFS's included; the names of the
-    migrations."""
+    migrations.
+
+    Args:
+        settings: where MongoDB is.
+        finish: make those too that wait until no process of the release before is left.
+    """
     mongo = await connect(settings)
     try:
         # First: an index that takes another form is dropped by a migration.
-        made = await make_migrations(mongo, MIGRATIONS)
+        made = await make_migrations(mongo, MIGRATIONS, finish=finish)
         await init_beanie(database=mongo.state, document_models=DOCUMENTS)
         await mongo.state[f"{BUCKET}.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
         await mongo.state[f"{BUCKET}.files"].create_index([("filename", 1), ("uploadDate", 1)])
@@ -44,13 +51,15 @@ async def provision_kafka(settings: KafkaSettings) -> None:
         print(f"falls short: {shortfall}")
 
 
-async def provision() -> None:
+async def provision(*, finish: bool) -> None:
     """Create topics, make migrations, create indexes."""
     await provision_kafka(KafkaSettings.model_validate({}))
-    made = await provision_mongodb(MongoSettings.model_validate({}))
+    made = await provision_mongodb(MongoSettings.model_validate({}), finish=finish)
     print(f"migrations made: {', '.join(made) or 'none, all were made'}")
     print("indexes are in place")
 
 
 if __name__ == "__main__":
-    asyncio.run(provision())
+    parser = argparse.ArgumentParser(prog="python -m deploy.provision", description=__doc__)
+    parser.add_argument("--finish", action="store_true", help="no process of the release before is left")
+    asyncio.run(provision(finish=parser.parse_args().finish))

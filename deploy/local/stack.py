@@ -37,7 +37,7 @@ class Commands:
     services: Mapping[str, Sequence[str]] = field(
         default_factory=lambda: {name: (sys.executable, "-m", f"services.{name}") for name in SERVICES}
     )
-    provision: Sequence[str] = (sys.executable, "-m", "deploy.provision")
+    provision: Sequence[str] = (sys.executable, "-m", "deploy.provision", "--finish")
     bootstrap: Sequence[str] = (sys.executable, "-m", "services.gateway.bootstrap", "--organization", "local")
 
 

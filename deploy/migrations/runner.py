@@ -46,20 +46,29 @@ class Migration:
     Attributes:
         name: its number and what it is about; the key under which it is recorded.
         migrate: makes it, see ``deploy.migrations``.
+        waits: until no process of the release before is left: who knows that says so.
     """
 
     name: str
     migrate: Callable[[Mongo, Progress], Awaitable[None]]
+    waits: bool = False
 
 
 async def make_migrations(
-    mongo: Mongo, migrations: Sequence[Migration], *, lease_seconds: float = LEASE_SECONDS
+    mongo: Mongo, migrations: Sequence[Migration], *, finish: bool = True, lease_seconds: float = LEASE_SECONDS
 ) -> list[str]:
-    """Make those that are not made yet, one after another; the names of those that this call made."""
+    """Make those that are not made yet, one after another; the names of those that this call made.
+
+    Args:
+        mongo: the databases.
+        migrations: in their order.
+        finish: those too that wait until no process of the release before is left.
+        lease_seconds: how long who works on one is believed alive.
+    """
     return [
         migration.name
         for migration in migrations
-        if await _make(mongo.state[COLLECTION], mongo, migration, lease_seconds)
+        if (finish or not migration.waits) and await _make(mongo.state[COLLECTION], mongo, migration, lease_seconds)
     ]
 
 
