@@ -3,7 +3,7 @@
 Nothing here knows over which protocol, or in which vocabulary, something was asked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -11,7 +11,10 @@ from libs.contracts.errors import RowdockError
 from services.gateway.shown import shown
 
 MAX_DETAILED = 3
-"""How many problems a detail tells; all of them are listed beside it."""
+"""How many problems a detail tells; more of them are listed beside it."""
+MAX_LISTED = 100
+"""How many problems an error lists; where there are more, the last entry tells how many."""
+MORE_PROBLEMS = "MORE_PROBLEMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,12 @@ class GatewayError(RowdockError):
     Args:
         code: stable upper-case identifier.
         detail: what is wrong and how to fix it, for a person; by default what the first problems say.
-        problems: the single places that are wrong.
+        problems: the single places that are wrong; many of them are not listed.
     """
 
     def __init__(self, code: str, detail: str | None = None, problems: Iterable[Problem] = ()) -> None:
         self.code = code
-        self.problems = tuple(problems)
+        self.problems = listed(tuple(problems))
         self._detail = detail
         super().__init__(f"{code}: {self.detail}")
 
@@ -91,6 +94,21 @@ class BusyError(GatewayError):
 
 class TookTooLongError(GatewayError):
     """It was not done in the time that it may take, and was given up."""
+
+
+def listed(problems: Sequence[Problem], untold: int = 0) -> tuple[Problem, ...]:
+    """As many of ``problems`` as an error lists, and behind them what tells how many more there are.
+
+    Args:
+        problems: the most important first.
+        untold: how many there are beside them.
+    """
+    shown_here = problems if not untold and len(problems) <= MAX_LISTED else problems[: MAX_LISTED - 1]
+    more = len(problems) - len(shown_here) + untold
+    if not more:
+        return tuple(shown_here)
+    message = f"{more:,} more problems are not listed; mend the others first"
+    return (*shown_here, Problem("", MORE_PROBLEMS, message))
 
 
 def not_found(kind: str, identifier: str) -> NotFoundError:

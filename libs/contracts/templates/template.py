@@ -1,7 +1,8 @@
 """The template as a whole, and everything that keeps a well-formed one from working."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -152,18 +153,20 @@ def template_findings(template: Template) -> list[Finding]:
     Patterns are not compiled here: contracts have no regex engine. The gateway asks the
     engine that will run them.
     """
+    types = {field.name: field.type for field in template.fields}
     return [
         *_name_findings(template),
         *_mode_findings(template),
-        *(finding for index in range(len(template.fields)) for finding in _field_findings(template, index)),
+        *(finding for index in range(len(template.fields)) for finding in _field_findings(template, index, types)),
     ]
 
 
 def _name_findings(template: Template) -> Iterator[Finding]:
-    names = [field.name for field in template.fields]
-    for index, name in enumerate(names):
-        if name in names[:index]:
+    names: set[str] = set()
+    for index, name in enumerate(field.name for field in template.fields):
+        if name in names:
             yield Finding("CONFLICT", f"{name!r} is defined twice; give each field a name of its own", "name", index)
+        names.add(name)
         if name in RESERVED_FIELD_NAMES:
             yield Finding("RESERVED_NAME", f"{name!r} is reserved; choose another name", "name", index)
     for name, value in template.default_values.items():
@@ -196,7 +199,7 @@ def _mode_findings(template: Template) -> Iterator[Finding]:
         yield Finding("CONFLICT", "delete_column needs mode 'upsert'", "delete_column")
 
 
-def _field_findings(template: Template, index: int) -> Iterator[Finding]:
+def _field_findings(template: Template, index: int, types: Mapping[str, FieldType]) -> Iterator[Finding]:
     field = template.fields[index]
     for attribute, needed, given in (
         ("date_format", FieldType.DATE, field.date_format is not None),
@@ -223,12 +226,10 @@ def _field_findings(template: Template, index: int) -> Iterator[Finding]:
         yield Finding("MISSING", "type 'select' needs options", "options", index)
     if field.type is FieldType.CUSTOM_REGEX and not any(isinstance(rule, Regex) for rule in field.rules):
         yield Finding("MISSING", "type 'custom_regex' needs a regex rule", "rules", index)
-    yield from _rule_findings(template, index)
+    yield from _rule_findings(field, index, types)
 
 
-def _rule_findings(template: Template, index: int) -> Iterator[Finding]:
-    field = template.fields[index]
-    types = {each.name: each.type for each in template.fields}
+def _rule_findings(field: TemplateField, index: int, types: Mapping[str, FieldType]) -> Iterator[Finding]:
     lengths: dict[str, Any] = {rule.type: rule.value for rule in field.rules if isinstance(rule, _LENGTH_RULES)}
     bounds: dict[str, Any] = {rule.type: rule.value for rule in field.rules if isinstance(rule, _NUMERIC_RULES)}
     if bounds and field.type is not FieldType.NUMBER:
@@ -244,7 +245,7 @@ def _rule_findings(template: Template, index: int) -> Iterator[Finding]:
         member = f"rules[{number}]"
         for other in _other_fields(rule):
             if other not in types:
-                message = f"{rule.type}: there is no field {other!r}; the fields are {_listed(list(types))}"
+                message = f"{rule.type}: there is no field {other!r}; the fields are {_listed(types)}"
                 yield Finding("INVALID", message, member, index, other)
             if other == field.name:
                 yield Finding(
@@ -263,8 +264,9 @@ def _rule_findings(template: Template, index: int) -> Iterator[Finding]:
             yield Finding("CONFLICT", message, member, index, rule.field)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:MAX_LISTED]) + (f", … ({len(names)} in all)" if len(names) > MAX_LISTED else "")
+def _listed(names: Collection[str]) -> str:
+    said = ", ".join(islice(names, MAX_LISTED))
+    return f"{said}, … ({len(names)} in all)" if len(names) > MAX_LISTED else said
 
 
 def _other_fields(rule: Rule) -> tuple[str, ...]:

@@ -12,11 +12,15 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.gateway.errors import Problem
+from services.gateway.errors import Problem, listed
 from services.gateway.http.places import Path, path_text
 from services.gateway.http.wording import explain
 
 Json = dict[str, Any]
+MAX_FOUND = 1_000
+"""How many problems of a request are looked at; an error lists the first of them."""
+MAX_NAMED = 10_000
+"""How many errors of pydantic are asked for at once, which nothing interrupts."""
 
 
 class Part(BaseModel):
@@ -38,30 +42,46 @@ def objects(raw: Mapping[str, Any], key: str) -> list[tuple[int, Json]]:
 
 @dataclass(slots=True)
 class Problems:
-    """Everything that is wrong with a request, as it is found."""
+    """What is wrong with a request, as it is found; where it is more than anybody reads, the rest is counted only.
+
+    Attributes:
+        found: the problems, in the order in which they were found.
+        untold: how many more there are.
+    """
 
     found: list[Problem] = field(default_factory=list[Problem])
+    untold: int = 0
+    _refused: set[str] = field(default_factory=set[str])
+    """The places of ``found``, and what they are parts of."""
+
+    @property
+    def full(self) -> bool:
+        """Whether further problems are counted only."""
+        return len(self.found) >= MAX_FOUND
 
     def add(self, location: str, code: str, message: str) -> None:
         """Note a problem, unless something is ``MISSING`` only because it, or a part of it, was refused already."""
-        if code != "MISSING" or not self.within(location):
-            self.found.append(Problem(location, code, message))
+        if code == "MISSING" and self.within(location):
+            return
+        if self.full:
+            self.untold += 1
+            return
+        self.found.append(Problem(location, code, message))
+        self._refused.add(location)
+        self._refused.update(location[:end] for end, sign in enumerate(location) if sign in ".[")
 
     def within(self, location: str) -> bool:
         """Whether there is a problem at this place or at a part of it."""
-        return any(
-            each.location == location or each.location.startswith((f"{location}.", f"{location}["))
-            for each in self.found
-        )
+        return location in self._refused
 
     def in_order(self) -> tuple[Problem, ...]:
-        """Each once, sorted by place; numbers in a location count as numbers."""
+        """Each once, sorted by place, as many as an error lists; numbers in a location count as numbers."""
 
         def place(problem: Problem) -> list[tuple[int, str]]:
             parts = re.split(r"(\d+)", problem.location)
             return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
-        return tuple(sorted(dict.fromkeys(self.found), key=place))
+        return listed(sorted(dict.fromkeys(self.found), key=place), self.untold)
 
     def shape(self, model: type[BaseModel], raw: Json, location: str) -> Json:
         """Note what ``model`` refuses in ``raw``.
@@ -72,12 +92,32 @@ class Problems:
         try:
             model.model_validate(raw)
         except ValidationError as error:
+            if self.full or error.error_count() > MAX_NAMED:
+                self._count(error, location)
+                return {}
             kept = cast("Json", _copied(raw))
             # The innermost first, while what they are in is still there.
             for path in sorted(self.refusals(error, raw, location), key=len, reverse=True):
                 _remove(kept, path)
             return kept
         return raw
+
+    def entry(self, model: type[BaseModel], raw: object, location: str) -> Json | None:
+        """``shape`` of an entry of a list; ``None`` for what is no object."""
+        if isinstance(raw, dict):
+            return self.shape(model, cast("Json", raw), location)
+        try:
+            model.model_validate(raw)
+        except ValidationError as error:
+            self.refusals(error, raw, location)
+        return None
+
+    def _count(self, error: ValidationError, location: str) -> None:
+        """Note errors that are not looked at one by one: naming a hundred thousand of them would take a second."""
+        if self.full:
+            self.untold += error.error_count()
+        else:
+            self.add(location, "INVALID", f"{error.error_count():,} parts of it cannot be read; mend the template")
 
     def refusals(
         self, error: ValidationError, raw: object, location: str, names: Mapping[str, str] = MappingProxyType({})
@@ -94,7 +134,7 @@ class Problems:
             The paths to what was refused, in ``raw``.
         """
         by_path: dict[Path, list[Json]] = {}
-        for entry in error.errors():
+        for entry in error.errors(include_url=False):
             by_path.setdefault(_path_in(raw, entry), []).append(cast("Json", entry))
         for path, entries in by_path.items():
             place = location + path_text(tuple(names.get(str(step), step) for step in path[:1]) + path[1:])

@@ -7,10 +7,11 @@ cannot do yet.
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.contracts.templates import (
+    MAX_FIELDS,
     MAX_TEXT_CHARS,
     ImportMode,
     Max,
@@ -27,7 +28,7 @@ from libs.contracts.templates import (
 from libs.egress.rules import IPNetwork, url_problem
 from libs.formats.encodings import file_codec
 from libs.formats.file_types import file_types, option_findings
-from libs.patterns import pattern_problem
+from libs.patterns import pattern_problems
 from services.gateway.errors import Problem, invalid_template
 from services.gateway.shown import shown
 from services.gateway.webhooks.endpoints import MAX_SECRET_BYTES, MIN_SECRET_BYTES, is_signing_secret
@@ -142,6 +143,9 @@ def _source_problems(source: SourceFormat) -> Iterator[Problem]:
 
 
 def _default_value_problems(parts: Template) -> Iterator[Problem]:
+    if len(parts.default_values) > MAX_FIELDS:
+        message = f"at most {MAX_FIELDS} default values can be given; these are {len(parts.default_values):,}"
+        yield Problem("default_values", "INVALID", message)
     for name, value in parts.default_values.items():
         if not _is_storable(value):
             yield Problem(
@@ -161,15 +165,16 @@ def _is_storable(value: object) -> bool:
 
 
 def _rule_problems(parts: Template) -> Iterator[Problem]:
+    patterns = pattern_problems(rule.pattern for each in parts.fields for rule in each.rules if isinstance(rule, Regex))
     for number, each in enumerate(parts.fields):
         for index, rule in enumerate(each.rules):
-            yield from _problems_of_rule(rule, f"fields[{number}].rules[{index}]")
+            yield from _problems_of_rule(rule, f"fields[{number}].rules[{index}]", patterns)
 
 
-def _problems_of_rule(rule: Rule, location: str) -> Iterator[Problem]:
+def _problems_of_rule(rule: Rule, location: str, patterns: Mapping[str, str]) -> Iterator[Problem]:
     """What the model leaves to others: the engine of patterns, and numbers that columns can be compared with."""
     match rule:
-        case Regex() if problem := pattern_problem(rule.pattern):
+        case Regex() if problem := patterns.get(rule.pattern):
             yield Problem(f"{location}.pattern", "INVALID_PATTERN", problem)
         case MinLength() | MaxLength() if rule.value > MAX_LENGTH_BOUND:
             yield Problem(f"{location}.value", "INVALID", f"a length of at most {MAX_LENGTH_BOUND:,} is needed")

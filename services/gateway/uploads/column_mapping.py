@@ -1,6 +1,7 @@
 """The mapping of an upload: which column of the file fills which field."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
 
 from libs.contracts.templates import Template
 from services.gateway.errors import Problem, invalid_input
@@ -46,7 +47,7 @@ def _wrong(header: str, name: object, fields: Mapping[str, bool], filled: Mappin
     if not isinstance(name, str):
         return "INVALID", "a field name is text; null leaves the column out"
     if name not in fields:
-        return "UNKNOWN_FIELD", f"there is no field {shown(name)}; the fields are: {_listed(list(fields))}"
+        return "UNKNOWN_FIELD", f"there is no field {shown(name)}; the fields are: {_listed(fields)}"
     if not fields[name]:
         return "CONFLICT", f"the field {name!r} gets its value from a transform and reads no column"
     if name in filled:
@@ -54,5 +55,5 @@ def _wrong(header: str, name: object, fields: Mapping[str, bool], filled: Mappin
     return None
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:MAX_NAMES_SHOWN]) + (", …" if len(names) > MAX_NAMES_SHOWN else "")
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(islice(names, MAX_NAMES_SHOWN)) + (", …" if len(names) > MAX_NAMES_SHOWN else "")

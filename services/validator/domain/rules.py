@@ -21,9 +21,9 @@ from libs.contracts.templates import (
     TemplateField,
     Unique,
 )
-from libs.patterns import whole_match
 from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion
+from services.validator.domain.pattern_matching import PatternMatch
 
 _SHOWN_VALUES = 10
 _SHOWN_PATTERN_CHARS = 80
@@ -86,7 +86,7 @@ def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[C
                 yield _bound_check(rule, subject)
             case Regex():
                 message = rule.message or _form_message(rule.pattern)
-                yield Check(RowErrorCode.PATTERN_MISMATCH, message, ~text.str.contains(whole_match(rule.pattern)))
+                yield Check(RowErrorCode.PATTERN_MISMATCH, message, ~PatternMatch.of(rule.pattern).expression(text))
             case OneOf():
                 message = rule.message or f"This value is not allowed. Use one of: {_listed(rule.values)}."
                 yield Check(RowErrorCode.NOT_ALLOWED, message, ~text.is_in(rule.values))

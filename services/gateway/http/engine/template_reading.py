@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from libs.contracts.templates import ColumnWidth, ImportMode, SourceFormat, Template, TemplateField
+from libs.contracts.templates import MAX_FIELDS, ColumnWidth, ImportMode, SourceFormat, Template, TemplateField
 from libs.formats.file_types import file_types
 from services.gateway.errors import InvalidTemplateError, Problem, invalid_template
 from services.gateway.http.engine.expressions import EXPRESSIONS, Expression, read_expression
@@ -89,7 +89,7 @@ class _Reading:
         self.words: list[Json] = []
 
     def template(self, given: Json) -> TemplateRequest:
-        raw = self.problems.shape(EngineTemplate, given, self.location)
+        raw = self.shape(given)
         self.unread |= given.keys() - raw.keys()
         if raw.get("shared_from_tenant_id") is not None:
             message = "sharing templates is not supported yet; leave it out"
@@ -106,6 +106,18 @@ class _Reading:
         approved = self.approved(parts, raw.get("webhook_secret"))
         words = present(import_mode=mode if mode == "create" else None, fields=self.words or None)
         return TemplateRequest(approved, raw.get("version"), Written(VOCABULARY, words), self.places)
+
+    def shape(self, given: Json) -> Json:
+        """``given`` without what cannot be read. Entry by entry: nothing interrupts pydantic in a single one."""
+        entries: object = given.get("field_mapping")
+        if not isinstance(entries, list) or len(cast("list[object]", entries)) > MAX_FIELDS:
+            return self.problems.shape(EngineTemplate, given, self.location)
+        fields = cast("list[object]", entries)
+        raw = self.problems.shape(EngineTemplate, given | {"field_mapping": fields[:1]}, self.location)
+        for number, entry in enumerate(fields[1:], start=1):
+            place = f"{self.location}.field_mapping[{number}]"
+            raw.setdefault("field_mapping", []).append(self.problems.entry(EngineFieldMapping, entry, place))
+        return raw
 
     def approved(self, parts: Template, secret: str | None) -> ApprovedTemplate:
         """The template, if nothing is wrong with its shape or its meaning."""
@@ -154,6 +166,10 @@ class _Reading:
                 "INVALID",
                 'a list of widths such as [10, 25], of {"name", "width"}, or an object of widths by name is needed',
             )
+        if len(columns) > MAX_FIELDS:
+            message = f"at most {MAX_FIELDS} columns can be read; these are {len(columns):,}"
+            self.problems.add(place, "INVALID", message)
+            return None
         widths: list[ColumnWidth] = []
         for step, column in columns:
             try:
