@@ -3,7 +3,7 @@
 Nothing here knows over which protocol, or in which vocabulary, something was asked.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -12,9 +12,6 @@ from services.gateway.shown import shown
 
 MAX_DETAILED = 3
 """How many problems a detail tells; more of them are listed beside it."""
-MAX_LISTED = 100
-"""How many problems an error lists; where there are more, the last entry tells how many."""
-MORE_PROBLEMS = "MORE_PROBLEMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +36,14 @@ class GatewayError(RowdockError):
     Args:
         code: stable upper-case identifier.
         detail: what is wrong and how to fix it, for a person; by default what the first problems say.
-        problems: the single places that are wrong; many of them are not listed.
+        problems: the single places that are wrong.
+        untold: how many more there are, which nobody has named.
     """
 
-    def __init__(self, code: str, detail: str | None = None, problems: Iterable[Problem] = ()) -> None:
+    def __init__(self, code: str, detail: str | None = None, problems: Iterable[Problem] = (), untold: int = 0) -> None:
         self.code = code
-        self.problems = listed(tuple(problems))
+        self.problems = tuple(problems)
+        self.untold = untold
         self._detail = detail
         super().__init__(f"{code}: {self.detail}")
 
@@ -53,13 +52,13 @@ class GatewayError(RowdockError):
         if self._detail is not None:
             return self._detail
         said = "; ".join(f"{problem.location}: {problem.message}" for problem in self.problems[:MAX_DETAILED])
-        more = len(self.problems) - MAX_DETAILED
+        more = len(self.problems) - MAX_DETAILED + self.untold
         return said if more <= 0 else f"{said}; and {more} more, see errors"
 
     def placed(self, place: Callable[[str], str]) -> Self:
         """The same error with its problems at other places."""
         moved = [replace(problem, location=place(problem.location)) for problem in self.problems]
-        return type(self)(self.code, self._detail, moved)
+        return type(self)(self.code, self._detail, moved, self.untold)
 
 
 class NotFoundError(GatewayError):
@@ -96,21 +95,6 @@ class TookTooLongError(GatewayError):
     """It was not done in the time that it may take, and was given up."""
 
 
-def listed(problems: Sequence[Problem], untold: int = 0) -> tuple[Problem, ...]:
-    """As many of ``problems`` as an error lists, and behind them what tells how many more there are.
-
-    Args:
-        problems: the most important first.
-        untold: how many there are beside them.
-    """
-    shown_here = problems if not untold and len(problems) <= MAX_LISTED else problems[: MAX_LISTED - 1]
-    more = len(problems) - len(shown_here) + untold
-    if not more:
-        return tuple(shown_here)
-    message = f"{more:,} more problems are not listed; mend the others first"
-    return (*shown_here, Problem("", MORE_PROBLEMS, message))
-
-
 def not_found(kind: str, identifier: str) -> NotFoundError:
     """There is no ``kind`` of that id."""
     return NotFoundError(
@@ -123,6 +107,6 @@ def invalid_input(*problems: Problem) -> InvalidInputError:
     return InvalidInputError("INVALID_REQUEST", None, problems)
 
 
-def invalid_template(problems: Iterable[Problem]) -> InvalidTemplateError:
-    """The refusal of a template, by its problems."""
-    return InvalidTemplateError("INVALID_TEMPLATE", None, problems)
+def invalid_template(problems: Iterable[Problem], untold: int = 0) -> InvalidTemplateError:
+    """The refusal of a template, by its problems, and how many more there are."""
+    return InvalidTemplateError("INVALID_TEMPLATE", None, problems, untold)

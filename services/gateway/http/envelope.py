@@ -49,6 +49,10 @@ STATUSES: Mapping[type[GatewayError], HTTPStatus] = {
 
 INVALID_PARAMETER = "INVALID_PARAMETER"
 """Code of what is wrong with a query."""
+MAX_LISTED = 100
+"""Most entries of ``errors``."""
+MORE_PROBLEMS = "MORE_PROBLEMS"
+"""Code of the entry that tells how many problems are not listed."""
 MAX_JSON_BYTES = 1024 * 1024
 """Most bytes of a body that is no form."""
 
@@ -82,6 +86,7 @@ class ApiError(Exception):
         detail: what is wrong and how to fix it, for a person.
         problems: the single places that are wrong.
         headers: further response headers.
+        untold: how many more problems there are.
     """
 
     def __init__(
@@ -91,6 +96,7 @@ class ApiError(Exception):
         detail: str,
         problems: Iterable[Problem] = (),
         headers: Mapping[str, str] | None = None,
+        untold: int = 0,
     ) -> None:
         super().__init__(f"{status.value} {code}: {detail}")
         self.status = status
@@ -98,6 +104,7 @@ class ApiError(Exception):
         self.detail = detail
         self.problems = tuple(problems)
         self.headers = dict(headers or {})
+        self.untold = untold
 
 
 def _on_api_error(request: AnyRequest, error: ApiError) -> Response[ErrorView]:
@@ -105,16 +112,31 @@ def _on_api_error(request: AnyRequest, error: ApiError) -> Response[ErrorView]:
         detail=error.detail,
         status_code=error.status.value,
         code=error.code,
-        errors=[ProblemView(location=p.location, code=p.code, message=p.message) for p in error.problems],
+        errors=_listed(error),
         request_id=trace_of(request.scope).request_id,
     )
     trace_of(request.scope).code = error.code
     return Response(view, status_code=error.status.value, headers=error.headers)
 
 
+def _listed(error: ApiError) -> list[ProblemView]:
+    """The first problems; where there are more, the last entry tells how many."""
+    more = error.untold
+    told = error.problems
+    if more or len(told) > MAX_LISTED:
+        told = told[: MAX_LISTED - 1]
+        more += len(error.problems) - len(told)
+    views = [ProblemView(location=each.location, code=each.code, message=each.message) for each in told]
+    if more:
+        message = f"{more:,} more problems are not listed; mend the others first"
+        views.append(ProblemView(location="request", code=MORE_PROBLEMS, message=message))
+    return views
+
+
 def _on_gateway_error(request: AnyRequest, error: GatewayError) -> Response[ErrorView]:
     headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, BusyError) else {}
-    return _on_api_error(request, ApiError(STATUSES[type(error)], error.code, error.detail, error.problems, headers))
+    status = STATUSES[type(error)]
+    return _on_api_error(request, ApiError(status, error.code, error.detail, error.problems, headers, error.untold))
 
 
 def _on_http_exception(request: AnyRequest, error: HTTPException) -> Response[ErrorView]:

@@ -1,6 +1,7 @@
 """The JSON body of a request."""
 
 import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -11,11 +12,31 @@ from services.gateway.http.envelope import ApiError
 from services.gateway.http.json_text import InvalidJsonError, decode_json
 
 
-async def json_body(request: Request[Any, Any, Any]) -> object:
-    """The decoded body of a request; strict JSON only (no ``NaN``).
+@dataclass(frozen=True, slots=True)
+class JsonBody:
+    """A body as it was sent."""
+
+    content: bytes
+
+    def decoded(self) -> object:
+        """The value; strict JSON only (no ``NaN``). Takes long where a body is large: not for an event loop.
+
+        Raises:
+            ApiError: 400, it is not JSON.
+        """
+        try:
+            return decode_json(self.content)
+        except InvalidJsonError as error:
+            problem = Problem(f"body{error.place}", "INVALID_JSON", error.message)
+            detail = f"the body cannot be read: {error}"
+            raise ApiError(HTTPStatus.BAD_REQUEST, problem.code, detail, [problem]) from None
+
+
+async def json_body(request: Request[Any, Any, Any]) -> JsonBody:
+    """The body of a request.
 
     Raises:
-        ApiError: 415, it is of another type; 408, it does not arrive in time; 400, it is not JSON.
+        ApiError: 415, it is of another type; 408, it does not arrive in time.
     """
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
@@ -33,8 +54,4 @@ async def json_body(request: Request[Any, Any, Any]) -> object:
             f"the body did not arrive within {seconds:g} seconds; send it again",
             headers={"Connection": "close"},
         ) from None
-    try:
-        return decode_json(body)
-    except InvalidJsonError as error:
-        problem = Problem(f"body{error.place}", "INVALID_JSON", error.message)
-        raise ApiError(HTTPStatus.BAD_REQUEST, problem.code, f"the body cannot be read: {error}", [problem]) from None
+    return JsonBody(body)

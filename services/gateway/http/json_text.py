@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from json.scanner import py_make_scanner  # pyright: ignore - its stub leaves it out
 from typing import Any, cast
 
 from libs.formats.json_errors import said
@@ -19,6 +20,8 @@ from services.gateway.shown import shown
 
 MAX_DEPTH = 64
 MAX_NUMBER_CHARS = 100
+MAX_UNINTERRUPTED_CHARS = 64 * 1024
+"""Longer texts are decoded in steps between which other threads come to their turn, at a tenth of the speed."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _PERHAPS_A_SURROGATE = re.compile("[\ud800-\udfff]|\\\\u[dD][89a-fA-F]")
@@ -86,7 +89,10 @@ class _Decoder:
             numbers: Any = {"parse_int": self._integer, "parse_float": self._decimal}
         else:
             numbers = {}
-        return json.loads(text, parse_constant=self._constant, object_pairs_hook=self._members, **numbers)
+        decoder = json.JSONDecoder(parse_constant=self._constant, object_pairs_hook=self._members, **numbers)
+        if len(text) > MAX_UNINTERRUPTED_CHARS:
+            _let_be_interrupted(decoder)
+        return decoder.decode(text)
 
     def _refuse(self, message: str, name: str | None = None) -> _Refused:
         self.refused = True
@@ -113,6 +119,11 @@ class _Decoder:
             return members
         repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         return self._refuse(f"the name {shown(repeated)} is there more than once; keep one of them", repeated)
+
+
+def _let_be_interrupted(decoder: Any) -> None:  # noqa: ANN401 - its parts are not typed
+    """Put Python's own scanner in the place of the one in C, which holds the lock of Python to the end of the text."""
+    decoder.scan_once = py_make_scanner(decoder)
 
 
 _SIMPLE: frozenset[type] = frozenset({bool, int, float, type(None)})

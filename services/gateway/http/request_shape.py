@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.gateway.errors import Problem, listed
+from services.gateway.errors import Problem
 from services.gateway.http.places import Path, path_text
 from services.gateway.http.wording import explain
 
@@ -75,13 +75,13 @@ class Problems:
         return location in self._refused
 
     def in_order(self) -> tuple[Problem, ...]:
-        """Each once, sorted by place, as many as an error lists; numbers in a location count as numbers."""
+        """Each once, sorted by place; numbers in a location count as numbers."""
 
         def place(problem: Problem) -> list[tuple[int, str]]:
             parts = re.split(r"(\d+)", problem.location)
             return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
-        return listed(sorted(dict.fromkeys(self.found), key=place), self.untold)
+        return tuple(sorted(dict.fromkeys(self.found), key=place))
 
     def shape(self, model: type[BaseModel], raw: Json, location: str) -> Json:
         """Note what ``model`` refuses in ``raw``.

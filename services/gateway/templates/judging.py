@@ -31,6 +31,7 @@ from libs.formats.file_types import file_types, option_findings
 from libs.patterns import pattern_problems
 from services.gateway.errors import Problem, invalid_template
 from services.gateway.shown import shown
+from services.gateway.templates.turns import Turns
 from services.gateway.webhooks.endpoints import MAX_SECRET_BYTES, MIN_SECRET_BYTES, is_signing_secret
 
 MAX_BOUND = 2**63 - 1
@@ -56,9 +57,11 @@ class TemplateJudge:
 
     Attributes:
         allowed_networks: networks that webhooks may reach although they are not public.
+        turns: where reading and judging is done for a request: both may take seconds.
     """
 
     allowed_networks: Collection[IPNetwork] = field(default=())
+    turns: Turns = field(default_factory=Turns)
 
     def approve(self, parts: Template, webhook_secret: str | None = None) -> ApprovedTemplate:
         """The template made of ``parts``, which may come from ``Template.model_construct``.

@@ -130,7 +130,7 @@ class _Reading:
             found = self.judge.problems(parts, secret, self.unread)
         for problem in found:
             self.problems.add(self.places.of(problem.location), problem.code, problem.message)
-        raise invalid_template(self.problems.in_order())
+        raise invalid_template(self.problems.in_order(), self.problems.untold)
 
     def source(self, raw: Json) -> SourceFormat:
         file_type, known = raw.get("file_type", "csv"), file_types()

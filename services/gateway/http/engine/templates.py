@@ -32,7 +32,8 @@ class TemplateController(Controller):
     async def create(
         self, request: AnyRequest, principal: Asking, catalog: Catalog, judge: Judge
     ) -> Response[EngineTemplateView]:
-        wanted = read_template(await json_body(request), judge)
+        body = await json_body(request)
+        wanted = await judge.turns.run(principal, lambda: read_template(body.decoded(), judge))
         with wanted.places.translating():
             view = present_template(await catalog.create(principal, wanted.approved, wanted.written))
         return Response(view, status_code=HTTPStatus.CREATED, headers={"Location": f"/imports/templates/{view.id}"})
@@ -54,9 +55,15 @@ class TemplateController(Controller):
         operation_class=TemplateOperation,
     )
     async def replace(
-        self, request: AnyRequest, template_id: Id, principal: Asking, catalog: Catalog, judge: Judge
+        self,
+        request: AnyRequest,
+        template_id: Id,
+        principal: Asking,
+        catalog: Catalog,
+        judge: Judge,
     ) -> EngineTemplateView:
-        wanted = read_template(await json_body(request), judge)
+        body = await json_body(request)
+        wanted = await judge.turns.run(principal, lambda: read_template(body.decoded(), judge))
         with wanted.places.translating():
             return present_template(
                 await catalog.replace(principal, template_id, wanted.approved, wanted.written, version=wanted.version)

@@ -71,12 +71,14 @@ async def receive(
             if isinstance(part, TextPart) and part.name == "target_tenant_id":
                 _check_target(part.text, principal)
                 continue
-            await _take(part, upload, judge, limits)
+            await _take(part, upload, principal, judge, limits)
         with UPLOAD_PLACES.translating():
             return upload.complete()
 
 
-async def _take(part: TextPart | FilePart, upload: Upload, judge: TemplateJudge, limits: FormLimits) -> None:
+async def _take(
+    part: TextPart | FilePart, upload: Upload, principal: Principal, judge: TemplateJudge, limits: FormLimits
+) -> None:
     match part:
         case FilePart(filename, content):
             with UPLOAD_PLACES.translating():
@@ -89,7 +91,8 @@ async def _take(part: TextPart | FilePart, upload: Upload, judge: TemplateJudge,
             with UPLOAD_PLACES.translating():
                 upload.map_columns(cast("dict[str, object]", columns))
         case TextPart("template", text):
-            wanted = read_template(_json(text, "body.template"), judge, "body.template")
+            place = "body.template"
+            wanted = await judge.turns.run(principal, lambda: read_template(_json(text, place), judge, place))
             with UPLOAD_PLACES.translating():
                 upload.bring_template(wanted.approved, wanted.written)
         case TextPart(_, text):
