@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import bson
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -24,6 +25,7 @@ Result = TypeVar("Result")
 MAJORITY = WriteConcern(w="majority", j=True, wtimeout=30_000)
 READ_MAJORITY = ReadConcern("majority")
 SNAPSHOT = ReadConcern("snapshot")
+_CODEC: CodecOptions[Document] = CodecOptions(document_class=dict, tz_aware=True, uuid_representation=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +88,19 @@ async def connect(settings: MongoSettings) -> Mongo:
     except BaseException:
         await client.close()
         raise
-    codec: CodecOptions[Document] = CodecOptions(document_class=dict, tz_aware=True, uuid_representation=4)
 
     def database(name: str) -> AsyncDatabase[Document]:
         return client.get_database(
             name,
-            codec_options=codec,
+            codec_options=_CODEC,
             read_preference=ReadPreference.PRIMARY,
             read_concern=READ_MAJORITY,
             write_concern=MAJORITY,
         )
 
     return Mongo(client, database(settings.database), database(settings.target_database))
+
+
+def decode_document(stored: bytes | memoryview) -> Document:
+    """A document of the bytes that it is stored as, as a query of ``Mongo`` would return it."""
+    return bson.decode(stored, _CODEC)  # pyright: ignore[reportUnknownMemberType]

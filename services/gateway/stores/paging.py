@@ -13,8 +13,3 @@ class Page(Generic[Item]):
 
     items: Sequence[Item]
     more: bool
-
-
-def cut(found: Sequence[Item], limit: int) -> Page[Item]:
-    """The page of the first ``limit`` of what was found when asking for one more."""
-    return Page(found[:limit], len(found) > limit)

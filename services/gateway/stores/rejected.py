@@ -1,14 +1,16 @@
 """Rejected rows of one organization."""
 
-from itertools import islice
-
 from pydantic import BaseModel
+from pymongo import ASCENDING
 
 from libs.contracts.rejections import RowError
 from libs.storage.documents import RejectedRecord
 from services.gateway.access.principal import Principal
-from services.gateway.stores.paging import Page, cut
+from services.gateway.stores.paging import Page
 from services.gateway.stores.tenant import TenantStore
+
+_IN_FILE_ORDER = ("row", ASCENDING)
+_ERROR_ROWS = 100
 
 
 class _RowErrors(BaseModel):
@@ -23,15 +25,21 @@ class RejectedStore(TenantStore[RejectedRecord]):
         super().__init__(RejectedRecord, principal)
 
     async def page(self, run_id: str, limit: int, after: int) -> Page[RejectedRecord]:
-        """Rejected rows of a run in the order of the file, from behind row ``after``."""
-        behind = {"run_id": run_id, "row": {"$gt": after}}
-        query = self._many(behind).sort("+row").limit(limit + 1)
-        return cut(await self._read(query.to_list()), limit)
+        """Rejected rows of a run in the order of the file, from behind row ``after``; fewer where they are large."""
+        return await self._page(RejectedRecord, _behind(run_id, after), _IN_FILE_ORDER, limit)
 
     async def first_errors(self, run_id: str, limit: int) -> list[tuple[int, RowError]]:
         """The first errors of a run's rejected rows, each with its row, in the order of the file."""
-        if not limit:
-            return []
-        records = await self._many({"run_id": run_id}).sort("+row").limit(limit).project(_RowErrors).to_list()
-        errors = ((record.row, error) for record in records for error in record.errors)
-        return list(islice(errors, limit))
+        errors: list[tuple[int, RowError]] = []
+        after, more = 0, limit > 0
+        while more and len(errors) < limit:
+            rows = min(limit - len(errors), _ERROR_ROWS)
+            fields = {"row": 1, "errors": 1}
+            page = await self._page(_RowErrors, _behind(run_id, after), _IN_FILE_ORDER, rows, fields)
+            errors += [(record.row, error) for record in page.items for error in record.errors]
+            after, more = page.items[-1].row if page.items else after, page.more
+        return errors[:limit]
+
+
+def _behind(run_id: str, row: int) -> dict[str, object]:
+    return {"run_id": run_id, "row": {"$gt": row}}

@@ -1,16 +1,18 @@
 """Runs of one organization, as they are read; only the ledger changes them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
+from pymongo import DESCENDING
 
 from libs.contracts.events import RunCounts
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import ImportMode
 from libs.storage.documents import LISTED_RUNS, RunDocument, StoredFile, Wording
 from services.gateway.access.principal import Principal
-from services.gateway.stores.paging import Page, cut
+from services.gateway.stores.paging import Page
 from services.gateway.stores.tenant import TenantStore
 
 
@@ -51,18 +53,19 @@ class ListedRun(BaseModel):
     finished_at: datetime | None = None
     file_removed_at: datetime | None = None
 
-    class Settings:
-        projection: ClassVar = {
-            **dict.fromkeys(
-                (
-                    "tenant_id", "template_id", "template_version", "wording", "status", "file", "duplicate_of",
-                    "parse.rows", "counts", "failure", "created_at", "updated_at", "validated_at", "executing_at",
-                    "finished_at", "file_removed_at",
-                ),
-                1,
+    projection: ClassVar[Mapping[str, int]] = {
+        **dict.fromkeys(
+            (
+                "tenant_id", "template_id", "template_version", "status", "file", "duplicate_of", "parse.rows",
+                "counts", "failure", "created_at", "updated_at", "validated_at", "executing_at", "finished_at",
+                "file_removed_at", "wording.version",
+                # Of all words of a vocabulary the one that is shown; those of hundreds of fields may be there too.
+                "wording.words.import_mode",
             ),
-            **{f"template.{member}": 1 for member in ListedTemplate.model_fields},
-        }  # fmt: skip
+            1,
+        ),
+        **{f"template.{member}": 1 for member in ListedTemplate.model_fields},
+    }  # fmt: skip
 
 
 class _StatusOnly(BaseModel):
@@ -109,5 +112,4 @@ class RunStore(TenantStore[RunDocument]):
             conditions["template_id"] = template_id
         if after is not None:
             conditions["_id"] = {"$lt": after}
-        query = self._many(conditions).sort("-_id").limit(limit + 1).project(ListedRun)
-        return cut(await self._read(query.to_list()), limit)
+        return await self._page(ListedRun, conditions, ("_id", DESCENDING), limit, ListedRun.projection)

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
+from pymongo import DESCENDING
+
 from libs.storage.client import Session
 from libs.storage.documents import TemplateDocument
 from services.gateway.access.principal import Principal
-from services.gateway.stores.paging import Page, cut
+from services.gateway.stores.paging import Page
 from services.gateway.stores.tenant import TenantStore
 
 
@@ -22,8 +24,7 @@ class TemplateStore(TenantStore[TemplateDocument]):
     async def page(self, limit: int, after: str | None) -> Page[TemplateDocument]:
         """Templates, newest first, from behind the id ``after``."""
         behind = {} if after is None else {"_id": {"$lt": after}}
-        query = self._many({"deleted_at": None, **behind}).sort("-_id").limit(limit + 1)
-        return cut(await self._read(query.to_list()), limit)
+        return await self._page(TemplateDocument, {"deleted_at": None, **behind}, ("_id", DESCENDING), limit)
 
     async def replace_version(self, successor: TemplateDocument, session: Session) -> bool:
         """Store the successor of version ``successor.version - 1``; ``False`` where that is no longer the current."""

@@ -1,19 +1,29 @@
 """Documents of one organization."""
 
-from collections.abc import Awaitable, Mapping
-from typing import Any, Generic, TypeVar
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar, cast
 
 from beanie.odm.queries.find import FindMany, FindOne
-from pydantic import ValidationError
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pydantic import BaseModel, ValidationError
 from pymongo.results import UpdateResult
 
-from libs.storage.client import Session
+from libs.storage.client import Collection, Session, decode_document
 from libs.storage.documents import RejectedRecord, RunDocument, TemplateDocument, WebhookEndpoint
 from libs.storage.documents.state_document import unreadable
 from services.gateway.access.principal import Principal
+from services.gateway.stores.paging import Page
 
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of the documents of a page, as they are stored; a page has one at least."""
+_FETCHED: Final = 100
+"""Documents that the database sends at a time."""
+_AS_STORED: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, tz_aware=True)
 Kind = TypeVar("Kind", TemplateDocument, RunDocument, RejectedRecord, WebhookEndpoint)
 Result = TypeVar("Result")
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class TenantStore(Generic[Kind]):
@@ -43,6 +53,41 @@ class TenantStore(Generic[Kind]):
         """
         try:
             return await query
+        except ValidationError as error:
+            raise unreadable(f"what was found in {self._kind.get_collection_name()!r}", error) from None
+
+    async def _page(
+        self,
+        model: type[ModelT],
+        conditions: Mapping[str, Any],
+        order: tuple[str, int],
+        limit: int,
+        fields: Mapping[str, Any] | None = None,
+    ) -> Page[ModelT]:
+        """The first ``limit`` documents, or fewer where more would be larger than ``MAX_PAGE_BYTES``.
+
+        The event loop sees bytes only; a thread makes models of them.
+
+        Raises:
+            UnreadableDocumentError: as ``_read``.
+        """
+        found: list[RawBSONDocument] = []
+        size, more = 0, False
+        collection = cast("Collection", self._kind.get_pymongo_collection())  # pyright: ignore[reportUnknownMemberType]
+        stored = collection.with_options(codec_options=_AS_STORED)
+        query = stored.find(self._mine(conditions), fields, sort=[order], limit=limit + 1, batch_size=_FETCHED)
+        async with query as cursor:
+            async for document in cursor:
+                size += len(document.raw)
+                if len(found) == limit or (found and size > MAX_PAGE_BYTES):
+                    more = True
+                    break
+                found.append(document)
+        return Page(await asyncio.to_thread(self._models, model, found), more)
+
+    def _models(self, model: type[ModelT], found: Sequence[RawBSONDocument]) -> list[ModelT]:
+        try:
+            return [model.model_validate(decode_document(each.raw)) for each in found]
         except ValidationError as error:
             raise unreadable(f"what was found in {self._kind.get_collection_name()!r}", error) from None
 

@@ -1,5 +1,6 @@
 """``/imports``: uploads, runs and rejected rows. Each handler reads the request, calls a capability, presents."""
 
+import asyncio
 from http import HTTPStatus
 
 from litestar import Controller, Response, get, post
@@ -7,6 +8,7 @@ from litestar.openapi import ResponseSpec
 
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
+from services.gateway.http.answers import answer, encoded_answer
 from services.gateway.http.dependencies import (
     AnyRequest,
     Asking,
@@ -33,8 +35,8 @@ from services.gateway.http.engine.run_views import (
     RejectedPage,
     RunPage,
     RunView,
+    encode_rejected,
     present_dry_run,
-    present_rejected,
     present_run,
     present_summary,
 )
@@ -84,7 +86,7 @@ class ImportController(Controller):
         run = await runs.wait(principal, submitted.run, CHECKED_STATUSES)
         done = HTTPStatus.CREATED if run.status in CHECKED_STATUSES else HTTPStatus.ACCEPTED
         headers = {"Idempotent-Replayed": "true"} if submitted.replayed else {}
-        return _run_answer(await runs.details(principal, run), done, headers)
+        return await _run_answer(await runs.details(principal, run), done, headers)
 
     @post(
         "/dry-run",
@@ -108,9 +110,10 @@ class ImportController(Controller):
         judge: Judge,
         dry_runs: DryRunsIn,
         settings: Settings,
-    ) -> DryRunView:
+    ) -> Response[DryRunView]:
         received = await receive(request, principal, uploads, judge, dry_run_limits(settings))
-        return present_dry_run(await dry_runs.result(principal, await uploads.submit_dry_run(received)))
+        found = await dry_runs.result(principal, await uploads.submit_dry_run(received))
+        return await answer(lambda: present_dry_run(found))
 
     @get("/runs", operation_id="listRuns", summary="List runs", operation_class=ApiOperation)
     async def list_runs(
@@ -132,8 +135,9 @@ class ImportController(Controller):
         summary="Show a run, with its progress while it is active",
         operation_class=ApiOperation,
     )
-    async def show_run(self, run_id: Id, principal: Asking, runs: RunsIn) -> RunView:
-        return present_run(await runs.details(principal, await runs.get(principal, run_id)))
+    async def show_run(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
+        details = await runs.details(principal, await runs.get(principal, run_id))
+        return await answer(lambda: present_run(details))
 
     @post(
         "/runs/{run_id:str}/execute",
@@ -165,6 +169,7 @@ class ImportController(Controller):
         "/rejected",
         operation_id="listRejected",
         summary="List the rejected rows of a run",
+        description="A page of large rows may have fewer of them than `limit`; the last one has no `next_after`.",
         operation_class=ApiOperation,
     )
     async def rejected(
@@ -174,17 +179,18 @@ class ImportController(Controller):
         rejected_rows: RejectedIn,
         limit: RejectedLimit = 100,
         after: AfterRow = 0,
-    ) -> RejectedPage:
+    ) -> Response[RejectedPage]:
         found = await rejected_rows.page(principal, run_id, limit, after)
-        items = [present_rejected(record, found.columns) for record in found.rows.items]
-        return RejectedPage(data=items, next_after=items[-1].row if found.rows.more else None)
+        return encoded_answer(await asyncio.to_thread(encode_rejected, found))
 
 
 async def _ended_answer(principal: Principal, runs: Runs, run: RunDocument) -> Response[RunView]:
     ended = run.finished_at is not None
-    return _run_answer(await runs.details(principal, run), HTTPStatus.OK if ended else HTTPStatus.ACCEPTED)
+    return await _run_answer(await runs.details(principal, run), HTTPStatus.OK if ended else HTTPStatus.ACCEPTED)
 
 
-def _run_answer(details: RunDetails, status: HTTPStatus, headers: dict[str, str] | None = None) -> Response[RunView]:
-    view = present_run(details)
-    return Response(view, status_code=status, headers={"Location": f"/imports/runs/{view.id}", **(headers or {})})
+async def _run_answer(
+    details: RunDetails, status: HTTPStatus, headers: dict[str, str] | None = None
+) -> Response[RunView]:
+    location = {"Location": f"/imports/runs/{details.run.id}"}
+    return await answer(lambda: present_run(details), status, location | (headers or {}))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
@@ -14,10 +14,15 @@ from libs.contracts.states import RunStatus
 from libs.contracts.templates import DateOrder, DecimalStyle
 from libs.ledger import Totals
 from libs.storage.documents import RejectedRecord, RunDocument
+from services.gateway.http.answers import encoded
 from services.gateway.http.engine.template_view import engine_words, present_mode
+from services.gateway.records.rejected import RejectedOfRun
 from services.gateway.runs.dry_runs import DryRunResult
 from services.gateway.runs.runs import RunDetails
 from services.gateway.stores.runs import ListedRun
+
+MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
+"""Of a page of rejected rows; it has one row at least."""
 
 
 class FailureView(BaseModel):
@@ -315,10 +320,26 @@ def _present_progress(run: RunDocument, totals: Totals) -> ProgressView:
     )
 
 
-def present_rejected(record: RejectedRecord, columns: Sequence[str]) -> RejectedView:
+def encode_rejected(found: RejectedOfRun) -> bytes:
+    """A ``RejectedPage`` as JSON. It ends early where it would be larger than ``MAX_PAGE_BYTES``: a row says its
+    headers each time, so a few bytes in the database may be megabytes here."""
+    rows: list[bytes] = []
+    size, last, more = 0, 0, found.rows.more
+    for record in found.rows.items:
+        row = encoded(_present_rejected(record, found.columns))
+        size += len(row)
+        if rows and size > MAX_PAGE_BYTES:
+            more = True
+            break
+        rows.append(row)
+        last = record.row
+    return b'{"data":[%s],"next_after":%s}' % (b",".join(rows), str(last).encode() if more else b"null")
+
+
+def _present_rejected(record: RejectedRecord, columns: Sequence[str]) -> RejectedView:
     """A rejected row; cells beyond the last column are in ``cells`` only."""
     padded = [*record.cells, *[None] * (len(columns) - len(record.cells))]
-    return RejectedView(
+    return RejectedView.model_construct(
         id=record.id,
         run_id=record.run_id,
         row=record.row,

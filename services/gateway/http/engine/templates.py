@@ -5,6 +5,7 @@ from http import HTTPStatus
 from litestar import Controller, Response, delete, get, post, put
 from pydantic import BaseModel
 
+from services.gateway.http.answers import answer
 from services.gateway.http.dependencies import AnyRequest, Asking, Catalog, Judge
 from services.gateway.http.engine.operations import TemplateOperation
 from services.gateway.http.engine.parameters import After, Id, Limit
@@ -13,6 +14,8 @@ from services.gateway.http.engine.template_reading import read_template
 from services.gateway.http.engine.template_view import present_template
 from services.gateway.http.json_body import json_body
 from services.gateway.http.openapi import ApiOperation
+from services.gateway.stores.paging import Page
+from services.gateway.webhooks.endpoints import Linked
 
 
 class TemplatePage(BaseModel):
@@ -35,18 +38,21 @@ class TemplateController(Controller):
         body = await json_body(request)
         wanted = await judge.turns.run(principal, lambda: read_template(body.decoded(), judge))
         with wanted.places.translating():
-            view = present_template(await catalog.create(principal, wanted.approved, wanted.written))
-        return Response(view, status_code=HTTPStatus.CREATED, headers={"Location": f"/imports/templates/{view.id}"})
+            linked = await catalog.create(principal, wanted.approved, wanted.written)
+        headers = {"Location": f"/imports/templates/{linked.document.id}"}
+        return await answer(lambda: present_template(linked), HTTPStatus.CREATED, headers)
 
     @get("/", operation_id="listTemplates", summary="List templates", operation_class=ApiOperation)
-    async def page(self, principal: Asking, catalog: Catalog, limit: Limit = 20, after: After = None) -> TemplatePage:
+    async def page(
+        self, principal: Asking, catalog: Catalog, limit: Limit = 20, after: After = None
+    ) -> Response[TemplatePage]:
         found = await catalog.page(principal, limit, after)
-        items = [present_template(linked) for linked in found.items]
-        return TemplatePage(data=items, next_after=items[-1].id if found.more else None)
+        return await answer(lambda: _present_page(found))
 
     @get("/{template_id:str}", operation_id="getTemplate", summary="Show a template", operation_class=ApiOperation)
-    async def show(self, template_id: Id, principal: Asking, catalog: Catalog) -> EngineTemplateView:
-        return present_template(await catalog.get(principal, template_id))
+    async def show(self, template_id: Id, principal: Asking, catalog: Catalog) -> Response[EngineTemplateView]:
+        linked = await catalog.get(principal, template_id)
+        return await answer(lambda: present_template(linked))
 
     @put(
         "/{template_id:str}",
@@ -61,13 +67,14 @@ class TemplateController(Controller):
         principal: Asking,
         catalog: Catalog,
         judge: Judge,
-    ) -> EngineTemplateView:
+    ) -> Response[EngineTemplateView]:
         body = await json_body(request)
         wanted = await judge.turns.run(principal, lambda: read_template(body.decoded(), judge))
         with wanted.places.translating():
-            return present_template(
-                await catalog.replace(principal, template_id, wanted.approved, wanted.written, version=wanted.version)
+            linked = await catalog.replace(
+                principal, template_id, wanted.approved, wanted.written, version=wanted.version
             )
+        return await answer(lambda: present_template(linked))
 
     @delete(
         "/{template_id:str}",
@@ -77,3 +84,8 @@ class TemplateController(Controller):
     )
     async def remove(self, template_id: Id, principal: Asking, catalog: Catalog) -> None:
         await catalog.delete(principal, template_id)
+
+
+def _present_page(found: Page[Linked]) -> TemplatePage:
+    items = [present_template(linked) for linked in found.items]
+    return TemplatePage(data=items, next_after=items[-1].id if found.more else None)
