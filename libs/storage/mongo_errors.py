@@ -14,6 +14,8 @@ from pymongo.errors import (
 from libs.contracts.errors import TransientError
 
 DUPLICATE_KEY = 11000
+DOCUMENT_VALIDATION = 121
+"""The validator of the collection refuses the document."""
 
 _TRANSIENT_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 # Server codes that name a state which passes: elections, shutdown, exceeded time, write conflict.

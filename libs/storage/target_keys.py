@@ -13,14 +13,14 @@ from typing import Any
 
 from bson import MaxKey, ObjectId
 from pymongo import ASCENDING, IndexModel, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
 from libs.contracts.errors import PermanentError, RowdockError
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import BatchState, RunStatus
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, RunDocument, TargetKeyDocument
-from libs.storage.mongo_errors import DUPLICATE_KEY, is_transient
+from libs.storage.mongo_errors import DOCUMENT_VALIDATION, DUPLICATE_KEY, is_transient
 from libs.telemetry.failpoints import failpoint
 
 KEYS = "_keys"
@@ -29,6 +29,7 @@ FOREIGN_INDEX = "rowdock_foreign"
 KEY_TYPES = ["string", "number", "date", "bool"]
 """BSON types of a value of a key. A record without one of them in every field of a key does not have that key."""
 RECORDS_AT_A_TIME = 1_000
+_ABOUT_ONE_RECORD = (DUPLICATE_KEY, DOCUMENT_VALIDATION)
 BUILDING, ACTIVE = "building", "active"
 
 _TYPES_OF_VALUES = ["string", "int", "long", "double", "decimal", "date", "bool"]
@@ -206,7 +207,7 @@ class TargetKeys:
         async for ids in _portions(records, {**_FOREIGN, "tenant_id": tenant_id}):
             taken = await _update_unless_taken(records, ids, _FOREIGN, keys_pipeline(keys))
             if taken:
-                await records.update_many({"_id": {"$in": taken}, **_FOREIGN}, keys_pipeline(()))
+                await _update_all(records, {"_id": {"$in": taken}, **_FOREIGN}, keys_pipeline(()))
                 for key in keys:
                     await _update_unless_taken(records, taken, _lacking(tenant_id, key), _with_entry(key))
             adopted += len(ids)
@@ -222,7 +223,7 @@ class TargetKeys:
         records = self._mongo.target[resource]
         taken = await _update_unless_taken(records, ids, {"tenant_id": tenant_id}, _renewing(keys))
         if taken:
-            await records.update_many({"_id": {"$in": taken}, "tenant_id": tenant_id}, _forgetting(keys))
+            await _update_all(records, {"_id": {"$in": taken}, "tenant_id": tenant_id}, _forgetting(keys))
             for key in keys:
                 await _update_unless_taken(records, taken, _lacking(tenant_id, key), _with_entry(key))
 
@@ -300,7 +301,7 @@ class TargetKeys:
             lacking = _lacking(tenant_id, key)
             try:
                 async for ids in _portions(records, lacking):
-                    await records.update_many({"_id": {"$in": ids}, **lacking}, _with_entry(key))
+                    await _update_all(records, {"_id": {"$in": ids}, **lacking}, _with_entry(key))
                     failpoint("target_keys.filled_some")
             except DuplicateKeyError:
                 await self._broken(tenant_id, resource, key, wanted)
@@ -335,7 +336,7 @@ class TargetKeys:
         found = records.find(holders, {"_id": 1}, limit=RECORDS_AT_A_TIME, batch_size=RECORDS_AT_A_TIME)
         ids = [record["_id"] async for record in found]
         if ids:
-            await records.update_many({"_id": {"$in": ids}}, {"$pull": {KEYS: {"s": key.id}}})
+            await _update_all(records, {"_id": {"$in": ids}}, _forgetting([key]))
             failpoint("target_keys.cleared_some")
         if len(ids) == RECORDS_AT_A_TIME:
             return False
@@ -389,17 +390,34 @@ async def _portions(records: Collection, conditions: Document) -> AsyncIterator[
         yield [record["_id"] for record in some]
 
 
+async def _update_all(records: Collection, conditions: Document, update: list[Document]) -> None:
+    """Give records entries, also those that break the rules of the collection's validator already."""
+    try:
+        await records.update_many(conditions, update)
+    except WriteError as error:
+        if error.code != DOCUMENT_VALIDATION:
+            raise
+        await records.update_many(conditions, update, bypass_document_validation=True)
+
+
 async def _update_unless_taken(
-    records: Collection, ids: Sequence[Any], conditions: Document, update: list[Document]
+    records: Collection, ids: Sequence[Any], conditions: Document, update: list[Document], *, validated: bool = True
 ) -> list[Any]:
-    """Update each record by itself; ids of those that are not, because another record has the same key."""
+    """Update each record by itself; ids of those that are not, because another record has the same key.
+
+    Records that break the rules of the collection's validator already get their entries all the same.
+    """
     if not ids:
         return []
+    each = [UpdateOne({"_id": one, **conditions}, update) for one in ids]
     try:
-        await records.bulk_write([UpdateOne({"_id": each, **conditions}, update) for each in ids], ordered=False)
+        await records.bulk_write(each, ordered=False, bypass_document_validation=None if validated else True)
     except BulkWriteError as error:
         refused: list[Document] = error.details["writeErrors"]
-        if any(each["code"] != DUPLICATE_KEY for each in refused):
+        by_code = {code: [ids[one["index"]] for one in refused if one["code"] == code] for code in _ABOUT_ONE_RECORD}
+        if sum(map(len, by_code.values())) < len(refused) or (by_code[DOCUMENT_VALIDATION] and not validated):
             raise
-        return [ids[each["index"]] for each in refused]
+        invalid = by_code[DOCUMENT_VALIDATION]
+        taken = await _update_unless_taken(records, invalid, conditions, update, validated=False)
+        return [*by_code[DUPLICATE_KEY], *taken]
     return []
