@@ -1,7 +1,7 @@
 """Real servers and a whole stack, started once for all tests that ask for them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from deploy.local.servers import Servers, start_servers
 from deploy.local.stack import Stack, running
+from libs.process.loop_watch import Block, LoopWatch
+from tests import loop_blocks
 from tests.client import GatewayClient
 from tests.oracle import Oracle
 from tests.receiver import Receiver
@@ -40,12 +42,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "ROWDOCK_PARSE_LEASE_SECONDS": "6",
         "ROWDOCK_STALL_SECONDS": "20",
         "ROWDOCK_ORPHAN_AFTER_SECONDS": "20",
+        "ROWDOCK_LOOP_WATCH_MS": str(loop_blocks.LIMIT_MS),
     }
     services = ("gateway", "parser", "validator", "writer", "webhooks")
     failpoints = _folder(directory / "failpoints")
     environment = {name: {**patience, "FAILPOINT_DIRECTORY": str(failpoints)} for name in services}
     with running(directory, scale={"validator": 2, "writer": 2}, environment=environment) as started:
         yield started
+    blocks = loop_blocks.logged(directory / "logs")
+    assert not blocks, "event loops of services were blocked:\n" + "\n".join(blocks)
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def _loop_stays_free() -> AsyncIterator[None]:
+    """Fails the session where code of Rowdock blocked the event loop that tests run it in."""
+    blocks: list[Block] = []
+    watch = LoopWatch(loop_blocks.LIMIT_MS, blocks.append)
+    watch.start()
+    yield
+    watch.stop()
+    found = loop_blocks.by_our_code(blocks)
+    assert not found, "the event loop was blocked:\n" + "\n".join(found)
 
 
 @pytest.fixture

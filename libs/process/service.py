@@ -12,6 +12,7 @@ from libs.messaging.broker import create_broker
 from libs.messaging.watchdog import watch_consumers
 from libs.process.context import ServiceContext, open_context
 from libs.process.health import serving_health
+from libs.process.loop_watch import watching_loop
 from libs.process.loops import Background, end_process, repeat, running
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
@@ -75,8 +76,9 @@ class Service:
             try:
                 async with serving_health(self.settings, context.readiness, metrics):
                     await broker.start()
-                    async with running(loops):
-                        await stop.wait()
+                    with watching_loop(self.settings.loop_watch_ms, metrics):
+                        async with running(loops):
+                            await stop.wait()
             finally:
                 await context.consumers.stop()
                 await broker.stop()

@@ -15,6 +15,8 @@ class ServiceSettings(KafkaSettings):
             that a dead process left under its name is taken over at once by its successor.
         rescue_after_seconds: how long work may lie still before it is looked after.
         stall_seconds: a consumer that has lag and receives nothing for this long ends the process.
+        loop_watch_ms: processor time, in milliseconds, after which a busy event loop is logged with what it does; 0
+            switches that off.
     """
 
     host: str = "127.0.0.1"
@@ -23,3 +25,4 @@ class ServiceSettings(KafkaSettings):
     log_level: str = "INFO"
     rescue_after_seconds: float = Field(default=10, gt=0)
     stall_seconds: float = Field(default=60, gt=0)
+    loop_watch_ms: float = Field(default=0, ge=0)

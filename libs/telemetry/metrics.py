@@ -41,6 +41,11 @@ class Metrics:
             "1 while a consumer has lag and receives nothing.",
             registry=self.registry,
         )
+        self.loop_blocks = Counter(
+            "rowdock_loop_blocks",
+            "Times that the event loop was busy too long; counted where ROWDOCK_LOOP_WATCH_MS is set.",
+            registry=self.registry,
+        )
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format."""

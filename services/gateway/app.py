@@ -20,6 +20,7 @@ from libs.contracts.errors import TransientError
 from libs.messaging.broker import create_broker
 from libs.messaging.topics import Topics
 from libs.process.context import Readiness, ServiceContext, open_context
+from libs.process.loop_watch import watching_loop
 from libs.process.loops import Background, repeat, running
 from libs.process.service import standard_loops
 from libs.process.settings import ServiceSettings
@@ -148,8 +149,9 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 *retention_loops(context, files, gateway),
             ]
             try:
-                async with running(loops):
-                    yield
+                with watching_loop(service.loop_watch_ms, metrics):
+                    async with running(loops):
+                        yield
             finally:
                 await keys.close()
                 await broker.stop()
