@@ -29,6 +29,8 @@ from libs.contracts.topics import (
     BATCH_READY,
     DEAD_LETTERS,
     EXECUTION_REQUESTED,
+    LARGE_BATCH_PARSED,
+    LARGE_BATCH_READY,
     RUN_EVENTS,
     RUN_SUBMITTED,
     TOPICS,
@@ -42,8 +44,10 @@ DOCS = CHECKOUT / "docs"
 EVENTS: Mapping[Topic, type[Event]] = {
     RUN_SUBMITTED: RunSubmitted,
     BATCH_PARSED: BatchParsed,
+    LARGE_BATCH_PARSED: BatchParsed,
     EXECUTION_REQUESTED: ExecutionRequested,
     BATCH_READY: BatchReady,
+    LARGE_BATCH_READY: BatchReady,
     RUN_EVENTS: RunStatusChanged,
     DEAD_LETTERS: MessageDeadLettered,
 }

@@ -37,9 +37,19 @@ RUN_SUBMITTED = Topic("imports.run-submitted.v1", "run", 6, 7 * DAY_MS, "Gateway
 BATCH_PARSED = Topic(
     "imports.batch-parsed.v1", "run:seq", 12, 7 * DAY_MS, "Parser to validator: a batch waits to be checked."
 )
+LARGE_BATCH_PARSED = Topic(
+    "imports.large-batch-parsed.v1", "run:seq", 12, 7 * DAY_MS, "As imports.batch-parsed.v1, of large files."
+)
 EXECUTION_REQUESTED = Topic("imports.execution-requested.v1", "run", 6, 7 * DAY_MS, "A validated run may be written.")
 BATCH_READY = Topic(
-    "imports.batch-ready.v1", "run:seq", 12, 7 * DAY_MS, "Writer to writers: a batch waits to be written."
+    "imports.batch-ready.v1",
+    "run:seq",
+    12,
+    7 * DAY_MS,
+    "Gateway, validator or writer to writer: a batch waits.",
+)
+LARGE_BATCH_READY = Topic(
+    "imports.large-batch-ready.v1", "run:seq", 12, 7 * DAY_MS, "As imports.batch-ready.v1, of large files."
 )
 RUN_EVENTS = Topic("imports.run-events.v1", "run", 6, 30 * DAY_MS, "Every change of a run's status.", public=True)
 RECORDS_CHANGED = Topic(
@@ -51,8 +61,10 @@ TOPICS: tuple[Topic, ...] = (
     IMPORTS_REQUESTED,
     RUN_SUBMITTED,
     BATCH_PARSED,
+    LARGE_BATCH_PARSED,
     EXECUTION_REQUESTED,
     BATCH_READY,
+    LARGE_BATCH_READY,
     RUN_EVENTS,
     RECORDS_CHANGED,
     DEAD_LETTERS,

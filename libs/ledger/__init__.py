@@ -14,6 +14,7 @@ from libs.ledger.changes import Changes
 from libs.ledger.completion import Completion, Stage
 from libs.ledger.connection import LedgerConnection, Relay
 from libs.ledger.expiry import Expiry
+from libs.ledger.handout import Handout, Shares
 from libs.ledger.leases import Leases
 from libs.ledger.parsing import NewBatch, ParseLedger
 from libs.ledger.purge import Purge
@@ -23,7 +24,7 @@ from libs.ledger.stops import Stops
 from libs.ledger.totals import Totals, add_up
 from libs.storage.client import Mongo
 
-__all__ = ["Ledger", "NewBatch", "Stage", "Totals"]
+__all__ = ["Ledger", "NewBatch", "Shares", "Stage", "Totals"]
 
 
 class Ledger:
@@ -33,13 +34,15 @@ class Ledger:
         mongo: the databases.
         service: name of the service that makes the changes; its relays publish the outbox rows.
         relay: that of this process, to which rows are handed over after their commit; without it they wait for others.
+        shares: how many batches may be announced at a time.
     """
 
-    def __init__(self, mongo: Mongo, service: str, relay: Relay | None = None) -> None:
+    def __init__(self, mongo: Mongo, service: str, relay: Relay | None = None, shares: Shares | None = None) -> None:
         self._connection = LedgerConnection(mongo, service, relay)
-        self.runs = RunLedger(self._connection)
+        self.handout = Handout(self._connection, shares or Shares())
+        self.runs = RunLedger(self._connection, self.handout)
         self.leases = Leases(self._connection)
-        self.parsing = ParseLedger(self._connection, self.runs, self.leases)
+        self.parsing = ParseLedger(self._connection, self.runs, self.leases, self.handout)
         self.batches = BatchLedger(self._connection)
         self.stops = Stops(self._connection, self.runs)
         self.rescue = Rescue(self._connection, self.stops)

@@ -60,7 +60,7 @@ class BatchLedger:
                 setting[f"skipped_rows.{reason}"] = rows
         answer = await self._connection.batches.update_one(
             {"_id": batch.id, "epoch": batch.epoch, "state": batch.state.value},
-            {"$set": setting},
+            {"$set": setting, "$unset": {"announced": ""}},
             session=session,
         )
         return answer.modified_count == 1

@@ -10,6 +10,7 @@ from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.ledger.handout import Handout, Message, announced_in, message
 from libs.ledger.leases import PARSE, Leases
 from libs.ledger.runs import RunLedger
 from libs.storage.client import Document, Session
@@ -31,10 +32,11 @@ class NewBatch:
 class ParseLedger:
     """Fences parsers by a lease and the number of the attempt."""
 
-    def __init__(self, connection: LedgerConnection, runs: RunLedger, leases: Leases) -> None:
+    def __init__(self, connection: LedgerConnection, runs: RunLedger, leases: Leases, handout: Handout) -> None:
         self._connection = connection
         self._runs = runs
         self._leases = leases
+        self._handout = handout
 
     async def begin(self, run_id: str, instance: str, lease_seconds: float) -> RunDocument | None:
         """Take the parse of a run, or ``None`` where it is done, stopped, or a live parser has it.
@@ -95,12 +97,20 @@ class ParseLedger:
         cursor = self._connection.batches.find({"run_id": run.id, "epoch": run.epoch}, {"seq": 1, "digest": 1})
         return {batch["seq"]: batch["digest"] async for batch in cursor}
 
-    async def add_batches(self, run: RunDocument, batches: Sequence[NewBatch], lease_seconds: float) -> bool:
-        """Store batches and their rows; ``False`` where the parse is no longer the caller's.
+    async def add_batches(
+        self, run: RunDocument, batches: Sequence[NewBatch], lease_seconds: float
+    ) -> list[Message] | None:
+        """Store batches and their rows; ``None`` where the parse is no longer the caller's.
 
         The transaction changes the run itself, so that a stop and a second parser fence it.
+
+        Returns:
+            The messages of those that are announced already, because there is room for them.
         """
         now = datetime.now(UTC)
+        announced = batches[: await self._handout.room(BatchState.PARSED, run)]
+        mark = announced_in(BatchState.PARSED, run.lane)
+        held_back = {"held_back": True} if len(announced) < len(batches) else {}
         entries: list[Document] = [
             {
                 "_id": batch_id(run.id, run.epoch, batch.seq),
@@ -115,9 +125,10 @@ class ParseLedger:
                 "state": BatchState.PARSED.value,
                 "attempts": 0,
                 "result": BatchResult().model_dump(),
+                **(mark if number < len(announced) else {}),
                 "updated_at": now,
             }
-            for batch in batches
+            for number, batch in enumerate(batches)
         ]
 
         async def body(session: Session) -> bool:
@@ -129,6 +140,7 @@ class ParseLedger:
                             "parse.batches": batches[-1].seq + 1,
                             "parse.rows": {"$add": ["$parse.rows", sum(batch.rows for batch in batches)]},
                             "parse.lease_until": seconds_from_now(lease_seconds),
+                            **held_back,
                         }
                     }
                 ],
@@ -140,7 +152,9 @@ class ParseLedger:
             await self._connection.payloads.insert(session, [batch.payload for batch in batches])
             return True
 
-        return await self._connection.mongo.transaction(body)
+        if not await self._connection.mongo.transaction(body):
+            return None
+        return [message(BatchState.PARSED, run.lane, run.id, run.epoch, batch.seq) for batch in announced]
 
     async def extend(self, run: RunDocument, lease_seconds: float) -> bool:
         """Keep the parse lease alive; ``False`` where the parse is no longer the caller's."""

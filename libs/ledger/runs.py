@@ -1,27 +1,32 @@
 """Runs: created once, then moved by compare-and-set on status and version, each time with an event."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from pymongo import ReturnDocument
 
 from libs.contracts.errors import PermanentError
-from libs.contracts.events import Event, ExecutionRequested, RunCounts, RunSubmitted
+from libs.contracts.events import ExecutionRequested, RunCounts, RunSubmitted
 from libs.contracts.ids import event_id
-from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus, run_may_move
-from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED, Topic
+from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus, run_may_move
+from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
 from libs.ledger.changes import run_event
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection
+from libs.ledger.handout import Handout, Message
 from libs.ledger.outbox import append_to_outbox
 from libs.storage.client import Document, Session
 from libs.storage.documents import RunDocument, RunHead, StatusChange, StopRequest
+
+Effect = Callable[[Session], Awaitable[Sequence[Message]]]
+"""What happens in the transaction of a run's move; the messages that tell of it."""
 
 
 class RunLedger:
     """The collection ``runs``."""
 
-    def __init__(self, connection: LedgerConnection) -> None:
+    def __init__(self, connection: LedgerConnection, handout: Handout) -> None:
         self._connection = connection
+        self._handout = handout
 
     async def get(self, run_id: str) -> RunDocument | None:
         """The run, or ``None``.
@@ -46,11 +51,6 @@ class RunLedger:
         """The status of a run, or ``None`` where there is no such run; cheap enough to ask again and again."""
         found = await self._connection.runs.find_one({"_id": run_id}, {"status": 1})
         return None if found is None else RunStatus(found["status"])
-
-    async def executes(self, run_id: str) -> bool:
-        """Whether a run is executing, and not being stopped."""
-        query = {"_id": run_id, "status": RunStatus.EXECUTING.value, **NOT_STOPPED}
-        return await self._connection.runs.find_one(query, {"_id": 1}) is not None
 
     async def submit(self, run: RunDocument, *, key_of: str | None = None) -> None:
         """Create ``run`` and tell the parser, in one transaction.
@@ -83,7 +83,7 @@ class RunLedger:
         *,
         changes: Document | None = None,
         counts: RunCounts | None = None,
-        tell: Sequence[tuple[Topic, str, Event]] = (),
+        effect: Effect | None = None,
     ) -> RunDocument | None:
         """Move ``run`` to ``target`` with its event; ``None`` where somebody else moved it first.
 
@@ -92,13 +92,13 @@ class RunLedger:
         Args:
             changes: further fields to set, by dotted path.
             counts: counts to store on the run and to carry in the event.
-            tell: further outbox rows of the same transaction.
+            effect: what else happens in the same transaction, and the messages that tell of it.
 
         Raises:
             PermanentError: ``FORBIDDEN_TRANSITION``; the table in ``libs.contracts.states`` has no such move, or it
                 is the execution of a run whose purpose is not executed.
         """
-        moved = await self._move(run, target, changes=changes, counts=counts, tell=tell)
+        moved = await self._move(run, target, changes=changes, counts=counts, effect=effect)
         return None if moved is None else RunDocument.read(moved)
 
     async def end(self, run: RunHead, stop: StopRequest, counts: RunCounts) -> None:
@@ -113,7 +113,7 @@ class RunLedger:
         *,
         changes: Document | None = None,
         counts: RunCounts | None = None,
-        tell: Sequence[tuple[Topic, str, Event]] = (),
+        effect: Effect | None = None,
     ) -> Document | None:
         if target is RunStatus.EXECUTING and not run.purpose.traits.executed:
             raise PermanentError("FORBIDDEN_TRANSITION", f"a run whose purpose is {run.purpose} is never executed")
@@ -122,7 +122,13 @@ class RunLedger:
         now = datetime.now(UTC)
         version = run.version + 1
         stopping = run.stop is not None and target is run.stop.status
-        setting: Document = {"status": target.value, "version": version, "updated_at": now, **(changes or {})}
+        setting: Document = {
+            "status": target.value,
+            "version": version,
+            "updated_at": now,
+            "held_back": False,
+            **(changes or {}),
+        }
         if counts is not None:
             setting["counts"] = counts.model_dump()
         if target in TERMINAL_RUN_STATUSES:
@@ -153,9 +159,11 @@ class RunLedger:
                 return_document=ReturnDocument.AFTER,
                 session=session,
             )
-            messages = [(RUN_EVENTS, run.id, changed), *tell] if run.purpose.traits.told else tell
             if found is None:
                 return None
+            told: list[Message] = [(RUN_EVENTS, run.id, changed)] if run.purpose.traits.told else []
+            further = () if effect is None else await effect(session)
+            messages = [*told, *further]
             return found, await append_to_outbox(self._connection, session, *messages) if messages else []
 
         committed = await self._connection.mongo.transaction(body)
@@ -168,16 +176,20 @@ class RunLedger:
         return moved
 
     async def request_execution(self, run: RunDocument) -> RunDocument | None:
-        """Move a validated run to executing and tell the writer; ``None`` where it moved meanwhile."""
-        requested = ExecutionRequested(
-            event_id=event_id("execution", run.id, run.version),
-            occurred_at=datetime.now(UTC),
-            run_id=run.id,
-            tenant_id=run.tenant_id,
-        )
-        return await self.transition(
-            run,
-            RunStatus.EXECUTING,
-            changes={"executing_at": datetime.now(UTC)},
-            tell=[(EXECUTION_REQUESTED, run.id, requested)],
-        )
+        """Move a validated run to executing and announce its first batches; ``None`` where it moved meanwhile."""
+        batches = run.parse.batches
+        count = min(batches, await self._handout.room(BatchState.VALIDATED, run)) if batches else 0
+
+        async def announce(session: Session) -> list[Message]:
+            if batches:
+                return await self._handout.announce_first(session, run, count)
+            requested = ExecutionRequested(
+                event_id=event_id("execution", run.id, run.version),
+                occurred_at=datetime.now(UTC),
+                run_id=run.id,
+                tenant_id=run.tenant_id,
+            )
+            return [(EXECUTION_REQUESTED, run.id, requested)]  # so that a writer ends what has nothing to write
+
+        changes = {"executing_at": datetime.now(UTC), "held_back": count < batches}
+        return await self.transition(run, RunStatus.EXECUTING, changes=changes, effect=announce)

@@ -62,7 +62,7 @@ class Stops:
         closed = BatchState.CANCELLED if run.stop.status is RunStatus.CANCELLED else BatchState.FAILED
         await self._connection.batches.update_many(
             {**every_batch(run_id), "state": {"$in": [state.value for state in OPEN_BATCH_STATES]}},
-            {"$set": {"state": closed.value, "updated_at": datetime.now(UTC)}},
+            {"$set": {"state": closed.value, "updated_at": datetime.now(UTC)}, "$unset": {"announced": ""}},
         )
         failpoint("ledger.batches_closed_before_stop")
         totals = await add_up(self._connection, run_id)

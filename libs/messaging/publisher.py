@@ -28,9 +28,9 @@ class EventPublisher:
         """
         await self.publish_raw(topic.name, key, event.event_id, event.model_dump_json())
 
-    async def publish_all(self, topic: Topic, events: Iterable[tuple[str, Event]]) -> None:
-        """Publish ``(key, event)`` pairs side by side; raises as ``publish`` does."""
-        await asyncio.gather(*(self.publish(topic, key, event) for key, event in events))
+    async def publish_all(self, messages: Iterable[tuple[Topic, str, Event]]) -> None:
+        """Publish ``(topic, key, event)`` side by side; raises as ``publish`` does."""
+        await asyncio.gather(*(self.publish(topic, key, event) for topic, key, event in messages))
 
     async def publish_raw(self, topic: str, key: str, event_id: str, value: str) -> None:
         """Publish a serialised event, see ``publish``."""

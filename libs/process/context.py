@@ -9,7 +9,7 @@ from beanie import init_beanie  # pyright: ignore[reportUnknownVariableType] - i
 from faststream.kafka import KafkaBroker
 from pymongo.errors import PyMongoError
 
-from libs.ledger import Ledger
+from libs.ledger import Ledger, Shares
 from libs.messaging.consumer import Consumers
 from libs.messaging.dead_letters import DeadLetters
 from libs.messaging.outbox import OutboxRelay
@@ -97,7 +97,8 @@ async def open_context(
             DeadLetters(mongo, service, publisher),
             is_transient,
         )
-        ledger = Ledger(mongo, service, relay)
+        shares = Shares(settings.run_window, settings.tenant_window, settings.whole_window)
+        ledger = Ledger(mongo, service, relay, shares)
         yield ServiceContext(
             service, settings, mongo, broker, Topics(settings), publisher, relay, ledger, consumers, metrics
         )

@@ -13,6 +13,9 @@ class ServiceSettings(KafkaSettings):
         ops_port: where it serves its health and metrics, for operators alone.
         instance: name of the process, the same after a restart and unlike that of any other; work
             that a dead process left under its name is taken over at once by its successor.
+        run_window: batches of one run that are announced to workers at a time, in each lane and state.
+        tenant_window: the same, of all runs of one organization.
+        whole_window: the same, of everybody.
         rescue_after_seconds: how long work may lie still before it is looked after.
         stall_seconds: a consumer that has lag and receives nothing for this long ends the process.
         loop_watch_ms: processor time, in milliseconds, after which a busy event loop is logged with what it does; 0
@@ -23,6 +26,9 @@ class ServiceSettings(KafkaSettings):
     ops_port: int = Field(ge=1, le=65_535)
     instance: str = Field(min_length=1, max_length=100)
     log_level: str = "INFO"
+    run_window: int = Field(default=16, ge=1, le=1_000)
+    tenant_window: int = Field(default=32, ge=1, le=10_000)
+    whole_window: int = Field(default=96, ge=1, le=100_000)
     rescue_after_seconds: float = Field(default=10, gt=0)
     stall_seconds: float = Field(default=60, gt=0)
     loop_watch_ms: float = Field(default=0, ge=0)

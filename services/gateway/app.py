@@ -126,7 +126,11 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                         Quotas(gateway.max_templates, gateway.max_resources),
                     ),
                     uploads=Uploads(
-                        files, context.ledger, gateway.max_concurrent_uploads, gateway.upload_queue_seconds
+                        files,
+                        context.ledger,
+                        gateway.max_concurrent_uploads,
+                        gateway.upload_queue_seconds,
+                        gateway.large_file_bytes,
                     ),
                     runs=Runs(context.ledger, announcements, gateway.wait_seconds, gateway.max_errors),
                     dry_runs=dry_runs,

@@ -20,6 +20,7 @@ class GatewaySettings(BaseSettings):
         port: where clients are served.
         secret_key: Fernet key that encrypts webhook secrets at rest; the same for gateway and webhooks.
         max_upload_bytes: size limit of one file, in bytes.
+        large_file_bytes: files from this size on queue in the lane of large files, in bytes.
         wait_seconds: how long upload, execute and cancel wait for a finished result before they answer 202.
         max_concurrent_uploads: files that stream in at the same time; further ones wait for their turn.
         upload_queue_seconds: how long an upload waits for its turn before it is refused with 503.
@@ -58,6 +59,7 @@ class GatewaySettings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65_535)
     secret_key: SecretStr
     max_upload_bytes: int = Field(default=2 * GIB, ge=1)
+    large_file_bytes: int = Field(default=1024**2, ge=1)
     wait_seconds: float = Field(default=20, ge=0, le=300)
     max_concurrent_uploads: int = Field(default=8, ge=1, le=1_000)
     upload_queue_seconds: float = Field(default=30, gt=0)

@@ -8,6 +8,7 @@ from libs.contracts.templates import FieldType, Template, TemplateField
 from libs.formats.file_types import CSV
 from libs.process.context import ServiceContext
 from libs.process.loops import Background, repeat
+from libs.process.refill import Refill
 from libs.process.service import Service
 from libs.process.settings import ServiceSettings
 from libs.storage.files import FileStore
@@ -44,10 +45,17 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, par
 
     async def assemble(context: ServiceContext) -> Sequence[Background]:
         await asyncio.to_thread(warm_up)
-        files = FileStore(context.mongo)
+        files, refill = FileStore(context.mongo), Refill(context.ledger, context.publisher)
         subscribe(
             context.consumers,
-            ParseRun(context.ledger, files, context.publisher, context.metrics, parser, settings.instance),
+            ParseRun(
+                context.ledger,
+                files,
+                refill,
+                context.metrics,
+                parser,
+                settings.instance,
+            ),
         )
         rescue = RescueInbox(context.ledger, context.publisher, context.metrics, settings.rescue_after_seconds)
         return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]

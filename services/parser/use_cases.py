@@ -8,17 +8,18 @@ from contextlib import aclosing
 from libs.batches.payloads import Payload, PayloadKind
 from libs.batches.tables import encode_table
 from libs.contracts.errors import FileRefusedError, PermanentError
-from libs.contracts.events import BatchParsed, RunSubmitted, of_batch
+from libs.contracts.events import RunSubmitted
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.states import RunStatus
+from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import Template
-from libs.contracts.topics import BATCH_PARSED, RUN_SUBMITTED
+from libs.contracts.topics import RUN_SUBMITTED
 from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
 from libs.ledger import Ledger, NewBatch
 from libs.messaging.publisher import EventPublisher
 from libs.process.loops import repeating
+from libs.process.refill import Refill
 from libs.storage.documents import RunDocument, StoredFile
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
@@ -46,14 +47,14 @@ class ParseRun:
         self,
         ledger: Ledger,
         files: FileStore,
-        publisher: EventPublisher,
+        refill: Refill,
         metrics: Metrics,
         settings: ParserSettings,
         instance: str,
     ) -> None:
         self._ledger = ledger
         self._files = files
-        self._publisher = publisher
+        self._refill = refill
         self._metrics = metrics
         self._settings = settings
         self._instance = instance
@@ -96,7 +97,7 @@ class ParseRun:
                 raise ParseLostError
         failpoint("parser.plan_frozen")
         storing = _Storing(
-            self._ledger, self._publisher, run, self._settings, await self._ledger.parsing.stored_digests(run)
+            self._ledger, self._refill, run, self._settings, await self._ledger.parsing.stored_digests(run)
         )
         portions: asyncio.Queue[Sequence[ParsedBatch] | None] = asyncio.Queue(QUEUED_STORES)
         try:
@@ -217,18 +218,18 @@ def _deciding(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class _Storing:
-    """Stores batches in file order, skips those of an earlier attempt, and announces each."""
+    """Stores batches in file order, skips those of an earlier attempt, and announces those that there is room for."""
 
     def __init__(
         self,
         ledger: Ledger,
-        publisher: EventPublisher,
+        refill: Refill,
         run: RunDocument,
         settings: ParserSettings,
         stored: dict[int, str],
     ) -> None:
         self._ledger = ledger
-        self._publisher = publisher
+        self._refill = refill
         self._run = run
         self._settings = settings
         self._stored = stored
@@ -240,10 +241,13 @@ class _Storing:
         while (portion := await portions.get()) is not None:
             new = await asyncio.to_thread(self._encode, portion)
             if new:
-                if not await self._ledger.parsing.add_batches(self._run, new, self._settings.parse_lease_seconds):
+                announced = await self._ledger.parsing.add_batches(self._run, new, self._settings.parse_lease_seconds)
+                if announced is None:
                     raise ParseLostError
                 failpoint("parser.batch_stored_before_announced")
-                await announce_batches(self._publisher, self._run, [batch.seq for batch in new])
+                await self._refill.publish(announced)
+                if len(announced) < len(new):
+                    await self._refill(BatchState.PARSED, self._run.lane)
                 failpoint("parser.batch_announced")
 
     def _encode(self, portion: Iterable[ParsedBatch]) -> list[NewBatch]:
@@ -268,11 +272,6 @@ class _Storing:
         identifier = batch_id(self._run.id, self._run.epoch, batch.seq)
         payload = Payload(identifier, self._run.id, PayloadKind.PARSED, encode_table(batch.table), batch.issues)
         return NewBatch(batch.seq, batch.row_from, batch.row_to, batch.rows, content, payload)
-
-
-async def announce_batches(publisher: EventPublisher, run: RunDocument, numbers: Iterable[int]) -> None:
-    """Tell the validators that batches wait; repeating it is harmless."""
-    await publisher.publish_all(BATCH_PARSED, (of_batch(BatchParsed, run.id, run.epoch, seq) for seq in numbers))
 
 
 class RescueInbox:

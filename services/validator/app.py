@@ -10,6 +10,7 @@ from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import FieldType, Regex, Template, TemplateField
 from libs.process.context import ServiceContext
 from libs.process.loops import Background, repeat
+from libs.process.refill import Refill
 from libs.process.service import Service
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
@@ -48,11 +49,11 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, val
     async def assemble(context: ServiceContext) -> Sequence[Background]:
         await asyncio.to_thread(warm_up)
         ledger, metrics = context.ledger, context.metrics
-        runs = RunCache(ledger)
+        runs, refill = RunCache(ledger), Refill(ledger, context.publisher)
         whole_file_check = WholeFileCheck(context.mongo, ledger, metrics, validator, runs, settings.instance)
-        validate_batch = ValidateBatch(context.mongo, ledger, metrics, validator, whole_file_check, runs)
+        validate_batch = ValidateBatch(context.mongo, ledger, metrics, validator, whole_file_check, runs, refill)
         subscribe(context.consumers, validate_batch, workers=validator.validator_batches)
-        rescue = RescueInbox(ledger, context.publisher, metrics, whole_file_check, settings.rescue_after_seconds)
+        rescue = RescueInbox(ledger, refill, metrics, whole_file_check, settings.rescue_after_seconds)
         return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
 
     return Service("validator", settings, mongo_settings, assemble)

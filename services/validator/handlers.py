@@ -2,7 +2,8 @@
 
 from libs.contracts.events import BatchParsed
 from libs.contracts.ids import batch_id
-from libs.contracts.topics import BATCH_PARSED
+from libs.contracts.lanes import Lane
+from libs.contracts.topics import BATCH_PARSED, LARGE_BATCH_PARSED
 from libs.messaging.consumer import Consumers
 from services.validator.use_cases import ValidateBatch
 
@@ -12,4 +13,8 @@ def subscribe(consumers: Consumers, validate_batch: ValidateBatch, *, workers: i
 
     @consumers.on(BATCH_PARSED, BatchParsed, workers=workers)
     async def on_batch_parsed(event: BatchParsed) -> None:  # pyright: ignore[reportUnusedFunction]
-        await validate_batch(event.run_id, batch_id(event.run_id, event.epoch, event.seq))
+        await validate_batch(event.run_id, batch_id(event.run_id, event.epoch, event.seq), Lane.SMALL)
+
+    @consumers.on(LARGE_BATCH_PARSED, BatchParsed, workers=workers)
+    async def on_large_batch_parsed(event: BatchParsed) -> None:  # pyright: ignore[reportUnusedFunction]
+        await validate_batch(event.run_id, batch_id(event.run_id, event.epoch, event.seq), Lane.LARGE)

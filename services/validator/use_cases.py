@@ -14,15 +14,14 @@ from libs.batches.payloads import BatchPayloads, Payload, PayloadKind
 from libs.batches.rejected_rows import RejectedRows
 from libs.batches.tables import BatchRejections, decode_table, encode_table, pack_rows, unpack_rows, warned_rows
 from libs.contracts.errors import PermanentError
-from libs.contracts.events import BatchParsed, of_batch
 from libs.contracts.ids import batch_id
+from libs.contracts.lanes import Lane
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
-from libs.contracts.topics import BATCH_PARSED
 from libs.ledger import Ledger, Stage
-from libs.messaging.publisher import EventPublisher
 from libs.process.loops import repeating
+from libs.process.refill import Refill
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
 from libs.telemetry.failpoints import failpoint
@@ -72,6 +71,7 @@ class ValidateBatch:
         settings: ValidatorSettings,
         whole_file_check: "WholeFileCheck",
         runs: "RunCache",
+        refill: Refill,
     ) -> None:
         self._mongo = mongo
         self._ledger = ledger
@@ -79,18 +79,19 @@ class ValidateBatch:
         self._settings = settings
         self._whole_file_check = whole_file_check
         self._runs = runs
+        self._refill = refill
         self._payloads = BatchPayloads(mongo)
         self._rejected = RejectedRows(mongo)
 
-    async def __call__(self, run_id: str, identifier: str) -> None:
-        """Check the batch unless that is done or its run was stopped."""
+    async def __call__(self, run_id: str, identifier: str, lane: Lane) -> None:
+        """Check the batch unless that is done or its run was stopped; then fill its lane up again."""
         try:
             batch = await self._ledger.batches.claim(identifier, BatchState.PARSED)
             if batch is not None:
                 await self._check(batch)
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
-            return
+        await self._refill(BatchState.PARSED, lane)
         await self._whole_file_check.advance(run_id)
 
     async def _check(self, batch: BatchDocument) -> None:
@@ -318,25 +319,22 @@ class RescueInbox:
     def __init__(
         self,
         ledger: Ledger,
-        publisher: EventPublisher,
+        refill: Refill,
         metrics: Metrics,
         whole_file_check: WholeFileCheck,
         quiet_seconds: float,
     ) -> None:
         self._ledger = ledger
-        self._publisher = publisher
+        self._refill = refill
         self._metrics = metrics
         self._whole_file_check = whole_file_check
         self._quiet_seconds = quiet_seconds
 
     async def __call__(self) -> None:
-        """Announce again every batch of a silent run, and move on a run that has none left."""
+        """Announce again what a silent run has in flight, and move on a run that has no batch left."""
         statuses = [RunStatus.VALIDATING, RunStatus.VALIDATED]
         async for run in self._ledger.rescue.silent_runs(statuses, self._quiet_seconds):
-            waiting = await self._ledger.batches.sequence_numbers(run.id, BatchState.PARSED)
-            self._metrics.rescues.labels("batch_parsed").inc(len(waiting))
-            await self._publisher.publish_all(
-                BATCH_PARSED, (of_batch(BatchParsed, run.id, epoch, seq) for epoch, seq in waiting)
-            )
-            if not waiting:
+            announced = await self._refill.again(run, BatchState.PARSED)
+            self._metrics.rescues.labels("batch_parsed").inc(announced)
+            if not announced:
                 await self._whole_file_check.advance(run.id)

@@ -11,13 +11,14 @@ from libs.batches.tables import decode_table, encode_table
 from libs.contracts.templates import Template, TemplateField
 from libs.process.context import ServiceContext
 from libs.process.loops import Background, repeat
+from libs.process.refill import Refill
 from libs.process.service import Service
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.handlers import subscribe
 from services.writer.settings import WriterSettings
-from services.writer.use_cases import AnnounceBatches, RescueInbox, WriteBatch
+from services.writer.use_cases import BeginExecution, RescueInbox, WriteBatch
 
 
 def warm_up() -> None:
@@ -32,14 +33,14 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, wri
 
     async def assemble(context: ServiceContext) -> Sequence[Background]:
         await asyncio.to_thread(warm_up)
-        ledger, publisher = context.ledger, context.publisher
+        ledger, refill = context.ledger, Refill(context.ledger, context.publisher)
         subscribe(
             context.consumers,
-            AnnounceBatches(ledger, publisher),
-            WriteBatch(context.mongo, ledger, context.metrics, writer),
+            BeginExecution(ledger, refill),
+            WriteBatch(context.mongo, ledger, context.metrics, writer, refill),
             workers=writer.writer_transactions,
         )
-        rescue = RescueInbox(ledger, publisher, context.metrics, settings.rescue_after_seconds)
+        rescue = RescueInbox(ledger, refill, context.metrics, settings.rescue_after_seconds)
         return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
 
     return Service("writer", settings, mongo_settings, assemble)

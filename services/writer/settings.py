@@ -8,7 +8,7 @@ class WriterSettings(BaseSettings):
     """Read from ``ROWDOCK_…``.
 
     Attributes:
-        writer_transactions: batches that one process writes side by side.
+        writer_transactions: batches that one process writes side by side in each lane.
         max_attempts: attempts at one batch that ended without a result before its run fails.
     """
 

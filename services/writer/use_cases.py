@@ -14,13 +14,12 @@ from libs.batches.payloads import BatchPayloads, PayloadKind
 from libs.batches.rejected_rows import RejectedRows
 from libs.batches.tables import BatchRejections, decode_table, pack_rows, warned_rows
 from libs.contracts.errors import PermanentError, TransientError
-from libs.contracts.events import BatchReady, of_batch
+from libs.contracts.lanes import Lane
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
-from libs.contracts.topics import BATCH_READY
 from libs.ledger import Ledger
-from libs.messaging.publisher import EventPublisher
+from libs.process.refill import Refill
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
 from libs.storage.target_keys import TargetKey
@@ -46,43 +45,51 @@ ATTEMPTS_BESIDE_OTHERS = 50
 """So often others may change what a batch was planned with, before it is handed back."""
 
 
-class AnnounceBatches:
-    """Fans an execution out: one message for each batch of the run, to all writers."""
+class BeginExecution:
+    """Announces what a run has to write, and ends a run that has nothing to write.
 
-    def __init__(self, ledger: Ledger, publisher: EventPublisher) -> None:
+    The release before leaves all of the announcing to this; this one announces a run's first batches as it begins.
+    """
+
+    def __init__(self, ledger: Ledger, refill: Refill) -> None:
         self._ledger = ledger
-        self._publisher = publisher
+        self._refill = refill
 
     async def __call__(self, run_id: str) -> int:
-        """Announce what the run still has to write; the number of batches."""
-        if not await self._ledger.runs.executes(run_id):
+        """Announce what there is room for; the number of batches."""
+        try:
+            run = await self._ledger.runs.get(run_id)
+        except PermanentError as error:
+            await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
             return 0
-        waiting = await self._ledger.batches.sequence_numbers(run_id, BatchState.VALIDATED)
-        await self._publisher.publish_all(
-            BATCH_READY, (of_batch(BatchReady, run_id, epoch, seq) for epoch, seq in waiting)
-        )
+        if run is None or run.status is not RunStatus.EXECUTING or run.stop is not None:
+            return 0
+        announced = await self._refill.again(run, BatchState.VALIDATED)
         failpoint("writer.announced_before_commit")
-        if not waiting:
+        if not announced:
             await self._ledger.maybe_advance(run_id)
-        return len(waiting)
+        return announced
 
 
 class WriteBatch:
     """Writes one batch; whoever writes a run's last batch also completes the run."""
 
-    def __init__(self, mongo: Mongo, ledger: Ledger, metrics: Metrics, settings: WriterSettings) -> None:
+    def __init__(
+        self, mongo: Mongo, ledger: Ledger, metrics: Metrics, settings: WriterSettings, refill: Refill
+    ) -> None:
         self._mongo = mongo
         self._ledger = ledger
         self._metrics = metrics
         self._settings = settings
+        self._refill = refill
         self._payloads = BatchPayloads(mongo)
         self._rejected = RejectedRows(mongo)
         self._before_images = BeforeImages(mongo)
         self._runs: LRUCache[str, Run] = LRUCache(RUNS_AT_WORK)
         self._keys: LRUCache[str, tuple[TargetKey, ...]] = LRUCache(RUNS_AT_WORK)
 
-    async def __call__(self, run_id: str, identifier: str) -> None:
-        """Write the batch unless that is done or its run was stopped."""
+    async def __call__(self, run_id: str, identifier: str, lane: Lane) -> None:
+        """Write the batch unless that is done or its run was stopped; then fill its lane up again."""
         try:
             run = await self._executing(run_id)
             batch = None if run is None else await self._ledger.batches.claim(identifier, BatchState.VALIDATED)
@@ -90,7 +97,7 @@ class WriteBatch:
                 await self._write(run, batch)
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
-            return
+        await self._refill(BatchState.VALIDATED, lane)
         await self._ledger.maybe_advance(run_id)
 
     async def _executing(self, run_id: str) -> Run | None:
@@ -265,15 +272,14 @@ def _result(work: Work, plan: BatchPlan) -> BatchResult:
 class RescueInbox:
     """Finds runs and batches that wait for a writer although no message says so any more."""
 
-    def __init__(self, ledger: Ledger, publisher: EventPublisher, metrics: Metrics, quiet_seconds: float) -> None:
+    def __init__(self, ledger: Ledger, refill: Refill, metrics: Metrics, quiet_seconds: float) -> None:
         self._ledger = ledger
-        self._publisher = publisher
         self._metrics = metrics
         self._quiet_seconds = quiet_seconds
-        self._announce = AnnounceBatches(ledger, publisher)
+        self._announce = BeginExecution(ledger, refill)
 
     async def __call__(self) -> None:
-        """Announce again what a silent run still has to write."""
+        """Announce again what a silent run has in flight, and what there is room for."""
         async for run in self._ledger.rescue.silent_runs([RunStatus.EXECUTING], self._quiet_seconds):
             announced = await self._announce(run.id)
             self._metrics.rescues.labels("batch_ready").inc(announced)

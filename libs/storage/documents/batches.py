@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field
 from pymongo import ASCENDING, IndexModel
 
+from libs.contracts.lanes import Lane
 from libs.contracts.rejections import RowError
 from libs.contracts.states import BatchState
 from libs.storage.documents.state_document import StateDocument
@@ -29,7 +30,12 @@ class BatchResult(BaseModel):
 
 
 class BatchDocument(StateDocument):
-    """One entry of the ledger: up to ``plan.batch_rows`` rows of a run."""
+    """One entry of the ledger: up to ``plan.batch_rows`` rows of a run.
+
+    Attributes:
+        announced: the state in which the batch was last announced to workers, see ``libs.ledger.handout``.
+        lane: the lane in which it was announced.
+    """
 
     tenant_id: str
     run_id: str
@@ -44,12 +50,25 @@ class BatchDocument(StateDocument):
     result: BatchResult = BatchResult()
     preview: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
     skipped_rows: dict[str, bytes] = Field(default_factory=dict[str, bytes])
+    announced: BatchState | None = None
+    lane: Lane | None = None
     updated_at: datetime
 
     class Settings:
         name = "batches"
         indexes: ClassVar = [
             IndexModel([("run_id", ASCENDING), ("state", ASCENDING), ("seq", ASCENDING)], name="run_state"),
+            IndexModel(
+                [
+                    ("announced", ASCENDING),
+                    ("state", ASCENDING),
+                    ("lane", ASCENDING),
+                    ("tenant_id", ASCENDING),
+                    ("run_id", ASCENDING),
+                ],
+                name="in_flight",
+                partialFilterExpression={"announced": {"$type": "string"}},
+            ),
         ]
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, computed_field, model_validator
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from libs.contracts.events import RunCounts
+from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.purposes import PurposeTraits, RunPurpose
 from libs.contracts.states import RunStatus
@@ -94,6 +95,8 @@ class RunDocument(StateDocument):
         vocabulary, wording: as those of the template.
         purpose: what it was made for. A run that was made before there were purposes has none stored; its ``dry_run``
             tells. That goes on being stored for processes that know nothing else, and is true of what is purged.
+        lane: where its work queues.
+        held_back: it may have batches that are not announced yet, see ``libs.ledger.handout``.
         file_removed_at: since when the file is no longer stored.
         expiring_at: when somebody last began to remove the run; nobody sees it any more.
     """
@@ -114,6 +117,8 @@ class RunDocument(StateDocument):
     column_mapping: list[tuple[str, str | None]] | None = None
     duplicate_of: str | None = None
     purpose: RunPurpose = RunPurpose.IMPORT
+    lane: Lane = Lane.SMALL
+    held_back: bool = False
     plan: ParsePlan | None = None
     parse: ParseProgress = ParseProgress()
     counts: RunCounts | None = None
@@ -158,6 +163,11 @@ class RunDocument(StateDocument):
                 name="content",
             ),
             IndexModel([("created_at", ASCENDING)], name="dry_runs", partialFilterExpression={"dry_run": True}),
+            IndexModel(
+                [("lane", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)],
+                name="held_back",
+                partialFilterExpression={"held_back": True},
+            ),
             IndexModel([("finished_at", ASCENDING)], name="ended"),
             IndexModel([("file_removed_at", ASCENDING), ("finished_at", ASCENDING)], name="file_ended"),
             IndexModel(

@@ -15,6 +15,7 @@ import structlog
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from libs.contracts.lanes import Lane
 from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import RunStatus
 from libs.formats.content import HEAD_BYTES, recognise, refusal
@@ -171,13 +172,17 @@ class Uploads:
         ledger: where runs are submitted.
         max_concurrent: files that stream in at the same time; further ones wait for their turn.
         queue_seconds: how long one waits.
+        large_from: size from which on a file is large, in bytes.
     """
 
-    def __init__(self, files: FileStore, ledger: Ledger, max_concurrent: int, queue_seconds: float) -> None:
+    def __init__(
+        self, files: FileStore, ledger: Ledger, max_concurrent: int, queue_seconds: float, large_from: int
+    ) -> None:
         self._files = files
         self._ledger = ledger
         self._slots = asyncio.Semaphore(max_concurrent)
         self._queue_seconds = queue_seconds
+        self._large_from = large_from
 
     @asynccontextmanager
     async def receiving(self, principal: Principal) -> AsyncGenerator[Upload]:
@@ -210,7 +215,8 @@ class Uploads:
         failpoint("gateway.file_stored_before_submit")
         runs = RunStore(principal)
         duplicate_of = await runs.newest_of_content(received.template.id, received.file.sha256)
-        run = _new_run(received).model_copy(update={"idempotency_key": idempotency_key, "duplicate_of": duplicate_of})
+        known = {"idempotency_key": idempotency_key, "duplicate_of": duplicate_of}
+        run = self._new_run(received).model_copy(update=known)
         holder = None if idempotency_key is None else await runs.by_idempotency_key(idempotency_key)
         while holder is None or (holder.refused and different_parts(holder, run)):
             try:
@@ -234,10 +240,13 @@ class Uploads:
 
     async def submit_dry_run(self, received: Received) -> RunDocument:
         """Make a dry run of an upload: checked, told to nobody, and removed with every trace."""
-        run = _new_run(received).model_copy(update={"purpose": RunPurpose.DRY_RUN, "webhook_endpoint_id": None})
+        run = self._new_run(received).model_copy(update={"purpose": RunPurpose.DRY_RUN, "webhook_endpoint_id": None})
         await self._ledger.runs.submit(run)
         failpoint("gateway.dry_run_submitted")
         return run
+
+    def _new_run(self, received: Received) -> RunDocument:
+        return _new_run(received, Lane.of_size(received.file.size, self._large_from))
 
     async def _discard(self, file: StoredFile | None) -> None:
         if file is None:
@@ -248,7 +257,7 @@ class Uploads:
             logger.warning("upload.file_left_to_the_sweep", file_id=file.id, error=str(error))
 
 
-def _new_run(received: Received) -> RunDocument:
+def _new_run(received: Received, lane: Lane) -> RunDocument:
     """The run of an upload, under the id of its file: so an orphan file is one without a run of its id."""
     now = datetime.now(UTC)
     document = received.template
@@ -263,6 +272,7 @@ def _new_run(received: Received) -> RunDocument:
         webhook_endpoint_id=document.webhook_endpoint_id if document.template.webhook_enabled else None,
         file=received.file,
         column_mapping=received.mapping,
+        lane=lane,
         history=[StatusChange(version=1, status=RunStatus.PENDING, at=now)],
         created_at=now,
         updated_at=now,

@@ -17,12 +17,22 @@ from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import Template
 from libs.ledger import Ledger, NewBatch
 from libs.ledger.connection import LedgerConnection
+from libs.messaging.broker import create_broker
+from libs.messaging.connection import KafkaSettings
+from libs.messaging.publisher import EventPublisher
+from libs.process.refill import Refill
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument, StoredFile
+from libs.telemetry.metrics import Metrics
 
 LEASE = 60.0
 PLAN = ParsePlan(columns=("sku",), mapping={"sku": 0})
 OWNER = "parser-1"
+
+
+def refill(ledger: Ledger) -> Refill:
+    """One whose messages reach nobody; nothing may be announced but what the ledger itself did."""
+    return Refill(ledger, EventPublisher(create_broker(KafkaSettings(kafka="localhost:1"), OWNER), Metrics("test")))
 
 
 def new_run(**template: object) -> RunDocument:
@@ -126,7 +136,8 @@ async def events(mongo: Mongo, run: RunDocument) -> list[dict[str, Any]]:
 
 
 async def outbox(mongo: Mongo, run: RunDocument, topic: str) -> list[dict[str, Any]]:
-    rows = mongo.state[OutboxEntry.Settings.name].find({"key": run.id, "topic": topic})
+    """What is stored to be published about the run or its batches."""
+    rows = mongo.state[OutboxEntry.Settings.name].find({"key": {"$regex": f"^{run.id}"}, "topic": topic})
     return [json.loads(row["value"]) async for row in rows]
 
 

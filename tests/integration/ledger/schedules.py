@@ -15,10 +15,19 @@ from typing import Any
 
 from bson import ObjectId
 
+from libs.contracts.events import BatchParsed, BatchReady
 from libs.contracts.ids import batch_id
+from libs.contracts.lanes import Lane
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
-from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
-from libs.ledger import Ledger, Stage
+from libs.contracts.topics import (
+    BATCH_READY,
+    EXECUTION_REQUESTED,
+    LARGE_BATCH_READY,
+    RUN_EVENTS,
+    RUN_SUBMITTED,
+)
+from libs.ledger import Ledger, Shares, Stage
+from libs.ledger.handout import Message as Announcement
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
 from tests.integration.ledger.runs import LEASE, PLAN, collections, current, new_batch, new_run, states
@@ -59,18 +68,18 @@ class Schedule:
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
-        self.ledger = Ledger(self.mongo, "test")
+        self.ledger = Ledger(self.mongo, "test", shares=Shares(run=self.random.choice([1, 2])))
         self.compares_rows = self.random.random() < 0.5
         kinds = [GOOD, GOOD, BAD, REPEATED] if self.compares_rows else [GOOD, GOOD, BAD]
         self.file: list[list[str]] = [
             [self.random.choice(kinds) for _ in range(self.random.randint(1, 3))]
-            for _ in range(self.random.choice([0, 1, 2, 3, 4]))
+            for _ in range(self.random.choice([0, 1, 2, 3, 5]))
         ]
         self.run: RunDocument = new_run(
             fields=[{"name": "sku", "rules": [{"type": "unique"}] if self.compares_rows else []}],
             auto_execute=self.random.random() < 0.7,
             invalid_rows="block" if self.random.random() < 0.1 else "skip",
-        )
+        ).model_copy(update={"lane": self.random.choice(list(Lane))})
         self.may_cancel = self.random.random() < 0.5
 
     # --- the services -----------------------------------------------------------------------------
@@ -109,10 +118,13 @@ class Schedule:
         for seq, rows in enumerate(self.file):
             if seq not in stored:
                 process.point()
-                if not await self.ledger.parsing.add_batches(run, [new_batch(run, seq, len(rows))], LEASE):
+                announced = await self.ledger.parsing.add_batches(run, [new_batch(run, seq, len(rows))], LEASE)
+                if announced is None:
                     return False
                 process.point()
-                self.send("check", batch_id(run.id, run.epoch, seq))
+                self.announce(announced)
+                if not announced:
+                    await self.fill(BatchState.PARSED, process)
         rows_read = sum(len(rows) for rows in self.file)
         closed = await self.ledger.parsing.close(run, len(self.file), rows_read, "digest")
         if closed:
@@ -128,6 +140,7 @@ class Schedule:
             result = BatchResult(ok=len(rows) - len(bad), rejected=len(bad))
             await self.effect(batch, target, result, "rejected", bad)
             process.point()
+        await self.fill(BatchState.PARSED, process)
         await self.advance(process)
 
     async def advance(self, process: Process) -> None:
@@ -153,10 +166,9 @@ class Schedule:
         run = await current(self.ledger, self.run)
         if run.status is not RunStatus.EXECUTING or run.stop is not None:
             return
-        waiting = await self.ledger.batches.sequence_numbers(run.id, BatchState.VALIDATED)
-        for epoch, seq in waiting:
-            self.send("write", batch_id(run.id, epoch, seq))
-        if not waiting:
+        announced = await self.ledger.handout.again(run, BatchState.VALIDATED)
+        self.announce(announced)
+        if not announced:
             await self.ledger.maybe_advance(run.id)
 
     async def write(self, identifier: str, process: Process) -> None:
@@ -166,7 +178,21 @@ class Schedule:
             result = batch.result.model_copy(update={"created": len(good)})
             await self.effect(batch, BatchState.WRITTEN, result, "records", good)
             process.point()
+        await self.fill(BatchState.VALIDATED, process)
         await self.ledger.maybe_advance(self.run.id)
+
+    async def fill(self, state: BatchState, process: Process) -> None:
+        """What a schedule beside this one is given here never reaches it: a message lost."""
+        announced = await self.ledger.handout.fill(state, self.run.lane)
+        process.point()
+        self.announce(announced)
+
+    def announce(self, announced: Sequence[Announcement]) -> None:
+        for _, _, event in announced:
+            assert isinstance(event, BatchParsed | BatchReady)
+            if event.run_id == self.run.id:
+                kind = "check" if isinstance(event, BatchParsed) else "write"
+                self.send(kind, batch_id(event.run_id, event.epoch, event.seq))
 
     async def effect(
         self, batch: BatchDocument, target: BatchState, result: BatchResult, collection: str, rows: Sequence[int]
@@ -184,12 +210,15 @@ class Schedule:
     async def relay(self) -> None:
         """Publish what the outbox holds; now and then die before it is forgotten, and so publish it again."""
         outbox = self.mongo.state[OutboxEntry.Settings.name]
-        for entry in await outbox.find({"key": self.run.id}).to_list():
+        for entry in await outbox.find(self.of_run).to_list():
             match entry["topic"]:
                 case RUN_SUBMITTED.name:
                     self.send("parse", "")
                 case EXECUTION_REQUESTED.name:
                     self.send("execute", "")
+                case BATCH_READY.name | LARGE_BATCH_READY.name:
+                    ready = BatchReady.model_validate_json(entry["value"])
+                    self.send("write", batch_id(ready.run_id, ready.epoch, ready.seq))
                 case RUN_EVENTS.name:
                     self.told.append(json.loads(entry["value"]))
                 case other:
@@ -212,8 +241,8 @@ class Schedule:
             await self.ledger.stops.finish(run.id)
         elif run.status in {RunStatus.PENDING, RunStatus.VALIDATING}:
             self.send("parse", "")
-            for entry in await self.entries(BatchState.PARSED):
-                self.send("check", entry["_id"])
+            if run.status is RunStatus.VALIDATING:
+                self.announce(await self.ledger.handout.again(run, BatchState.PARSED))
             await self.advance(process)
         elif run.status is RunStatus.EXECUTING:
             await self.begin_writing()
@@ -235,6 +264,11 @@ class Schedule:
     def send(self, kind: str, subject: str) -> None:
         self.inbox.append((kind, subject))
         self.seen.add((kind, subject))
+
+    @property
+    def of_run(self) -> Document:
+        """What the outbox holds of the run and of its batches."""
+        return {"key": {"$regex": f"^{self.run.id}"}}
 
     def rows(self, batch: BatchDocument) -> list[Row]:
         """``(row, kind)`` of a batch, with rows counted over the whole file."""
@@ -292,7 +326,7 @@ class Schedule:
         await self.deliver_all()
         await self.cancel(Process("late"))
         await self.look()
-        while await self.mongo.state[OutboxEntry.Settings.name].find_one({"key": self.run.id}):
+        while await self.mongo.state[OutboxEntry.Settings.name].find_one(self.of_run):
             await self.relay()
 
     async def deliver_all(self) -> None:

@@ -52,10 +52,10 @@ async def test_from_checked_over_somebodys_decision_to_completed(mongo: Mongo, l
     assert run.counts is not None
     assert run.counts.rows == 5
     assert await ledger.maybe_advance(run.id) is Stage.WAITING
-    assert not await outbox(mongo, run, "imports.execution-requested.v1")
+    assert not await outbox(mongo, run, "imports.batch-ready.v1")
     assert await ledger.runs.request_execution(run) is not None
     assert await ledger.runs.request_execution(run) is None
-    assert len(await outbox(mongo, run, "imports.execution-requested.v1")) == 1
+    assert len(await outbox(mongo, run, "imports.batch-ready.v1")) == 2
     await move_all(mongo, ledger, run, BatchState.VALIDATED, BatchState.WRITTEN)
     assert await ledger.maybe_advance(run.id) is Stage.ADVANCED
     assert await ledger.maybe_advance(run.id) is Stage.TERMINAL
@@ -77,7 +77,7 @@ async def test_from_checked_over_somebodys_decision_to_completed(mongo: Mongo, l
 async def test_auto_execute_goes_on_by_itself(mongo: Mongo, ledger: Ledger) -> None:
     run = await validated(mongo, ledger, [3], auto_execute=True)
     assert run.status is RunStatus.EXECUTING
-    assert len(await outbox(mongo, run, "imports.execution-requested.v1")) == 1
+    assert len(await outbox(mongo, run, "imports.batch-ready.v1")) == 1
 
 
 async def test_auto_execute_survives_a_crash_after_validated(ledger: Ledger) -> None:
@@ -120,7 +120,7 @@ async def test_whoever_ends_the_last_batch_one_event_tells(mongo: Mongo, ledger:
         "executing",
         "completed",
     ]
-    assert len(await outbox(mongo, run, "imports.execution-requested.v1")) == 1
+    assert len(await outbox(mongo, run, "imports.batch-ready.v1")) == 4
 
 
 async def test_the_whole_file_is_checked_before_a_run_is_validated(mongo: Mongo, ledger: Ledger) -> None:

@@ -133,7 +133,7 @@ async def test_auto_execute_does_not_reach_it(mongo: Mongo, ledger: Ledger) -> N
     assert checked.status is RunStatus.VALIDATED
     with pytest.raises(PermanentError, match="FORBIDDEN_TRANSITION"):
         await ledger.runs.request_execution(checked)
-    assert not await outbox(mongo, run, "imports.execution-requested.v1")
+    assert not await outbox(mongo, run, "imports.batch-ready.v1")
 
 
 # --- purged ---------------------------------------------------------------------------------------

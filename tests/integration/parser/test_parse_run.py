@@ -4,16 +4,13 @@ import pytest
 
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
-from libs.messaging.broker import create_broker
-from libs.messaging.connection import KafkaSettings
-from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
 from libs.storage.files import FileStore
 from libs.telemetry.metrics import Metrics
 from services.parser.settings import ParserSettings
 from services.parser.use_cases import ParseRun
-from tests.integration.ledger.runs import LEASE, current, submitted
+from tests.integration.ledger.runs import LEASE, current, refill, submitted
 
 pytestmark = pytest.mark.servers
 ME = "parser-1"
@@ -27,8 +24,7 @@ def ledger(mongo: Mongo) -> Ledger:
 def parser(mongo: Mongo, ledger: Ledger) -> ParseRun:
     """A parser that publishes nothing."""
     metrics = Metrics("parser")
-    publisher = EventPublisher(create_broker(KafkaSettings(kafka="localhost:1"), ME), metrics)
-    return ParseRun(ledger, FileStore(mongo), publisher, metrics, ParserSettings(), ME)
+    return ParseRun(ledger, FileStore(mongo), refill(ledger), metrics, ParserSettings(), ME)
 
 
 async def test_a_run_whose_file_is_gone_fails(mongo: Mongo, ledger: Ledger) -> None:

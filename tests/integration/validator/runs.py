@@ -14,7 +14,7 @@ from libs.storage.documents import RunDocument
 from libs.telemetry.metrics import Metrics
 from services.validator.settings import ValidatorSettings
 from services.validator.use_cases import RunCache, ValidateBatch, WholeFileCheck
-from tests.integration.ledger.runs import LEASE, OWNER, current, submitted
+from tests.integration.ledger.runs import LEASE, OWNER, current, refill, submitted
 
 Batches = Sequence[Sequence[Sequence[str | None]]]
 
@@ -44,14 +44,14 @@ def validator(mongo: Mongo, ledger: Ledger, max_attempts: int = 3) -> ValidateBa
     settings, metrics = ValidatorSettings(max_attempts=max_attempts), Metrics("validator")
     runs = RunCache(ledger)
     whole_file_check = WholeFileCheck(mongo, ledger, metrics, settings, runs, "validator-1")
-    return ValidateBatch(mongo, ledger, metrics, settings, whole_file_check, runs)
+    return ValidateBatch(mongo, ledger, metrics, settings, whole_file_check, runs, refill(ledger))
 
 
 async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, count: int) -> RunDocument:
     """Check all ``count`` batches; the last one has the whole file checked."""
     validate = validator(mongo, ledger)
     for seq in range(count):
-        await validate(run.id, batch_id(run.id, run.epoch, seq))
+        await validate(run.id, batch_id(run.id, run.epoch, seq), run.lane)
     return await current(ledger, run)
 
 

@@ -68,7 +68,7 @@ async def test_a_second_worker_at_the_whole_file_check_goes_by_the_first_answer(
         await check(mongo, ledger, run, 2)
     monkeypatch.undo()
     await mongo.target[run.template.target_resource].update_one({"mail": "a"}, {"$set": {"mail": "b"}})
-    await validator(mongo, ledger)(run.id, batch_id(run.id, run.epoch, 1))
+    await validator(mongo, ledger)(run.id, batch_id(run.id, run.epoch, 1), run.lane)
     run = await current(ledger, run)
     assert run.status is RunStatus.VALIDATED
     assert await rejections(mongo, run) == {1: ["EXISTS_IN_TARGET"]}
@@ -104,7 +104,7 @@ async def test_a_run_that_cannot_be_read_fails_with_its_reason(mongo: Mongo, led
     run = await parsed(ledger, [[["1", "a"]]], fields=FIELDS)
     newer = {"$set": {"template.fields.0.rules": [{"type": "palindrome"}]}}
     await mongo.state["runs"].update_one({"_id": run.id}, newer)
-    await validator(mongo, ledger)(run.id, batch_id(run.id, run.epoch, 0))
+    await validator(mongo, ledger)(run.id, batch_id(run.id, run.epoch, 0), run.lane)
     failed = await mongo.state["runs"].find_one({"_id": run.id})
     assert failed is not None
     assert (failed["status"], failed["failure"]["code"]) == ("failed", "UNREADABLE_DOCUMENT")

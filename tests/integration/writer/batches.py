@@ -17,7 +17,7 @@ from libs.storage.documents import BatchResult, RunDocument
 from libs.telemetry.metrics import Metrics
 from services.writer.settings import WriterSettings
 from services.writer.use_cases import WriteBatch
-from tests.integration.ledger.runs import LEASE, OWNER, current, move, submitted
+from tests.integration.ledger.runs import LEASE, OWNER, current, move, refill, submitted
 from tests.unit.writer.checked_batches import checked_batch
 
 Rows = Sequence[Mapping[str, Any]]
@@ -61,9 +61,15 @@ async def executing(
 
 async def write(mongo: Mongo, ledger: Ledger, run: RunDocument, max_attempts: int = 3) -> RunDocument:
     """Write the run's batch."""
-    writing = WriteBatch(mongo, ledger, Metrics("writer"), WriterSettings(max_attempts=max_attempts))
-    await writing(run.id, batch_id(run.id, run.epoch, 0))
+    await write_batch(mongo, ledger, run, max_attempts)
     return await current(ledger, run)
+
+
+async def write_batch(mongo: Mongo, ledger: Ledger, run: RunDocument, max_attempts: int) -> None:
+    """Have the run's batch written, whatever becomes of the run."""
+    settings = WriterSettings(max_attempts=max_attempts)
+    writing = WriteBatch(mongo, ledger, Metrics("writer"), settings, refill(ledger))
+    await writing(run.id, batch_id(run.id, run.epoch, 0), run.lane)
 
 
 async def written(

@@ -9,18 +9,14 @@ import pytest
 from bson import Decimal128
 
 from libs.contracts.errors import TransientError
-from libs.contracts.ids import batch_id
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import combination
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
 from libs.storage.target_keys import TargetKeys
-from libs.telemetry.metrics import Metrics
-from services.writer.settings import WriterSettings
-from services.writer.use_cases import WriteBatch
 from tests.integration.ledger.runs import collections
-from tests.integration.writer.batches import executing, rejections, write, written
+from tests.integration.writer.batches import executing, rejections, write, write_batch, written
 from tests.unit.writer.messages import exists, held_by
 
 pytestmark = pytest.mark.servers
@@ -332,7 +328,7 @@ async def test_a_run_that_cannot_be_read_fails_with_its_reason(mongo: Mongo, led
     run = await executing(mongo, ledger, [{"sku": "a"}], **APPEND)
     newer = {"$set": {"template.fields.0.rules": [{"type": "palindrome"}]}}
     await mongo.state["runs"].update_one({"_id": run.id}, newer)
-    await WriteBatch(mongo, ledger, Metrics("writer"), WriterSettings())(run.id, batch_id(run.id, run.epoch, 0))
+    await write_batch(mongo, ledger, run, 3)
     failed = await mongo.state["runs"].find_one({"_id": run.id})
     assert failed is not None
     assert (failed["status"], failed["failure"]["code"]) == ("failed", "UNREADABLE_DOCUMENT")

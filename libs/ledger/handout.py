@@ -1,0 +1,231 @@
+"""Handing out: of each run a bounded window of batches is announced to the workers at a time.
+
+A batch says in which state it was announced; it is in flight until it leaves that state. What is in flight is counted
+anew whenever somebody fills a lane up, never kept: a message that is lost or a fill that is made twice changes how soon
+a batch is worked at, and nothing else. Of tenants the one with the fewest batches in flight comes first, then of its
+runs the one with the fewest, then the oldest run; batches of a run go in file order.
+
+A run that may hold batches back says so (``held_back``). It is only a hint, so that nobody looks for them in vain: set
+in the transaction that leaves some unannounced, taken back by whoever finds none, and set again by the rescue loop.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pymongo import ReturnDocument
+
+from libs.contracts.events import BatchParsed, BatchReady, Event, of_batch
+from libs.contracts.ids import batch_id
+from libs.contracts.lanes import Lane
+from libs.contracts.states import BatchState, RunStatus
+from libs.contracts.topics import BATCH_PARSED, BATCH_READY, LARGE_BATCH_PARSED, LARGE_BATCH_READY, Topic
+from libs.ledger.connection import NOT_STOPPED, LedgerConnection
+from libs.storage.client import Document, Session
+from libs.storage.documents import RunDocument
+from libs.telemetry.failpoints import failpoint
+
+Message = tuple[Topic, str, Event]
+"""Topic, key and event."""
+
+OLDEST_RUNS = 16
+"""Runs of a tenant that are considered at a time, the oldest ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How many batches may be in flight in one lane and state.
+
+    Attributes:
+        run: of one run, its window.
+        tenant: of all runs of one tenant.
+        all: of everybody.
+    """
+
+    run: int = 16
+    tenant: int = 32
+    all: int = 96
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A run that may hold batches back.
+
+    Attributes:
+        batches: how many it had when it was seen.
+    """
+
+    run_id: str
+    tenant_id: str
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Batches in flight in one lane and state, by ``(tenant, run)``."""
+
+    of_run: Counter[tuple[str, str]]
+
+    @property
+    def of_tenant(self) -> Counter[str]:
+        counted: Counter[str] = Counter()
+        for (tenant_id, _), batches in self.of_run.items():
+            counted[tenant_id] += batches
+        return counted
+
+    def room(self, tenant_id: str, run_id: str, shares: Shares) -> int:
+        """How many more batches of a run may be announced."""
+        free = (
+            shares.run - self.of_run[tenant_id, run_id],
+            shares.tenant - self.of_tenant[tenant_id],
+            shares.all - self.of_run.total(),
+        )
+        return max(0, min(free))
+
+    def next_of(self, waiting: Iterable[HeldBack], shares: Shares) -> HeldBack | None:
+        """The run whose batch is to be announced next, or ``None`` where no run has room."""
+        tenants = self.of_tenant
+        return min(
+            (run for run in waiting if self.room(run.tenant_id, run.run_id, shares)),
+            key=lambda run: (tenants[run.tenant_id], self.of_run[run.tenant_id, run.run_id], run.run_id),
+            default=None,
+        )
+
+
+_STATUS: Mapping[BatchState, RunStatus] = {
+    BatchState.PARSED: RunStatus.VALIDATING,
+    BatchState.VALIDATED: RunStatus.EXECUTING,
+}
+"""The states in which batches are handed out, and the status of a run whose batches are."""
+_TOPICS: Mapping[tuple[BatchState, Lane], Topic] = {
+    (BatchState.PARSED, Lane.SMALL): BATCH_PARSED,
+    (BatchState.PARSED, Lane.LARGE): LARGE_BATCH_PARSED,
+    (BatchState.VALIDATED, Lane.SMALL): BATCH_READY,
+    (BatchState.VALIDATED, Lane.LARGE): LARGE_BATCH_READY,
+}
+
+
+def message(state: BatchState, lane: Lane, run_id: str, epoch: int, seq: int) -> Message:
+    """What tells the workers of a lane that a batch waits for them in ``state``."""
+    if state is BatchState.PARSED:
+        key, event = of_batch(BatchParsed, run_id, epoch, seq)
+    else:
+        key, event = of_batch(BatchReady, run_id, epoch, seq)
+    return _TOPICS[state, lane], key, event
+
+
+def announced_in(state: BatchState, lane: Lane) -> Document:
+    """Fields of a batch that is announced. A worker of the release before moves a batch on without taking them back;
+    so what counts is whether the batch is still in the state that they name."""
+    return {"announced": state.value, "lane": lane.value}
+
+
+class Handout:
+    """Decides which batches are announced; the caller publishes the messages, or stores them to be published."""
+
+    def __init__(self, connection: LedgerConnection, shares: Shares) -> None:
+        self._connection = connection
+        self._shares = shares
+
+    async def fill(self, state: BatchState, lane: Lane) -> list[Message]:
+        """Announce what there is room for in a lane; anyone may call it any number of times."""
+        messages: list[Message] = []
+        found_none = True
+        while found_none and (waiting := await self._held_back(state, lane)):
+            found_none = False
+            in_flight = await self._in_flight(state, lane)
+            while (run := in_flight.next_of(waiting, self._shares)) is not None:
+                announced = await self._announce_next(run.run_id, state, lane)
+                if announced is None:
+                    waiting.remove(run)
+                    await self._holds_none_back(run, state)
+                    found_none = True  # it may have hidden a younger run
+                else:
+                    in_flight.of_run[run.tenant_id, run.run_id] += 1
+                    messages.append(announced)
+        if messages:
+            failpoint("ledger.announced_before_published")
+        return messages
+
+    async def room(self, state: BatchState, run: RunDocument) -> int:
+        """How many batches of a run may be announced now."""
+        in_flight = await self._in_flight(state, run.lane)
+        return in_flight.room(run.tenant_id, run.id, self._shares)
+
+    async def announce_first(self, session: Session, run: RunDocument, count: int) -> list[Message]:
+        """Announce the first ``count`` batches of a run that begins to execute, in the transaction of that."""
+        numbers = range(count)
+        await self._connection.batches.update_many(
+            {
+                "_id": {"$in": [batch_id(run.id, run.epoch, seq) for seq in numbers]},
+                "state": BatchState.VALIDATED.value,
+            },
+            {"$set": announced_in(BatchState.VALIDATED, run.lane)},
+            session=session,
+        )
+        return [message(BatchState.VALIDATED, run.lane, run.id, run.epoch, seq) for seq in numbers]
+
+    async def again(self, run: RunDocument, state: BatchState) -> list[Message]:
+        """The messages of a run that seems to be forgotten: of what it has in flight, and of what there is room for."""
+        in_state = {"run_id": run.id, "state": state.value}
+        cursor = self._connection.batches.find({**in_state, "announced": state.value}, {"epoch": 1, "seq": 1})
+        lost = [message(state, run.lane, run.id, batch["epoch"], batch["seq"]) async for batch in cursor.sort("seq")]
+        await self._connection.runs.update_one(
+            {"_id": run.id, "status": _STATUS[state].value, **NOT_STOPPED}, {"$set": {"held_back": True}}
+        )
+        return [*lost, *await self.fill(state, run.lane)]
+
+    async def _held_back(self, state: BatchState, lane: Lane) -> list[HeldBack]:
+        cursor = await self._connection.runs.aggregate(
+            [
+                {
+                    "$match": {
+                        "held_back": True,
+                        "lane": {"$in": _stored(lane)},
+                        "status": _STATUS[state].value,
+                        **NOT_STOPPED,
+                    }
+                },
+                {"$sort": {"_id": 1}},
+                {
+                    "$group": {
+                        "_id": "$tenant_id",
+                        "runs": {"$firstN": {"n": OLDEST_RUNS, "input": {"id": "$_id", "batches": "$parse.batches"}}},
+                    }
+                },
+            ]
+        )
+        return [HeldBack(run["id"], tenant["_id"], run["batches"]) async for tenant in cursor for run in tenant["runs"]]
+
+    async def _in_flight(self, state: BatchState, lane: Lane) -> InFlight:
+        """By an index that holds what is announced, and nothing else."""
+        cursor = await self._connection.batches.aggregate(
+            [
+                {"$match": {"announced": state.value, "state": state.value, "lane": lane.value}},
+                {"$group": {"_id": {"tenant": "$tenant_id", "run": "$run_id"}, "batches": {"$sum": 1}}},
+            ]
+        )
+        return InFlight(
+            Counter({(group["_id"]["tenant"], group["_id"]["run"]): group["batches"] async for group in cursor})
+        )
+
+    async def _announce_next(self, run_id: str, state: BatchState, lane: Lane) -> Message | None:
+        found = await self._connection.batches.find_one_and_update(
+            {"run_id": run_id, "state": state.value, "announced": {"$ne": state.value}},
+            {"$set": announced_in(state, lane)},
+            {"epoch": 1, "seq": 1},
+            sort=[("seq", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return None if found is None else message(state, lane, run_id, found["epoch"], found["seq"])
+
+    async def _holds_none_back(self, run: HeldBack, state: BatchState) -> None:
+        """Take the hint back, unless the run has got batches since it was seen."""
+        await self._connection.runs.update_one(
+            {"_id": run.run_id, "status": _STATUS[state].value, "parse.batches": run.batches},
+            {"$set": {"held_back": False}},
+        )
+
+
+def _stored(lane: Lane) -> Sequence[str | None]:
+    return [lane.value, None] if lane is Lane.SMALL else [lane.value]

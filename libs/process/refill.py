@@ -1,0 +1,36 @@
+"""Fill lanes up again as batches end: what the ledger announces is published."""
+
+from collections.abc import Iterable
+
+from libs.contracts.lanes import Lane
+from libs.contracts.states import BatchState
+from libs.ledger import Ledger
+from libs.ledger.handout import Message
+from libs.messaging.publisher import EventPublisher
+from libs.storage.documents import RunDocument
+
+
+class Refill:
+    """Announces batches to workers. Each call may be repeated; what it leaves out, the rescue loops find."""
+
+    def __init__(self, ledger: Ledger, publisher: EventPublisher) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+
+    async def __call__(self, state: BatchState, lane: Lane) -> None:
+        """Announce what there is room for, now that a batch has left ``state``.
+
+        Raises:
+            TransientError: the broker does not confirm.
+        """
+        await self.publish(await self._ledger.handout.fill(state, lane))
+
+    async def again(self, run: RunDocument, state: BatchState) -> int:
+        """Announce again what a forgotten run has in flight, and what there is room for; the number of batches."""
+        messages = await self._ledger.handout.again(run, state)
+        await self.publish(messages)
+        return len(messages)
+
+    async def publish(self, messages: Iterable[Message]) -> None:
+        """Publish what the ledger announced."""
+        await self._publisher.publish_all(messages)
