@@ -10,7 +10,7 @@ in the transaction that leaves some unannounced, taken back by whoever finds non
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pymongo import ReturnDocument
@@ -181,7 +181,7 @@ class Handout:
                 {
                     "$match": {
                         "held_back": True,
-                        "lane": {"$in": _stored(lane)},
+                        "lane": stored_as(lane),
                         "status": _STATUS[state].value,
                         **NOT_STOPPED,
                     }
@@ -227,5 +227,6 @@ class Handout:
         )
 
 
-def _stored(lane: Lane) -> Sequence[str | None]:
-    return [lane.value, None] if lane is Lane.SMALL else [lane.value]
+def stored_as(lane: Lane) -> Document:
+    """The filter of a lane's runs; those of the release before have none stored."""
+    return {"$in": [lane.value, None]} if lane is Lane.SMALL else {"$eq": lane.value}

@@ -7,14 +7,18 @@ from datetime import UTC, datetime
 from libs.batches.payloads import Payload
 from libs.contracts.errors import UnreadableDocumentError
 from libs.contracts.ids import batch_id
+from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
-from libs.ledger.handout import Handout, Message, announced_in, message
-from libs.ledger.leases import PARSE, Leases
+from libs.ledger.handout import Handout, Message, announced_in, message, stored_as
+from libs.ledger.leases import PARSE, HeldLease, Leases
 from libs.ledger.runs import RunLedger
 from libs.storage.client import Document, Session
 from libs.storage.documents import BatchResult, RunDocument
+
+RUNS_AT_A_LOOK = 16
+"""Runs of one tenant that are seen at a time, the oldest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,20 @@ class NewBatch:
     payload: Payload
 
 
+@dataclass(slots=True)
+class WaitingRuns:
+    """Runs of one tenant whose files are to be read.
+
+    Attributes:
+        at_work: how many files of it are being read now, by anybody.
+        run_ids: those that nobody reads, the oldest ones, oldest first.
+    """
+
+    tenant_id: str
+    at_work: int
+    run_ids: list[str]
+
+
 class ParseLedger:
     """Fences parsers by a lease and the number of the attempt."""
 
@@ -37,6 +55,32 @@ class ParseLedger:
         self._runs = runs
         self._leases = leases
         self._handout = handout
+
+    async def waiting(self, lane: Lane) -> list[WaitingRuns]:
+        """What there is to read in a lane, by tenant."""
+        cursor = await self._connection.runs.aggregate(
+            [
+                {
+                    "$match": {
+                        "status": {"$in": [RunStatus.PENDING.value, RunStatus.VALIDATING.value]},
+                        "parse.closed": False,
+                        "lane": stored_as(lane),
+                        **NOT_STOPPED,
+                    }
+                },
+                {"$project": {"tenant_id": 1, "at_work": {"$gt": ["$parse.lease_until", "$$NOW"]}}},
+                {"$sort": {"_id": 1}},
+                {
+                    "$group": {
+                        "_id": "$tenant_id",
+                        "at_work": {"$sum": {"$cond": ["$at_work", 1, 0]}},
+                        "runs": {"$push": {"$cond": ["$at_work", "$$REMOVE", "$_id"]}},
+                    }
+                },
+                {"$project": {"at_work": 1, "runs": {"$slice": ["$runs", RUNS_AT_A_LOOK]}}},
+            ]
+        )
+        return [WaitingRuns(tenant["_id"], tenant["at_work"], tenant["runs"]) async for tenant in cursor]
 
     async def begin(self, run_id: str, instance: str, lease_seconds: float) -> RunDocument | None:
         """Take the parse of a run, or ``None`` where it is done, stopped, or a live parser has it.
@@ -73,6 +117,11 @@ class ParseLedger:
         """End what ``begin`` began; where it was not closed, this process may begin it again at once."""
         if run.parse.owner is not None:
             self._leases.forget(run.parse.owner)
+
+    async def give_back(self, run: RunDocument) -> None:
+        """Let another parser begin what this one will not end; harmless where it is no longer the caller's."""
+        if run.parse.owner is not None:
+            await self._leases.release(HeldLease(PARSE, run.id, run.parse.owner))
 
     def _parsing(self, run: RunDocument) -> Document:
         return {

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 from libs.batches.tables import decode_table, encode_table
+from libs.contracts.lanes import Lane
 from libs.contracts.templates import FieldType, Template, TemplateField
 from libs.formats.file_types import CSV
 from libs.process.context import ServiceContext
-from libs.process.loops import Background, repeat
+from libs.process.loops import Background
 from libs.process.refill import Refill
 from libs.process.service import Service
 from libs.process.settings import ServiceSettings
@@ -18,10 +19,11 @@ from services.parser.formats.api.file_format import FileFacts
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.registry import file_format
 from services.parser.handlers import subscribe
+from services.parser.places import Places
 from services.parser.planning.plan import make_plan
 from services.parser.planning.styles import StyleSearch
 from services.parser.settings import ParserSettings
-from services.parser.use_cases import ParseRun, RescueInbox
+from services.parser.use_cases import ParseRun
 
 
 def warm_up() -> None:
@@ -45,19 +47,18 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, par
 
     async def assemble(context: ServiceContext) -> Sequence[Background]:
         await asyncio.to_thread(warm_up)
-        files, refill = FileStore(context.mongo), Refill(context.ledger, context.publisher)
-        subscribe(
-            context.consumers,
-            ParseRun(
-                context.ledger,
-                files,
-                refill,
-                context.metrics,
-                parser,
-                settings.instance,
-            ),
+        ledger = context.ledger
+        parse_run = ParseRun(
+            ledger,
+            FileStore(context.mongo),
+            Refill(ledger, context.publisher),
+            context.metrics,
+            parser,
+            settings.instance,
         )
-        rescue = RescueInbox(context.ledger, context.publisher, context.metrics, settings.rescue_after_seconds)
-        return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
+        small = Places(ledger, parse_run, Lane.SMALL, parser.small_places)
+        large = Places(ledger, parse_run, Lane.LARGE, parser.large_places)
+        subscribe(context.consumers, [small, large])
+        return [small.work, large.work]
 
     return Service("parser", settings, mongo_settings, assemble)

@@ -1,14 +1,18 @@
 """Kafka in."""
 
+from collections.abc import Sequence
+
 from libs.contracts.events import RunSubmitted
 from libs.contracts.topics import RUN_SUBMITTED
 from libs.messaging.consumer import Consumers
-from services.parser.use_cases import ParseRun
+from services.parser.places import Places
 
 
-def subscribe(consumers: Consumers, parse_run: ParseRun) -> None:
+def subscribe(consumers: Consumers, lanes: Sequence[Places]) -> None:
     """Register the parser's handlers."""
 
     @consumers.on(RUN_SUBMITTED, RunSubmitted)
     async def on_run_submitted(event: RunSubmitted) -> None:  # pyright: ignore[reportUnusedFunction]
-        await parse_run(event.run_id)
+        del event  # which run comes next is for the ledger to say
+        for places in lanes:
+            places.wake()

@@ -8,16 +8,13 @@ from contextlib import aclosing
 from libs.batches.payloads import Payload, PayloadKind
 from libs.batches.tables import encode_table
 from libs.contracts.errors import FileRefusedError, PermanentError
-from libs.contracts.events import RunSubmitted
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import Template
-from libs.contracts.topics import RUN_SUBMITTED
 from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
 from libs.ledger import Ledger, NewBatch
-from libs.messaging.publisher import EventPublisher
 from libs.process.loops import repeating
 from libs.process.refill import Refill
 from libs.storage.documents import RunDocument, StoredFile
@@ -60,22 +57,27 @@ class ParseRun:
         self._instance = instance
         self._limits = ReaderLimits()
 
-    async def __call__(self, run_id: str) -> None:
-        """Parse the run unless that is done, stopped, or in the hands of a live parser."""
+    async def __call__(self, run_id: str) -> bool:
+        """Parse the run, or ``False`` where that is done, stopped, or in the hands of a live parser."""
         run = None
         try:
             run = await self._ledger.parsing.begin(run_id, self._instance, self._settings.parse_lease_seconds)
             if run is not None:
                 await self._attempt(run)
         except ParseLostError:
-            return
+            return False
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
-            return
+            return True
+        except BaseException:
+            if run is not None:
+                await self._ledger.parsing.give_back(run)
+            raise
         finally:
             if run is not None:
                 self._ledger.parsing.leave(run)
         await self._ledger.maybe_advance(run_id)
+        return run is not None
 
     async def _attempt(self, run: RunDocument) -> None:
         if run.parse.attempts > self._settings.max_attempts:
@@ -272,24 +274,3 @@ class _Storing:
         identifier = batch_id(self._run.id, self._run.epoch, batch.seq)
         payload = Payload(identifier, self._run.id, PayloadKind.PARSED, encode_table(batch.table), batch.issues)
         return NewBatch(batch.seq, batch.row_from, batch.row_to, batch.rows, content, payload)
-
-
-class RescueInbox:
-    """Finds runs that wait for a parser although no message says so any more."""
-
-    def __init__(self, ledger: Ledger, publisher: EventPublisher, metrics: Metrics, quiet_seconds: float) -> None:
-        self._ledger = ledger
-        self._publisher = publisher
-        self._metrics = metrics
-        self._quiet_seconds = quiet_seconds
-
-    async def __call__(self) -> None:
-        """Announce again every run that has been silent for too long."""
-        async for run in self._ledger.rescue.silent_runs(
-            [RunStatus.PENDING, RunStatus.VALIDATING], self._quiet_seconds
-        ):
-            if run.parse.closed:
-                continue
-            self._metrics.rescues.labels("run_submitted").inc()
-            submitted = RunSubmitted.of(run.id, run.tenant_id)
-            await self._publisher.publish(RUN_SUBMITTED, run.id, submitted)

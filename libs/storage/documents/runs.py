@@ -164,6 +164,11 @@ class RunDocument(StateDocument):
             ),
             IndexModel([("created_at", ASCENDING)], name="dry_runs", partialFilterExpression={"dry_run": True}),
             IndexModel(
+                [("status", ASCENDING), ("lane", ASCENDING), ("_id", ASCENDING)],
+                name="unread",
+                partialFilterExpression={"parse.closed": False},
+            ),
+            IndexModel(
                 [("lane", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)],
                 name="held_back",
                 partialFilterExpression={"held_back": True},

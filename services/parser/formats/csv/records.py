@@ -32,6 +32,8 @@ class _State(Enum):
 class RecordScanner:
     """Follows one record over any number of pieces and keeps nothing of it.
 
+    Whole cells and runs of quotes are passed over at once: a file of nothing but quotes must not take long.
+
     No piece but the last may end in ``\\r``: whether ``\\n`` follows decides where the record ends.
 
     Args:
@@ -50,6 +52,9 @@ class RecordScanner:
         self._state = _State.CELL_START
         self._opened_on = line
         # Between plain cells only a quote behind a delimiter matters; at the end it may be in the next piece.
+        mark = re.escape(delimiter)
+        self._quoted = re.compile(rb'(?:[^"]++|"")*+')
+        self._cells = re.compile(rb'(?:(?:"(?:[^"]++|"")*+"|[^"\r\n%b][^\r\n%b]*+)?%b)*+' % (mark, mark, mark))
         self._plain_end = re.compile(rb"[\r\n]|" + re.escape(delimiter) + rb"(?=\"|\Z)")
 
     @property
@@ -86,10 +91,13 @@ class RecordScanner:
     def _decisive(self, data: bytes, start: int) -> int:
         """Index of the next byte that can change the state; ``len(data)`` where there is none."""
         if self._state is _State.QUOTED:
-            quote = data.find(b'"', start)
-            end = len(data) if quote < 0 else quote
+            quoted = self._quoted.match(data, start)
+            end = quoted.end() if quoted else start
             self.line += count_line_ends(data, start, end)
             return end
+        if self._state is _State.CELL_START and (cells := self._cells.match(data, start)) is not None:
+            self.line += count_line_ends(data, start, cells.end())
+            start = cells.end()
         if self._state is _State.CELL_START and data[start : start + 1] not in (b'"', b""):
             self._state = _State.PLAIN
         if self._state is _State.PLAIN:
