@@ -56,8 +56,9 @@ async def look_at_groups(settings: KafkaSettings, groups: Mapping[str, str]) -> 
             for partition in description["partitions"]
         ]
         begin = await reader.beginning_offsets(partitions)
-        described = await admin.describe_consumer_groups(sorted(groups.values()))
-        members = dict(_members(group) for answer in described for group in answer.groups)
+        # One at a time: aiokafka reads the answer about several at once by the wrong version's schema.
+        described = [await admin.describe_consumer_groups([group]) for group in sorted(groups.values())]
+        members = dict(_members(group) for answers in described for answer in answers for group in answer.groups)
         committed = {
             topic: await admin.list_consumer_group_offsets(
                 group, partitions=[p for p in partitions if p.topic == topic]

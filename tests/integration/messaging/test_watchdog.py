@@ -68,6 +68,24 @@ async def test_what_waits_is_what_a_group_has_not_committed(kafka: KafkaSettings
     assert await waiting() == {topic.name: {0: 1, 1: 1}, other.name: {0: 1}}
 
 
+async def test_the_members_of_several_groups_are_told(kafka: KafkaSettings, mongo: Mongo, topic: Topic) -> None:
+    other = unique_topic()
+    await Topics(kafka, (other,)).ensure()
+
+    async def never(_: BatchParsed) -> None:
+        raise AssertionError("nothing is sent")
+
+    async with member(kafka, mongo, {topic: never, other: never}) as process:
+        await until(lambda: process.consumers.unassigned() is None, "the member has joined")
+        groups = {one.name: process.consumers.group(one.name) for one in (topic, other)}
+
+        async def told() -> bool:
+            looks = await look_at_groups(kafka, groups)
+            return [looks[name].members for name in groups] == [{process.consumers.client_id: 1}] * 2
+
+        await eventually(told, "both have a member")
+
+
 @pytest.mark.parametrize("lag", [0, 1])
 async def test_one_without_a_place_in_its_group_ends_its_process(
     kafka: KafkaSettings, mongo: Mongo, topic: Topic, send: Send, lag: int
