@@ -42,6 +42,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "ROWDOCK_PARSE_LEASE_SECONDS": "6",
         "ROWDOCK_STALL_SECONDS": "20",
         "ROWDOCK_ORPHAN_AFTER_SECONDS": "20",
+        "ROWDOCK_RUN_WINDOW": "2",
         "ROWDOCK_LOOP_WATCH_MS": str(loop_blocks.LIMIT_MS),
     }
     services = ("gateway", "parser", "validator", "writer", "webhooks")

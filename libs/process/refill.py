@@ -8,6 +8,7 @@ from libs.ledger import Ledger
 from libs.ledger.handout import Message
 from libs.messaging.publisher import EventPublisher
 from libs.storage.documents import RunDocument
+from libs.telemetry.failpoints import failpoint
 
 
 class Refill:
@@ -23,7 +24,9 @@ class Refill:
         Raises:
             TransientError: the broker does not confirm.
         """
-        await self.publish(await self._ledger.handout.fill(state, lane))
+        if messages := await self._ledger.handout.fill(state, lane):
+            await self.publish(messages)
+            failpoint("refill.published_before_commit")
 
     async def again(self, run: RunDocument, state: BatchState) -> int:
         """Announce again what a forgotten run has in flight, and what there is room for; the number of batches."""

@@ -65,7 +65,6 @@ class BeginExecution:
         if run is None or run.status is not RunStatus.EXECUTING or run.stop is not None:
             return 0
         announced = await self._refill.again(run, BatchState.VALIDATED)
-        failpoint("writer.announced_before_commit")
         if not announced:
             await self._ledger.maybe_advance(run_id)
         return announced

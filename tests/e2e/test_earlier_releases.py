@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 
 from deploy.local.stack import Stack
-from libs.contracts.topics import BATCH_PARSED, BATCH_READY, EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
+from libs.contracts.topics import BATCH_PARSED, BATCH_READY, RUN_EVENTS, RUN_SUBMITTED
 from libs.storage.documents import DOCUMENTS
 from tests.client import GatewayClient, PlantedFile, eventually, planted_file, planted_template
 from tests.compatibility.inputs import FORMATS
@@ -39,7 +39,6 @@ EVERYTHING = PlantedFile(b"", {2: "S2", 3: "S3", 4: "S1"}, frozenset(), frozense
 EVENTS = {
     RUN_SUBMITTED.name: "RunSubmitted",
     BATCH_PARSED.name: "BatchParsed",
-    EXECUTION_REQUESTED.name: "ExecutionRequested",
     BATCH_READY.name: "BatchReady",
     RUN_EVENTS.name: "RunStatusChanged",
 }

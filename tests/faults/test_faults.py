@@ -19,7 +19,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from deploy.local.stack import Stack, restart
-from libs.contracts.topics import BATCH_PARSED, BATCH_READY, EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
+from libs.contracts.topics import (
+    BATCH_PARSED,
+    BATCH_READY,
+    EXECUTION_REQUESTED,
+    LARGE_BATCH_PARSED,
+    LARGE_BATCH_READY,
+    RUN_EVENTS,
+    RUN_SUBMITTED,
+)
 from tests.client import TERMINAL, GatewayClient, PlantedFile, eventually, planted_file, planted_template
 from tests.oracle import Oracle
 from tests.receiver import Receiver
@@ -29,7 +37,14 @@ pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(600)]
 
 ROWS = int(os.environ.get("FAULT_ROWS", "20000"))
 KILLS = 3
-INTERNAL_TOPICS = (RUN_SUBMITTED, BATCH_PARSED, EXECUTION_REQUESTED, BATCH_READY)
+INTERNAL_TOPICS = (
+    RUN_SUBMITTED,
+    BATCH_PARSED,
+    LARGE_BATCH_PARSED,
+    EXECUTION_REQUESTED,
+    BATCH_READY,
+    LARGE_BATCH_READY,
+)
 
 pick = pytest.mark.pick
 
@@ -116,7 +131,10 @@ FAILPOINTS = [
     pytest.param("validator", "validator.duplicates_resolved"),
     pytest.param("validator", "validator.resolution_applied"),
     pytest.param("validator", "validator.effect_before_commit"),
-    pytest.param("writer", "writer.announced_before_commit"),
+    pytest.param("validator", "ledger.announced_before_published", marks=pick),
+    pytest.param("validator", "refill.published_before_commit"),
+    pytest.param("writer", "ledger.announced_before_published"),
+    pytest.param("writer", "refill.published_before_commit"),
     pytest.param("writer", "writer.read_before_written"),
     pytest.param("writer", "writer.inserted_before_commit", marks=pick),
     pytest.param("writer", "writer.written_before_advance"),

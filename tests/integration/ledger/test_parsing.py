@@ -3,10 +3,13 @@
 import pytest
 from pymongo.errors import BulkWriteError
 
+from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
+from libs.ledger.parsing import WaitingRuns
 from libs.storage.client import Mongo
+from libs.storage.documents import RunDocument
 from tests.integration.ledger.runs import (
     LEASE,
     OWNER,
@@ -15,6 +18,7 @@ from tests.integration.ledger.runs import (
     current,
     expire,
     new_batch,
+    new_run,
     parsing,
     states,
 )
@@ -107,3 +111,28 @@ async def test_a_closed_parse_stays_closed(ledger: Ledger) -> None:
     assert (progress.owner, progress.lease_until) == (None, None)
     assert not await ledger.parsing.close(run, 1, 3, "digest")
     assert await ledger.parsing.begin(run.id, OWNER, LEASE) is None
+
+
+async def test_what_waits_to_be_read_is_told_by_tenant_and_lane_oldest_first(mongo: Mongo, ledger: Ledger) -> None:
+    runs: list[RunDocument] = []
+    for tenant, lane in (("a", Lane.LARGE), ("a", Lane.LARGE), ("b", Lane.LARGE), ("a", Lane.LARGE), ("b", Lane.SMALL)):
+        runs.append(new_run().model_copy(update={"tenant_id": tenant, "lane": lane}))
+        await ledger.runs.submit(runs[-1])
+    assert await ledger.parsing.begin(runs[0].id, OWNER, LEASE) is not None
+    large = sorted(await ledger.parsing.waiting(Lane.LARGE), key=lambda waiting: waiting.tenant_id)
+    assert large == [WaitingRuns("a", 1, [runs[1].id, runs[3].id]), WaitingRuns("b", 0, [runs[2].id])]
+    await ledger.stops.request(runs[1].id, RunStatus.CANCELLED, "CANCELLED", "")
+    await expire(ledger, runs[0], "parse.lease_until")
+    of_a = next(waiting for waiting in await ledger.parsing.waiting(Lane.LARGE) if waiting.tenant_id == "a")
+    assert of_a == WaitingRuns("a", 0, [runs[0].id, runs[3].id])
+    # The release before stores no lane.
+    await mongo.state["runs"].update_one({"_id": runs[4].id}, {"$unset": {"lane": ""}})
+    assert await ledger.parsing.waiting(Lane.SMALL) == [WaitingRuns("b", 0, [runs[4].id])]
+
+
+async def test_a_parse_that_is_given_back_waits_again_at_once(ledger: Ledger) -> None:
+    run = await parsing(ledger)
+    assert [each.run_ids for each in await ledger.parsing.waiting(run.lane)] == [[]]
+    await ledger.parsing.give_back(run)
+    assert [each.run_ids for each in await ledger.parsing.waiting(run.lane)] == [[run.id]]
+    assert not await ledger.parsing.close(run, 0, 0, "digest"), "it is no longer the caller's"
