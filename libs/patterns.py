@@ -23,7 +23,7 @@ from libs.contracts.templates import Regex, Template
 MAX_SHOWN_CHARS = 40
 MAX_PATTERNS: Final = 500
 """Different patterns of one template."""
-MAX_SIZE: Final = 40
+MAX_SIZE: Final = 48
 """What the patterns of one template may take compiled, in the engine's own limit of a single one (10 MiB)."""
 _PATTERNS_AT_ONCE: Final = 32
 _CACHED: Final = 32
@@ -126,7 +126,8 @@ def _judge_size(patterns: Sequence[str], problems: dict[str, str]) -> None:
             )
             break
         some = patterns[at : at + width]
-        refusal = _refusal("|".join(map(whole_match, some)))
+        # One behind the other: of alternatives the engine would share what they begin with.
+        refusal = _refusal("".join(map(whole_match, some)))
         if refusal is None:
             size, at, width = size + 1, at + len(some), min(width * 2, _PATTERNS_AT_ONCE)
         elif len(some) > 1:

@@ -24,6 +24,7 @@ from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from libs.contracts.rejections import RowError, shown
 from libs.contracts.templates import InvalidRows
 from services.validator.domain.compilation import FAULTY, REFUSED, CompiledTemplate, key_column
+from services.validator.domain.pattern_matching import PatternRefusedError
 from services.validator.domain.steps import evaluate
 from services.validator.domain.transforms import text_bound
 
@@ -81,7 +82,8 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
         parsed: a parsed batch.
 
     Raises:
-        PermanentError: ``BATCH_TOO_LARGE``; the transforms of the template make too much of the rows.
+        PermanentError: ``BATCH_TOO_LARGE``, the transforms of the template make too much of the rows;
+            ``INVALID_PATTERN``, values beyond ASCII need more of a pattern than the engine compiles.
     """
     cells = parsed.select(list(compiled.sources))
     keep = compiled.template.invalid_rows is InvalidRows.KEEP
@@ -90,7 +92,7 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
     warnings = size = 0
     parts = _parts(compiled, cells)
     for part in parts:
-        frame = evaluate(pl.DataFrame(part), compiled.stages, compiled.outputs)
+        frame = _evaluated(compiled, part)
         refused = frame[REFUSED]
         errors |= _errors(compiled, frame, refused)
         columns = [*compiled.values, *_keys(compiled)]
@@ -120,6 +122,13 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
         warnings=warnings,
         keys=_key_table(compiled, outcome),
     )
+
+
+def _evaluated(compiled: CompiledTemplate, part: pa.Table) -> pl.DataFrame:
+    try:
+        return evaluate(pl.DataFrame(part), compiled.stages, compiled.outputs)
+    except PatternRefusedError as refusal:
+        raise PermanentError(RunErrorCode.INVALID_PATTERN, str(refusal)) from None
 
 
 def _parts(compiled: CompiledTemplate, cells: pa.Table) -> list[pa.Table]:

@@ -7,12 +7,14 @@ from typing import Final, Self
 import polars as pl
 from polars.exceptions import ComputeError
 
-from libs.contracts.errors import PermanentError
-from libs.contracts.reasons import RunErrorCode
 from libs.patterns import ascii_whole_match, forget_compiled, whole_match
 
 _LARGE_SECONDS: Final = 0.01
 """A pattern that takes longer to compile takes a megabyte or more. Erring costs time only."""
+
+
+class PatternRefusedError(Exception):
+    """The engine refuses a pattern in Unicode; says which, and why. One text, so that it passes through Polars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class PatternMatch:
         """Whether each text matches; null where there is none.
 
         Raises:
-            PermanentError: ``INVALID_PATTERN``; the engine refuses it.
+            PatternRefusedError: the engine refuses it.
         """
         if self.for_ascii is None:
             return self._in_unicode(texts)
@@ -55,8 +57,8 @@ class PatternMatch:
         try:
             pl.Series([""]).str.contains(self.pattern)
         except ComputeError as refusal:
-            message = f"the pattern {self.pattern!r} cannot be used: {str(refusal).splitlines()[-1]}"
-            raise PermanentError(RunErrorCode.INVALID_PATTERN, message) from None
+            reason = str(refusal).split("\n\n", 1)[0].splitlines()[-1]
+            raise PatternRefusedError(f"the pattern {self.pattern!r} cannot be used: {reason}") from None
         large = time.perf_counter() - began > _LARGE_SECONDS
         found = texts.str.contains(self.pattern)
         if large:
