@@ -19,12 +19,13 @@ from libs.ledger.leases import Leases
 from libs.ledger.parsing import NewBatch, ParseLedger
 from libs.ledger.purge import Purge
 from libs.ledger.rescue import Rescue
-from libs.ledger.runs import RunLedger
+from libs.ledger.runs import MovedRun, RunLedger
 from libs.ledger.stops import Stops
 from libs.ledger.totals import Totals, add_up
-from libs.storage.client import Mongo
+from libs.storage.client import Mongo, Session
+from libs.storage.documents import RunDocument
 
-__all__ = ["Ledger", "NewBatch", "Shares", "Stage", "Totals"]
+__all__ = ["Ledger", "MovedRun", "NewBatch", "Shares", "Stage", "Totals"]
 
 
 class Ledger:
@@ -54,6 +55,17 @@ class Ledger:
     async def maybe_advance(self, run_id: str) -> Stage:
         """Move the run on if the ledger proves that its phase is over. Idempotent; anyone may call it."""
         return await self._completion.maybe_advance(run_id)
+
+    async def advance_with_only_batch(self, session: Session, run: RunDocument) -> MovedRun | None:
+        """Move a run on in the transaction that has just moved its only batch; ``None`` where it has others, or where
+        it takes more than that. The caller goes on by ``advanced`` once the transaction is committed."""
+        return await self._completion.advance_with_only_batch(session, run)
+
+    async def advanced(self, moved: MovedRun) -> None:
+        """The transaction of ``advance_with_only_batch`` is committed."""
+        await self.runs.committed(moved)
+        if moved.status is RunStatus.VALIDATED:
+            await self.maybe_advance(moved.document["_id"])
 
     async def totals(self, run_id: str) -> Totals:
         """The batches of a run, added up by the server."""

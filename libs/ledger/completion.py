@@ -1,17 +1,21 @@
 """Whether a phase of a run is over: derived from its batches, never counted up."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from libs.contracts.errors import UnreadableDocumentError
+from libs.contracts.events import RunCounts
 from libs.contracts.ids import batch_id
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
 from libs.contracts.templates import InvalidRows
 from libs.ledger.connection import LedgerConnection
-from libs.ledger.runs import RunLedger
+from libs.ledger.runs import MovedRun, RunLedger
 from libs.ledger.stops import Stops
-from libs.ledger.totals import add_up
+from libs.ledger.totals import Totals, add_up
+from libs.storage.client import Document, Session
 from libs.storage.documents import RunDocument
 
 
@@ -53,73 +57,55 @@ class Completion:
             return Stage.TERMINAL
         match run.status:
             case RunStatus.VALIDATING if run.parse.closed:
-                return await self._after_checking(run)
+                return await self._advance(run)
             case RunStatus.VALIDATED if run.goes_on:
                 await self._runs.request_execution(run)
                 return Stage.ADVANCED
             case RunStatus.EXECUTING:
-                return await self._after_writing(run)
+                return await self._advance(run)
             case _:
                 return Stage.WAITING
 
-    async def _after_checking(self, run: RunDocument) -> Stage:
-        totals = await add_up(self._connection, run.id)
-        if await self._broken(run, totals.batches == run.parse.batches, f"{totals.batches} batches in the ledger"):
-            return Stage.TERMINAL
-        if not totals.all_in(BatchState.CHECKED, BatchState.VALIDATED):
-            return Stage.WAITING
-        if totals.states.get(BatchState.CHECKED):
-            return Stage.WHOLE_FILE_CHECK
-        result = totals.result
-        accounted = result.ok + result.rejected + result.duplicate_keys
-        whole = totals.rows == run.parse.rows == accounted
-        if await self._broken(run, whole, f"{totals.rows} rows in batches, {accounted} accounted for"):
-            return Stage.TERMINAL
-        if run.template.invalid_rows is InvalidRows.BLOCK and result.rejected:
-            await self._stops.stop(
-                run.id,
-                RunStatus.FAILED,
-                RunErrorCode.INVALID_ROWS,
-                f"{result.rejected} of {totals.rows} rows are invalid and the template lets none pass; "
-                "correct them in the file and upload it again",
-            )
-            return Stage.TERMINAL
-        first = await self._connection.batches.find_one({"_id": batch_id(run.id, run.epoch, 0)}, {"preview": 1})
-        moved = await self._runs.transition(
-            run,
-            RunStatus.VALIDATED,
-            changes={"validated_at": datetime.now(UTC), "preview_rows": (first or {}).get("preview", [])},
-            counts=totals.counts(totals.rows),
-        )
-        if moved is not None and moved.goes_on:
-            await self._runs.request_execution(moved)
-        return Stage.ADVANCED
+    async def advance_with_only_batch(self, session: Session, run: RunDocument) -> MovedRun | None:
+        """Move a run on in the transaction that has just moved its only batch.
 
-    async def _after_writing(self, run: RunDocument) -> Stage:
-        totals = await add_up(self._connection, run.id)
-        if not totals.all_in(BatchState.WRITTEN):
-            return Stage.WAITING
-        counts = totals.counts(run.parse.rows)
-        whole = (
-            totals.batches == run.parse.batches
-            and totals.rows == counts.rows == counts.written + counts.rejected + counts.skipped
-        )
-        if await self._broken(run, whole, f"{totals.batches} batches, {totals.rows} rows, {counts!r}"):
-            return Stage.TERMINAL
-        await self._runs.transition(run, RunStatus.COMPLETED, counts=counts)
-        return Stage.ADVANCED
+        With more batches there would be nobody to do it: transactions side by side do not see each other's batch, so
+        that none of them might find the phase over.
 
-    async def _broken(self, run: RunDocument, conserved: bool, found: str) -> bool:  # noqa: FBT001
-        if conserved:
-            return False
-        await self._stops.stop(
-            run.id,
-            RunStatus.FAILED,
-            RunErrorCode.INTEGRITY,
-            f"the ledger does not add up: the parser counted {run.parse.batches} batches and {run.parse.rows} rows, "
-            f"but there are {found}. This is a fault of Rowdock, not of the file",
-        )
-        return True
+        Returns:
+            What was done, for ``RunLedger.committed``; ``None`` where it is left to ``maybe_advance``.
+        """
+        if not run.parse.closed or run.parse.batches != 1:
+            return None
+        verdict = await self._verdict(run, session)
+        if not isinstance(verdict, _Over):
+            return None
+        return await self._runs.move(session, run, verdict.target, changes=verdict.changes, counts=verdict.counts)
+
+    async def _advance(self, run: RunDocument) -> Stage:
+        match await self._verdict(run):
+            case _Failed(code, message):
+                await self._stops.stop(run.id, RunStatus.FAILED, code, message)
+                return Stage.TERMINAL
+            case _Over() as over:
+                moved = await self._runs.transition(run, over.target, changes=over.changes, counts=over.counts)
+                if moved is not None and moved.status is RunStatus.VALIDATED and moved.goes_on:
+                    await self._runs.request_execution(moved)
+                return Stage.ADVANCED
+            case Stage() as stage:
+                return stage
+
+    async def _verdict(self, run: RunDocument, session: Session | None = None) -> "Stage | _Over | _Failed":
+        """What the ledger proves about the phase of a run that is parsed."""
+        totals = await add_up(self._connection, run.id, session)
+        if run.status is RunStatus.EXECUTING:
+            return _after_writing(run, totals)
+        verdict = _after_checking(run, totals)
+        if isinstance(verdict, _Over):
+            first = {"_id": batch_id(run.id, run.epoch, 0)}
+            found = await self._connection.batches.find_one(first, {"preview": 1}, session=session)
+            verdict.changes["preview_rows"] = (found or {}).get("preview", [])
+        return verdict
 
     async def _still_at_work(self, run_id: str) -> bool:
         """Two index look-ups, so that only the last batch of a phase pays for adding up the ledger."""
@@ -138,3 +124,60 @@ class Completion:
         return (
             await self._connection.batches.find_one({"run_id": run_id, "state": waiting.value}, {"_id": 1}) is not None
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """The phase is over, and the run is to move."""
+
+    target: RunStatus
+    counts: RunCounts
+    changes: Document = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """The run is to be failed."""
+
+    code: str
+    message: str
+
+
+def _after_checking(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:
+    if totals.batches != run.parse.batches:
+        return _broken(run, f"{totals.batches} batches in the ledger")
+    if not totals.all_in(BatchState.CHECKED, BatchState.VALIDATED):
+        return Stage.WAITING
+    if totals.states.get(BatchState.CHECKED):
+        return Stage.WHOLE_FILE_CHECK
+    result = totals.result
+    accounted = result.ok + result.rejected + result.duplicate_keys
+    if not totals.rows == run.parse.rows == accounted:
+        return _broken(run, f"{totals.rows} rows in batches, {accounted} accounted for")
+    if run.template.invalid_rows is InvalidRows.BLOCK and result.rejected:
+        return _Failed(
+            RunErrorCode.INVALID_ROWS,
+            f"{result.rejected} of {totals.rows} rows are invalid and the template lets none pass; "
+            "correct them in the file and upload it again",
+        )
+    return _Over(RunStatus.VALIDATED, totals.counts(totals.rows), {"validated_at": datetime.now(UTC)})
+
+
+def _after_writing(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:
+    if not totals.all_in(BatchState.WRITTEN):
+        return Stage.WAITING
+    counts = totals.counts(run.parse.rows)
+    if (
+        totals.batches != run.parse.batches
+        or not totals.rows == counts.rows == counts.written + counts.rejected + counts.skipped
+    ):
+        return _broken(run, f"{totals.batches} batches, {totals.rows} rows, {counts!r}")
+    return _Over(RunStatus.COMPLETED, counts)
+
+
+def _broken(run: RunDocument, found: str) -> _Failed:
+    return _Failed(
+        RunErrorCode.INTEGRITY,
+        f"the ledger does not add up: the parser counted {run.parse.batches} batches and {run.parse.rows} rows, "
+        f"but there are {found}. This is a fault of Rowdock, not of the file",
+    )

@@ -76,8 +76,7 @@ class Leases:
         """
         found = await self._connection.runs.find_one({"_id": run_id}, {fields.owner: 1})
         left = self._left_behind(found, fields, instance)
-        held = HeldLease(fields, run_id, f"{instance}{_MARK}{secrets.token_hex(_RANDOM_BYTES)}")
-        self._held.add(held.token)
+        held, setting = self.new(fields, run_id, instance, seconds)
         taken = None
         try:
             taken = await self._connection.runs.find_one_and_update(
@@ -91,21 +90,19 @@ class Leases:
                         ]
                     },
                 },
-                [
-                    {
-                        "$set": {
-                            fields.owner: {"$literal": held.token},
-                            fields.until: seconds_from_now(seconds),
-                            **(changes or {}),
-                        }
-                    }
-                ],
+                [{"$set": {**setting, **(changes or {})}}],
                 return_document=ReturnDocument.AFTER,
             )
         finally:
             if taken is None:
                 self.forget(held.token)
         return None if taken is None else (held, taken)
+
+    def new(self, fields: LeaseFields, run_id: str, instance: str, seconds: float) -> tuple[HeldLease, Document]:
+        """A lease that counts as held from now on, and the fields to set, as expressions, by which it is taken."""
+        held = HeldLease(fields, run_id, f"{instance}{_MARK}{secrets.token_hex(_RANDOM_BYTES)}")
+        self._held.add(held.token)
+        return held, {fields.owner: {"$literal": held.token}, fields.until: seconds_from_now(seconds)}
 
     def _left_behind(self, run: Document | None, fields: LeaseFields, instance: str) -> str | None:
         """The stored token, where it belongs to nobody who is at work."""

@@ -13,12 +13,13 @@ from libs.contracts.states import BatchState, RunStatus
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
 from libs.ledger.handout import Handout, Message, announced_in, message, stored_as
 from libs.ledger.leases import PARSE, HeldLease, Leases
-from libs.ledger.runs import RunLedger
+from libs.ledger.runs import MovedRun, RunLedger
 from libs.storage.client import Document, Session
 from libs.storage.documents import BatchResult, RunDocument
 
 RUNS_AT_A_LOOK = 16
 """Runs of one tenant that are seen at a time, the oldest ones."""
+_ATTEMPT: Document = {"parse.attempts": {"$add": ["$parse.attempts", 1]}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +95,17 @@ class ParseLedger:
             UnreadableDocumentError: the run holds what this release does not know.
         """
         run = await self._runs.get(run_id)
-        if run is not None and run.status is RunStatus.PENDING and run.stop is None:
-            await self._runs.transition(run, RunStatus.VALIDATING)
+        if run is None or run.stop is not None or run.parse.closed:
+            return None
+        if run.status is RunStatus.PENDING and (first := await self._begin_first(run, instance, lease_seconds)):
+            return first
         taken = await self._leases.take(
             PARSE,
             run_id,
             instance,
             lease_seconds,
             where={"status": RunStatus.VALIDATING.value, "parse.closed": False, **NOT_STOPPED},
-            changes={"parse.attempts": {"$add": ["$parse.attempts", 1]}},
+            changes=_ATTEMPT,
         )
         if taken is None:
             return None
@@ -112,6 +115,24 @@ class ParseLedger:
         except UnreadableDocumentError:
             self._leases.forget(held.token)
             raise
+
+    async def _begin_first(self, run: RunDocument, instance: str, lease_seconds: float) -> RunDocument | None:
+        """Move a pending run and take its parse at once; ``None`` where somebody else moved it first."""
+        held, setting = self._leases.new(PARSE, run.id, instance, lease_seconds)
+
+        async def body(session: Session) -> MovedRun | None:
+            return await self._runs.move(session, run, RunStatus.VALIDATING, expressions={**setting, **_ATTEMPT})
+
+        moved = None
+        try:
+            moved = await self._connection.mongo.transaction(body)
+        finally:
+            if moved is None:
+                self._leases.forget(held.token)
+        if moved is None:
+            return None
+        await self._runs.committed(moved)
+        return RunDocument.read(moved.document)
 
     def leave(self, run: RunDocument) -> None:
         """End what ``begin`` began; where it was not closed, this process may begin it again at once."""

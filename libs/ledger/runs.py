@@ -1,6 +1,7 @@
 """Runs: created once, then moved by compare-and-set on status and version, each time with an event."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pymongo import ReturnDocument
@@ -19,6 +20,21 @@ from libs.storage.documents import RunDocument, RunHead, StatusChange, StopReque
 
 Effect = Callable[[Session], Awaitable[Sequence[Message]]]
 """What happens in the transaction of a run's move; the messages that tell of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedRun:
+    """A run that was moved in a transaction.
+
+    Attributes:
+        document: as it is stored now.
+        status: what it has reached.
+        outbox: the rows that tell of it.
+    """
+
+    document: Document
+    status: RunStatus
+    outbox: Sequence[Document]
 
 
 class RunLedger:
@@ -99,7 +115,7 @@ class RunLedger:
                 is the execution of a run whose purpose is not executed.
         """
         moved = await self._move(run, target, changes=changes, counts=counts, effect=effect)
-        return None if moved is None else RunDocument.read(moved)
+        return None if moved is None else RunDocument.read(moved.document)
 
     async def end(self, run: RunHead, stop: StopRequest, counts: RunCounts) -> None:
         """Move a run to the end that was requested of it, with its event; nothing where somebody else did."""
@@ -114,7 +130,31 @@ class RunLedger:
         changes: Document | None = None,
         counts: RunCounts | None = None,
         effect: Effect | None = None,
-    ) -> Document | None:
+    ) -> MovedRun | None:
+        async def body(session: Session) -> MovedRun | None:
+            return await self.move(session, run, target, changes=changes, counts=counts, effect=effect)
+
+        moved = await self._connection.mongo.transaction(body)
+        if moved is not None:
+            await self.committed(moved)
+        return moved
+
+    async def move(
+        self,
+        session: Session,
+        run: RunDocument | RunHead,
+        target: RunStatus,
+        *,
+        changes: Document | None = None,
+        expressions: Document | None = None,
+        counts: RunCounts | None = None,
+        effect: Effect | None = None,
+    ) -> MovedRun | None:
+        """As ``transition``, in a transaction of the caller, who says when it is ``committed``.
+
+        Args:
+            expressions: further fields to set to what the server computes.
+        """
         if target is RunStatus.EXECUTING and not run.purpose.traits.executed:
             raise PermanentError("FORBIDDEN_TRANSITION", f"a run whose purpose is {run.purpose} is never executed")
         if not run_may_move(run.status, target):
@@ -122,7 +162,7 @@ class RunLedger:
         now = datetime.now(UTC)
         version = run.version + 1
         stopping = run.stop is not None and target is run.stop.status
-        setting: Document = {
+        values: Document = {
             "status": target.value,
             "version": version,
             "updated_at": now,
@@ -130,9 +170,9 @@ class RunLedger:
             **(changes or {}),
         }
         if counts is not None:
-            setting["counts"] = counts.model_dump()
+            values["counts"] = counts.model_dump()
         if target in TERMINAL_RUN_STATUSES:
-            setting["finished_at"] = now
+            values["finished_at"] = now
         change = StatusChange(
             version=version,
             status=target,
@@ -143,37 +183,40 @@ class RunLedger:
         )
         changed = run_event(run.id, run.tenant_id, run.template_id, change)
 
-        async def body(session: Session) -> tuple[Document, list[Document]] | None:
-            found = await self._connection.runs.find_one_and_update(
+        entry = {**change.model_dump(), "status": target.value}
+        found = await self._connection.runs.find_one_and_update(
+            {
+                "_id": run.id,
+                "status": run.status.value,
+                "version": run.version,
+                **({} if stopping else NOT_STOPPED),
+            },
+            [
                 {
-                    "_id": run.id,
-                    "status": run.status.value,
-                    "version": run.version,
-                    **({} if stopping else NOT_STOPPED),
+                    "$set": {
+                        **{name: {"$literal": value} for name, value in values.items()},
+                        "history": {"$concatArrays": [{"$ifNull": ["$history", []]}, [{"$literal": entry}]]},
+                        **(expressions or {}),
+                    }
                 },
-                {
-                    "$set": setting,
-                    "$unset": {"rescue": ""},
-                    "$push": {"history": {**change.model_dump(), "status": target.value}},
-                },
-                return_document=ReturnDocument.AFTER,
-                session=session,
-            )
-            if found is None:
-                return None
-            told: list[Message] = [(RUN_EVENTS, run.id, changed)] if run.purpose.traits.told else []
-            further = () if effect is None else await effect(session)
-            messages = [*told, *further]
-            return found, await append_to_outbox(self._connection, session, *messages) if messages else []
-
-        committed = await self._connection.mongo.transaction(body)
-        if committed is None:
+                {"$unset": "rescue"},
+            ],
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if found is None:
             return None
-        moved, rows = committed
-        self._connection.hand_over(rows)
-        if target in TERMINAL_RUN_STATUSES:
-            await self._connection.payloads.drop([run.id])
-        return moved
+        told: list[Message] = [(RUN_EVENTS, run.id, changed)] if run.purpose.traits.told else []
+        further = () if effect is None else await effect(session)
+        messages = [*told, *further]
+        rows = await append_to_outbox(self._connection, session, *messages) if messages else []
+        return MovedRun(found, target, rows)
+
+    async def committed(self, moved: MovedRun) -> None:
+        """The transaction of ``move`` is committed: others may know."""
+        self._connection.hand_over(moved.outbox)
+        if moved.status in TERMINAL_RUN_STATUSES:
+            await self._connection.payloads.drop([moved.document["_id"]])
 
     async def request_execution(self, run: RunDocument) -> RunDocument | None:
         """Move a validated run to executing and announce its first batches; ``None`` where it moved meanwhile."""

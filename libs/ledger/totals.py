@@ -6,7 +6,7 @@ from libs.contracts.events import RunCounts
 from libs.contracts.reasons import SkipReason
 from libs.contracts.states import BatchState
 from libs.ledger.connection import LedgerConnection
-from libs.storage.client import SNAPSHOT
+from libs.storage.client import SNAPSHOT, Session
 from libs.storage.documents import BatchResult
 
 
@@ -47,15 +47,17 @@ class Totals:
         )
 
 
-async def add_up(connection: LedgerConnection, run_id: str) -> Totals:
-    """The batches of a run, added up by the server."""
+async def add_up(connection: LedgerConnection, run_id: str, session: Session | None = None) -> Totals:
+    """The batches of a run, added up by the server; in a transaction as it sees them."""
     sums = {name: {"$sum": f"$result.{name}"} for name in BatchResult.model_fields}
     # One moment: a scan of the index would meet a batch that moves meanwhile twice, or never.
-    cursor = await connection.batches.with_options(read_concern=SNAPSHOT).aggregate(
+    batches = connection.batches if session else connection.batches.with_options(read_concern=SNAPSHOT)
+    cursor = await batches.aggregate(
         [
             {"$match": {"run_id": run_id}},
             {"$group": {"_id": "$state", "batches": {"$sum": 1}, "rows": {"$sum": "$rows"}, **sums}},
-        ]
+        ],
+        session=session,
     )
     totals = Totals()
     added = dict.fromkeys(BatchResult.model_fields, 0)

@@ -19,11 +19,11 @@ from libs.contracts.lanes import Lane
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
-from libs.ledger import Ledger, Stage
+from libs.ledger import Ledger, MovedRun, Stage
 from libs.process.loops import repeating
 from libs.process.refill import Refill
 from libs.storage.client import Document, Mongo, Session
-from libs.storage.documents import BatchDocument, BatchResult
+from libs.storage.documents import BatchDocument, BatchResult, RunDocument
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.validator.domain.checking import check_batch
@@ -41,8 +41,13 @@ MAX_PAYLOAD_BYTES = 15 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What stays the same for all batches of a run."""
+    """What stays the same for all batches of a run.
 
+    Attributes:
+        document: the run as it was when its first batch came.
+    """
+
+    document: RunDocument
     id: str
     tenant_id: str
     columns: tuple[str, ...]
@@ -85,16 +90,19 @@ class ValidateBatch:
 
     async def __call__(self, run_id: str, identifier: str, lane: Lane) -> None:
         """Check the batch unless that is done or its run was stopped; then fill its lane up again."""
+        advanced = False
         try:
             batch = await self._ledger.batches.claim(identifier, BatchState.PARSED)
             if batch is not None:
-                await self._check(batch)
+                advanced = await self._check(batch)
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
         await self._refill(BatchState.PARSED, lane)
-        await self._whole_file_check.advance(run_id)
+        if not advanced:
+            await self._whole_file_check.advance(run_id)
 
-    async def _check(self, batch: BatchDocument) -> None:
+    async def _check(self, batch: BatchDocument) -> bool:
+        """Check a batch; whether that also moved its run on."""
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
                 RunErrorCode.BATCH_FAILED,
@@ -103,26 +111,30 @@ class ValidateBatch:
             )
         run = await self._runs.get(batch.run_id)
         if run is None:
-            return
+            return False
         parsed = await self._payloads.find(batch.id, PayloadKind.PARSED)
         if parsed is None:
-            return  # Rows go only when their run has ended; the claim would have failed a moment later.
+            return False  # Rows go only when their run has ended; the claim would have failed a moment later.
         outcome = await asyncio.to_thread(self._outcome, run, batch, parsed)
         target = BatchState.CHECKED if run.compiled.constraints else BatchState.VALIDATED
         failpoint("validator.checked_before_stored")
 
-        async def body(session: Session) -> bool:
-            moved = await self._ledger.batches.move(session, batch, target, outcome.result, preview=outcome.preview)
-            if moved:
-                await self._payloads.insert(session, outcome.payloads)
-                rows = chain(outcome.rejected, outcome.unreadable)
-                await self._rejected.insert(session, run.tenant_id, run.id, rows)
-            return moved
+        async def body(session: Session) -> tuple[bool, MovedRun | None]:
+            if not await self._ledger.batches.move(session, batch, target, outcome.result, preview=outcome.preview):
+                return False, None
+            await self._payloads.insert(session, outcome.payloads)
+            rows = chain(outcome.rejected, outcome.unreadable)
+            await self._rejected.insert(session, run.tenant_id, run.id, rows)
+            return True, await self._ledger.advance_with_only_batch(session, run.document)
 
-        if await self._mongo.transaction(body):
+        checked, moved_run = await self._mongo.transaction(body)
+        if checked:
             self._metrics.rows.labels("valid").inc(outcome.result.ok)
             self._metrics.rows.labels("rejected").inc(outcome.result.rejected)
         failpoint("validator.stored_before_advance")
+        if moved_run is not None:
+            await self._ledger.advanced(moved_run)
+        return moved_run is not None
 
     def _outcome(self, run: _Run, batch: BatchDocument, parsed: Payload) -> _Outcome:
         checked = check_batch(run.compiled, decode_table(parsed.data))
@@ -171,7 +183,7 @@ class RunCache:
         if run is None or run.plan is None:
             return None
         compiled = await asyncio.to_thread(compile_template, run.template, run.plan)
-        found = _Run(run.id, run.tenant_id, run.plan.columns, compiled)
+        found = _Run(run, run.id, run.tenant_id, run.plan.columns, compiled)
         self._runs[run_id] = found
         return found
 

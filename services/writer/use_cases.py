@@ -18,7 +18,7 @@ from libs.contracts.lanes import Lane
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
-from libs.ledger import Ledger
+from libs.ledger import Ledger, MovedRun
 from libs.process.refill import Refill
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
@@ -43,6 +43,9 @@ from services.writer.work import Run, Work
 RUNS_AT_WORK = 64
 ATTEMPTS_BESIDE_OTHERS = 50
 """So often others may change what a batch was planned with, before it is handed back."""
+
+Written = tuple[BatchResult, MovedRun | None]
+"""What became of a batch, and of its run where that moved on with it."""
 
 
 class BeginExecution:
@@ -89,15 +92,17 @@ class WriteBatch:
 
     async def __call__(self, run_id: str, identifier: str, lane: Lane) -> None:
         """Write the batch unless that is done or its run was stopped; then fill its lane up again."""
+        advanced = False
         try:
             run = await self._executing(run_id)
             batch = None if run is None else await self._ledger.batches.claim(identifier, BatchState.VALIDATED)
             if run is not None and batch is not None:
-                await self._write(run, batch)
+                advanced = await self._write(run, batch)
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
         await self._refill(BatchState.VALIDATED, lane)
-        await self._ledger.maybe_advance(run_id)
+        if not advanced:
+            await self._ledger.maybe_advance(run_id)
 
     async def _executing(self, run_id: str) -> Run | None:
         """The run once it executes; nothing is written to a target before the whole file is checked."""
@@ -108,6 +113,7 @@ class WriteBatch:
             return None
         sources = {name: at for name, at in run.plan.mapping.items() if at is not None}
         found = Run(
+            run,
             run.id,
             run.tenant_id,
             run.template,
@@ -120,7 +126,8 @@ class WriteBatch:
         self._runs[run_id] = found
         return found
 
-    async def _write(self, run: Run, batch: BatchDocument) -> None:
+    async def _write(self, run: Run, batch: BatchDocument) -> bool:
+        """Write a batch; whether that also moved its run on."""
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
                 RunErrorCode.BATCH_FAILED,
@@ -129,16 +136,21 @@ class WriteBatch:
             )
         payload = await self._payloads.find(batch.id, PayloadKind.VALID)
         if payload is None:
-            return  # Rows go only when their run has ended; the claim would have failed a moment later.
+            return False  # Rows go only when their run has ended; the claim would have failed a moment later.
         checked = await asyncio.to_thread(decode_table, payload.data)
         keys = self._keys.get(run.id)
         work = Work(run, batch, await self._required_keys(run) if keys is None else keys, checked, checked)
-        result = await self._written(work)
+        written = await self._written(work)
         failpoint("writer.written_before_advance")
-        if result is not None:
-            self._metrics.rows.labels("created").inc(result.created)
-            self._metrics.rows.labels("updated").inc(result.updated)
-            self._metrics.rows.labels("unchanged").inc(result.unchanged)
+        if written is None:
+            return False
+        result, moved_run = written
+        self._metrics.rows.labels("created").inc(result.created)
+        self._metrics.rows.labels("updated").inc(result.updated)
+        self._metrics.rows.labels("unchanged").inc(result.unchanged)
+        if moved_run is not None:
+            await self._ledger.advanced(moved_run)
+        return moved_run is not None
 
     async def _required_keys(self, run: Run) -> tuple[TargetKey, ...]:
         """The tenant's keys, and the records can be found by them; kept for the batches of the run that follow."""
@@ -146,7 +158,7 @@ class WriteBatch:
         self._keys[run.id] = keys
         return keys
 
-    async def _written(self, work: Work) -> BatchResult | None:
+    async def _written(self, work: Work) -> Written | None:
         """Try the batch until it is written: without the rows that cannot be, and anew where the records or the
         tenant's keys are others than was thought.
 
@@ -173,7 +185,7 @@ class WriteBatch:
             f"{ATTEMPTS_BESIDE_OTHERS} times while these were planned"
         )
 
-    async def _apply(self, work: Work) -> BatchResult | None:
+    async def _apply(self, work: Work) -> Written | None:
         """One attempt at the batch's transaction; ``None`` where another writer did it or the run stopped.
 
         Raises:
@@ -190,7 +202,7 @@ class WriteBatch:
             appended = plan, await asyncio.to_thread(encoder.encode, plan.create)
         parsed = await self._parsed(batch) if work.rejections else None
 
-        async def body(session: Session) -> BatchResult | None:
+        async def body(session: Session) -> Written | None:
             # In the transaction that changes the batch's entry: whoever registers a key waits for it or ends it.
             if await run.target.keys(session) != work.keys:
                 raise KeysChangedError
@@ -209,8 +221,9 @@ class WriteBatch:
                 await writes.all(session)
             if parsed is not None:
                 await self._rejected.insert(session, run.tenant_id, run.id, _rejected_rows(work, parsed))
+            moved_run = await self._ledger.advance_with_only_batch(session, run.document)
             failpoint("writer.inserted_before_commit")
-            return result
+            return result, moved_run
 
         return await self._mongo.transaction(body)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from libs.contracts.rejections import RejectedRow, RowError, shown
 from libs.contracts.templates import Template, asked_keys
-from libs.storage.documents import BatchDocument
+from libs.storage.documents import BatchDocument, RunDocument
 from libs.storage.target_keys import TargetKey
 from services.writer.domain.batch_plan import Fields, Record, Values, split_conflicts, without_rows
 from services.writer.target_records import TargetRecords
@@ -17,8 +17,13 @@ RowErrors = Mapping[int, tuple[RowError, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What stays the same for all batches of a run."""
+    """What stays the same for all batches of a run.
 
+    Attributes:
+        document: the run as it was when its first batch came.
+    """
+
+    document: RunDocument
     id: str
     tenant_id: str
     template: Template
