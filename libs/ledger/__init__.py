@@ -16,7 +16,7 @@ from libs.ledger.connection import LedgerConnection, Relay
 from libs.ledger.expiry import Expiry
 from libs.ledger.handout import Handout, Shares
 from libs.ledger.leases import Leases
-from libs.ledger.parsing import NewBatch, ParseLedger
+from libs.ledger.parsing import NewBatch, ParseEnd, ParseLedger
 from libs.ledger.purge import Purge
 from libs.ledger.rescue import Rescue
 from libs.ledger.runs import MovedRun, RunLedger
@@ -25,7 +25,7 @@ from libs.ledger.totals import Totals, add_up
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import RunDocument
 
-__all__ = ["Ledger", "MovedRun", "NewBatch", "Shares", "Stage", "Totals"]
+__all__ = ["Ledger", "MovedRun", "NewBatch", "ParseEnd", "Shares", "Stage", "Totals"]
 
 
 class Ledger:

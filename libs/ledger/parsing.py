@@ -48,6 +48,19 @@ class WaitingRuns:
     run_ids: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class ParseEnd:
+    """What the parser has counted once the file has no more.
+
+    Attributes:
+        digest: SHA-256 over the digests of all batches, in hexadecimal.
+    """
+
+    batches: int
+    rows: int
+    digest: str
+
+
 class ParseLedger:
     """Fences parsers by a lease and the number of the attempt."""
 
@@ -168,11 +181,21 @@ class ParseLedger:
         return {batch["seq"]: batch["digest"] async for batch in cursor}
 
     async def add_batches(
-        self, run: RunDocument, batches: Sequence[NewBatch], lease_seconds: float
+        self,
+        run: RunDocument,
+        batches: Sequence[NewBatch],
+        lease_seconds: float,
+        *,
+        plan: ParsePlan | None = None,
+        end: ParseEnd | None = None,
     ) -> list[Message] | None:
         """Store batches and their rows; ``None`` where the parse is no longer the caller's.
 
         The transaction changes the run itself, so that a stop and a second parser fence it.
+
+        Args:
+            plan: to be frozen, where the run has none yet.
+            end: with the last batches: closes the parse.
 
         Returns:
             The messages of those that are announced already, because there is room for them.
@@ -180,7 +203,17 @@ class ParseLedger:
         now = datetime.now(UTC)
         announced = batches[: await self._handout.room(BatchState.PARSED, run)]
         mark = announced_in(BatchState.PARSED, run.lane)
-        held_back = {"held_back": True} if len(announced) < len(batches) else {}
+        setting: Document = {
+            "parse.batches": batches[-1].seq + 1,
+            "parse.rows": {"$add": ["$parse.rows", sum(batch.rows for batch in batches)]},
+            "parse.lease_until": seconds_from_now(lease_seconds),
+        }
+        if len(announced) < len(batches):
+            setting["held_back"] = True
+        if plan is not None:
+            setting["plan"] = {"$literal": plan.model_dump(mode="json")}
+        if end is not None:
+            setting |= {name: {"$literal": value} for name, value in _closed(end).items()}
         entries: list[Document] = [
             {
                 "_id": batch_id(run.id, run.epoch, batch.seq),
@@ -203,17 +236,8 @@ class ParseLedger:
 
         async def body(session: Session) -> bool:
             fenced = await self._connection.runs.update_one(
-                self._parsing(run),
-                [
-                    {
-                        "$set": {
-                            "parse.batches": batches[-1].seq + 1,
-                            "parse.rows": {"$add": ["$parse.rows", sum(batch.rows for batch in batches)]},
-                            "parse.lease_until": seconds_from_now(lease_seconds),
-                            **held_back,
-                        }
-                    }
-                ],
+                {**self._parsing(run), **({} if plan is None else {"plan": None})},
+                [{"$set": setting}],
                 session=session,
             )
             if fenced.modified_count != 1:
@@ -233,20 +257,19 @@ class ParseLedger:
         )
         return answer.modified_count == 1
 
-    async def close(self, run: RunDocument, batches: int, rows: int, digest: str) -> bool:
+    async def close(self, run: RunDocument, end: ParseEnd) -> bool:
         """Declare that all batches are stored; ``False`` where the parse is no longer the caller's."""
-        answer = await self._connection.runs.update_one(
-            self._parsing(run),
-            {
-                "$set": {
-                    "parse.closed": True,
-                    "parse.batches": batches,
-                    "parse.rows": rows,
-                    "parse.digest": digest,
-                    "parse.owner": None,
-                    "parse.lease_until": None,
-                    "updated_at": datetime.now(UTC),
-                }
-            },
-        )
+        answer = await self._connection.runs.update_one(self._parsing(run), {"$set": _closed(end)})
         return answer.modified_count == 1
+
+
+def _closed(end: ParseEnd) -> Document:
+    return {
+        "parse.closed": True,
+        "parse.batches": end.batches,
+        "parse.rows": end.rows,
+        "parse.digest": end.digest,
+        "parse.owner": None,
+        "parse.lease_until": None,
+        "updated_at": datetime.now(UTC),
+    }

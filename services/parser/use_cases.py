@@ -14,7 +14,7 @@ from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import Template
 from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
-from libs.ledger import Ledger, NewBatch
+from libs.ledger import Ledger, NewBatch, ParseEnd
 from libs.process.loops import repeating
 from libs.process.refill import Refill
 from libs.storage.documents import RunDocument, StoredFile
@@ -59,11 +59,11 @@ class ParseRun:
 
     async def __call__(self, run_id: str) -> bool:
         """Parse the run, or ``False`` where that is done, stopped, or in the hands of a live parser."""
-        run = None
+        run, advances = None, True
         try:
             run = await self._ledger.parsing.begin(run_id, self._instance, self._settings.parse_lease_seconds)
             if run is not None:
-                await self._attempt(run)
+                advances = await self._attempt(run)
         except ParseLostError:
             return False
         except PermanentError as error:
@@ -76,10 +76,12 @@ class ParseRun:
         finally:
             if run is not None:
                 self._ledger.parsing.leave(run)
-        await self._ledger.maybe_advance(run_id)
+        if advances:
+            await self._ledger.maybe_advance(run_id)
         return run is not None
 
-    async def _attempt(self, run: RunDocument) -> None:
+    async def _attempt(self, run: RunDocument) -> bool:
+        """Parse a run to its end; whether it is the caller who has to see if that moves it on."""
         if run.parse.attempts > self._settings.max_attempts:
             raise PermanentError(
                 RunErrorCode.PARSE_FAILED,
@@ -89,18 +91,14 @@ class ParseRun:
         failpoint("parser.begun")
         lease = self._settings.parse_lease_seconds
         async with repeating(lease / 3, lambda: self._ledger.parsing.extend(run, lease), "parse lease"):
-            await self._parse(run)
+            return await self._parse(run)
 
-    async def _parse(self, run: RunDocument) -> None:
-        plan, file = run.plan, _File(self._files, run.file)
-        if plan is None:
-            plan = await self._make_plan(run, file)
-            if not await self._ledger.parsing.freeze_plan(run, plan):
-                raise ParseLostError
-        failpoint("parser.plan_frozen")
-        storing = _Storing(
-            self._ledger, self._refill, run, self._settings, await self._ledger.parsing.stored_digests(run)
-        )
+    async def _parse(self, run: RunDocument) -> bool:
+        file = _File(self._files, run.file)
+        plan = run.plan or await self._make_plan(run, file)
+        failpoint("parser.planned")
+        stored = await self._ledger.parsing.stored_digests(run) if run.parse.batches else {}
+        storing = _Storing(self._ledger, self._refill, run, plan, self._settings, stored)
         portions: asyncio.Queue[Sequence[ParsedBatch] | None] = asyncio.Queue(QUEUED_STORES)
         try:
             async with asyncio.TaskGroup() as group, aclosing(self._batches(file, plan)) as read:
@@ -111,9 +109,9 @@ class ParseRun:
         except BaseExceptionGroup as group:
             raise _deciding(group) from group
         failpoint("parser.stored_before_close")
-        if not await self._ledger.parsing.close(run, storing.batches, storing.rows, storing.digest.hexdigest()):
-            raise ParseLostError
+        closed_with_batches = await storing.close()
         self._metrics.rows.labels("parsed").inc(storing.rows)
+        return not closed_with_batches
 
     async def _batches(self, file: "_File", plan: ParsePlan) -> AsyncGenerator[list[ParsedBatch]]:
         """The file's batches in small portions, at most one of them before it is wanted."""
@@ -220,13 +218,18 @@ def _deciding(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class _Storing:
-    """Stores batches in file order, skips those of an earlier attempt, and announces those that there is room for."""
+    """Stores batches in file order, skips those of an earlier attempt, and announces those that there is room for.
+
+    One portion is held back until the next one comes, so that the last one is stored together with the end of the
+    parse; and the first one together with the plan. So a small file takes one transaction.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
         refill: Refill,
         run: RunDocument,
+        plan: ParsePlan,
         settings: ParserSettings,
         stored: dict[int, str],
     ) -> None:
@@ -235,28 +238,53 @@ class _Storing:
         self._run = run
         self._settings = settings
         self._stored = stored
+        self._to_freeze = plan if run.plan is None else None
+        self._waiting: list[NewBatch] = []
+        self._digest = hashlib.sha256()
         self.batches = 0
         self.rows = 0
-        self.digest = hashlib.sha256()
 
     async def all_of(self, portions: asyncio.Queue[Sequence[ParsedBatch] | None]) -> None:
         while (portion := await portions.get()) is not None:
             new = await asyncio.to_thread(self._encode, portion)
-            if new:
-                announced = await self._ledger.parsing.add_batches(self._run, new, self._settings.parse_lease_seconds)
-                if announced is None:
-                    raise ParseLostError
-                failpoint("parser.batch_stored_before_announced")
-                await self._refill.publish(announced)
-                if len(announced) < len(new):
-                    await self._refill(BatchState.PARSED, self._run.lane)
-                failpoint("parser.batch_announced")
+            if self._waiting:
+                await self._store(self._waiting)
+            self._waiting = new
+
+    async def close(self) -> bool:
+        """Store what waits and close the parse; whether batches were stored with that.
+
+        Whoever checks the last one of those finds the parse closed, and moves the run on.
+        """
+        end = ParseEnd(self.batches, self.rows, self._digest.hexdigest())
+        if self._waiting:
+            await self._store(self._waiting, end)
+            return True
+        parsing = self._ledger.parsing
+        if self._to_freeze is not None and not await parsing.freeze_plan(self._run, self._to_freeze):
+            raise ParseLostError
+        if not await parsing.close(self._run, end):
+            raise ParseLostError
+        return False
+
+    async def _store(self, batches: Sequence[NewBatch], end: ParseEnd | None = None) -> None:
+        announced = await self._ledger.parsing.add_batches(
+            self._run, batches, self._settings.parse_lease_seconds, plan=self._to_freeze, end=end
+        )
+        if announced is None:
+            raise ParseLostError
+        self._to_freeze = None
+        failpoint("parser.batch_stored_before_announced")
+        await self._refill.publish(announced)
+        if len(announced) < len(batches):
+            await self._refill(BatchState.PARSED, self._run.lane)
+        failpoint("parser.batch_announced")
 
     def _encode(self, portion: Iterable[ParsedBatch]) -> list[NewBatch]:
         new: list[NewBatch] = []
         for batch in portion:
             content = digest(batch)
-            self.digest.update(content.encode())
+            self._digest.update(content.encode())
             self.batches += 1
             self.rows += batch.rows
             known = self._stored.get(batch.seq)

@@ -120,7 +120,7 @@ FAILPOINTS = [
     pytest.param("parser", "ledger.committed_before_relay"),
     pytest.param("parser", "outbox.published_before_delete"),
     pytest.param("parser", "parser.begun"),
-    pytest.param("parser", "parser.plan_frozen"),
+    pytest.param("parser", "parser.planned"),
     pytest.param("parser", "parser.batch_stored_before_announced", marks=pick),
     pytest.param("parser", "parser.batch_announced"),
     pytest.param("parser", "parser.stored_before_close"),

@@ -8,7 +8,7 @@ import httpx
 
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
-from libs.ledger import Ledger
+from libs.ledger import Ledger, ParseEnd
 
 CSV = b"sku,name\nA1,Anvil\n"
 
@@ -50,7 +50,7 @@ async def validate(ledger: Ledger, run_id: str) -> None:
     run = await ledger.parsing.begin(run_id, "test-parser", 30)
     assert run is not None
     assert await ledger.parsing.freeze_plan(run, ParsePlan(columns=("sku", "name"), mapping={"sku": 0, "name": 1}))
-    assert await ledger.parsing.close(run, 0, 0, "0" * 64)
+    assert await ledger.parsing.close(run, ParseEnd(0, 0, "0" * 64))
     await ledger.maybe_advance(run_id)
     after = await ledger.runs.get(run_id)
     assert after is not None

@@ -14,7 +14,7 @@ from litestar import Litestar
 from libs.contracts.ids import batch_id, rejected_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
-from libs.ledger import Ledger
+from libs.ledger import Ledger, ParseEnd
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import BatchResult, RunDocument
 from services.gateway.runs.dry_runs import GRACE_SECONDS
@@ -56,7 +56,7 @@ async def parse(ledger: Ledger, run_id: str, rows: int) -> RunDocument:
     assert run is not None
     assert await ledger.parsing.freeze_plan(run, PLAN)
     assert await ledger.parsing.add_batches(run, [new_batch(run, 0, rows)], 30)
-    assert await ledger.parsing.close(run, 1, rows, "digest")
+    assert await ledger.parsing.close(run, ParseEnd(1, rows, "digest"))
     return run
 
 

@@ -15,7 +15,7 @@ from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import Template
-from libs.ledger import Ledger, NewBatch
+from libs.ledger import Ledger, NewBatch, ParseEnd
 from libs.ledger.connection import LedgerConnection
 from libs.messaging.broker import create_broker
 from libs.messaging.connection import KafkaSettings
@@ -80,7 +80,7 @@ async def parsed(ledger: Ledger, sizes: Sequence[int], **template: object) -> Ru
         assert await ledger.parsing.add_batches(
             run, [new_batch(run, seq, rows) for seq, rows in enumerate(sizes)], LEASE
         )
-    assert await ledger.parsing.close(run, len(sizes), sum(sizes), "digest")
+    assert await ledger.parsing.close(run, ParseEnd(len(sizes), sum(sizes), "digest"))
     return await current(ledger, run)
 
 

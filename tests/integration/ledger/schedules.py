@@ -26,7 +26,7 @@ from libs.contracts.topics import (
     RUN_EVENTS,
     RUN_SUBMITTED,
 )
-from libs.ledger import Ledger, Shares, Stage
+from libs.ledger import Ledger, ParseEnd, Shares, Stage
 from libs.ledger.handout import Message as Announcement
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
@@ -126,7 +126,7 @@ class Schedule:
                 if not announced:
                     await self.fill(BatchState.PARSED, process)
         rows_read = sum(len(rows) for rows in self.file)
-        closed = await self.ledger.parsing.close(run, len(self.file), rows_read, "digest")
+        closed = await self.ledger.parsing.close(run, ParseEnd(len(self.file), rows_read, "digest"))
         if closed:
             process.point()
         return closed

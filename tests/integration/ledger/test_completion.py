@@ -7,7 +7,7 @@ import pytest
 
 from libs.contracts.ids import batch_id
 from libs.contracts.states import BatchState, RunStatus
-from libs.ledger import Ledger, Stage
+from libs.ledger import Ledger, ParseEnd, Stage
 from libs.storage.client import Mongo
 from libs.storage.documents import BatchResult, RunDocument
 from tests.integration.ledger.runs import (
@@ -166,7 +166,7 @@ async def test_a_check_that_loses_a_row_fails_loudly(
 ) -> None:
     run = await parsing(ledger, auto_execute=True)
     assert await ledger.parsing.add_batches(run, [new_batch(run, 0, 3)], LEASE)
-    assert await ledger.parsing.close(run, batches, rows, "digest")
+    assert await ledger.parsing.close(run, ParseEnd(batches, rows, "digest"))
     batch = await ledger.batches.claim(batch_id(run.id, run.epoch, 0), BatchState.PARSED)
     assert batch is not None
     assert await move(mongo, ledger, batch, BatchState.VALIDATED, result)

@@ -14,7 +14,7 @@ from libs.contracts.ids import batch_id
 from libs.contracts.purposes import RunPurpose
 from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
-from libs.ledger import Ledger, Stage
+from libs.ledger import Ledger, ParseEnd, Stage
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import (
     LISTED_RUNS,
@@ -67,7 +67,7 @@ async def parsing(mongo: Mongo, ledger: Ledger, **template: object) -> RunDocume
 async def parsed(mongo: Mongo, ledger: Ledger, sizes: list[int], **template: object) -> RunDocument:
     run = await parsing(mongo, ledger, **template)
     assert await ledger.parsing.add_batches(run, [new_batch(run, seq, size) for seq, size in enumerate(sizes)], LEASE)
-    assert await ledger.parsing.close(run, len(sizes), sum(sizes), "digest")
+    assert await ledger.parsing.close(run, ParseEnd(len(sizes), sum(sizes), "digest"))
     return await current(ledger, run)
 
 
@@ -230,7 +230,7 @@ async def test_a_late_parser_stores_nothing(mongo: Mongo, ledger: Ledger) -> Non
     assert not await ledger.parsing.freeze_plan(run, PLAN)
     assert not await ledger.parsing.add_batches(run, [new_batch(run, 0, 3)], LEASE)
     assert not await ledger.parsing.extend(run, LEASE)
-    assert not await ledger.parsing.close(run, 0, 0, "digest")
+    assert not await ledger.parsing.close(run, ParseEnd(0, 0, "digest"))
     assert await traces(mongo) == {}
 
 

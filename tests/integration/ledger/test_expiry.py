@@ -10,7 +10,7 @@ import pytest
 from libs.contracts.errors import TransientError
 from libs.contracts.ids import batch_id, event_id, rejected_id
 from libs.contracts.states import BatchState, RunStatus
-from libs.ledger import Ledger, expiry
+from libs.ledger import Ledger, ParseEnd, expiry
 from libs.storage.client import Mongo
 from libs.storage.documents import LISTED_RUNS, RunDocument
 from libs.storage.files import FileStore
@@ -59,7 +59,7 @@ async def executing(mongo: Mongo, ledger: Ledger, **run: object) -> RunDocument:
     assert begun is not None
     assert await ledger.parsing.freeze_plan(begun, PLAN)
     assert await ledger.parsing.add_batches(begun, [new_batch(begun, seq, 3) for seq in range(2)], 60)
-    assert await ledger.parsing.close(begun, 2, 6, "digest")
+    assert await ledger.parsing.close(begun, ParseEnd(2, 6, "digest"))
     await move_all(mongo, ledger, begun, BatchState.PARSED, BatchState.VALIDATED)
     await ledger.maybe_advance(begun.id)
     return await current(ledger, begun)

@@ -11,7 +11,7 @@ from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_READY, LARGE_BATCH_PARSED, LARGE_BATCH_READY
-from libs.ledger import Ledger, Shares
+from libs.ledger import Ledger, ParseEnd, Shares
 from libs.ledger.handout import OLDEST_RUNS, Message
 from libs.storage.client import Mongo
 from libs.storage.documents import BatchResult, RunDocument
@@ -50,7 +50,7 @@ async def stored(
     assert await ledger.parsing.freeze_plan(run, PLAN)
     announced = await ledger.parsing.add_batches(run, [new_batch(run, seq, 1) for seq in range(batches)], LEASE)
     assert announced is not None
-    assert await ledger.parsing.close(run, batches, batches, "digest")
+    assert await ledger.parsing.close(run, ParseEnd(batches, batches, "digest"))
     return await current(ledger, run), announced
 
 

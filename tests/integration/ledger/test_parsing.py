@@ -6,7 +6,7 @@ from pymongo.errors import BulkWriteError
 from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
-from libs.ledger import Ledger
+from libs.ledger import Ledger, ParseEnd
 from libs.ledger.parsing import WaitingRuns
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
@@ -61,7 +61,7 @@ async def test_an_expired_lease_is_taken_over(ledger: Ledger) -> None:
     assert (second.parse.owner or "").startswith("parser-2")
     assert not await ledger.parsing.extend(run, LEASE)
     assert not await ledger.parsing.add_batches(run, [new_batch(run, 0, 3)], LEASE)
-    assert not await ledger.parsing.close(run, 0, 0, "digest")
+    assert not await ledger.parsing.close(run, ParseEnd(0, 0, "digest"))
     assert await ledger.parsing.add_batches(second, [new_batch(second, 0, 3)], LEASE)
 
 
@@ -95,7 +95,7 @@ async def test_a_stop_fences_the_parser(ledger: Ledger) -> None:
     assert await ledger.stops.request(run.id, RunStatus.CANCELLED, "CANCELLED", "")
     assert not await ledger.parsing.add_batches(run, [new_batch(run, 0, 3)], LEASE)
     assert not await ledger.parsing.extend(run, LEASE)
-    assert not await ledger.parsing.close(run, 0, 0, "digest")
+    assert not await ledger.parsing.close(run, ParseEnd(0, 0, "digest"))
     assert not await ledger.parsing.freeze_plan(run, PLAN)
     assert await ledger.parsing.begin(run.id, OWNER, LEASE) is None
     assert not await states(ledger, run)
@@ -105,11 +105,11 @@ async def test_a_stop_fences_the_parser(ledger: Ledger) -> None:
 async def test_a_closed_parse_stays_closed(ledger: Ledger) -> None:
     run = await parsing(ledger)
     assert await ledger.parsing.add_batches(run, [new_batch(run, 0, 3)], LEASE)
-    assert await ledger.parsing.close(run, 1, 3, "digest")
+    assert await ledger.parsing.close(run, ParseEnd(1, 3, "digest"))
     progress = (await current(ledger, run)).parse
     assert (progress.closed, progress.batches, progress.rows, progress.digest) == (True, 1, 3, "digest")
     assert (progress.owner, progress.lease_until) == (None, None)
-    assert not await ledger.parsing.close(run, 1, 3, "digest")
+    assert not await ledger.parsing.close(run, ParseEnd(1, 3, "digest"))
     assert await ledger.parsing.begin(run.id, OWNER, LEASE) is None
 
 
@@ -135,4 +135,4 @@ async def test_a_parse_that_is_given_back_waits_again_at_once(ledger: Ledger) ->
     assert [each.run_ids for each in await ledger.parsing.waiting(run.lane)] == [[]]
     await ledger.parsing.give_back(run)
     assert [each.run_ids for each in await ledger.parsing.waiting(run.lane)] == [[run.id]]
-    assert not await ledger.parsing.close(run, 0, 0, "digest"), "it is no longer the caller's"
+    assert not await ledger.parsing.close(run, ParseEnd(0, 0, "digest")), "it is no longer the caller's"

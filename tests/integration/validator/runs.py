@@ -8,7 +8,7 @@ from libs.batches.payloads import Payload, PayloadKind
 from libs.batches.tables import encode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
-from libs.ledger import Ledger, NewBatch
+from libs.ledger import Ledger, NewBatch, ParseEnd
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import RunDocument
 from libs.telemetry.metrics import Metrics
@@ -35,7 +35,7 @@ async def parsed(ledger: Ledger, batches: Batches, **template: object) -> RunDoc
         new.append(NewBatch(seq, first, first + len(rows) - 1, len(rows), f"digest {seq}", payload))
         first += len(rows)
     assert await ledger.parsing.add_batches(run, new, LEASE)
-    assert await ledger.parsing.close(run, len(batches), first - 1, "digest")
+    assert await ledger.parsing.close(run, ParseEnd(len(batches), first - 1, "digest"))
     return await current(ledger, run)
 
 

@@ -11,7 +11,7 @@ from libs.batches.tables import encode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState
-from libs.ledger import Ledger, NewBatch
+from libs.ledger import Ledger, NewBatch, ParseEnd
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
 from libs.telemetry.metrics import Metrics
@@ -47,7 +47,7 @@ async def executing(
     payload = Payload(identifier, run.id, PayloadKind.PARSED, encode_table(parsed))
     batch = NewBatch(0, 1, len(rows), len(rows), "digest", payload)
     assert await ledger.parsing.add_batches(run, [batch], LEASE)
-    assert await ledger.parsing.close(run, 1, len(rows), "digest")
+    assert await ledger.parsing.close(run, ParseEnd(1, len(rows), "digest"))
     valid = checked_batch(run.template, numbered, extra_columns(columns, plan.unmatched))
     payload = Payload(identifier, run.id, PayloadKind.VALID, encode_table(valid))
     await mongo.transaction(lambda session: BatchPayloads(mongo).insert(session, [payload]))
