@@ -14,11 +14,13 @@ from bson.datetime_ms import DatetimeMS
 
 from libs.batches.columns import ROW, decimal_column, integer_column
 from libs.contracts.templates import asked_keys, combination
-from libs.storage.client import Collection, Mongo
-from libs.storage.target_keys import KeysNotUniqueError, TargetKey, TargetKeys, holders_of
+from libs.storage.client import Collection, Document, Mongo
+from libs.storage.target_keys import KEY_TYPES, KeysNotUniqueError, TargetKey, TargetKeys, holders_of
 from services.validator.domain.compilation import CompiledTemplate, UniqueConstraint
 
 VALUES_PER_QUERY: Final = 1_000
+VALUES_PER_SCAN: Final = 100_000
+"""Where all records of a collection are looked through for them."""
 BYTES_PER_QUERY: Final = 4 * 1024 * 1024
 
 _Rows = npt.NDArray[np.uint32]
@@ -38,8 +40,14 @@ class TargetLookup:
         """Names of the constraints that the target is asked about."""
         return [constraint.name for constraint in _asked(compiled)]
 
-    async def keys(self, compiled: CompiledTemplate, tenant_id: str) -> Keys:
+    async def keys(self, compiled: CompiledTemplate, tenant_id: str, *, registering: bool) -> Keys:
         """By what records are found; by nothing where there is no collection, for a check makes none.
+
+        Args:
+            compiled: the template of the run.
+            tenant_id: whose records.
+            registering: what the template asks for may come to bind the tenant's records; a run that only tries a file
+                finds them by what binds them anyway, and else by their fields, without an index.
 
         Raises:
             PermanentError: ``KEYS_NOT_UNIQUE``; records break already what the template asks for.
@@ -47,7 +55,7 @@ class TargetLookup:
         resource = compiled.template.target_resource
         if not await self._mongo.target.list_collection_names(filter={"name": resource}):
             return {}
-        wanted = [key.names for key in asked_keys(compiled.template)]
+        wanted = [key.names for key in asked_keys(compiled.template)] if registering else []
         try:
             keys = await TargetKeys(self._mongo).require(tenant_id, resource, wanted)
         except KeysNotUniqueError as error:
@@ -81,9 +89,10 @@ class TargetLookup:
             names = combination(*constraint.fields)
             columns = [_field_values(valid, name) for name in names]
             held = [False] * valid.num_rows
-            for part in _parts(columns) if names in keys else ():
+            for part in _parts(columns, VALUES_PER_QUERY if names in keys else VALUES_PER_SCAN):
                 values = [tuple(column[at] for column in columns) for at in part]
-                holders = await _holders(collection, tenant_id, keys[names], values, compiled.upsert_key)
+                holding = _holding(tenant_id, names, keys.get(names), values)
+                holders = await _holders(collection, holding, names, values, compiled.upsert_key)
                 for at, each in zip(part, values, strict=True):
                     key = holders.get(tuple(map(_comparable, each)))
                     held[at] = key is not None and (own is None or key != own[at])
@@ -98,7 +107,7 @@ def _asked(compiled: CompiledTemplate) -> Iterator[UniqueConstraint]:
             yield constraint
 
 
-def _parts(columns: Sequence[Sequence[Any]]) -> Iterator[list[int]]:
+def _parts(columns: Sequence[Sequence[Any]], most: int) -> Iterator[list[int]]:
     """Positions of the rows that have all values, in parts small enough for one query."""
     part: list[int] = []
     size = 0
@@ -107,36 +116,53 @@ def _parts(columns: Sequence[Sequence[Any]]) -> Iterator[list[int]]:
             continue
         part.append(at)
         size += sum(4 * len(value) for value in values if isinstance(value, str))
-        if len(part) == VALUES_PER_QUERY or size > BYTES_PER_QUERY:
+        if len(part) == most or size > BYTES_PER_QUERY:
             yield part
             part, size = [], 0
     if part:
         yield part
 
 
+def _holding(
+    tenant_id: str, names: Sequence[str], key: TargetKey | None, values: Sequence[tuple[Any, ...]]
+) -> Document:
+    """The filter of the live records that hold one of ``values``; where there is no key, of some more."""
+    if key is not None:
+        return holders_of(tenant_id, [{"s": key.id, "v": list(each)} for each in values])
+    some = {
+        name: {"$in": list(each), "$type": KEY_TYPES}
+        for name, each in zip(names, zip(*values, strict=True), strict=True)
+    }
+    return {"tenant_id": tenant_id, "is_deleted": False, **some}
+
+
 async def _holders(
-    collection: Collection, tenant_id: str, key: TargetKey, values: Sequence[tuple[Any, ...]], upsert_key: str | None
+    collection: Collection,
+    holding: Document,
+    names: Sequence[str],
+    values: Sequence[tuple[Any, ...]],
+    upsert_key: str | None,
 ) -> dict[tuple[_Value, ...], _Value]:
     """Which of the values live records hold, and the upsert key of each holder.
 
-    A record without an upsert key has ``MinKey``, which no row has. One whose fields are not what its entry says,
-    because another application changed them, holds nothing here.
+    ``MinKey``, which no row has, stands for a record without an upsert key, and for several records that hold the same.
+    A record whose fields are not what its entry says, because another application changed them, holds nothing here.
 
     Args:
         collection: of the target.
-        tenant_id: whose records.
-        key: whose fields the values are of.
+        holding: what finds the records.
+        names: the fields that the values are of.
         values: those of each row.
         upsert_key: of the template.
     """
-    entries = [{"s": key.id, "v": list(each)} for each in values]
-    projection = {name: True for name in (*key.names, upsert_key) if name is not None}
+    projection = {name: True for name in (*names, upsert_key) if name is not None}
     wanted = {tuple(map(_comparable, each)) for each in values}
     holders: dict[tuple[_Value, ...], _Value] = {}
-    async for record in collection.find(holders_of(tenant_id, entries), projection, batch_size=len(entries) + 1):
-        held = tuple(_comparable(record.get(name)) for name in key.names)
+    async for record in collection.find(holding, projection, batch_size=VALUES_PER_QUERY + 1):
+        held = tuple(_comparable(record.get(name)) for name in names)
         if held in wanted:
-            holders[held] = _comparable(MinKey() if upsert_key is None else record.get(upsert_key, MinKey()))
+            own = _comparable(MinKey() if upsert_key is None else record.get(upsert_key, MinKey()))
+            holders[held] = own if holders.get(held, own) == own else _comparable(MinKey())
     return holders
 
 

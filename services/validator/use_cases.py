@@ -32,7 +32,7 @@ from services.validator.domain.duplicates import DuplicateResolution, apply_reso
 from services.validator.domain.preview import preview
 from services.validator.domain.unreadable_rows import issue_rejections
 from services.validator.settings import ValidatorSettings
-from services.validator.target_lookup import Keys, TargetLookup
+from services.validator.target_lookup import TargetLookup
 
 COMPILED_RUNS = 64
 MAX_PAYLOAD_BYTES = 15 * 1024 * 1024
@@ -258,8 +258,11 @@ class WholeFileCheck:
         """Rows whose values the target holds, by constraint. The first answer is kept with the batch's keys."""
         names = self._target.constraints(run.compiled)
         found: dict[str, list[npt.NDArray[np.uint32]]] = {name: [] for name in names}
-        target_keys: Keys = await self._target.keys(run.compiled, run.tenant_id) if names else {}
-        for identifier in batches if names else ():
+        if not names:
+            return {}
+        registering = run.document.purpose.traits.executed
+        target_keys = await self._target.keys(run.compiled, run.tenant_id, registering=registering)
+        for identifier in batches:
             keys = await self._payloads.load(identifier, PayloadKind.KEYS)
             if (noted := keys.rows_in_target) is None:
                 valid = decode_table((await self._payloads.load(identifier, PayloadKind.VALID)).data)

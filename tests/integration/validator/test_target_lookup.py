@@ -29,7 +29,11 @@ async def held(mongo: Mongo, *records: dict[str, Any]) -> None:
 
 
 async def found(
-    mongo: Mongo, *rows: tuple[str | None, ...], fields: tuple[TemplateField, ...], **more: object
+    mongo: Mongo,
+    *rows: tuple[str | None, ...],
+    fields: tuple[TemplateField, ...],
+    registering: bool = True,
+    **more: object,
 ) -> dict[str, list[int]]:
     """Per question, the rows that the target holds already."""
     template = Template(name="t", target_resource="records", fields=fields, **more)
@@ -39,7 +43,7 @@ async def found(
     parsed = pa.table({"_row": pa.array(range(1, len(rows) + 1), pa.uint32()), **cells})
     valid = check_batch(compiled, parsed).valid
     lookup = TargetLookup(mongo)
-    keys = await lookup.keys(compiled, TENANT)
+    keys = await lookup.keys(compiled, TENANT, registering=registering)
     answer = await lookup.rows_in_target(compiled, TENANT, keys, valid)
     assert list(answer) == lookup.constraints(compiled)
     return {name: some.tolist() for name, some in answer.items()}
@@ -140,6 +144,21 @@ async def test_records_that_break_the_key_already_fail_the_run(mongo: Mongo) -> 
     with pytest.raises(PermanentError, match="'v'") as failed:
         await found(mongo, ("y",), fields=(TemplateField(name="v", rules=AGAINST),))
     assert failed.value.code == "KEYS_NOT_UNIQUE"
+
+
+async def test_a_file_that_is_only_tried_binds_nothing_and_finds_the_same(mongo: Mongo) -> None:
+    """Also where records hold the values more than once, and some of another field only."""
+    both = TemplateField(name="v", rules=(Unique(fields=("k",), against_target=True),))
+    fields = (TemplateField(name="k"), both)
+    await held(mongo, {"k": "1", "v": "x"}, {"k": "1", "v": "x"}, {"k": "2", "v": "y"}, {"k": ["3"], "v": "z"})
+    rows = [("1", "x"), ("2", "x"), ("1", "y"), ("2", "y"), ("3", "z"), ("9", "9")]
+    assert await found(mongo, *rows, fields=fields, registering=False) == {"v+k": [1, 4]}
+    keyed = {"mode": "upsert", "upsert_key": "k"}
+    assert await found(
+        mongo, *rows, fields=(fields[0], TemplateField(name="v", rules=AGAINST)), registering=False, **keyed
+    ) == {"v": [2, 3, 5]}
+    assert await mongo.state["target_keys"].count_documents({}) == 0
+    assert await mongo.target["records"].count_documents({"_keys": {"$ne": None}}) == 0
 
 
 async def test_a_check_makes_no_collection(mongo: Mongo) -> None:
