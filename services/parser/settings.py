@@ -18,7 +18,7 @@ class ParserSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
 
-    small_places: int = Field(default=2, ge=1, le=16)
+    small_places: int = Field(default=4, ge=1, le=16)
     large_places: int = Field(default=3, ge=1, le=16)
     batch_rows: int = Field(default=5_000, ge=1, le=50_000)
     batch_bytes: int = Field(default=4 * 1024 * 1024, ge=1_024, le=8 * 1024 * 1024)
