@@ -34,6 +34,9 @@ async def provision_mongodb(settings: MongoSettings, *, finish: bool = False) ->
         await init_beanie(database=mongo.state, document_models=DOCUMENTS)
         await mongo.state[f"{BUCKET}.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
         await mongo.state[f"{BUCKET}.files"].create_index([("filename", 1), ("uploadDate", 1)])
+        await mongo.state[f"{BUCKET}.files"].create_index(
+            [("metadata.tenant_id", 1), ("length", 1)], name="tenant_length"
+        )
         return made
     finally:
         await mongo.client.close()

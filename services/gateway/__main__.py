@@ -21,7 +21,7 @@ async def serve(service: ServiceSettings, mongo: MongoSettings, gateway: Gateway
     """Serve clients at ``ROWDOCK_PORT`` and operators at ``ROWDOCK_OPS_PORT`` until SIGTERM or SIGINT, then finish the
     requests at work; whether it ever came so far."""
     app = create_app(service, mongo, gateway)
-    server = uvicorn.Server(server_config(app, service.host, gateway.port, gateway.edge))
+    server = uvicorn.Server(server_config(app, service.host, gateway))
 
     async def ready() -> Readiness:
         return await readiness(app) if server.started else Readiness("starting")

@@ -24,6 +24,7 @@ from libs.process.loop_watch import watching_loop
 from libs.process.loops import Background, repeat, running
 from libs.process.service import standard_loops
 from libs.process.settings import ServiceSettings
+from libs.process.shares import Shares, Turns
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
 from libs.telemetry.metrics import Metrics
@@ -38,6 +39,7 @@ from services.gateway.http.methods import HeadAsGet
 from services.gateway.http.not_yet import not_yet_handlers
 from services.gateway.http.openapi import OpenAPIDocument
 from services.gateway.http.query_parameters import only_declared
+from services.gateway.http.request_shares import RequestShares
 from services.gateway.http.response_headers import add_security_headers
 from services.gateway.http.tracing import HttpMetrics
 from services.gateway.records.rejected import RejectedRows
@@ -46,9 +48,11 @@ from services.gateway.runs.announcements import Announcements
 from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
+from services.gateway.stores.usage import UsageStore
 from services.gateway.templates.catalog import Quotas, TemplateCatalog
 from services.gateway.templates.judging import TemplateJudge
 from services.gateway.templates.unique_keys import KeyRegistrar
+from services.gateway.uploads.quotas import QuotaKeeper, RunQuotas
 from services.gateway.uploads.uploads import Uploads
 from services.gateway.webhooks.endpoints import Webhooks
 
@@ -108,7 +112,16 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
         async with open_context(SERVICE, service, mongo, broker, metrics) as context:
             files = FileStore(context.mongo)
             cipher = Fernet(gateway.secret_key.get_secret_value())
-            dry_runs = DryRuns(context.ledger, gateway.dry_run_wait_seconds, gateway.max_errors)
+            dry_runs = DryRuns(
+                context.ledger,
+                gateway.dry_run_wait_seconds,
+                gateway.max_errors,
+                Shares(gateway.max_concurrent_dry_runs),
+            )
+            quotas = RunQuotas(gateway.max_active_runs, gateway.max_queued_bytes, gateway.max_stored_bytes)
+            turns = Turns(
+                Shares(gateway.max_concurrent_uploads), gateway.upload_queue_seconds, gateway.max_waiting_uploads
+            )
             announcements = Announcements(service)
             keys = KeyRegistrar(context.mongo, gateway.max_keys_per_resource, gateway.key_wait_seconds)
             link = _KafkaLink(context.topics, broker)
@@ -128,8 +141,8 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     uploads=Uploads(
                         files,
                         context.ledger,
-                        gateway.max_concurrent_uploads,
-                        gateway.upload_queue_seconds,
+                        turns,
+                        QuotaKeeper(UsageStore(context.mongo), quotas),
                         gateway.large_file_bytes,
                     ),
                     runs=Runs(context.ledger, announcements, gateway.wait_seconds, gateway.max_errors),
@@ -163,7 +176,10 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
     app = Litestar(
         route_handlers=[TemplateController, ImportController, *not_yet_handlers()],
         dependencies=dependencies(lambda request: _gateway(request).capabilities),
-        middleware=[DefineMiddleware(Authentication, exclude=["^/schema"])],
+        middleware=[
+            DefineMiddleware(Authentication, exclude=["^/schema"]),
+            DefineMiddleware(RequestShares, shares=Shares(gateway.max_concurrent_requests)),
+        ],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
         guards=[only_declared()],

@@ -38,7 +38,12 @@ class GatewayError(RowdockError):
         detail: what is wrong and how to fix it, for a person; by default what the first problems say.
         problems: the single places that are wrong.
         untold: how many more there are, which nobody has named.
+
+    Attributes:
+        retry_after_seconds: when it is worth trying again, unchanged; ``None`` where it is not.
     """
+
+    retry_after_seconds: ClassVar[int | None] = None
 
     def __init__(self, code: str, detail: str | None = None, problems: Iterable[Problem] = (), untold: int = 0) -> None:
         self.code = code
@@ -82,13 +87,19 @@ class UnsupportedFileError(GatewayError):
 
 
 class BusyError(GatewayError):
-    """Too much is going on at the moment.
+    """Too much is going on at the moment, of all organizations."""
 
-    Attributes:
-        retry_after_seconds: when it is worth trying again.
-    """
+    retry_after_seconds = 10
 
-    retry_after_seconds: ClassVar = 10
+
+class LimitError(GatewayError):
+    """The organization has as much going on as it may."""
+
+    retry_after_seconds = 10
+
+
+class StorageFullError(GatewayError):
+    """The organization has as much stored as it may."""
 
 
 class TookTooLongError(GatewayError):

@@ -8,7 +8,6 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from libs.egress.rules import IPNetwork
-from libs.process.http_edge import EdgeLimits
 
 GIB = 1024**3
 
@@ -22,8 +21,15 @@ class GatewaySettings(BaseSettings):
         max_upload_bytes: size limit of one file, in bytes.
         large_file_bytes: files from this size on queue in the lane of large files, in bytes.
         wait_seconds: how long upload, execute and cancel wait for a finished result before they answer 202.
-        max_concurrent_uploads: files that stream in at the same time; further ones wait for their turn.
-        upload_queue_seconds: how long an upload waits for its turn before it is refused with 503.
+        max_concurrent_uploads: files that stream in at the same time; an organization gets a slot while it has fewer
+            than are free, so half of them if it is alone. Further ones wait for their turn.
+        max_waiting_uploads: how many of one organization may wait for it.
+        upload_queue_seconds: how long an upload waits for its turn before it is refused.
+        max_concurrent_requests: requests at work at the same time, shared in the same way.
+        max_concurrent_dry_runs: files that are tried at the same time, shared in the same way.
+        max_active_runs: runs of one organization that have not ended; 0 for any number, as for the next two.
+        max_queued_bytes: bytes of the files of those.
+        max_stored_bytes: bytes of all files that are kept for one organization.
         upload_idle_seconds: an upload that sends nothing for this long, or that has fallen so far behind
             ``upload_bytes_per_second``, is given up.
         upload_bytes_per_second: slowest upload; only the time that is spent waiting for its bytes counts.
@@ -62,8 +68,14 @@ class GatewaySettings(BaseSettings):
     large_file_bytes: int = Field(default=1024**2, ge=1)
     wait_seconds: float = Field(default=20, ge=0, le=300)
     max_concurrent_uploads: int = Field(default=8, ge=1, le=1_000)
+    max_waiting_uploads: int = Field(default=100, ge=0)
     upload_queue_seconds: float = Field(default=30, gt=0)
     upload_idle_seconds: float = Field(default=30, gt=0)
+    max_concurrent_requests: int = Field(default=400, ge=1)
+    max_concurrent_dry_runs: int = Field(default=16, ge=1)
+    max_active_runs: int = Field(default=1_000, ge=0)
+    max_queued_bytes: int = Field(default=20 * GIB, ge=0)
+    max_stored_bytes: int = Field(default=200 * GIB, ge=0)
     upload_bytes_per_second: int = Field(default=1024, ge=0)
     body_seconds: float = Field(default=30, gt=0)
     header_seconds: float = Field(default=10, gt=0)
@@ -84,17 +96,6 @@ class GatewaySettings(BaseSettings):
     keep_dead_letters_days: float = Field(default=365, gt=0, le=36_500)
     retention_sweep_seconds: float = Field(default=60, gt=0)
     webhook_allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode] = ()
-
-    @property
-    def edge(self) -> EdgeLimits:
-        """What a client may take before a request of it is read."""
-        return EdgeLimits(
-            header_seconds=self.header_seconds,
-            keep_alive_seconds=self.keep_alive_seconds,
-            send_seconds=self.send_seconds,
-            connections=self.max_connections,
-            connections_per_address=self.max_connections_per_address,
-        )
 
     @field_validator("secret_key")
     @classmethod

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 import structlog
 from beanie import UpdateResponse
+from cachetools import LRUCache
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.errors import UnreadableDocumentError
+from libs.ledger.connection import seconds_from_now
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import WebhookDelivery, WebhookEndpoint
 from libs.storage.documents.state_document import read_stored
@@ -20,8 +22,17 @@ from libs.telemetry.failpoints import failpoint
 from services.webhooks.domain.delivery import Delivery, DeliveryState, DeliveryUpdate
 
 _PENDING: Document = {"state": DeliveryState.PENDING.value}
+_DUE: Document = {
+    **_PENDING,
+    "$expr": {
+        "$and": [
+            {"$lte": ["$next_attempt_at", "$$NOW"]},
+            {"$lt": [{"$ifNull": ["$lease.until", datetime.fromtimestamp(0, UTC)]}, "$$NOW"]},
+        ]
+    },
+}
 _SETTLED_UNSENT: Document = {"$set": {"state": DeliveryState.DISABLED.value, "next_attempt_at": None, "lease": None}}
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
+MAX_REMEMBERED_TENANTS = 10_000
 
 logger = structlog.get_logger()
 
@@ -32,6 +43,8 @@ class DeliveryStore:
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._deliveries = mongo.state[WebhookDelivery.Settings.name]
+        self._last_tenant = ""
+        self._last_endpoints = LRUCache[str, str](MAX_REMEMBERED_TENANTS)
 
     async def add(self, delivery: Delivery) -> bool:
         """Store a new delivery; ``False`` where it is stored already."""
@@ -48,52 +61,63 @@ class DeliveryStore:
         stored = {delivery["_id"] async for delivery in cursor}
         return [delivery for delivery in deliveries if delivery.id not in stored]
 
-    async def claim(self, owner: str, lease_seconds: float, busy: Collection[str] = ()) -> Delivery | None:
-        """Take the delivery that is due longest, for ``lease_seconds``, or ``None``.
+    async def claim(
+        self,
+        owner: str,
+        lease_seconds: float,
+        busy_endpoints: Collection[str] = (),
+        busy_tenants: Collection[str] = (),
+    ) -> Delivery | None:
+        """Take a delivery that is due, for ``lease_seconds``, or ``None``.
+
+        Organizations come in turn, and of each its endpoints in turn; of an endpoint, what is due longest. However
+        many deliveries of one are due, those of the others are found beside them along the index ``turns``.
 
         One that cannot be read is left to the release that stored it: it waits until its lease is over.
 
         Args:
-            busy: ids of endpoints that get nothing more at the moment.
+            owner: who takes it.
+            lease_seconds: for how long.
+            busy_endpoints: ids of endpoints that get nothing more at the moment.
+            busy_tenants: ids of organizations that get nothing more at the moment.
         """
-        while (found := await self._take(owner, lease_seconds, busy)) is not None:
+        due: Document = {**_DUE, "endpoint_id": {"$nin": list(busy_endpoints)}}
+        while (tenant_id := await self._next_tenant(due, busy_tenants)) is not None:
+            found = await self._take(owner, lease_seconds, {**due, "tenant_id": tenant_id})
+            if found is None:
+                continue  # another process was faster
             try:
                 return read_stored(Delivery, {**found, "id": found["_id"]}, self._deliveries.name)
             except UnreadableDocumentError as error:
                 logger.warning("webhook.unreadable", delivery_id=found["_id"], error=error.detail)
         return None
 
-    async def _take(self, owner: str, lease_seconds: float, busy: Collection[str]) -> Document | None:
-        return await self._deliveries.find_one_and_update(
-            {
-                **_PENDING,
-                "endpoint_id": {"$nin": list(busy)},
-                "$expr": {
-                    "$and": [
-                        {"$lte": ["$next_attempt_at", "$$NOW"]},
-                        {"$lt": [{"$ifNull": ["$lease.until", _LONG_AGO]}, "$$NOW"]},
-                    ]
-                },
-            },
-            [
-                {
-                    "$set": {
-                        "lease": {
-                            "owner": {"$literal": owner},
-                            "until": {
-                                "$dateAdd": {
-                                    "startDate": "$$NOW",
-                                    "unit": "millisecond",
-                                    "amount": int(lease_seconds * 1000),
-                                }
-                            },
-                        }
-                    }
-                }
-            ],
-            sort=[("next_attempt_at", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
+    async def _next_tenant(self, due: Document, busy_tenants: Collection[str]) -> str | None:
+        """The organization after the last one that has something due; the first one again behind the last."""
+        for after in dict.fromkeys((self._last_tenant, "")):
+            candidates = {"tenant_id": {"$gt": after, "$nin": list(busy_tenants)}, **due}
+            order = [("tenant_id", 1), ("endpoint_id", 1), ("next_attempt_at", 1)]
+            found = await self._deliveries.find_one(candidates, {"tenant_id": 1}, sort=order)
+            if found is not None:
+                self._last_tenant = found["tenant_id"]
+                return self._last_tenant
+        self._last_tenant = ""
+        return None
+
+    async def _take(self, owner: str, lease_seconds: float, due: Document) -> Document | None:
+        lease: Document = {"owner": {"$literal": owner}, "until": seconds_from_now(lease_seconds)}
+        last = self._last_endpoints.get(due["tenant_id"], "")
+        for after in dict.fromkeys((last, "")):
+            found = await self._deliveries.find_one_and_update(
+                {**due, "endpoint_id": {"$gt": after, **due["endpoint_id"]}},
+                [{"$set": {"lease": lease}}],
+                sort=[("endpoint_id", 1), ("next_attempt_at", 1)],
+                return_document=ReturnDocument.AFTER,
+            )
+            if found is not None:
+                self._last_endpoints[due["tenant_id"]] = found["endpoint_id"]
+                return found
+        return None
 
     async def release(self, owner: str) -> int:
         """Give back what a dead process of this name had taken; how many deliveries."""

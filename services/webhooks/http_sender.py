@@ -7,12 +7,11 @@ backend is a public parameter. One connection per attempt, so that every attempt
 
 import asyncio
 import base64
-import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpcore
@@ -21,24 +20,16 @@ from standardwebhooks import Webhook
 from libs.egress.rules import HTTPS_PORTS, IPNetwork, address_refusal, url_problem
 from services.webhooks.domain.delivery import MAX_ERROR_CHARS, MAX_EXCERPT_BYTES, AttemptOutcome
 from services.webhooks.domain.schedule import AttemptResult, result_of, retry_after_seconds
+from services.webhooks.metered_network import Lookups, Meter, Resolver, connect
 
 MAX_RESPONSE_BYTES = 64 * 1024
 MAX_ADDRESSES_TRIED = 3
 MIN_SECRET_BYTES = 24  # Standard Webhooks 1.0.0, "Signature scheme"
 USER_AGENT = "Rowdock-Webhooks/1"
 
-Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port to IP addresses; raises ``OSError`` where there are none."""
-
 
 class EgressRefusedError(Exception):
     """The request would have gone where webhooks may not go; no connection was made."""
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """The addresses that the operating system knows for a host, best first."""
-    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in answers]
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -47,12 +38,13 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     httpcore takes the name for SNI, certificate and Host from the URL, so those stay the host's.
     """
 
-    def __init__(self, allowed_networks: Collection[IPNetwork], resolver: Resolver, *, encrypted: bool) -> None:
+    def __init__(
+        self, allowed_networks: Collection[IPNetwork], resolver: Resolver, meter: Meter, *, encrypted: bool
+    ) -> None:
         self._allowed_networks = allowed_networks
         self._resolver = resolver
+        self._meter = meter
         self._encrypted = encrypted
-        # httpcore declares a second class of this name, for where anyio is missing, outside the protocol.
-        self._network = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
 
     async def connect_tcp(
         self,
@@ -69,13 +61,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             httpcore.ConnectError: the host has no address or none of them answers.
             httpcore.ConnectTimeout: the time is over.
         """
+        del local_address, socket_options  # the sender asks for none
         began = time.monotonic()
         addresses = await self._resolve(host, port, timeout)
         for address in addresses:
             if refusal := address_refusal(address, self._allowed_networks, encrypted=self._encrypted):
                 raise EgressRefusedError(f"{host} leads to an address not allowed: {refusal}")
         left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
-        return await self._connect_to_first(addresses[:MAX_ADDRESSES_TRIED], port, left, local_address, socket_options)
+        return await self._connect_to_first(addresses[:MAX_ADDRESSES_TRIED], port, left)
 
     async def _resolve(self, host: str, port: int, seconds: float | None) -> list[str]:
         """The addresses of a host, each once."""
@@ -97,15 +90,13 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         addresses: Sequence[str],
         port: int,
         seconds: float | None,
-        local_address: str | None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None,
     ) -> httpcore.AsyncNetworkStream:
         # Each gets its share of the time: a dead IPv6 route must not hide a live IPv4 address.
         share = None if seconds is None else seconds / len(addresses)
         error: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in addresses:
             try:
-                return await self._network.connect_tcp(address, port, share, local_address, socket_options)
+                return await connect(address, port, self._meter, share)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
                 error = failed
         raise error or httpcore.ConnectError("there is no address to connect to")
@@ -158,7 +149,7 @@ class HttpSender:
         https_ports: ports that receivers outside those networks may listen on.
         total_seconds: for the whole attempt, from name resolution to the end of the answer.
         connect_seconds: for name resolution and connection, and again for the TLS handshake.
-        resolver: finds the addresses of a host.
+        resolver: finds the addresses of a host, whoever's it is; by default the operating system, in ``Lookups``.
         ssl_context: whom to trust; the system's and certifi's authorities where absent.
     """
 
@@ -168,7 +159,7 @@ class HttpSender:
         https_ports: Collection[int] = HTTPS_PORTS,
         total_seconds: float = 15,
         connect_seconds: float = 5,
-        resolver: Resolver = resolve,
+        resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed_networks = allowed_networks
@@ -176,9 +167,12 @@ class HttpSender:
         self._total_seconds = total_seconds
         self._timeouts = {"connect": connect_seconds, "read": total_seconds, "write": total_seconds}
         self._resolver = resolver
+        self._lookups = Lookups()
         self._ssl_context = ssl_context or httpcore.default_ssl_context()
 
-    async def send(self, url: str, secrets: Sequence[str], delivery_id: str, body: bytes) -> AttemptOutcome:
+    async def send(
+        self, url: str, secrets: Sequence[str], delivery_id: str, body: bytes, tenant_id: str = ""
+    ) -> AttemptOutcome:
         """Post ``body`` (UTF-8) as it is, once.
 
         The final status decides, also where the text after it is late, cut off or endless.
@@ -188,6 +182,7 @@ class HttpSender:
             secrets: ``whsec_…``, newest first; one signature for each, so that they can be rotated.
             delivery_id: the same for every attempt; holds no dot.
             body: what is signed and sent.
+            tenant_id: the organization that is told.
 
         Raises:
             ValueError: there is no secret, or one is not the base64 of 24 bytes or more.
@@ -197,13 +192,14 @@ class HttpSender:
             return AttemptOutcome(result=AttemptResult.FAILED, at=at, duration_ms=0, error=problem[:MAX_ERROR_CHARS])
         target, headers = _target(url), _signed_headers(url, secrets, delivery_id, at, body)
         extensions = {"timeout": self._timeouts, "trace": progress.trace}
-        result, answer, failure, text = AttemptResult.FAILED, None, "", bytearray()
+        result, answer, failure, text, meter = AttemptResult.FAILED, None, "", bytearray(), Meter()
         try:
             async with (
                 asyncio.timeout(self._total_seconds),
-                self._connection(target) as connection,
+                self._connection(target, tenant_id, meter) as connection,
                 connection.stream("POST", target, headers=headers, content=body, extensions=extensions) as answer,
             ):
+                meter.answered(MAX_RESPONSE_BYTES)
                 async for chunk in answer.aiter_stream():
                     text += chunk
                     if len(text) >= MAX_RESPONSE_BYTES:
@@ -225,8 +221,9 @@ class HttpSender:
             response_excerpt=_excerpt(answer, bytes(text)),
         )
 
-    def _connection(self, target: httpcore.URL) -> httpcore.AsyncHTTPConnection:
-        backend = GuardedBackend(self._allowed_networks, self._resolver, encrypted=target.scheme == b"https")
+    def _connection(self, target: httpcore.URL, tenant_id: str, meter: Meter) -> httpcore.AsyncHTTPConnection:
+        resolver = self._resolver or self._lookups.of(tenant_id)
+        backend = GuardedBackend(self._allowed_networks, resolver, meter, encrypted=target.scheme == b"https")
         return httpcore.AsyncHTTPConnection(target.origin, ssl_context=self._ssl_context, network_backend=backend)
 
 

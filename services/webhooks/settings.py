@@ -30,7 +30,8 @@ class WebhookSettings(BaseSettings):
             private or plain http, e.g. ``127.0.0.0/8`` on a developer's machine.
         webhook_retry_seconds: seconds, separated by commas, before the first attempt, the second and so on, in place
             of the standard schedule.
-        webhook_concurrency: most attempts at once in this process.
+        webhook_concurrency: most attempts at once in this process; an organization gets a further one while it has
+            fewer than are free, so half of them if it is alone.
         webhook_concurrency_per_endpoint: most of them for one receiver, so that a slow one does not hold up others.
         webhook_timeout_seconds: longest attempt.
         webhook_lease_seconds: a delivery that a process took and left for this long is tried by another.

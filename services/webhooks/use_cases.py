@@ -14,6 +14,7 @@ from libs.contracts.errors import TransientError
 from libs.contracts.events import RunStatusChanged
 from libs.ledger.changes import Changes
 from libs.messaging.cancellation import end_tasks
+from libs.process.shares import Shares
 from libs.storage.documents import WebhookEndpoint
 from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
@@ -109,7 +110,7 @@ class QueueDeliveries:
 
 
 class SendDeliveries:
-    """Sends deliveries that are due, several at once, few of them to the same receiver.
+    """Sends deliveries that are due, several at once, few of them to the same receiver or for the same organization.
 
     Args:
         instance: name of this process, the same after a restart.
@@ -126,6 +127,7 @@ class SendDeliveries:
         self._woken = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
         self._at_work: Counter[str] = Counter()
+        self._shares = Shares(settings.webhook_concurrency)
 
     def wake(self) -> None:
         """Look for deliveries that are due now: one was stored, or an attempt has ended."""
@@ -147,10 +149,11 @@ class SendDeliveries:
             await self._finish()
 
     async def claim(self) -> Delivery | None:
-        """Take a delivery that is due and whose receiver is not busy."""
+        """Take a delivery that is due, whose receiver is not busy and whose organization has slots left."""
         most = self._settings.webhook_concurrency_per_endpoint
         busy = [endpoint_id for endpoint_id, count in self._at_work.items() if count >= most]
-        return await self._store.claim(self._instance, self._settings.webhook_lease_seconds, busy)
+        lease_seconds = self._settings.webhook_lease_seconds
+        return await self._store.claim(self._instance, lease_seconds, busy, self._shares.over())
 
     async def attempt(self, delivery: Delivery) -> None:
         """Try a claimed delivery once and record the outcome."""
@@ -176,7 +179,7 @@ class SendDeliveries:
         at = datetime.now(UTC)
         try:
             secret = self._secrets.decrypt(receiver.encrypted_secret).decode()
-            return await self._sender.send(receiver.url, [secret], delivery.id, delivery.body)
+            return await self._sender.send(receiver.url, [secret], delivery.id, delivery.body, delivery.tenant_id)
         except InvalidToken:
             error = "the signing secret cannot be decrypted with ROWDOCK_SECRET_KEY"
         except ValueError as unusable:
@@ -185,16 +188,18 @@ class SendDeliveries:
         return AttemptOutcome(result=AttemptResult.FAILED, at=at, duration_ms=0, error=error[:MAX_ERROR_CHARS])
 
     async def _begin_due(self) -> None:
-        while len(self._attempts) < self._settings.webhook_concurrency and (delivery := await self.claim()):
+        while self._shares.free and (delivery := await self.claim()):
             self._begin(delivery)
 
     def _begin(self, delivery: Delivery) -> None:
         def ended(task: asyncio.Task[None]) -> None:
             self._attempts.discard(task)
             self._at_work -= Counter([delivery.endpoint_id])
+            self._shares.give_back(delivery.tenant_id)
             self.wake()
 
         self._at_work[delivery.endpoint_id] += 1
+        self._shares.take(delivery.tenant_id)
         task = asyncio.create_task(self._attempt_and_log(delivery))
         self._attempts.add(task)
         task.add_done_callback(ended)

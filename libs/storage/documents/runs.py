@@ -140,6 +140,9 @@ class RunDocument(StateDocument):
         indexes: ClassVar = [
             IndexModel([("tenant_id", ASCENDING), ("_id", DESCENDING)], name="tenant_newest"),
             IndexModel([("tenant_id", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="tenant_status"),
+            IndexModel(
+                [("tenant_id", ASCENDING), ("status", ASCENDING), ("file.size", ASCENDING)], name="tenant_active"
+            ),
             IndexModel([("tenant_id", ASCENDING), ("template_id", ASCENDING), ("_id", DESCENDING)], name="template"),
             IndexModel([("status", ASCENDING), ("updated_at", ASCENDING)], name="status_updated"),
             IndexModel(

@@ -48,7 +48,17 @@ class WebhookDelivery(StateDocument):
     class Settings:
         name = "webhook_deliveries"
         indexes: ClassVar = [
+            # For processes of the release before; after them nobody asks for it.
             IndexModel([("state", ASCENDING), ("next_attempt_at", ASCENDING)], name="due"),
+            IndexModel(
+                [
+                    ("state", ASCENDING),
+                    ("tenant_id", ASCENDING),
+                    ("endpoint_id", ASCENDING),
+                    ("next_attempt_at", ASCENDING),
+                ],
+                name="turns",
+            ),
             IndexModel([("tenant_id", ASCENDING), ("run_id", ASCENDING)], name="tenant_run"),
             IndexModel([("endpoint_id", ASCENDING), ("state", ASCENDING)], name="endpoint"),
         ]

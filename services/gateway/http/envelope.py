@@ -25,8 +25,10 @@ from services.gateway.errors import (
     GatewayError,
     InvalidInputError,
     InvalidTemplateError,
+    LimitError,
     NotFoundError,
     Problem,
+    StorageFullError,
     TookTooLongError,
     UnsupportedFileError,
 )
@@ -43,6 +45,8 @@ STATUSES: Mapping[type[GatewayError], HTTPStatus] = {
     InvalidTemplateError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedFileError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    LimitError: HTTPStatus.TOO_MANY_REQUESTS,
+    StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     TookTooLongError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 """What the errors of the capabilities are over HTTP."""
@@ -134,7 +138,7 @@ def _listed(error: ApiError) -> list[ProblemView]:
 
 
 def _on_gateway_error(request: AnyRequest, error: GatewayError) -> Response[ErrorView]:
-    headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, BusyError) else {}
+    headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
     status = STATUSES[type(error)]
     return _on_api_error(request, ApiError(status, error.code, error.detail, error.problems, headers, error.untold))
 

@@ -86,6 +86,11 @@ class Form:
         self._limits = limits
         self._parser = PushMultipartParser(_boundary(request, limits), max_segment_count=MAX_PARTS)
 
+    @property
+    def announced_bytes(self) -> int:
+        """How long the form is to be; 0 where nobody knows."""
+        return int(self._request.headers.get("content-length", "0"))
+
     async def parts(self) -> AsyncGenerator[TextPart | FilePart]:
         """The parts in their order.
 

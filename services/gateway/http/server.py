@@ -13,6 +13,7 @@ from libs.process.http_edge import EdgeLimits, EdgeProtocol, edge_config
 from services.gateway.http.envelope import ErrorView
 from services.gateway.http.response_headers import SECURITY_HEADERS
 from services.gateway.http.tracing import REQUEST_ID_HEADER
+from services.gateway.settings import GatewaySettings
 
 logger = structlog.get_logger()
 
@@ -41,9 +42,17 @@ class Http11Protocol(EdgeProtocol):
         self.answer(status, refusal.model_dump_json().encode(), headers)
 
 
-def server_config(app: Litestar, host: str, port: int, limits: EdgeLimits) -> uvicorn.Config:
-    """How the gateway is served to clients."""
-    return edge_config(app, host, port, limits, Http11Protocol, timeout_graceful_shutdown=GRACE_SECONDS)
+def server_config(app: Litestar, host: str, settings: GatewaySettings, port: int | None = None) -> uvicorn.Config:
+    """How the gateway is served to clients, at the port of ``settings`` unless another is given."""
+    limits = EdgeLimits(
+        header_seconds=settings.header_seconds,
+        keep_alive_seconds=settings.keep_alive_seconds,
+        send_seconds=settings.send_seconds,
+        connections=settings.max_connections,
+        connections_per_address=settings.max_connections_per_address,
+    )
+    at = settings.port if port is None else port
+    return edge_config(app, host, at, limits, Http11Protocol, timeout_graceful_shutdown=GRACE_SECONDS)
 
 
 def _refusal(status: HTTPStatus, reason: str) -> ErrorView:

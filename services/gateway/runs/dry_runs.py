@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from libs.contracts.rejections import RowError
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
+from libs.process.shares import NoSlotError, Shares
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
-from services.gateway.errors import TookTooLongError
+from services.gateway.errors import BusyError, LimitError, TookTooLongError
 from services.gateway.runs.runs import CHECKED_STATUSES
 from services.gateway.stores.rejected import RejectedStore
 
@@ -34,12 +36,30 @@ class DryRuns:
         ledger: where they are.
         wait_seconds: how long a check may take.
         max_errors: most errors that an answer lists.
+        shares: how many are tried at the same time.
     """
 
-    def __init__(self, ledger: Ledger, wait_seconds: float, max_errors: int) -> None:
+    def __init__(self, ledger: Ledger, wait_seconds: float, max_errors: int, shares: Shares) -> None:
         self._ledger = ledger
         self._wait_seconds = wait_seconds
         self._max_errors = max_errors
+        self._shares = shares
+
+    @contextmanager
+    def trying(self, principal: Principal) -> Generator[None]:
+        """Trying a file, from its upload to what was found.
+
+        Raises:
+            BusyError, LimitError: too many are being tried, by others or by the organization itself.
+        """
+        try:
+            with self._shares.slot(principal.tenant_id):
+                yield
+        except NoSlotError as full:
+            if full.own:
+                message = "this organization tries as many files as it may; try again when one of them is done"
+                raise LimitError("TOO_MANY_DRY_RUNS_OF_ORGANIZATION", message) from None
+            raise BusyError("TOO_MANY_DRY_RUNS", "too many files are being tried at the moment; try again") from None
 
     async def result(self, principal: Principal, run: RunDocument) -> DryRunResult:
         """What the check of a submitted dry run found. Nothing is left of it afterwards, whatever happens here.

@@ -20,13 +20,16 @@ from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import RunStatus
 from libs.formats.content import HEAD_BYTES, recognise, refusal
 from libs.ledger import Ledger
+from libs.process.shares import NoSlotError, Turns
 from libs.storage.documents import RunDocument, StatusChange, StoredFile, TemplateDocument
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
 from services.gateway.errors import (
     BusyError,
+    GatewayError,
     InvalidInputError,
+    LimitError,
     Problem,
     UnsupportedFileError,
     invalid_input,
@@ -38,6 +41,7 @@ from services.gateway.templates.catalog import Written
 from services.gateway.templates.judging import ApprovedTemplate
 from services.gateway.uploads.column_mapping import ColumnMapping, column_mapping
 from services.gateway.uploads.file_names import display_name
+from services.gateway.uploads.quotas import QuotaKeeper
 
 logger = structlog.get_logger()
 
@@ -170,47 +174,70 @@ class Uploads:
     Args:
         files: where files are stored.
         ledger: where runs are submitted.
-        max_concurrent: files that stream in at the same time; further ones wait for their turn.
-        queue_seconds: how long one waits.
+        turns: how many files stream in at the same time; further ones wait for their turn.
+        keeper: what an organization may have.
         large_from: size from which on a file is large, in bytes.
     """
 
-    def __init__(
-        self, files: FileStore, ledger: Ledger, max_concurrent: int, queue_seconds: float, large_from: int
-    ) -> None:
+    def __init__(self, files: FileStore, ledger: Ledger, turns: Turns, keeper: QuotaKeeper, large_from: int) -> None:
         self._files = files
         self._ledger = ledger
-        self._slots = asyncio.Semaphore(max_concurrent)
-        self._queue_seconds = queue_seconds
+        self._turns = turns
+        self._keeper = keeper
         self._large_from = large_from
 
     @asynccontextmanager
-    async def receiving(self, principal: Principal) -> AsyncGenerator[Upload]:
+    async def receiving(
+        self, principal: Principal, announced: int = 0, idempotency_key: str | None = None
+    ) -> AsyncGenerator[Upload]:
         """An upload from its first byte to its last. Whatever is raised inside, nothing of it is left behind.
 
+        Args:
+            principal: who sends it.
+            announced: how many bytes are to come; 0 where nobody knows.
+            idempotency_key: where a run has it already, no new one is made, and no quota stands in the way.
+
         Raises:
-            BusyError: its turn did not come in time.
+            BusyError, LimitError: its turn did not come in time, because of others or of the organization itself.
+            LimitError, StorageFullError: the organization has what it may have.
         """
         try:
-            async with asyncio.timeout(self._queue_seconds):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise BusyError("TOO_MANY_UPLOADS", "too many files are being uploaded at the moment; try again") from None
-        upload = Upload(self._files, principal)
-        try:
-            yield upload
-        except BaseException:
-            await asyncio.shield(self._discard(upload.file))
-            raise
-        finally:
-            self._slots.release()
+            async with self._turns.turn(principal.tenant_id):
+                obstacle = await self._keeper.obstacle(principal, announced)
+                if obstacle is not None and not await self._made_already(principal, idempotency_key):
+                    raise obstacle
+                with self._keeper.arriving(principal, announced):
+                    upload = Upload(self._files, principal)
+                    try:
+                        yield upload
+                    except BaseException:
+                        await asyncio.shield(self._discard(upload.file))
+                        raise
+        except NoSlotError as full:
+            raise _no_turn(own=full.own) from None
+
+    async def _made_already(self, principal: Principal, idempotency_key: str | None) -> bool:
+        return idempotency_key is not None and await RunStore(principal).by_idempotency_key(idempotency_key) is not None
+
+    async def _admit(self, principal: Principal, file: StoredFile) -> None:
+        """Let a run of a file that has arrived be made.
+
+        Raises:
+            LimitError, StorageFullError: the organization has what it may have; nothing of the file is left behind.
+        """
+        obstacle = await self._keeper.obstacle(principal, file.size)
+        if obstacle is not None:
+            await self._discard(file)
+            raise obstacle
+        self._keeper.taken_in(principal, file.size)
 
     async def submit(self, principal: Principal, received: Received, idempotency_key: str | None) -> Submitted:
         """Make a run of an upload; or find the run that an equal request with the same key made.
 
         Raises:
-            InvalidInputError: ``IDEMPOTENCY_KEY_REUSED`` at ``idempotency_key``: another request has it. Nothing of
-                the upload is left behind.
+            InvalidInputError: ``IDEMPOTENCY_KEY_REUSED`` at ``idempotency_key``: another request has it.
+            LimitError, StorageFullError: the organization has what it may have. In any case nothing of the upload is
+                left behind.
         """
         failpoint("gateway.file_stored_before_submit")
         runs = RunStore(principal)
@@ -218,6 +245,8 @@ class Uploads:
         known = {"idempotency_key": idempotency_key, "duplicate_of": duplicate_of}
         run = self._new_run(received).model_copy(update=known)
         holder = None if idempotency_key is None else await runs.by_idempotency_key(idempotency_key)
+        if holder is None or (holder.refused and different_parts(holder, run)):
+            await self._admit(principal, run.file)
         while holder is None or (holder.refused and different_parts(holder, run)):
             try:
                 await self._ledger.runs.submit(run, key_of=None if holder is None else holder.id)
@@ -238,8 +267,13 @@ class Uploads:
         failpoint("gateway.submitted_before_answer")
         return Submitted(holder)
 
-    async def submit_dry_run(self, received: Received) -> RunDocument:
-        """Make a dry run of an upload: checked, told to nobody, and removed with every trace."""
+    async def submit_dry_run(self, principal: Principal, received: Received) -> RunDocument:
+        """Make a dry run of an upload: checked, told to nobody, and removed with every trace.
+
+        Raises:
+            LimitError, StorageFullError: the organization has what it may have.
+        """
+        await self._admit(principal, received.file)
         run = self._new_run(received).model_copy(update={"purpose": RunPurpose.DRY_RUN, "webhook_endpoint_id": None})
         await self._ledger.runs.submit(run)
         failpoint("gateway.dry_run_submitted")
@@ -255,6 +289,15 @@ class Uploads:
             await self._files.delete(file.id)
         except PyMongoError as error:
             logger.warning("upload.file_left_to_the_sweep", file_id=file.id, error=str(error))
+
+
+def _no_turn(*, own: bool) -> GatewayError:
+    if own:
+        return LimitError(
+            "TOO_MANY_UPLOADS_OF_ORGANIZATION",
+            "this organization has as many uploads at work and waiting as it may; send fewer at once, or try again",
+        )
+    return BusyError("TOO_MANY_UPLOADS", "too many files are being uploaded at the moment; try again")
 
 
 def _new_run(received: Received, lane: Lane) -> RunDocument:

@@ -21,7 +21,7 @@ from tests.integration.gateway.conftest import SECRET_KEY
 async def served(app: Litestar, **limits: Any) -> AsyncIterator[int]:  # noqa: ANN401 - those of GatewaySettings
     """Where the application is served as ``python -m services.gateway`` does, as long as the block lasts."""
     settings = GatewaySettings(secret_key=SecretStr(SECRET_KEY), **limits)
-    config = server_config(app, "127.0.0.1", 0, settings.edge)
+    config = server_config(app, "127.0.0.1", settings, port=0)
     config.lifespan = "off"
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 
 from services.webhooks.domain.delivery import AttemptOutcome
-from services.webhooks.http_sender import (
-    HttpSender,
-    Resolver,
-)
+from services.webhooks.http_sender import HttpSender
+from services.webhooks.metered_network import Resolver
 from tests.integration.webhooks.receivers import Script, receiving
 
 LOCAL = (ip_network("127.0.0.0/8"),)

@@ -13,8 +13,8 @@ from services.webhooks.http_sender import (
     EgressRefusedError,
     GuardedBackend,
     HttpSender,
-    resolve,
 )
+from services.webhooks.metered_network import Lookups, Meter
 from tests.integration.webhooks.posting import LOCAL, post, resolving_to
 from tests.integration.webhooks.receivers import answer, receiving
 
@@ -39,7 +39,7 @@ async def test_other_ways_to_write_loopback(host: str) -> None:
         assert outcome.result is AttemptResult.FAILED
         assert outcome.error
         # The second line of defence, for what the look at the text let through.
-        backend = GuardedBackend((), resolve, encrypted=True)
+        backend = GuardedBackend((), Lookups().of("t1"), Meter(), encrypted=True)
         with pytest.raises(EgressRefusedError):
             await backend.connect_tcp(host.strip("[]"), receiver.port, timeout=5)
     assert receiver.connections == 0

@@ -111,9 +111,10 @@ class ImportController(Controller):
         dry_runs: DryRunsIn,
         settings: Settings,
     ) -> Response[DryRunView]:
-        received = await receive(request, principal, uploads, judge, dry_run_limits(settings))
-        found = await dry_runs.result(principal, await uploads.submit_dry_run(received))
-        return await answer(lambda: present_dry_run(found))
+        with dry_runs.trying(principal):
+            received = await receive(request, principal, uploads, judge, dry_run_limits(settings))
+            found = await dry_runs.result(principal, await uploads.submit_dry_run(principal, received))
+            return await answer(lambda: present_dry_run(found))
 
     @get("/runs", operation_id="listRuns", summary="List runs", operation_class=ApiOperation)
     async def list_runs(

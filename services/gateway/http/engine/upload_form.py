@@ -59,8 +59,8 @@ async def receive(
         ApiError, GatewayError: it cannot be used, with the reason. Nothing of it is left behind.
         FileTooLargeError: more bytes than are accepted.
     """
-    form = Form(request, limits)
-    async with uploads.receiving(principal) as upload, aclosing(form.parts()) as parts:
+    form, key = Form(request, limits), idempotency_key(request)
+    async with uploads.receiving(principal, form.announced_bytes, key) as upload, aclosing(form.parts()) as parts:
         template_from: str | None = None
         async for part in parts:
             if isinstance(part, TextPart) and part.name in {"template_id", "template"}:
