@@ -11,6 +11,7 @@ import pytest
 from litestar import Litestar
 
 from libs.ledger import Ledger
+from libs.messaging.cancellation import end_tasks
 from libs.storage.client import Mongo
 from libs.storage.settings import MongoSettings
 from services.gateway.access.api_keys import ApiKeys, new_key
@@ -70,38 +71,39 @@ async def gateway(
 
 
 async def test_uploads_that_trickle_leave_room_for_others(mongo_settings: MongoSettings, mongo: Mongo) -> None:
-    """All that one organization may hold, and more that wait; nothing of them is left in the end."""
+    """All that one organization may hold, and one more that waits; nothing of them is left in the end."""
     async with (
-        gateway(mongo_settings, 2, max_concurrent_uploads=4, upload_idle_seconds=2) as (app, (greedy, other)),
+        gateway(mongo_settings, 2, max_concurrent_uploads=4, upload_idle_seconds=4) as (app, (greedy, other)),
         served(app) as port,
         AsyncExitStack() as stack,
     ):
-        readers = [(await stack.enter_async_context(connected(port, greedy.unfinished_upload)))[0] for _ in range(8)]
-        async with asyncio.timeout(1.5):
-            for _ in range(3):
-                assert (await other.upload()).status_code == 202
-        for reader in readers:
-            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 408")
+        readers = [(await stack.enter_async_context(connected(port, greedy.unfinished_upload)))[0] for _ in range(3)]
+        given_up = [asyncio.create_task(reader.readuntil(b"\r\n")) for reader in readers]
+        uploaded = asyncio.create_task(other.upload())
+        done, _ = await asyncio.wait([uploaded, *given_up], return_when=asyncio.FIRST_COMPLETED)
+        assert done == {uploaded}
+        assert uploaded.result().status_code == 202
+        assert [line[:12] for line in await asyncio.gather(*given_up)] == [b"HTTP/1.1 408"] * 3
         assert (await greedy.upload()).status_code == 202
         assert await mongo.state["files.files"].count_documents({"metadata.tenant_id": greedy.id}) == 1
 
 
 async def test_several_that_trickle_leave_room_for_another(mongo_settings: MongoSettings) -> None:
     async with (
-        gateway(mongo_settings, 3, max_concurrent_uploads=8, upload_idle_seconds=5) as (app, (first, second, other)),
+        gateway(mongo_settings, 3, max_concurrent_uploads=8, upload_idle_seconds=20) as (app, (first, second, other)),
         served(app) as port,
         AsyncExitStack() as stack,
     ):
         for greedy in [first, second] * 8:
             await stack.enter_async_context(connected(port, greedy.unfinished_upload))
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(15):
             assert (await other.upload()).status_code == 202
 
 
 async def test_a_bounded_number_of_uploads_waits(mongo_settings: MongoSettings) -> None:
     changes = {"max_concurrent_uploads": 1, "max_waiting_uploads": 1, "upload_queue_seconds": 0.3}
     async with (
-        gateway(mongo_settings, 2, upload_idle_seconds=5, **changes) as (app, (greedy, other)),
+        gateway(mongo_settings, 2, upload_idle_seconds=30, **changes) as (app, (greedy, other)),
         served(app) as port,
         connected(port, greedy.unfinished_upload),
     ):
@@ -118,7 +120,7 @@ async def _refused(tenant: Tenant, status: int) -> bool:
 
 async def test_requests_at_work_are_shared(mongo_settings: MongoSettings, mongo: Mongo) -> None:
     """Long waits for runs that do not move, up to what one may have; another asks as before."""
-    changes = {"max_concurrent_requests": 4, "wait_seconds": 3}
+    changes = {"max_concurrent_requests": 4, "wait_seconds": 60}
     async with gateway(mongo_settings, 2, **changes) as (_, (greedy, other)):
         waits = [asyncio.create_task(greedy.upload()) for _ in range(2)]
 
@@ -130,12 +132,12 @@ async def test_requests_at_work_are_shared(mongo_settings: MongoSettings, mongo:
         assert_error(refused, 429, "TOO_MANY_REQUESTS")
         assert refused.headers["retry-after"] == "2"
         assert (await other.http.get("/imports/runs")).status_code == 200
-        assert [answer.status_code for answer in await asyncio.gather(*waits)] == [202, 202]
+        await end_tasks(waits)
         assert (await greedy.http.get("/imports/runs")).status_code == 200
 
 
 async def test_files_that_are_tried_are_shared(mongo_settings: MongoSettings) -> None:
-    changes = {"max_concurrent_dry_runs": 2, "dry_run_wait_seconds": 2}
+    changes = {"max_concurrent_dry_runs": 2, "dry_run_wait_seconds": 8}
 
     async def tried(tenant: Tenant) -> httpx.Response:
         form = {"template_id": tenant.template_id}
