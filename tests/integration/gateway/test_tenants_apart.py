@@ -54,7 +54,7 @@ async def gateway(
     **changes: Any,  # noqa: ANN401 - those of GatewaySettings
 ) -> AsyncIterator[tuple[Litestar, list[Tenant]]]:
     """A gateway of its own settings, and organizations that ask it."""
-    app = new_app(settings, **{"wait_seconds": 0, **changes})
+    app = await asyncio.to_thread(new_app, settings, **{"wait_seconds": 0, **changes})
     async with app.lifespan(), AsyncExitStack() as stack:
         made: list[Tenant] = []
         for number in range(tenants):
