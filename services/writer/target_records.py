@@ -33,6 +33,8 @@ from services.writer.domain.refusals import TOO_LARGE
 from services.writer.raw_insert import insert_encoded, too_large
 
 _VALUES_PER_QUERY = 500
+_RECORDS_PER_ANSWER = 1_000
+"""Few answers instead of a first of 101 records, and none that takes the event loop long to decode."""
 
 
 class WriteRefusedError(Exception):
@@ -161,8 +163,7 @@ class TargetRecords:
         found = self._as_compared.find(
             holders_of(self._tenant_id, asked),
             projection=[KEYS, *key.names, *more],
-            # One answer instead of a first of 101 records.
-            batch_size=len(asked) + 1,
+            batch_size=_RECORDS_PER_ANSWER,
             session=session,
         )
         records = await found.to_list()

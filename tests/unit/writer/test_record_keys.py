@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts.templates import Template, TemplateField
+from services.writer.domain.batch_plan import plan_batch
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.domain.record_keys import KEYS, carries, entries
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, WIDE, checked_batch
@@ -115,3 +116,37 @@ def test_a_template_without_keyed_fields_writes_as_ever() -> None:
         documents(RecordEncoder(template, RUN_ID, TENANT_ID, WRITTEN_AT, keys=[key("b"), key("a", "b")]), table)
         == plain
     )
+
+
+EMAIL, NAME, BOTH = key("email"), key("name"), key("age", "name")
+ANA = {"_id": "1", "email": "a@example.com", "name": "Ana", "age": 30}
+
+
+def planned(record: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """What an upsert changes of a record, with three keys registered."""
+    table = checked_batch(CONTACTS, [{"_row": 1, **row}])
+    keys = [BOTH, EMAIL, NAME]
+    existing = {"a@example.com": record}
+    plan = plan_batch(table, existing, CONTACTS, ["email", "name", "age"], RUN_ID, WRITTEN_AT, keys=keys)
+    (update,) = plan.updates
+    assert update.before is not None
+    assert KEYS not in update.before.restore
+    assert KEYS not in update.before.remove
+    return update.changes
+
+
+def test_a_change_of_a_key_changes_the_entries() -> None:
+    held = [BOTH, EMAIL, NAME]
+    record = {**ANA, **CONTACTS.default_values, KEYS: entries(held, ANA)}
+    changes = planned(record, {"email": "a@example.com", "name": "Bo", "age": 30})
+    assert changes[KEYS] == entries(held, {**ANA, "name": "Bo"})
+    changes = planned(record, {"email": "a@example.com", "name": None, "age": 30})
+    assert changes[KEYS] == [{"s": EMAIL.id, "v": ["a@example.com"]}]
+
+
+def test_a_change_of_another_field_leaves_right_entries_and_mends_others() -> None:
+    right = entries([BOTH, EMAIL, NAME], ANA)
+    row = {"email": "a@example.com", "name": "Ana", "age": 30}
+    assert KEYS not in planned({**ANA, KEYS: right}, row)
+    assert planned({**ANA, KEYS: right[1:]}, row)[KEYS] == right
+    assert planned(ANA, row)[KEYS] == right
