@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bson import MaxKey, ObjectId
-from pymongo import ASCENDING, IndexModel, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
+from pymongo import ASCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from libs.contracts.errors import PermanentError, RowdockError
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import BatchState, RunStatus
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, RunDocument, TargetKeyDocument
-from libs.storage.mongo_errors import DOCUMENT_VALIDATION, DUPLICATE_KEY, is_transient
+from libs.storage.mongo_errors import DOCUMENT_VALIDATION, is_transient
 from libs.telemetry.failpoints import failpoint
 
 KEYS = "_keys"
@@ -29,7 +29,6 @@ FOREIGN_INDEX = "rowdock_foreign"
 KEY_TYPES = ["string", "number", "date", "bool"]
 """BSON types of a value of a key. A record without one of them in every field of a key does not have that key."""
 RECORDS_AT_A_TIME = 1_000
-_ABOUT_ONE_RECORD = (DUPLICATE_KEY, DOCUMENT_VALIDATION)
 BUILDING, ACTIVE = "building", "active"
 
 _TYPES_OF_VALUES = ["string", "int", "long", "double", "decimal", "date", "bool"]
@@ -401,23 +400,20 @@ async def _update_all(records: Collection, conditions: Document, update: list[Do
 
 
 async def _update_unless_taken(
-    records: Collection, ids: Sequence[Any], conditions: Document, update: list[Document], *, validated: bool = True
+    records: Collection, ids: Sequence[Any], conditions: Document, update: list[Document]
 ) -> list[Any]:
-    """Update each record by itself; ids of those that are not, because another record has the same key.
+    """Update records; ids of those that are not, because another record has the same key.
 
-    Records that break the rules of the collection's validator already get their entries all the same.
+    All at once where that is possible, else in halves: one refusal ends an update of many.
     """
     if not ids:
         return []
-    each = [UpdateOne({"_id": one, **conditions}, update) for one in ids]
     try:
-        await records.bulk_write(each, ordered=False, bypass_document_validation=None if validated else True)
-    except BulkWriteError as error:
-        refused: list[Document] = error.details["writeErrors"]
-        by_code = {code: [ids[one["index"]] for one in refused if one["code"] == code] for code in _ABOUT_ONE_RECORD}
-        if sum(map(len, by_code.values())) < len(refused) or (by_code[DOCUMENT_VALIDATION] and not validated):
-            raise
-        invalid = by_code[DOCUMENT_VALIDATION]
-        taken = await _update_unless_taken(records, invalid, conditions, update, validated=False)
-        return [*by_code[DUPLICATE_KEY], *taken]
+        await _update_all(records, {"_id": {"$in": list(ids)}, **conditions}, update)
+    except DuplicateKeyError:
+        if len(ids) == 1:
+            return list(ids)
+        half = len(ids) // 2
+        taken = await _update_unless_taken(records, ids[:half], conditions, update)
+        return [*taken, *await _update_unless_taken(records, ids[half:], conditions, update)]
     return []
