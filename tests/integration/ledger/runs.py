@@ -35,13 +35,13 @@ def refill(ledger: Ledger) -> Refill:
     return Refill(ledger, EventPublisher(create_broker(KafkaSettings(kafka="localhost:1"), OWNER), Metrics("test")))
 
 
-def new_run(**template: object) -> RunDocument:
+def new_run(tenant_id: str = "tenant", **template: object) -> RunDocument:
     now = datetime.now(UTC)
     model = {"name": "t", "target_resource": "records", "fields": [{"name": "sku"}], **template}
     return RunDocument.model_validate(
         {
             "_id": str(ObjectId()),
-            "tenant_id": "tenant",
+            "tenant_id": tenant_id,
             "template_id": "template",
             "template_version": 1,
             "template": Template.model_validate(model),
@@ -59,8 +59,8 @@ def new_batch(run: RunDocument, seq: int, rows: int) -> NewBatch:
     return NewBatch(seq, seq * 1_000 + 1, seq * 1_000 + rows, rows, f"digest-{seq}", payload)
 
 
-async def submitted(ledger: Ledger, **template: object) -> RunDocument:
-    run = new_run(**template)
+async def submitted(ledger: Ledger, tenant_id: str = "tenant", **template: object) -> RunDocument:
+    run = new_run(tenant_id, **template)
     await ledger.runs.submit(run)
     return run
 

@@ -19,9 +19,9 @@ from tests.integration.ledger.runs import LEASE, OWNER, current, refill, submitt
 Batches = Sequence[Sequence[Sequence[str | None]]]
 
 
-async def parsed(ledger: Ledger, batches: Batches, **template: object) -> RunDocument:
+async def parsed(ledger: Ledger, batches: Batches, tenant_id: str = "tenant", **template: object) -> RunDocument:
     """A run whose file has a column per field; ``batches`` hold rows of cells."""
-    run = await ledger.parsing.begin((await submitted(ledger, **template)).id, OWNER, LEASE)
+    run = await ledger.parsing.begin((await submitted(ledger, tenant_id, **template)).id, OWNER, LEASE)
     assert run is not None
     names = [field.name for field in run.template.fields]
     plan = ParsePlan(columns=tuple(names), mapping={name: at for at, name in enumerate(names)})
