@@ -19,6 +19,8 @@ EVERY_SECONDS = 10.0
 OVERDUE = timedelta(minutes=1)
 MIB = 1024**2
 OPEN_BATCHES = ("parsed", "checked", "validated")
+IN_FLIGHT = {"announced": {"$type": "string"}, "$expr": {"$eq": ["$announced", "$state"]}}
+"""Batches that are announced in the state that they are in."""
 CURVE_COLUMNS = 60
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -44,7 +46,7 @@ def look(stack: Stack, database: MongoClient[dict[str, Any]]) -> dict[str, float
     return found | {
         "outbox": state["outbox"].count_documents({}),
         "open batches": state["batches"].count_documents({"state": {"$in": OPEN_BATCHES}}),
-        "announced batches": state["batches"].count_documents({"announced_at": {"$type": "date"}}),
+        "announced batches": state["batches"].count_documents(IN_FLIGHT),
         "deliveries pending": state["webhook_deliveries"].count_documents({"state": "pending"}),
         "deliveries overdue": state["webhook_deliveries"].count_documents(overdue),
     }
