@@ -30,7 +30,7 @@ class Turns:
         """What ``work`` returns or raises, in the turn of the organization.
 
         Raises:
-            BusyError: ``TOO_MANY_TEMPLATES``; too many of its requests wait already.
+            BusyError: ``TEMPLATES_WAITING``; too many of its requests wait already.
         """
         tenant = principal.tenant_id
         lock = self._locks.setdefault(tenant, asyncio.Lock())
@@ -42,7 +42,7 @@ class Turns:
     def _asking(self, tenant: str) -> Generator[None]:
         if self._asked[tenant] >= MAX_WAITING:
             message = "too many templates of this organization are being judged at the moment; try again"
-            raise BusyError("TOO_MANY_TEMPLATES", message)
+            raise BusyError("TEMPLATES_WAITING", message)
         self._asked[tenant] += 1
         try:
             yield
