@@ -26,7 +26,7 @@ from libs.contracts.topics import (
     RUN_EVENTS,
     RUN_SUBMITTED,
 )
-from libs.ledger import Ledger, ParseEnd, Shares, Stage
+from libs.ledger import Ledger, MovedRun, ParseEnd, Shares, Stage
 from libs.ledger.handout import Message as Announcement
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
@@ -197,15 +197,19 @@ class Schedule:
     async def effect(
         self, batch: BatchDocument, target: BatchState, result: BatchResult, collection: str, rows: Sequence[int]
     ) -> None:
-        """One document per row and the move of the batch, in one transaction."""
+        """One document per row, the move of the batch and that of a run that has no other, in one transaction."""
+        run = await current(self.ledger, self.run)
 
-        async def body(session: Session) -> None:
-            moved = await self.ledger.batches.move(session, batch, target, result)
-            if moved and rows:
+        async def body(session: Session) -> MovedRun | None:
+            if not await self.ledger.batches.move(session, batch, target, result):
+                return None
+            if rows:
                 documents: list[Document] = [{"_id": ObjectId(), "run": self.run.id, "row": row} for row in rows]
                 await self.mongo.target[collection].insert_many(documents, session=session)
+            return await self.ledger.advance_with_only_batch(session, run)
 
-        await self.mongo.transaction(body)
+        if (moved_run := await self.mongo.transaction(body)) is not None:
+            await self.ledger.advanced(moved_run)
 
     async def relay(self) -> None:
         """Publish what the outbox holds; now and then die before it is forgotten, and so publish it again."""
