@@ -171,9 +171,10 @@ class RunDocument(StateDocument):
                 name="unread",
                 partialFilterExpression={"parse.closed": False},
             ),
+            # Beanie takes two indexes of the same fields, whatever their order, for one.
             IndexModel(
-                [("lane", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)],
-                name="held_back",
+                [("lane", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING), ("held_back", ASCENDING)],
+                name="lane_held_back",
                 partialFilterExpression={"held_back": True},
             ),
             IndexModel([("finished_at", ASCENDING)], name="ended"),
