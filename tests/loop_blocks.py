@@ -8,6 +8,8 @@ from deploy.local.supervision import CHECKOUT
 from libs.process.loop_watch import BLOCKED, Block
 
 LIMIT_MS = 100
+_KAFKA_ANSWERS = "/aiokafka/protocol/"
+"""Kafka's client decodes what brokers say of their topics: long on a slow machine, and of no client's making."""
 _OURS = (f"{CHECKOUT}/libs/", f"{CHECKOUT}/services/")
 
 
@@ -23,6 +25,8 @@ def logged(logs: Path) -> list[str]:
         for line in file.read_text(errors="replace").splitlines():
             if f'"{BLOCKED}"' in line:
                 entry = json.loads(line)
+                if any(_KAFKA_ANSWERS in place for place in entry["stack"]):
+                    continue
                 found.append(f"{file.name}: {_line(entry['milliseconds'], _ours(entry['stack']) or entry['stack'])}")
     return found
 
