@@ -82,8 +82,8 @@ class Runs:
 
     async def details(self, principal: Principal, run: RunDocument) -> RunDetails:
         """A run with its first errors and, while it is active, its progress."""
-        none_rejected = run.counts is not None and not run.counts.rejected
-        errors = [] if none_rejected else await RejectedStore(principal).first_errors(run.id, self._max_errors)
+        # Asked for whatever the counts say: those of an executing run are older than what the writer rejects.
+        errors = await RejectedStore(principal).first_errors(run.id, self._max_errors)
         return RunDetails(run, await self._totals(run), errors)
 
     async def _totals(self, run: RunDocument) -> Totals | None:
