@@ -2,7 +2,7 @@
 
 A key binds the records of the tenant that asked for it and nobody else's, although tenants share collections: each
 registration (tenant, resource, combination of fields) has an id, and a record carries, for each key that it has, the
-entry ``{s: <id>, v: [<values>]}`` in its field ``_keys``. One unique index over ``_keys`` serves all tenants of a
+entry ``{s: <id>, a: <value>, …}`` in its field ``_keys``. One unique index over ``_keys`` serves all tenants of a
 collection. A registration that was released and is asked for again gets another id, so what an old one has left in
 records binds nobody.
 """
@@ -11,19 +11,19 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bson import MaxKey, ObjectId
+from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from libs.contracts.errors import PermanentError, RowdockError
 from libs.contracts.reasons import RunErrorCode
+from libs.contracts.record_keys import KEYS, PLACES, SCOPE, key_entry
 from libs.contracts.states import BatchState, RunStatus
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, RunDocument, TargetKeyDocument
 from libs.storage.mongo_errors import DOCUMENT_VALIDATION, is_transient
 from libs.telemetry.failpoints import failpoint
 
-KEYS = "_keys"
 KEYS_INDEX = "rowdock_keys"
 FOREIGN_INDEX = "rowdock_foreign"
 KEY_TYPES = ["string", "number", "date", "bool"]
@@ -34,13 +34,15 @@ BUILDING, ACTIVE = "building", "active"
 _TYPES_OF_VALUES = ["string", "int", "long", "double", "decimal", "date", "bool"]
 """The same as the server names the types of values."""
 _FOREIGN: Document = {"_import": None, KEYS: None, "is_deleted": False}
+_SCOPE = f"{KEYS}.{SCOPE}"
+_WITH_ENTRIES: Document = {_SCOPE: {"$type": "objectId"}, "is_deleted": False}
 
 INDEXES = (
     IndexModel(
-        [(KEYS, ASCENDING)],
+        [(f"{KEYS}.{member}", ASCENDING) for member in (SCOPE, *PLACES)],
         name=KEYS_INDEX,
         unique=True,
-        partialFilterExpression={"is_deleted": False, KEYS: {"$type": "object"}},
+        partialFilterExpression=_WITH_ENTRIES,
     ),
     # Holds nothing of what Rowdock imports: only what other applications have inserted since the last adoption.
     IndexModel([("tenant_id", ASCENDING)], name=FOREIGN_INDEX, partialFilterExpression=_FOREIGN),
@@ -93,19 +95,14 @@ class TooManyKeysError(RowdockError):
         self.names = names
 
 
-def key_entry(key: TargetKey, values: Sequence[Any]) -> Document | None:
-    """What a record with these values carries for ``key``; ``None`` where it does not have the key.
+def holders_of(tenant_id: str, key: TargetKey, values: Sequence[Sequence[Any]]) -> Document:
+    """The filter of the live records that have one of ``values`` for a key, such that the index serves it.
 
-    Args:
-        key: what is asked of the record.
-        values: as they are stored, in the order of ``key.names``; ``None`` where there is none of a key's type.
+    Of a key with several fields it finds some more: those that have each value somewhere among ``values``.
     """
-    return None if any(value is None for value in values) else {"s": key.id, "v": list(values)}
-
-
-def holders_of(tenant_id: str, entries: Sequence[Document]) -> Document:
-    """The filter of the live records that carry one of ``entries``, such that the index serves it."""
-    return {KEYS: {"$in": list(entries), "$type": "object"}, "tenant_id": tenant_id, "is_deleted": False}
+    columns = zip(*values, strict=True) if values else [()] * len(key.names)
+    members = {place: {"$in": list(column)} for place, column in zip(PLACES, columns, strict=False)}
+    return {KEYS: {"$elemMatch": {SCOPE: key.id, **members}}, **_WITH_ENTRIES, "tenant_id": tenant_id}
 
 
 def keys_pipeline(keys: Sequence[TargetKey]) -> list[Document]:
@@ -114,7 +111,7 @@ def keys_pipeline(keys: Sequence[TargetKey]) -> list[Document]:
         {
             "$cond": [
                 {"$and": [{"$in": [{"$type": f"${name}"}, _TYPES_OF_VALUES]} for name in key.names]},
-                {"s": key.id, "v": [f"${name}" for name in key.names]},
+                _entry(key),
                 None,
             ]
         }
@@ -326,12 +323,7 @@ class TargetKeys:
     async def clear(self, tenant_id: str, resource: str, key: TargetKey) -> bool:
         """Take the entries of a released key from a bounded number of records; whether none is left."""
         records = self._mongo.target[resource]
-        bounds: Document = {"$gte": {"s": key.id, "v": []}, "$lt": {"s": key.id, "v": MaxKey()}}
-        holders: Document = {
-            KEYS: {"$elemMatch": bounds, "$type": "object"},
-            "tenant_id": tenant_id,
-            "is_deleted": False,
-        }
+        holders: Document = {KEYS: {"$elemMatch": {SCOPE: key.id}}, **_WITH_ENTRIES, "tenant_id": tenant_id}
         found = records.find(holders, {"_id": 1}, limit=RECORDS_AT_A_TIME, batch_size=RECORDS_AT_A_TIME)
         ids = [record["_id"] async for record in found]
         if ids:
@@ -355,18 +347,22 @@ def _with_values(tenant_id: str, key: TargetKey) -> Document:
 
 def _lacking(tenant_id: str, key: TargetKey) -> Document:
     """The filter of those that do not carry its entry."""
-    return {**_with_values(tenant_id, key), f"{KEYS}.s": {"$ne": key.id}}
+    return {**_with_values(tenant_id, key), _SCOPE: {"$ne": key.id}}
+
+
+def _entry(key: TargetKey) -> Document:
+    """An expression: the entry of a record that has the key."""
+    return key_entry(key.id, [f"${name}" for name in key.names])
 
 
 def _with_entry(key: TargetKey) -> list[Document]:
     """The update that adds the entry of one key to records that have it."""
-    entry = {"s": key.id, "v": [f"${name}" for name in key.names]}
-    return [{"$set": {KEYS: {"$concatArrays": [{"$ifNull": [f"${KEYS}", []]}, [entry]]}}}]
+    return [{"$set": {KEYS: {"$concatArrays": [{"$ifNull": [f"${KEYS}", []]}, [_entry(key)]]}}}]
 
 
 def _forgetting(keys: Sequence[TargetKey]) -> list[Document]:
     """The update that takes the entries of ``keys`` from records."""
-    others = {"$not": [{"$in": ["$$this.s", [key.id for key in keys]]}]}
+    others = {"$not": [{"$in": [f"$$this.{SCOPE}", [key.id for key in keys]]}]}
     return [{"$set": {KEYS: {"$filter": {"input": {"$ifNull": [f"${KEYS}", []]}, "cond": others}}}}]
 
 

@@ -128,7 +128,7 @@ def _holding(
 ) -> Document:
     """The filter of the live records that hold one of ``values``; where there is no key, of some more."""
     if key is not None:
-        return holders_of(tenant_id, [{"s": key.id, "v": list(each)} for each in values])
+        return holders_of(tenant_id, key, values)
     some = {
         name: {"$in": list(each), "$type": KEY_TYPES}
         for name, each in zip(names, zip(*values, strict=True), strict=True)

@@ -5,16 +5,18 @@ from dataclasses import replace
 
 from libs.contracts.errors import TransientError
 from libs.contracts.reasons import RowErrorCode
+from libs.contracts.record_keys import KEYS, PLACES, SCOPE
 from libs.contracts.rejections import RowError
 from libs.storage.client import Document, Mongo
 from libs.storage.mongo_errors import DUPLICATE_KEY
-from libs.storage.target_keys import KEYS, TargetKey
+from libs.storage.target_keys import TargetKey
 from services.writer.domain.batch_plan import Fields, Record, Values, described, field_values, upsert_keys
 from services.writer.domain.refusals import refusal_errors
 from services.writer.refused_rows import RowRefusedError, refused_rows
 from services.writer.target_records import StaleKeysError
 from services.writer.work import Work
 
+_SCOPE = f"{KEYS}.{SCOPE}"
 _COMMON_KEYS = frozenset({"tenant_id", "is_deleted"})
 """Fields that say nothing about a row; those of an index that an earlier release made stand after them."""
 
@@ -54,11 +56,11 @@ async def _without_duplicates(work: Work, row: int, reason: Document) -> Work:
     """Only the one row where the index is not one that Rowdock made, so that its rules are unknown."""
     run = work.run
     key, fields, values = _broken(work, reason)
-    if KEYS in fields:
+    if _SCOPE in fields:
         return work
     if "_id" in fields:
         raise TransientError(f"the record of row {row} exists already")
-    if key is not None and KEYS not in reason["keyPattern"]:
+    if key is not None and _SCOPE not in reason["keyPattern"]:
         # An index of an earlier release, whose writers give records no entries.
         found = await run.target.without_entry(key, values)
         await run.target.renew_keys(found)
@@ -88,10 +90,11 @@ def _broken(work: Work, reason: Document) -> tuple[TargetKey | None, Fields, Val
     """What a row breaks: the key, where it is one that ``work`` knows; the fields; and the values that are taken."""
     held: Document = reason["keyValue"]
     fields: Fields = tuple(name for name in reason["keyPattern"] if name not in _COMMON_KEYS)
-    if fields == (KEYS,):
-        entry: Document = held[KEYS]
-        key = next((key for key in work.keys if key.id == entry["s"]), None)
-        return (None, fields, ()) if key is None else (key, key.names, tuple(entry["v"]))
+    if _SCOPE in fields:
+        key = next((key for key in work.keys if key.id == held[_SCOPE]), None)
+        if key is None:
+            return None, (_SCOPE,), ()
+        return key, key.names, tuple(held[f"{KEYS}.{place}"] for place in PLACES[: len(key.names)])
     key = work.key_of(*fields)
     fields = fields if key is None else key.names
     return key, fields, tuple(held.get(name) for name in fields)

@@ -20,10 +20,11 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.reasons import RunErrorCode
+from libs.contracts.record_keys import KEYS, SCOPE
 from libs.contracts.templates import SYSTEM_TIMES
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.mongo_errors import is_transient, is_unwritable, refuses_document
-from libs.storage.target_keys import KEY_TYPES, KEYS, KeysNotUniqueError, TargetKey, TargetKeys, holders_of
+from libs.storage.target_keys import KEY_TYPES, KeysNotUniqueError, TargetKey, TargetKeys, holders_of
 from services.writer.collection_rules import CollectionRules
 from services.writer.domain.batch_plan import Fields, RecordUpdate, Values
 from services.writer.domain.decimal128 import comparable
@@ -113,7 +114,7 @@ class TargetRecords:
         Writers of an earlier release make such records; an index of that release finds them.
         """
         fields = {name: _stored(value) for name, value in zip(key.names, values, strict=True)}
-        lacking = {**self._live_with(key.names), f"{KEYS}.s": {"$ne": key.id}, "$and": [fields]}
+        lacking = {**self._live_with(key.names), f"{KEYS}.{SCOPE}": {"$ne": key.id}, "$and": [fields]}
         found = self._records.find(lacking, {"_id": 1})
         return [record["_id"] async for record in found]
 
@@ -159,9 +160,9 @@ class TargetRecords:
     async def _holders(
         self, key: TargetKey, wanted: Sequence[Values], more: Iterable[str], session: Session | None = None
     ) -> dict[Values, Document]:
-        asked = [{"s": key.id, "v": [_stored(value) for value in values]} for values in wanted]
+        asked = [[_stored(value) for value in values] for values in wanted]
         found = self._as_compared.find(
-            holders_of(self._tenant_id, asked),
+            holders_of(self._tenant_id, key, asked),
             projection=[KEYS, *key.names, *more],
             batch_size=_RECORDS_PER_ANSWER,
             session=session,

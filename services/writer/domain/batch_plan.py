@@ -20,10 +20,11 @@ from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
+from libs.contracts.record_keys import KEYS
 from libs.contracts.rejections import MAX_SHOWN_CHARS, RowError, shown
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform, Unique
 from services.writer.domain.decimal128 import comparable, decimal_cells
-from services.writer.domain.record_keys import KEYS, Key, entries
+from services.writer.domain.record_keys import Key, entries
 
 Record = Mapping[str, Any]
 Fields = tuple[str, ...]

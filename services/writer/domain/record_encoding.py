@@ -33,10 +33,11 @@ from libs.batches.columns import (
 )
 from libs.batches.extra_keys import Overflow
 from libs.contracts.ids import record_prefix
+from libs.contracts.record_keys import KEYS, PLACES, SCOPE
 from libs.contracts.templates import SYSTEM_TIMES, Template, TemplateField
 from services.writer.domain.decimal128 import encode_decimals
 from services.writer.domain.document_slots import Column, EncodedRecords, Mask, Numbers, Slots, buffer_of, lengths_of
-from services.writer.domain.record_keys import KEYS, Key
+from services.writer.domain.record_keys import Key
 
 _DOUBLE, _STRING, _DOCUMENT, _ARRAY, _OBJECT_ID = 1, 2, 3, 4, 7
 _BOOLEAN, _DATE, _NULL, _INT64, _DECIMAL128 = 8, 9, 10, 18, 19
@@ -63,7 +64,7 @@ class RecordEncoder:
 
     A record is ``{_id, tenant_id, <fields in template order>, <default_values>[, extra: {…}], is_deleted,
     deleted_at[, created_at][, updated_at], _import: {run_id, row, version, created_at, updated_at[, warnings]}
-    [, _keys: [{s, v: […]}, …]]}``.
+    [, _keys: [{s, a, …}, …]]}``.
     The times outside ``_import`` are those inside it, unless the template itself sets a field of that name.
     Numbers are 64-bit integers, doubles or Decimal128, dates UTC milliseconds, empty values null.
     ``extra`` is there where the template includes unmatched columns, ``_keys`` where the record has one of the keys.
@@ -168,24 +169,20 @@ class RecordEncoder:
         slots.constant(b"\0")
 
     def _entries(self, table: pa.Table, key: Key) -> tuple[Column, Mask]:
-        """The entry ``{s, v: […]}`` of every record for a key, and which records have it."""
+        """The entry ``{s, a, …}`` of every record for a key, and which records have it."""
         entry = Slots(table.num_rows)
-        lengths, lengths_of_values = np.empty(table.num_rows, "<i4"), np.empty(table.num_rows, "<i4")
+        lengths = np.empty(table.num_rows, "<i4")
         present = np.ones(table.num_rows, np.bool_)
         entry.numbers(lengths)
-        entry.constant(_elements({"s": key.id}) + bytes([_ARRAY]) + b"v\0")
-        before = entry.lengths
-        entry.numbers(lengths_of_values)
-        for index, name in enumerate(key.names):
+        entry.constant(_elements({SCOPE: key.id}))
+        for place, name in zip(PLACES, key.names, strict=False):
             field = next((field for field, _ in self._fields if field.name == name), None)
             if field is None:
-                entry.constant(_elements({str(index): self._constants[name]}))
+                entry.constant(_elements({place: self._constants[name]}))
                 continue
             alternatives = _alternatives(table, field)
-            _add_element(entry, str(index).encode() + b"\0", alternatives)
+            _add_element(entry, place.encode() + b"\0", alternatives)
             present &= reduce(np.logical_or, (_valid(array) for _, array in alternatives))
-        entry.constant(b"\0")
-        lengths_of_values[:] = entry.lengths - before
         entry.constant(b"\0")
         lengths[:] = entry.lengths
         return entry.joined().column(), present

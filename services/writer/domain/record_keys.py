@@ -8,8 +8,7 @@ import bson
 from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-KEYS = "_keys"
-"""The field of a record that holds its entries."""
+from libs.contracts.record_keys import KEYS, SCOPE, entry_values, key_entry
 
 _TYPES = (str, bool, int, float, Decimal128, datetime, DatetimeMS)
 
@@ -34,17 +33,15 @@ def entries(keys: Sequence[Key], record: Mapping[str, Any]) -> list[dict[str, An
     for key in keys:
         values = [record.get(name) for name in key.names]
         if all(isinstance(value, _TYPES) for value in values):
-            found.append({"s": key.id, "v": values})
+            found.append(key_entry(key.id, values))
     return found
 
 
 def carries(record: Mapping[str, Any], key: Key) -> bool:
     """Whether a record carries the entry of ``key`` that follows from its fields; false where none follows."""
     held = cast("Sequence[Mapping[str, Any]]", record.get(KEYS) or ())
-    following = [entry["v"] for entry in entries([key], record)]
-    return (
-        [_exactly(entry["v"]) for entry in held if entry["s"] == key.id] == [_exactly(each) for each in following] != []
-    )
+    own = [_exactly(entry_values(entry)) for entry in held if entry[SCOPE] == key.id]
+    return own == [_exactly(entry_values(entry)) for entry in entries([key], record)] != []
 
 
 def _exactly(values: list[Any]) -> list[Any] | bytes:

@@ -13,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from deploy.migrations import MIGRATIONS
 from deploy.migrations.runner import COLLECTION, forget, made_migrations, make_migrations
+from libs.contracts.record_keys import entry_values
 from libs.storage.client import Mongo
 from libs.storage.target_keys import KEYS_INDEX, TargetKeys
 
@@ -67,7 +68,9 @@ async def entries(mongo: Mongo, resource: str, tenant_id: str) -> dict[Any, dict
     """For each live record by its ``sku``: the values of its keys by their fields."""
     names = {key.id: key.names for key in await TargetKeys(mongo).of(tenant_id, resource)}
     found = mongo.target[resource].find({"tenant_id": tenant_id, "is_deleted": False})
-    return {each["sku"]: {names[entry["s"]]: entry["v"] for entry in each.get("_keys", ())} async for each in found}
+    return {
+        each["sku"]: {names[entry["s"]]: entry_values(entry) for entry in each.get("_keys", ())} async for each in found
+    }
 
 
 @pytest.fixture

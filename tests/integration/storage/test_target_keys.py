@@ -8,6 +8,7 @@ from bson import Decimal128, ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.errors import TransientError
+from libs.contracts.record_keys import entry_values, key_entry
 from libs.storage import target_keys
 from libs.storage.client import Mongo
 from libs.storage.target_keys import (
@@ -18,7 +19,6 @@ from libs.storage.target_keys import (
     TargetKeys,
     TooManyKeysError,
     holders_of,
-    key_entry,
 )
 from libs.telemetry import failpoints
 
@@ -36,7 +36,7 @@ def record(tenant_id: str, number: object, **more: object) -> dict[str, Any]:
 async def entries(mongo: Mongo, key: TargetKey) -> list[list[Any]]:
     """The values that records have for a key."""
     found = mongo.target["records"].find({"_keys.s": key.id}, {"_keys": 1})
-    values = [entry["v"] async for each in found for entry in each["_keys"] if entry["s"] == key.id]
+    values = [entry_values(entry) async for each in found for entry in each["_keys"] if entry["s"] == key.id]
     return sorted(values, key=str)
 
 
@@ -134,9 +134,9 @@ async def test_what_an_earlier_registration_left_binds_nobody(mongo: Mongo) -> N
     [new] = await keys.require("a", "records", [SKU])
     assert new.id != old.id
     assert [100] in await entries(mongo, new)
-    await mongo.target["records"].insert_one(record("a", 1, _keys=[key_entry(new, [1])]))
+    await mongo.target["records"].insert_one(record("a", 1, _keys=[key_entry(new.id, [1])]))
     with pytest.raises(DuplicateKeyError):
-        await mongo.target["records"].insert_one(record("a", 100, _keys=[key_entry(new, [100])]))
+        await mongo.target["records"].insert_one(record("a", 100, _keys=[key_entry(new.id, [100])]))
 
 
 async def test_records_of_other_applications_are_found_and_bound(mongo: Mongo) -> None:
@@ -149,7 +149,7 @@ async def test_records_of_other_applications_are_found_and_bound(mongo: Mongo) -
     # The ones whose key another had already go without.
     assert await entries(mongo, key) == [[0], [1], [2]]
     assert await mongo.target["records"].count_documents({"tenant_id": "b", "_keys": None}) == 1
-    looked_up = holders_of("a", [{"s": key.id, "v": [1]}, {"s": key.id, "v": [5]}])
+    looked_up = holders_of("a", key, [[1], [5]])
     plan = await mongo.target.command("explain", {"find": "records", "filter": looked_up}, verbosity="executionStats")
     assert plan["executionStats"]["nReturned"] == plan["executionStats"]["totalDocsExamined"] == 1
     assert KEYS_INDEX in str(plan["queryPlanner"]["winningPlan"])
@@ -171,7 +171,7 @@ async def test_a_thousand_tenants_with_keys_of_their_own_on_one_resource(mongo: 
     assert all(key.names == (f"field_{tenant}",) for tenant, key in bound.items())
 
     def same(tenant: str, number: int, key: TargetKey) -> dict[str, Any]:
-        return record(tenant, number, **{f"field_{tenant}": number}, _keys=[key_entry(key, [number])])
+        return record(tenant, number, **{f"field_{tenant}": number}, _keys=[key_entry(key.id, [number])])
 
     await mongo.target["records"].insert_many(
         [same(tenant, number, key) for tenant, key in bound.items() for number in (1, 2)]

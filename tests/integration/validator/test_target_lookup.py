@@ -183,8 +183,8 @@ async def test_the_index_of_the_keys_is_used(mongo: Mongo) -> None:
     await found(mongo, ("v1",), ("new",), fields=fields)
     await mongo.target.command("profile", 0)
     asked = await mongo.target["system.profile"].find_one(
-        {"command.find": "records", "command.filter._keys.$in": {"$exists": True}}
+        {"command.find": "records", "command.filter._keys.$elemMatch": {"$exists": True}}
     )
     assert asked is not None
-    assert asked["planSummary"].startswith("IXSCAN { _keys: 1 }")
+    assert asked["planSummary"].startswith("IXSCAN { _keys.s: 1, _keys.a: 1")
     assert asked["docsExamined"] <= 1

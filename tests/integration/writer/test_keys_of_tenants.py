@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from libs.contracts.record_keys import entry_values
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import combination
 from libs.ledger import Ledger
@@ -34,7 +35,7 @@ async def records(mongo: Mongo) -> dict[Any, dict[str, Any]]:
 
 
 async def entries(mongo: Mongo, sku: str) -> list[list[Any]]:
-    return [entry["v"] for entry in (await records(mongo))[sku]["_keys"]]
+    return [entry_values(entry) for entry in (await records(mongo))[sku]["_keys"]]
 
 
 def rows(skus: Sequence[int], phone: str) -> list[dict[str, Any]]:

@@ -12,10 +12,11 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.contracts.record_keys import KEYS, key_entry
 from libs.contracts.templates import Template, TemplateField
 from services.writer.domain.batch_plan import plan_batch
 from services.writer.domain.record_encoding import RecordEncoder
-from services.writer.domain.record_keys import KEYS, carries, entries
+from services.writer.domain.record_keys import carries, entries
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, WIDE, checked_batch
 from tests.unit.writer.test_record_encoding import documents, rows, wide_rows
 
@@ -82,7 +83,7 @@ def assert_entries(template: Template, batch: list[dict[str, Any]], keys: list[R
 )
 def test_which_values_make_a_key(value: object, has_key: bool) -> None:
     one = key("a", "b")
-    wanted = [{"s": one.id, "v": ["x", value]}] if has_key else []
+    wanted = [{"s": one.id, "a": "x", "b": value}] if has_key else []
     assert entries([one, key("c")], {"a": "x", "b": value}) == wanted
 
 
@@ -101,8 +102,8 @@ def test_which_values_make_a_key(value: object, has_key: bool) -> None:
 )
 def test_whether_a_record_carries_what_follows_from_its_fields(entry: object, value: object, does: bool) -> None:
     one = key("a")
-    others = [{"s": ObjectId(), "v": ["x"]}]
-    held = others if entry is None else [*others, {"s": one.id, "v": entry}]
+    others = [{"s": ObjectId(), "a": "x"}]
+    held = others if entry is None else [*others, key_entry(one.id, entry)]
     assert carries({"a": value, KEYS: held}, one) is does
     assert not carries({"a": value}, one)
     assert not carries({"a": value, KEYS: None}, one)
@@ -141,7 +142,7 @@ def test_a_change_of_a_key_changes_the_entries() -> None:
     changes = planned(record, {"email": "a@example.com", "name": "Bo", "age": 30})
     assert changes[KEYS] == entries(held, {**ANA, "name": "Bo"})
     changes = planned(record, {"email": "a@example.com", "name": None, "age": 30})
-    assert changes[KEYS] == [{"s": EMAIL.id, "v": ["a@example.com"]}]
+    assert changes[KEYS] == [{"s": EMAIL.id, "a": "a@example.com"}]
 
 
 def test_a_change_of_another_field_leaves_right_entries_and_mends_others() -> None:
