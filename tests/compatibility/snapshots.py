@@ -77,11 +77,12 @@ class Snapshot:
             target.drop_collection(run["template"]["target_resource"])
             for name in ("batches", "batch_payloads", "rejected_records", "undo", "webhook_deliveries"):
                 state[name].delete_many({"run_id": run["_id"]})
-        for database, collections in ((state, self.state), (target, self.target)):
-            for name, documents in collections.items():
-                database[name].delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
-                if documents:
-                    database[name].insert_many(documents)
+        # Runs at the end, as ever: a parser takes them as soon as it sees them.
+        everything = [(target, *each) for each in self.target.items()] + [(state, *each) for each in self.state.items()]
+        for database, name, documents in sorted(everything, key=lambda each: each[1] == "runs"):
+            database[name].delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
+            if documents:
+                database[name].insert_many(documents)
         for name, indexes in self.target_indexes.items():
             target.command("createIndexes", name, indexes=indexes)
 
