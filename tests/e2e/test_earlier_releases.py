@@ -170,8 +170,11 @@ def test_release_0_1_reads_what_is_written_today(
         "organizations": {},
         "api_keys": {},
     }
+    unknown_then = {"target_keys", "target_resources"}
     for document in DOCUMENTS:
         name = document.Settings.name
+        if name in unknown_then:
+            continue
         found = list(oracle.state[name].find(queries.get(name, of_these_runs)))
         assert found or name in {"outbox", "dead_letters"}, name
         assert refusals(document.__name__, found) == []
