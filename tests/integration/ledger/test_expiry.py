@@ -39,7 +39,7 @@ async def ended(mongo: Mongo, ledger: Ledger, at: datetime = LONG_AGO, **run: ob
     await ledger.maybe_advance(open_run.id)
     run_id, tenant = open_run.id, open_run.tenant_id
     await mongo.state["runs"].update_one({"_id": run_id}, {"$set": {"finished_at": at}})
-    await mongo.state["outbox"].delete_many({"key": run_id})
+    await mongo.state["outbox"].delete_many({"key": {"$regex": f"^{run_id}"}})
     for number in (1, 2):
         record = {"_id": rejected_id(run_id, number), "tenant_id": tenant, "run_id": run_id, "row": number}
         await mongo.state["rejected_records"].insert_one(record)
