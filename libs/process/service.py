@@ -10,6 +10,7 @@ import uvloop
 
 from libs.messaging.broker import create_broker
 from libs.messaging.watchdog import watch_consumers
+from libs.process import heap
 from libs.process.context import ServiceContext, open_context
 from libs.process.health import serving_health
 from libs.process.loop_watch import watching_loop
@@ -76,6 +77,7 @@ class Service:
             try:
                 async with serving_health(self.settings, context.readiness, metrics):
                     await broker.start()
+                    heap.settle()
                     with watching_loop(self.settings.loop_watch_ms, metrics):
                         async with running(loops):
                             await stop.wait()

@@ -7,6 +7,7 @@ from types import FrameType
 import uvicorn
 import uvloop
 
+from libs.process import heap
 from libs.process.context import Readiness
 from libs.process.health import serving_health
 from libs.process.settings import ServiceSettings
@@ -26,6 +27,7 @@ async def serve(service: ServiceSettings, mongo: MongoSettings, gateway: Gateway
     async def ready() -> Readiness:
         return await readiness(app) if server.started else Readiness("starting")
 
+    heap.settle()
     async with serving_health(service, ready, app.state.metrics):
         await server.serve()
     return server.started
