@@ -7,6 +7,9 @@ from libs.storage.client import Mongo, Session
 from libs.storage.documents import UndoEntry
 from services.writer.domain.batch_plan import RecordUpdate
 
+_IMAGES_AT_A_TIME = 1_000
+"""As many as the event loop may take the time to encode."""
+
 
 class BeforeImages:
     """The store of before-images, one for each record that a run changes."""
@@ -22,6 +25,12 @@ class BeforeImages:
         Where a run changes a record twice, the first image stays: it is the state before the run.
         A duplicate would abort the transaction, so the ones that exist are asked for first.
         """
+        for first in range(0, len(updates), _IMAGES_AT_A_TIME):
+            await self._keep(run_id, resource, updates[first : first + _IMAGES_AT_A_TIME], saved_at, session)
+
+    async def _keep(
+        self, run_id: str, resource: str, updates: Sequence[RecordUpdate], saved_at: datetime, session: Session
+    ) -> None:
         images = {
             f"{run_id}:{update.record_id}": {
                 "_id": f"{run_id}:{update.record_id}",
