@@ -200,5 +200,5 @@ async def test_the_look_up_uses_the_index_of_the_keys(mongo: Mongo) -> None:
     assert len(found) == 3
     profile = await mongo.target["system.profile"].find_one({"op": "query"})
     assert profile is not None
-    assert profile["planSummary"] == "IXSCAN { _keys: 1 }"
+    assert profile["planSummary"].startswith("IXSCAN { _keys.s: 1, _keys.a: 1, ")
     assert profile["docsExamined"] == 3

@@ -368,7 +368,7 @@ async def test_a_thousand_conflicts_of_several_fields(mongo: Mongo, ledger: Ledg
     await mongo.target.command("profile", 0)
     assert run.counts is not None
     assert (run.counts.rejected, run.counts.created) == (999, 1)
-    of_keys = {"op": "query", "command.filter._keys.$in": {"$exists": True}}
+    of_keys = {"op": "query", "command.filter._keys.$elemMatch": {"$exists": True}}
     looked_up = await mongo.target["system.profile"].find(of_keys).to_list()
     assert sum(query["docsExamined"] for query in looked_up) == 999
     assert sum(query["keysExamined"] for query in looked_up) <= 2 * 1_000
