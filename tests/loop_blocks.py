@@ -23,22 +23,7 @@ _SETTING_UP = ("services/gateway/app.py:create_app", "services/webhooks/http_sen
 
 
 def by_our_code(blocks: Iterable[Block]) -> list[str]:
-    """A line for each place of Rowdock that blocked the loop of the tests; tests may keep their own loop busy."""
-    return _counting(blocks)
-
-
-def logged(logs: Path) -> list[str]:
-    """A line for each place that blocked a service of a stack, from their logs."""
-    found: list[Block] = []
-    for file in sorted(logs.glob("*.log*")):
-        for line in file.read_text(errors="replace").splitlines():
-            if f'"{BLOCKED}"' in line:
-                entry = json.loads(line)
-                found.append(Block(entry["milliseconds"], tuple(entry["stack"])))
-    return _counting(found)
-
-
-def _counting(blocks: Iterable[Block]) -> list[str]:
+    """A line for each place of Rowdock that blocked a loop as said above; tests may keep their own loop busy."""
     by_place: dict[str, list[Block]] = defaultdict(list)
     for block in blocks:
         if (ours := _ours(block.stack)) and (place := _place(ours[-1])) not in _SETTING_UP:
@@ -49,6 +34,17 @@ def _counting(blocks: Iterable[Block]) -> list[str]:
         for place, found in sorted(by_place.items())
         if len(found) >= AGAIN or any(block.milliseconds >= LONG_MS for block in found)
     ]
+
+
+def logged(logs: Path) -> list[str]:
+    """A line for each place that blocked a service of a stack, from their logs."""
+    found: list[Block] = []
+    for file in sorted(logs.glob("*.log*")):
+        for line in file.read_text(errors="replace").splitlines():
+            if f'"{BLOCKED}"' in line:
+                entry = json.loads(line)
+                found.append(Block(entry["milliseconds"], tuple(entry["stack"])))
+    return by_our_code(found)
 
 
 def _ours(stack: Sequence[str]) -> list[str]:

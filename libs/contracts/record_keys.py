@@ -11,6 +11,7 @@ from typing import Any, Final
 KEYS: Final = "_keys"
 """The field of a record that holds its entries."""
 SCOPE: Final = "s"
+SCOPE_PATH: Final = f"{KEYS}.{SCOPE}"
 PLACES: Final = "abcdefghijk"
 """Names of the values; as many as a combination can have fields, see ``Unique.fields``."""
 

@@ -17,7 +17,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from libs.contracts.errors import PermanentError, RowdockError
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.record_keys import KEYS, PLACES, SCOPE, key_entry
+from libs.contracts.record_keys import KEYS, PLACES, SCOPE, SCOPE_PATH, key_entry
 from libs.contracts.states import BatchState, RunStatus
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, RunDocument, TargetKeyDocument
@@ -34,8 +34,7 @@ BUILDING, ACTIVE = "building", "active"
 _TYPES_OF_VALUES = ["string", "int", "long", "double", "decimal", "date", "bool"]
 """The same as the server names the types of values."""
 _FOREIGN: Document = {"_import": None, KEYS: None, "is_deleted": False}
-_SCOPE = f"{KEYS}.{SCOPE}"
-_WITH_ENTRIES: Document = {_SCOPE: {"$type": "objectId"}, "is_deleted": False}
+_WITH_ENTRIES: Document = {SCOPE_PATH: {"$type": "objectId"}, "is_deleted": False}
 
 INDEXES = (
     IndexModel(
@@ -347,7 +346,7 @@ def _with_values(tenant_id: str, key: TargetKey) -> Document:
 
 def _lacking(tenant_id: str, key: TargetKey) -> Document:
     """The filter of those that do not carry its entry."""
-    return {**_with_values(tenant_id, key), _SCOPE: {"$ne": key.id}}
+    return {**_with_values(tenant_id, key), SCOPE_PATH: {"$ne": key.id}}
 
 
 def _entry(key: TargetKey) -> Document:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from libs.contracts.errors import TransientError
 from libs.contracts.reasons import RowErrorCode
-from libs.contracts.record_keys import KEYS, PLACES, SCOPE
+from libs.contracts.record_keys import KEYS, PLACES, SCOPE_PATH
 from libs.contracts.rejections import RowError
 from libs.storage.client import Document, Mongo
 from libs.storage.mongo_errors import DUPLICATE_KEY
@@ -16,7 +16,6 @@ from services.writer.refused_rows import RowRefusedError, refused_rows
 from services.writer.target_records import StaleKeysError
 from services.writer.work import Work
 
-_SCOPE = f"{KEYS}.{SCOPE}"
 _COMMON_KEYS = frozenset({"tenant_id", "is_deleted"})
 """Fields that say nothing about a row; those of an index that an earlier release made stand after them."""
 
@@ -56,11 +55,11 @@ async def _without_duplicates(work: Work, row: int, reason: Document) -> Work:
     """Only the one row where the index is not one that Rowdock made, so that its rules are unknown."""
     run = work.run
     key, fields, values = _broken(work, reason)
-    if _SCOPE in fields:
+    if SCOPE_PATH in fields:
         return work
     if "_id" in fields:
         raise TransientError(f"the record of row {row} exists already")
-    if key is not None and _SCOPE not in reason["keyPattern"]:
+    if key is not None and SCOPE_PATH not in reason["keyPattern"]:
         # An index of an earlier release, whose writers give records no entries.
         found = await run.target.without_entry(key, values)
         await run.target.renew_keys(found)
@@ -90,10 +89,10 @@ def _broken(work: Work, reason: Document) -> tuple[TargetKey | None, Fields, Val
     """What a row breaks: the key, where it is one that ``work`` knows; the fields; and the values that are taken."""
     held: Document = reason["keyValue"]
     fields: Fields = tuple(name for name in reason["keyPattern"] if name not in _COMMON_KEYS)
-    if _SCOPE in fields:
-        key = next((key for key in work.keys if key.id == held[_SCOPE]), None)
+    if SCOPE_PATH in fields:
+        key = next((key for key in work.keys if key.id == held[SCOPE_PATH]), None)
         if key is None:
-            return None, (_SCOPE,), ()
+            return None, (SCOPE_PATH,), ()
         return key, key.names, tuple(held[f"{KEYS}.{place}"] for place in PLACES[: len(key.names)])
     key = work.key_of(*fields)
     fields = fields if key is None else key.names

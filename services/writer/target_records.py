@@ -20,7 +20,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.record_keys import KEYS, SCOPE
+from libs.contracts.record_keys import KEYS, SCOPE_PATH
 from libs.contracts.templates import SYSTEM_TIMES
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.mongo_errors import is_transient, is_unwritable, refuses_document
@@ -114,7 +114,7 @@ class TargetRecords:
         Writers of an earlier release make such records; an index of that release finds them.
         """
         fields = {name: _stored(value) for name, value in zip(key.names, values, strict=True)}
-        lacking = {**self._live_with(key.names), f"{KEYS}.{SCOPE}": {"$ne": key.id}, "$and": [fields]}
+        lacking = {**self._live_with(key.names), SCOPE_PATH: {"$ne": key.id}, "$and": [fields]}
         found = self._records.find(lacking, {"_id": 1})
         return [record["_id"] async for record in found]
 
