@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from deploy.local.servers import Servers, start_servers
 from deploy.local.stack import Stack, running
+from libs.process import heap
 from libs.process.loop_watch import Block, LoopWatch
 from tests import loop_blocks
 from tests.client import GatewayClient
@@ -52,6 +53,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield started
     blocks = loop_blocks.logged(directory / "logs")
     assert not blocks, "event loops of services were blocked:\n" + "\n".join(blocks)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of garbage collections: over thousands of tests one stops a loop for half a second."""
+    heap.settle()
 
 
 @pytest.fixture(scope="session", autouse=True)
