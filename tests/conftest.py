@@ -56,7 +56,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was collected out of garbage collections: over thousands of tests one stops a loop for half a second."""
+    """Keep the tests out of garbage collections: with thousands of them, one stops a loop for half a second."""
     heap.settle()
 
 
