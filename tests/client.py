@@ -4,8 +4,8 @@ import csv
 import io
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -87,6 +87,11 @@ class PlantedFile:
     @property
     def rows(self) -> int:
         return len(self.valid) + len(self.rejected) + len(self.skipped)
+
+    def only_with(self, keys: Container[str]) -> "PlantedFile":
+        """The same file where rows of other keys find no record and are skipped."""
+        valid = {row: key for row, key in self.valid.items() if key in keys}
+        return replace(self, valid=valid, skipped=self.skipped | (self.valid.keys() - valid.keys()))
 
 
 def planted_file(rows: int, *, bad_share: float = 0.01, repeated_share: float = 0.0, seed: int = 1) -> PlantedFile:

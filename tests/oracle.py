@@ -75,6 +75,12 @@ class Oracle:
         self.assert_nothing_left(run)
         return run
 
+    def assert_before_images(self, run_id: str, records: int) -> None:
+        """A run that changed ``records`` records has one before-image of each, and none of any other run."""
+        images = list(self.state["undo"].find({"run_id": run_id}, {"restore._import.run_id": 1, "record_id": 1}))
+        assert len({image["record_id"] for image in images}) == len(images) == records
+        assert all(image["restore"]["_import"]["run_id"] != run_id for image in images)
+
     def assert_nothing_left(self, run: Mapping[str, Any]) -> None:
         """No lease, no unfinished batch, no undelivered event, no orphan; one terminal event."""
         run_id = run["_id"]

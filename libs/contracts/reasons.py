@@ -17,6 +17,8 @@ class SkipReason(StrEnum):
     """A later row of the file has the same upsert key and wins."""
     EMPTY_UPSERT_KEY = "EMPTY_UPSERT_KEY"
     """Without a value for the upsert key the record could never be found again."""
+    NOT_FOUND = "NOT_FOUND"
+    """No live record has the upsert key of the row, and the row may only change or delete one."""
 
 
 class RowErrorCode(StrEnum):

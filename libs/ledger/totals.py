@@ -29,6 +29,7 @@ class Totals:
         reasons = {
             SkipReason.DUPLICATE_UPSERT_KEY.value: result.duplicate_keys,
             SkipReason.UNCHANGED.value: result.unchanged,
+            SkipReason.NOT_FOUND.value: result.not_found,
         }
         remaining = rows - written - result.rejected - sum(reasons.values())
         if rest is not None:

@@ -1,6 +1,7 @@
 """Asks the target which values of a batch its live records hold already."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -13,7 +14,7 @@ from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
 from libs.batches.columns import ROW, decimal_column, integer_column
-from libs.contracts.templates import asked_keys, combination
+from libs.contracts.templates import ImportMode, asked_keys, combination
 from libs.storage.client import Collection, Document, Mongo
 from libs.storage.target_keys import KEY_TYPES, KeysNotUniqueError, TargetKey, TargetKeys, holders_of
 from services.validator.domain.compilation import CompiledTemplate, UniqueConstraint
@@ -68,7 +69,8 @@ class TargetLookup:
         """Per constraint, the rows of a batch whose values a live record of the target holds; ascending.
 
         Where the template has an upsert key, the record with the row's own key does not count: the row
-        will update it. Numbers are compared by value, whatever their type; a list holds none of its elements.
+        will update it. In mode ``update`` a row whose key no record has is not written, so it is none of them.
+        Numbers are compared by value, whatever their type; a list holds none of its elements.
 
         Args:
             compiled: the template of the run.
@@ -84,19 +86,50 @@ class TargetLookup:
         own: list[Any] | None = None
         if compiled.upsert_key is not None:
             own = [_comparable(key) for key in _field_values(valid, compiled.upsert_key)]
+        asked = _Asked(collection, tenant_id, keys, compiled.upsert_key)
         found: dict[str, _Rows] = {}
         for constraint in _asked(compiled):
             names = combination(*constraint.fields)
             columns = [_field_values(valid, name) for name in names]
-            held = [False] * valid.num_rows
-            for part in _parts(columns, VALUES_PER_QUERY if names in keys else VALUES_PER_SCAN):
-                values = [tuple(column[at] for column in columns) for at in part]
-                holding = _holding(tenant_id, names, keys.get(names), values)
-                holders = await _holders(collection, holding, names, values, compiled.upsert_key)
-                for at, each in zip(part, values, strict=True):
-                    key = holders.get(tuple(map(_comparable, each)))
-                    held[at] = key is not None and (own is None or key != own[at])
-            found[constraint.name] = rows[np.array(held, np.bool_)]
+            owners = await asked.owners(names, columns)
+            held = [at for at, owner in owners.items() if own is None or owner != own[at]]
+            if held and compiled.template.mode is ImportMode.UPDATE and compiled.upsert_key is not None:
+                of_held = _field_values(valid.take(held), compiled.upsert_key)
+                written = await asked.owners((compiled.upsert_key,), [of_held])
+                held = [held[at] for at in written]
+            found[constraint.name] = rows[np.array(held, np.int64)]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The live records of a tenant in one collection.
+
+    Attributes:
+        upsert_key: of the template.
+    """
+
+    collection: Collection
+    tenant_id: str
+    keys: Keys
+    upsert_key: str | None
+
+    async def owners(self, names: tuple[str, ...], columns: Sequence[Sequence[Any]]) -> dict[int, _Value]:
+        """Positions of the rows whose values a record holds, ascending, and the upsert key of that record.
+
+        Args:
+            names: the fields.
+            columns: the values of each, one per row.
+        """
+        found: dict[int, _Value] = {}
+        for part in _parts(columns, VALUES_PER_QUERY if names in self.keys else VALUES_PER_SCAN):
+            values = [tuple(column[at] for column in columns) for at in part]
+            holding = _holding(self.tenant_id, names, self.keys.get(names), values)
+            holders = await _holders(self.collection, holding, names, values, self.upsert_key)
+            for at, each in zip(part, values, strict=True):
+                owner = holders.get(tuple(map(_comparable, each)))
+                if owner is not None:
+                    found[at] = owner
         return found
 
 

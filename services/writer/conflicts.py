@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from libs.contracts.errors import TransientError
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.record_keys import KEYS, PLACES, SCOPE_PATH
 from libs.contracts.rejections import RowError
+from libs.contracts.templates import ImportMode
 from libs.storage.client import Document, Mongo
 from libs.storage.mongo_errors import DUPLICATE_KEY
 from libs.storage.target_keys import TargetKey
-from services.writer.domain.batch_plan import Fields, Record, Values, described, field_values, upsert_keys
+from services.writer.domain.batch_plan import Fields, Record, Values, field_values, upsert_keys
 from services.writer.domain.refusals import refusal_errors
+from services.writer.domain.unique_conflicts import described
 from services.writer.refused_rows import RowRefusedError, refused_rows
 from services.writer.target_records import StaleKeysError
 from services.writer.work import Work
@@ -72,7 +75,8 @@ async def _without_duplicates(work: Work, row: int, reason: Document) -> Work:
             return work
     elif fields and fields not in work.taken and run.template.sets.issuperset(fields):
         taken = await _taken(work, fields, key)
-        parted = replace(work, taken={**work.taken, fields: taken}).parted()
+        found = await _found(work)
+        parted = replace(work, taken={**work.taken, fields: taken}, found=found).parted()
         if len(parted.rejections) > len(work.rejections):
             return parted
         work = parted
@@ -104,3 +108,13 @@ async def _taken(work: Work, fields: Fields, key: TargetKey | None) -> Mapping[V
     columns = [field_values(work.checked, template, name) for name in fields]
     more = [] if template.upsert_key is None else [template.upsert_key]
     return await work.run.target.by_values(fields, zip(*columns, strict=True), more, key)
+
+
+async def _found(work: Work) -> frozenset[Any] | None:
+    """The upsert keys of the batch that have a record, where rows without one are not written."""
+    template = work.run.template
+    if template.mode is not ImportMode.UPDATE or template.upsert_key is None:
+        return None
+    key = work.key_of(template.upsert_key)
+    assert key is not None, "the batch was planned by it"
+    return frozenset(await work.run.target.by_key(key, upsert_keys(work.checked, template), ()))

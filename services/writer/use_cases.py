@@ -276,6 +276,7 @@ def _result(work: Work, plan: BatchPlan) -> BatchResult:
             "created": plan.create.num_rows,
             "updated": len(plan.updates),
             "unchanged": len(plan.skipped.get(SkipReason.UNCHANGED, [])),
+            "not_found": len(plan.skipped.get(SkipReason.NOT_FOUND, [])),
             "duplicate_keys": checked.duplicate_keys + len(plan.skipped.get(SkipReason.DUPLICATE_UPSERT_KEY, [])),
         }
     )

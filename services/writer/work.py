@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -9,7 +10,8 @@ from libs.contracts.rejections import RejectedRow, RowError, shown
 from libs.contracts.templates import Template, asked_keys
 from libs.storage.documents import BatchDocument, RunDocument
 from libs.storage.target_keys import TargetKey
-from services.writer.domain.batch_plan import Fields, Record, Values, split_conflicts, without_rows
+from services.writer.domain.batch_plan import Fields, Record, Values, without_rows
+from services.writer.domain.unique_conflicts import split_conflicts
 from services.writer.target_records import TargetRecords
 
 RowErrors = Mapping[int, tuple[RowError, ...]]
@@ -64,6 +66,7 @@ class Work:
         checked: the rows as they were checked.
         refused: rows that the server refuses for a reason of their own.
         taken: for the fields of each unique index that refused a row: the records that hold values of the batch.
+        found: where a row without a record is not written: the upsert keys that had one when ``taken`` was asked for.
         table: the rows that are to be written.
         rejections: the others.
     """
@@ -75,6 +78,7 @@ class Work:
     table: pa.Table
     refused: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
     taken: Mapping[Fields, Mapping[Values, Record]] = field(default_factory=dict[Fields, Mapping[Values, Record]])
+    found: frozenset[Any] | None = None
     rejections: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
 
     def key_of(self, *names: str) -> TargetKey | None:
@@ -83,7 +87,7 @@ class Work:
 
     def with_keys(self, keys: tuple[TargetKey, ...]) -> "Work":
         """The batch where the keys are others than was thought: what they kept from being written may go."""
-        return replace(self, keys=keys, taken={}).parted()
+        return replace(self, keys=keys, taken={}, found=None).parted()
 
     def without(self, refused: RowErrors) -> "Work":
         """The batch without rows that the server refuses."""
@@ -92,6 +96,6 @@ class Work:
     def parted(self) -> "Work":
         """Parted anew: a row that goes for one reason may be what kept another row from being written."""
         rest = without_rows(self.checked, self.refused)
-        table, found = split_conflicts(rest, self.run.template, self.taken)
+        table, found = split_conflicts(rest, self.run.template, self.taken, self.found)
         rejections = {**self.refused, **{row: (error,) for row, error in found.items()}}
         return replace(self, table=table, rejections=dict(sorted(rejections.items())))

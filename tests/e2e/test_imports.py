@@ -70,6 +70,24 @@ def test_an_upsert_takes_the_last_row_of_a_key_and_then_changes_nothing(
     assert record["name"] == f"Renamed {row}"
 
 
+def test_an_update_changes_what_is_there_and_skips_the_rest(
+    gateway: GatewayClient, oracle: Oracle, resource: str
+) -> None:
+    keyed = planted_template(resource, import_mode="upsert", upsert_key="sku")
+    imported(gateway, planted_file(6_000).content, keyed)
+    planted = planted_file(12_000, repeated_share=0.05, seed=2)
+    held = set(oracle.target[resource].distinct("sku"))
+    changed = planted.content.replace(b",Name ", b",Renamed ")
+    run = imported(gateway, changed, {**keyed, "import_mode": "update"})
+    updated = planted.only_with(held)
+    oracle.assert_exactly_once(run["id"], updated, resource)
+    not_found = len(planted.valid) - len(updated.valid)
+    assert run["skipped"] == {"DUPLICATE_UPSERT_KEY": len(planted.skipped), "NOT_FOUND": not_found}
+    assert (run["created_count"], run["updated_count"]) == (0, len(updated.valid))
+    assert oracle.target[resource].count_documents({}) == len(held)
+    assert oracle.target[resource].count_documents({"name": {"$regex": "^Renamed"}}) == len(updated.valid)
+
+
 def test_unique_holds_across_the_batches_of_a_file(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
     lines = [f"S{number % 11_000},Name,a@example.com,1,2024-01-01" for number in range(12_000)]
     content = "\n".join(["sku,name,email,amount,day", *lines]).encode()

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -160,6 +161,35 @@ def test_kill_at_a_failpoint(
     assert_promise_kept(oracle, run_id, planted, resource)
     assert len(oracle.terminal_events(run_id)) == 1
     assert list(hits.iterdir()), "the failpoint was never passed"
+
+
+@pytest.mark.parametrize("point", ["writer.read_before_written", "writer.inserted_before_commit"])
+def test_kill_the_writer_of_an_update(
+    point: str,
+    armed: Callable[[str, str], Path],
+    gateway: GatewayClient,
+    oracle: Oracle,
+    template_id: str,
+    planted: PlantedFile,
+    resource: str,
+) -> None:
+    """Every second key has a record; what the update does not find is skipped, and nothing is created."""
+    drive(gateway, template_id, every_second_row(planted))
+    held = set(oracle.target[resource].distinct("sku"))
+    template = planted_template(resource, import_mode="update", upsert_key="sku")
+    hits = armed("writer", point)
+    changed = replace(planted.only_with(held), content=planted.content.replace(b",Name ", b",Renamed "))
+    run_id = drive(gateway, gateway.create_template(template)["id"], changed)
+    assert_promise_kept(oracle, run_id, changed, resource)
+    assert set(oracle.target[resource].distinct("sku")) == held
+    oracle.assert_before_images(run_id, len(changed.valid))
+    assert list(hits.iterdir()), "the failpoint was never passed"
+
+
+def every_second_row(planted: PlantedFile) -> PlantedFile:
+    """Of a file the header and every second row; what becomes of them is not looked at."""
+    header, *rows = planted.content.splitlines(keepends=True)
+    return PlantedFile(b"".join([header, *rows[::2]]), {}, frozenset())
 
 
 @pytest.mark.parametrize("name", ["json", "ndjson", pytest.param("xml", marks=pick), "xlsx", "fixed_width"])

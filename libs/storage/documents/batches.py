@@ -27,6 +27,7 @@ class BatchResult(BaseModel):
     created: int = 0
     updated: int = 0
     deleted: int = 0
+    not_found: int = 0
 
 
 class BatchDocument(StateDocument):

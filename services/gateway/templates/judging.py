@@ -36,7 +36,7 @@ from services.gateway.webhooks.endpoints import MAX_SECRET_BYTES, MIN_SECRET_BYT
 
 MAX_BOUND = 2**63 - 1
 MAX_LENGTH_BOUND = 2**31 - 1
-LATER_MODES = frozenset({ImportMode.UPDATE, ImportMode.SYNC})
+LATER_MODES = frozenset({ImportMode.SYNC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class TemplateJudge:
         if name is not None and not name.strip():
             yield Problem("name", "INVALID", "is blank; give the template a name that can be seen")
         if parts.mode in LATER_MODES:
-            yield _later("mode", f"{parts.mode.value!r}", "supported: append, create, upsert")
+            yield _later("mode", f"{parts.mode.value!r}", "supported: append, create, upsert, update")
         if parts.delete_column is not None:
             yield _later("delete_column", "deleting by a column", "leave it out")
         if parts.scope_filter is not None:

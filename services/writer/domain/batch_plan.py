@@ -4,7 +4,7 @@ The same function answers a preview and plans an execution, so the two cannot di
 """
 
 import json
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -19,10 +19,9 @@ from libs.batches.extra_keys import Overflow
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
-from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
+from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.record_keys import KEYS
-from libs.contracts.rejections import MAX_SHOWN_CHARS, RowError, shown
-from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform, Unique
+from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform
 from services.writer.domain.decimal128 import comparable, decimal_cells
 from services.writer.domain.record_keys import Key, entries
 
@@ -115,6 +114,8 @@ def plan_batch(
 ) -> BatchPlan:
     """Plan the rows of a checked batch.
 
+    In mode ``update`` a row without a record is skipped, in mode ``upsert`` it becomes one.
+
     A row equals its record when every compared field does; then it is skipped. Compared are the
     template's fields that the file says something about, the default values, and in ``extra`` the
     columns of the file; what else the record has there stays. A missing field equals null, a boolean
@@ -132,18 +133,18 @@ def plan_batch(
         keys: what records of the tenant carry an entry of; ``existing`` holds their fields and ``_keys``.
 
     Raises:
-        PermanentError: ``MODE_NOT_SUPPORTED``; the template's mode is neither ``append`` nor ``upsert``.
+        PermanentError: ``MODE_NOT_SUPPORTED``; the template's mode is ``sync``.
     """
     if not template.matches_by_key:
         return BatchPlan(create=table, updates=[], skipped={})
-    if template.mode is not ImportMode.UPSERT:
+    if template.mode is ImportMode.SYNC:
         raise PermanentError(
             RunErrorCode.MODE_NOT_SUPPORTED,
-            f"imports of the mode {template.mode.value!r} cannot be executed yet; choose 'append' or 'upsert' in the "
-            "template",
+            f"imports of the mode {template.mode.value!r} cannot be executed yet; choose 'append', 'upsert' or "
+            "'update' in the template",
         )
     upserted = upsert_keys(table, template)
-    rows = _row_numbers(table)
+    rows = row_numbers(table)
     last_of_key = {key: index for index, key in enumerate(upserted)}
     created: list[int] = []
     matched: list[int] = []
@@ -155,9 +156,11 @@ def plan_batch(
             skipped.setdefault(SkipReason.DUPLICATE_UPSERT_KEY, []).append(rows[index])
         elif key in existing:
             matched.append(index)
+        elif template.mode is ImportMode.UPDATE:
+            skipped.setdefault(SkipReason.NOT_FOUND, []).append(rows[index])
         else:
             created.append(index)
-    differences = _Differences(_take(table, matched), template, file_fields, extra)
+    differences = _Differences(take_rows(table, matched), template, file_fields, extra)
     updates: list[RecordUpdate] = []
     prefix = record_prefix(run_id)
     time = {} if "updated_at" in template.sets else {"updated_at": written_at}
@@ -171,7 +174,7 @@ def plan_batch(
         changes |= {**time, "_import": origin, **_new_entries(record, changes, keys)}
         own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(prefix)
         updates.append(RecordUpdate(rows[index], record["_id"], changes, None if own else _before(record, changes)))
-    return BatchPlan(create=_take(table, created), updates=updates, skipped=skipped)
+    return BatchPlan(create=take_rows(table, created), updates=updates, skipped=skipped)
 
 
 def _new_entries(record: Record, changes: Record, keys: Sequence[Key]) -> dict[str, Any]:
@@ -183,79 +186,7 @@ def _new_entries(record: Record, changes: Record, keys: Sequence[Key]) -> dict[s
 
 def without_rows(table: pa.Table, rows: Container[int]) -> pa.Table:
     """The rows of a checked batch whose numbers are not among ``rows``."""
-    return _take(table, [index for index, row in enumerate(_row_numbers(table)) if row not in rows])
-
-
-def split_conflicts(
-    table: pa.Table, template: Template, taken: Mapping[Fields, Mapping[Values, Record]]
-) -> tuple[pa.Table, dict[int, RowError]]:
-    """Part the rows that unique indexes of the target let pass from those that must be rejected.
-
-    Values are free when no live record holds them; where rows are matched by key, the row's own record may. Of several
-    rows with the same values the first one that can be written keeps them. An index binds no row in which
-    one of its fields is empty, and none that is not written for its upsert key.
-
-    Args:
-        table: a checked batch of ``template``.
-        taken: for the fields of each index, all of the template: the live record that holds the values.
-
-    Returns:
-        The writable rows, a checked batch again, and the others with their error ``DUPLICATE_KEY``.
-    """
-    rows = _row_numbers(table)
-    keys = upsert_keys(table, template) if template.matches_by_key else None
-    last_of_key = {} if keys is None else {key: index for index, key in enumerate(keys)}
-    columns = {
-        fields: list(zip(*(field_values(table, template, name) for name in fields), strict=True)) for fields in taken
-    }
-    writable: list[int] = []
-    rejected: dict[int, RowError] = {}
-    holders: dict[tuple[Fields, Values], int] = {}
-    for index, row in enumerate(rows):
-        key = None if keys is None else keys[index]
-        claims: list[tuple[Fields, Values]] = []
-        if keys is None or (key is not None and last_of_key[key] == index):
-            claims = [(fields, values[index]) for fields, values in columns.items() if None not in values[index]]
-        for fields, values in claims:
-            record = taken[fields].get(values)
-            if record is not None and (key is None or comparable(record.get(template.upsert_key or "")) != key):
-                rejected[row] = _duplicate(template, fields, values, None)
-                break
-            if (fields, values) in holders:
-                rejected[row] = _duplicate(template, fields, values, holders[fields, values])
-                break
-        else:
-            holders.update(dict.fromkeys(claims, row))
-            writable.append(index)
-    return _take(table, writable), rejected
-
-
-def _duplicate(template: Template, fields: Fields, values: Values, holder: int | None) -> RowError:
-    asked = [
-        (field.name, rule.message)
-        for field in template.fields
-        for rule in field.rules
-        if isinstance(rule, Unique) and {field.name, *rule.fields} == set(fields)
-    ]
-    own_words = [message for _, message in asked if message is not None]
-    held = described(zip(fields, values, strict=True))
-    if holder is None:
-        message = f"A record with {held} exists already, and no two may hold it. Change this row or remove it."
-    else:
-        message = f"Row {holder} already holds {held}, and no two records may. Change or remove one of the two rows."
-    field = asked[0][0] if asked else fields[0]
-    return RowError(field, None, RowErrorCode.DUPLICATE_KEY, own_words[0] if own_words else message)
-
-
-def described(values: Iterable[tuple[str, Any]]) -> str:
-    """Names and values for a message: ``email 'a@example.com' and country 'SE'``."""
-    return " and ".join(
-        f"{name} {_beginning(value)!r}" if isinstance(value, str) else f"{name} {value}" for name, value in values
-    )
-
-
-def _beginning(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN_CHARS else f"{shown(text)}…"
+    return take_rows(table, [index for index, row in enumerate(row_numbers(table)) if row not in rows])
 
 
 def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:
@@ -392,11 +323,13 @@ def _before(record: Record, changes: Record) -> BeforeImage:
     )
 
 
-def _take(table: pa.Table, indices: list[int]) -> pa.Table:
+def take_rows(table: pa.Table, indices: list[int]) -> pa.Table:
+    """The rows of a checked batch at ``indices``."""
     return table.take(pa.array(indices, pa.int64()))
 
 
-def _row_numbers(table: pa.Table) -> list[int]:
+def row_numbers(table: pa.Table) -> list[int]:
+    """The row number of every row of a checked batch."""
     return table[ROW].to_numpy().tolist()
 
 

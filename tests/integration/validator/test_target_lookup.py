@@ -93,8 +93,13 @@ async def test_only_live_records_of_the_tenant_count(mongo: Mongo) -> None:
     assert await found(mongo, *cells, fields=(TemplateField(name="v", rules=AGAINST),)) == {"v": [3, 6]}
 
 
-@pytest.mark.parametrize("mode", [ImportMode.UPSERT, ImportMode.UPDATE])
-async def test_the_record_that_the_row_updates_does_not_count(mongo: Mongo, mode: ImportMode) -> None:
+@pytest.mark.parametrize(
+    ("mode", "held_rows"), [(ImportMode.UPSERT, [3, 4, 5]), (ImportMode.UPDATE, [3, 5])], ids=["upsert", "update"]
+)
+async def test_the_record_that_the_row_updates_does_not_count(
+    mongo: Mongo, mode: ImportMode, held_rows: list[int]
+) -> None:
+    """Row 4 has a key that no record has: an update does not write it, so it need not be free."""
     await TargetKeys(mongo).register(TENANT, "records", [("k",), ("mail",)])
     await held(mongo, {"k": 1, "mail": "one"}, {"k": Decimal128("2"), "mail": "two"}, {"mail": "keyless"}, {"k": 6})
     fields = (
@@ -102,7 +107,7 @@ async def test_the_record_that_the_row_updates_does_not_count(mongo: Mongo, mode
         TemplateField(name="mail", rules=AGAINST),
     )
     rows = [("1", "one"), ("2", "two"), ("1", "two"), ("9", "one"), ("6", "keyless"), ("9", "new")]
-    assert await found(mongo, *rows, fields=fields, mode=mode, upsert_key="k") == {"mail": [3, 4, 5]}
+    assert await found(mongo, *rows, fields=fields, mode=mode, upsert_key="k") == {"mail": held_rows}
     assert await found(mongo, *rows[:2], fields=fields) == {"k": [1, 2], "mail": [1, 2]}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from bson import Decimal128
 
+from libs.batches.tables import unpack_rows
 from libs.contracts.errors import TransientError
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import combination
@@ -29,6 +30,7 @@ FIELDS: list[dict[str, Any]] = [
 ]
 APPEND: dict[str, Any] = {"fields": FIELDS}
 UPSERT: dict[str, Any] = {"fields": FIELDS, "mode": "upsert", "upsert_key": "sku"}
+UPDATE: dict[str, Any] = {**UPSERT, "mode": "update"}
 BOTH = pytest.mark.parametrize("template", [APPEND, UPSERT], ids=["append", "upsert"])
 
 
@@ -138,6 +140,34 @@ async def test_updates_conflict_too(mongo: Mongo, ledger: Ledger) -> None:
     }
     phones = {record["sku"]: record["phone"] async for record in mongo.target["records"].find()}
     assert phones == {"a": "1", "b": "2", "c": "4"}
+
+
+async def test_an_update_changes_records_and_creates_none(mongo: Mongo, ledger: Ledger) -> None:
+    await unique(mongo, "sku")
+    await held(mongo, {"sku": "a", "phone": "1"}, {"sku": "b", "phone": "2"}, {"sku": "gone", "is_deleted": True})
+    rows = [{"sku": sku, "phone": phone} for sku, phone in [("a", "9"), ("b", "2"), ("c", "3"), ("gone", "4")]]
+    run = await written(mongo, ledger, rows, **UPDATE)
+    assert run.counts is not None
+    assert (run.counts.created, run.counts.updated, run.counts.written) == (0, 1, 1)
+    assert run.counts.skip_reasons == {"UNCHANGED": 1, "NOT_FOUND": 2}
+    assert await mongo.target["records"].count_documents({}) == 3
+    batch = await mongo.state["batches"].find_one({"run_id": run.id})
+    assert batch is not None
+    assert unpack_rows(batch["skipped_rows"]["NOT_FOUND"]).tolist() == [3, 4]
+    images = await mongo.state["undo"].find({"run_id": run.id}).to_list()
+    assert [image["restore"].get("phone") for image in images] == ["1"]
+
+
+async def test_a_row_of_an_update_without_a_record_keeps_no_value_from_others(mongo: Mongo, ledger: Ledger) -> None:
+    """Row 1 would have had the phone first, and row 3 may not have what another record has: neither is written."""
+    await unique(mongo, "sku")
+    await unique(mongo, "phone")
+    await held(mongo, {"sku": "a", "phone": "1"}, {"sku": "b", "phone": "2"}, {"sku": "c", "phone": "3"})
+    pairs = [("x", "7"), ("a", "7"), ("y", "3"), ("b", "3")]
+    run = await written(mongo, ledger, [{"sku": sku, "phone": phone} for sku, phone in pairs], **UPDATE)
+    assert await rejections(mongo, run) == {4: ("phone", "DUPLICATE_KEY", exists("phone '3'"))}
+    assert run.counts is not None
+    assert (run.counts.updated, run.counts.skip_reasons) == (1, {"NOT_FOUND": 2})
 
 
 async def test_the_upsert_key_of_another_template_binds_an_append(mongo: Mongo, ledger: Ledger) -> None:
@@ -313,10 +343,9 @@ async def test_hostile_headers_in_insert_and_update(mongo: Mongo, ledger: Ledger
     assert again.counts.skip_reasons == {"UNCHANGED": 3}
 
 
-@pytest.mark.parametrize("mode", ["update", "sync"])
-async def test_a_mode_that_is_not_there_yet_fails_the_run(mongo: Mongo, ledger: Ledger, mode: str) -> None:
-    scope = {"scope_filter": {"country": "SE"}} if mode == "sync" else {}
-    run = await executing(mongo, ledger, [{"sku": "a"}], fields=FIELDS, upsert_key="sku", mode=mode, **scope)
+async def test_a_mode_that_is_not_there_yet_fails_the_run(mongo: Mongo, ledger: Ledger) -> None:
+    sync: dict[str, Any] = {**UPSERT, "mode": "sync", "scope_filter": {"country": "SE"}}
+    run = await executing(mongo, ledger, [{"sku": "a"}], **sync)
     failed = await write(mongo, ledger, run)
     assert failed.status is RunStatus.FAILED
     assert failed.stop is not None

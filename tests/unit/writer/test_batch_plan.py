@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_id
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import SkipReason
 from libs.contracts.templates import FieldType, ImportMode, Template, TemplateField
 from services.writer.domain.batch_plan import BatchPlan, fields_from_file, plan_batch, upsert_keys
 from services.writer.domain.record_encoding import RecordEncoder
@@ -217,9 +218,24 @@ def test_a_key_of_any_type_finds_its_record(kind: FieldType, integer: bool, cell
     assert planned.skipped == {"UNCHANGED": [1]}
 
 
-@pytest.mark.parametrize("mode", [ImportMode.UPDATE, ImportMode.SYNC])
-def test_other_modes_are_refused(mode: ImportMode) -> None:
-    template = CONTACTS.model_copy(update={"mode": mode})
+@given(batches, batches)
+def test_an_update_does_what_an_upsert_does_but_creates_nothing(
+    old: list[dict[str, Any]], new: list[dict[str, Any]]
+) -> None:
+    records = imported(keyed(old))
+    template = CONTACTS.model_copy(update={"mode": ImportMode.UPDATE})
+    planned = plan_batch(checked_batch(CONTACTS, new), records, template, FIELDS, OTHER_RUN, WRITTEN_AT)
+    upserted = plan(new, records)
+    assert planned.create.num_rows == 0
+    assert planned.skipped.pop(SkipReason.NOT_FOUND, []) == upserted.create["_row"].to_pylist()
+    assert planned.skipped == upserted.skipped
+    assert bson.encode({"": [update.changes for update in planned.updates]}) == bson.encode(
+        {"": [update.changes for update in upserted.updates]}
+    )
+
+
+def test_a_sync_is_refused() -> None:
+    template = CONTACTS.model_copy(update={"mode": ImportMode.SYNC})
     table = checked_batch(template, [{"_row": 1, "email": "a"}])
     with pytest.raises(PermanentError, match="MODE_NOT_SUPPORTED"):
         plan_batch(table, {}, template, FIELDS, OTHER_RUN, WRITTEN_AT)

@@ -4,7 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from libs.contracts.templates import ImportMode, Template
-from services.writer.domain.batch_plan import split_conflicts, without_rows
+from services.writer.domain.batch_plan import without_rows
+from services.writer.domain.unique_conflicts import split_conflicts
 from tests.unit.writer.checked_batches import CONTACTS, checked_batch
 from tests.unit.writer.messages import exists, held_by
 
@@ -29,11 +30,14 @@ def keyed_template(mode: ImportMode = ImportMode.UPSERT, message: str | None = N
 
 
 def split(
-    rows: list[dict[str, Any]], template: Template, taken: dict[tuple[str, ...], dict[tuple[Any, ...], Any]]
+    rows: list[dict[str, Any]],
+    template: Template,
+    taken: dict[tuple[str, ...], dict[tuple[Any, ...], Any]],
+    found: set[str] | None = None,
 ) -> tuple[list[int], dict[int, tuple[str, str]]]:
     """The rows that stay, and field and message of each rejection."""
     table = checked_batch(template, [{"_row": row, **cells} for row, cells in enumerate(rows, start=1)])
-    writable, rejected = split_conflicts(table, template, taken)
+    writable, rejected = split_conflicts(table, template, taken, found)
     assert all(error.code == "DUPLICATE_KEY" for error in rejected.values())
     return writable["_row"].to_pylist(), {row: (error.field, error.message) for row, error in rejected.items()}
 
@@ -91,6 +95,15 @@ def test_a_records_own_values_are_no_conflict() -> None:
 def test_a_row_that_is_not_written_for_its_key_conflicts_with_none() -> None:
     rows = [{"email": "a", "phone": "5"}, {"email": None, "phone": "5"}, {"email": "a", "phone": "5"}]
     assert split(rows, keyed_template(), {("phone",): {}}) == ([1, 2, 3], {})
+
+
+def test_a_row_that_finds_no_record_conflicts_with_none() -> None:
+    """In mode ``update``: row 1 keeps the phone from nobody, and row 3 need not give it up."""
+    rows = [{"email": email, "phone": phone} for email, phone in [("x", "5"), ("a", "5"), ("y", "6"), ("b", "6")]]
+    taken = {("phone",): {("6",): {"_id": 1, "email": "c"}}}
+    template = keyed_template(ImportMode.UPDATE)
+    assert split(rows, template, taken, {"a", "b", "c"}) == ([1, 2, 3], {4: ("phone", exists("phone '6'"))})
+    assert split(rows, template, taken)[0] == [1]
 
 
 def test_conflicts_of_a_default_value() -> None:

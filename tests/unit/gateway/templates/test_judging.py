@@ -41,7 +41,7 @@ def field(**members: Any) -> tuple[TemplateField, ...]:  # noqa: ANN401 - member
     ("members", "found"),
     [
         ({"name": " "}, {"name": "INVALID"}),
-        ({"mode": ImportMode.UPDATE}, {"mode": "NOT_SUPPORTED_YET"}),
+        ({"mode": ImportMode.UPDATE}, {"upsert_key": "MISSING"}),
         ({"mode": ImportMode.SYNC, "scope_filter": {"a": 1}}, {
             "mode": "NOT_SUPPORTED_YET", "scope_filter": "NOT_SUPPORTED_YET"}),
         ({"mode": ImportMode.UPSERT}, {"upsert_key": "MISSING"}),

@@ -99,7 +99,7 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
         (template(delete_column="x"), {"body.delete_column": "NOT_SUPPORTED_YET"}),
         (template(scope_filter={"a": 1}), {"body.scope_filter": "NOT_SUPPORTED_YET"}),
         (template(column_widths=[3]), {"body.column_widths": "CONFLICT"}),
-        (template(import_mode="update"), {"body.import_mode": "NOT_SUPPORTED_YET"}),
+        (template(import_mode="update"), {"body.upsert_key": "MISSING"}),
         (template(import_mode="upsert"), {"body.upsert_key": "MISSING"}),
         (template(import_mode="upsert", upsert_key="ean"), {"body.upsert_key": "INVALID"}),
         (template(shared_from_tenant_id="x"), {"body.shared_from_tenant_id": "NOT_SUPPORTED_YET"}),
