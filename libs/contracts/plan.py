@@ -60,6 +60,8 @@ class ParsePlan(BaseModel):
         unmatched: indexes of the columns that go into ``extra``; empty unless the template wants them.
         date_orders: order of day, month and year, per field that reads dates without a format.
         decimal_styles: style of the numbers, per number field.
+        currencies: what the amounts of a number field are in: an ISO 4217 code, or a name that several currencies
+            share, such as ``$``.
         typed_numbers: whether numbers are written with a decimal point, as the format prescribes, whatever the texts of
             their column look like.
         typed_cells: whether the file itself says which cells are numbers and which are dates: dates are ISO 8601
@@ -91,6 +93,7 @@ class ParsePlan(BaseModel):
     unmatched: tuple[int, ...] = ()
     date_orders: dict[str, DateOrder] = {}
     decimal_styles: dict[str, DecimalStyle] = {}
+    currencies: dict[str, str] = {}
     typed_numbers: bool = False
     typed_cells: bool = False
     date_1904: bool = False

@@ -4,7 +4,7 @@ Every vocabulary of the public surface is translated to and from this model in t
 A template is immutable per version; a run carries a copy of the version it was started with.
 """
 
-from libs.contracts.templates.fields import DateOrder, DecimalStyle, FieldType, TemplateField
+from libs.contracts.templates.fields import DateOrder, DecimalStyle, FieldType, Percent, TemplateField
 from libs.contracts.templates.parts import (
     FIELD_NAME_PATTERN,
     FILE_TYPE_PATTERN,
@@ -18,6 +18,7 @@ from libs.contracts.templates.parts import (
     RESERVED_FIELD_NAMES,
     RESOURCE_PATTERN,
     SYSTEM_TIMES,
+    Currency,
     DateFormat,
     FieldName,
     FileType,
@@ -89,6 +90,7 @@ __all__ = [
     "Compare",
     "Concat",
     "Constant",
+    "Currency",
     "DateFormat",
     "DateOrder",
     "DecimalStyle",
@@ -108,6 +110,7 @@ __all__ = [
     "NormalizeDate",
     "NormalizePhone",
     "OneOf",
+    "Percent",
     "Regex",
     "Region",
     "RemoveSpecialChars",

@@ -7,6 +7,7 @@ from pydantic import Field
 from libs.contracts.templates.parts import (
     MAX_DECIMALS,
     MAX_ENUM_VALUES,
+    Currency,
     DateFormat,
     FieldName,
     Header,
@@ -45,6 +46,15 @@ class DecimalStyle(StrEnum):
     COMMA = "comma"
 
 
+class Percent(StrEnum):
+    """What ``12 %`` is."""
+
+    FRACTION = "fraction"
+    """0.12"""
+    AS_IS = "as_is"
+    """12"""
+
+
 class TemplateField(TemplatePart):
     """One field of the target record.
 
@@ -60,8 +70,10 @@ class TemplateField(TemplatePart):
             month names, and Excel's serial numbers.
         date_order: for ``date`` without a format; found out from the column where absent.
         decimal_style: for ``number``; found out from the column where absent.
-        integer: for ``number``: refuse a fraction.
+        integer: for ``number``: refuse a fraction; ``5.0`` and ``1E+5`` have none.
         decimals: for ``number``: an exact decimal number, rounded half up to so many decimals.
+        percent: for ``number``: what ``12 %`` is; a number with a percent sign is refused where absent.
+        currency: for ``number``: ISO 4217 code of the currency that amounts may name; that of the column where absent.
         options: for ``select``: the values to choose from.
         region: for ``phone``: ISO 3166 code for numbers without a country code; the template's
             ``default_region`` where absent.
@@ -80,6 +92,8 @@ class TemplateField(TemplatePart):
     decimal_style: DecimalStyle | None = None
     integer: bool = False
     decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)
+    percent: Percent | None = None
+    currency: Currency | None = None
     options: tuple[Text, ...] = Field(default=(), max_length=MAX_ENUM_VALUES)
     region: Region | None = None
     transforms: tuple[Transform, ...] = Field(default=(), max_length=20)

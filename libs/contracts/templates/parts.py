@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 FIELD_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 RESOURCE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
 FILE_TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
+CURRENCY_PATTERN = r"^[A-Z]{3}$"
 REGION_PATTERN = r"^[A-Z]{2}$"
 RESERVED_FIELD_NAMES = frozenset({"tenant_id", "extra", "is_deleted", "deleted_at", "constructor", "prototype"})
 SYSTEM_TIMES = ("created_at", "updated_at")
@@ -24,6 +25,7 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
 Header = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 DateFormat = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATE_FORMAT_CHARS)]
 FileType = Annotated[str, StringConstraints(pattern=FILE_TYPE_PATTERN)]
+Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
 Region = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
 Scalar = str | int | float | bool | None
 

@@ -207,6 +207,8 @@ def _field_findings(template: Template, index: int, types: Mapping[str, FieldTyp
         ("decimal_style", FieldType.NUMBER, field.decimal_style is not None),
         ("integer", FieldType.NUMBER, field.integer),
         ("decimals", FieldType.NUMBER, field.decimals is not None),
+        ("percent", FieldType.NUMBER, field.percent is not None),
+        ("currency", FieldType.NUMBER, field.currency is not None),
         ("options", FieldType.SELECT, bool(field.options)),
         ("region", FieldType.PHONE, field.region is not None),
     ):

@@ -1,12 +1,6 @@
 """Numbers: in the style of their column, and never with a digit lost.
 
-What is read, by the ``DecimalStyle`` of the whole column:
-
-- point: ``1234.5``, ``1,234.5``, ``1 234.5``, ``1'234.5``
-- comma: ``1234,5``, ``1.234,5``, ``1 234,5``, ``1'234,5``
-
-A blank between thousands may be U+0020, U+00A0 or U+202F, an apostrophe U+0027 or U+2019; groups have three
-digits and one separator throughout. A sign (also U+2212) and an exponent may be there; nothing else may.
+How they are written: ``libs.values.numbers``.
 
 The value of a plain number is in one of three columns: an int64 where it is one; a double where that prints with
 the same digits; else the exact decimal, which must fit BSON's Decimal128 (34 significant digits).
@@ -23,19 +17,26 @@ from bson.decimal128 import create_decimal128_context
 from libs.batches.columns import decimal_column, integer_column
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import DecimalStyle, TemplateField
+from libs.values.numbers import FOREIGN, PERCENT, PLAIN, NumberReader
 from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion, Let, spread
 from services.validator.domain.reading import Reading
 
-_PLAIN = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 _TEXT = pl.col("text")
-_MINUS = "\u2212"
-_SEPARATORS = {DecimalStyle.POINT: ", '\u00a0\u202f\u2019", DecimalStyle.COMMA: ". '\u00a0\u202f\u2019"}
-_DECIMAL_MARKS = {DecimalStyle.POINT: ".", DecimalStyle.COMMA: ","}
 _STYLE_WORDS = {
-    DecimalStyle.POINT: ("a decimal point, as in 1234.5 or 1,234.5", "12.0"),
-    DecimalStyle.COMMA: ("a decimal comma, as in 1234,5 or 1.234,5", "12,0"),
+    DecimalStyle.POINT: "a decimal point, as in 1234.5 or 1,234.5",
+    DecimalStyle.COMMA: "a decimal comma, as in 1234,5 or 1.234,5",
 }
+_PERCENT_UNSAID = (
+    "This number has a percent sign, and 12 % may be 0.12 or 12. Say which in the template, by 'percent' of the field "
+    "('fraction' or 'as_is'), or write the number without the sign."
+)
+_CUT_BY_EXCEL = r"^[+-]?[0-9](?:\.[0-9]{1,5})?E\+(?:1[1-9]|[2-9][0-9])$"
+"""How Excel writes a whole number of more than eleven digits into a text file, so that most of its digits are lost."""
+_DIGITS_CUT = (
+    "A spreadsheet has cut this number short when it wrote it as a text: most of its digits are lost. Format the "
+    "column as a number without decimals, or as text, and save the file again."
+)
 
 # Up to 15 significant digits survive the way into a double and back (IEEE 754, DBL_DIG).
 _SURELY_EXACT_CHARS = 15
@@ -52,7 +53,7 @@ _POWER_OFFSET = 50_000
 """Makes every power of ten that a number may have a positive number of five digits."""
 _DIGITS = list("0123456789")
 
-_INTEGERS = {"whole": pl.Int64(), "fraction": pl.Boolean()}
+_INTEGERS = {"whole": pl.Int64(), "fraction": pl.Boolean(), "cut": pl.Boolean()}
 _NUMBERS = {"whole": pl.Int64(), "double": pl.Float64(), "decimal": pl.String()}
 _INT64_RANGE = 2.0**63
 _NOT_WRITTEN_OUT = 10**_MOST_DIGITS
@@ -61,22 +62,27 @@ _NOT_WRITTEN_OUT = 10**_MOST_DIGITS
 def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> Conversion:
     """The conversion of a ``number`` field."""
     style = reading.decimal_style(field)
+    point_too = reading.typed_cells or reading.typed_numbers
+    reader = NumberReader(style, percent=field.percent, currencies=reading.currency_names(field), point_too=point_too)
+    point = style is DecimalStyle.POINT or point_too
     if field.decimals is not None:
-        return _exact(field.name, field.decimals, text, let, style, typed_cells=reading.typed_cells)
+        return _exact(field, field.decimals, text, let, reader, reading, point=point)
     # The cast to int64 takes a sign and ASCII digits and nothing else, so it needs no pattern.
     whole = let(text.cast(pl.Int64, strict=False))
     rest = pl.when(whole.is_null()).then(text)
     if field.integer:
-        others = let(_Others(style, _INTEGERS, _integers, typed_cells=reading.typed_cells).read(rest))
-        return _integer(field.name, whole, others, let, style)
-    if style is DecimalStyle.POINT or reading.typed_cells:
+        # A number cell of a spreadsheet is written with all its digits.
+        integers = _Integers(written_out=point_too)
+        others = let(_Others(reader, _INTEGERS, integers).read(rest))
+        return _integer(field.name, whole, others, let, _not_a_number(others, field, reading))
+    if point:
         rest = let(rest)
         double = let(pl.when(rest.str.contains(_FEW_DIGITS)).then(rest).cast(pl.Float64, strict=False))
         rest = pl.when(double.is_null()).then(rest)
     else:
         double = pl.lit(None, pl.Float64)
-    others = let(_Others(style, _NUMBERS, _numbers, typed_cells=reading.typed_cells).read(rest))
-    return _number(field.name, whole, double, others, let, style)
+    others = let(_Others(reader, _NUMBERS, _numbers).read(rest))
+    return _number(field.name, whole, double, others, let, _not_a_number(others, field, reading))
 
 
 class _Others:
@@ -85,28 +91,19 @@ class _Others:
     They are read apart from the others so that a column without them pays nothing for them: looking for a pattern in
     nulls takes nearly as long as in texts.
 
-    Gives a struct: ``number``, whether a text is a number at all, null for null; and the values.
+    Gives a struct: ``number``, whether a text is a number at all, null for null; ``percent`` and ``foreign``, whether
+    it would be one but for a percent sign or a currency that is not the column's; and the values.
     """
 
     def __init__(
-        self,
-        style: DecimalStyle,
-        values: Mapping[str, pl.DataType],
-        read: Callable[[pl.Series], Iterable[pl.Series]],
-        *,
-        typed_cells: bool,
+        self, reader: NumberReader, values: Mapping[str, pl.DataType], read: Callable[[pl.Series], Iterable[pl.Series]]
     ) -> None:
-        sign, mark = rf"[+\-{_MINUS}]?", re.escape(_DECIMAL_MARKS[style])
-        groups = "|".join(f"(?:[{separator}][0-9]{{3}})+" for separator in _SEPARATORS[style])
-        whole = f"(?:[0-9]+|[0-9]{{1,3}}(?:{groups}))"
-        self._pattern = f"^{sign}{whole}(?:{mark}[0-9]+)?(?:[eE]{sign}[0-9]+)?$"
-        self._replaced = {**dict.fromkeys(_SEPARATORS[style], ""), _DECIMAL_MARKS[style]: ".", _MINUS: "-"}
-        # What has a point in a typed cell is no group of thousands, whatever the style.
-        self._point_too = typed_cells and style is DecimalStyle.COMMA
+        self._reader = reader
         self._read = read
-        self._dtype = pl.Struct({"number": pl.Boolean(), **values})
+        why = {"number": pl.Boolean(), PERCENT: pl.Boolean(), FOREIGN: pl.Boolean()}
+        self._dtype = pl.Struct({**why, **values})
         self._nothing = pl.Series([None], dtype=self._dtype)
-        self._refused = pl.Series([{"number": False}], dtype=self._dtype)
+        self._refused = pl.Series([dict.fromkeys(why, False)], dtype=self._dtype)
 
     def read(self, text: pl.Expr) -> pl.Expr:
         return text.map_batches(self, return_dtype=self._dtype)
@@ -114,50 +111,101 @@ class _Others:
     def __call__(self, texts: pl.Series) -> pl.Series:
         if texts.null_count() == len(texts):
             return self._nothing.new_from_index(0, len(texts))
-        plain = self._plain_text(texts.drop_nulls().alias("text"))
-        if plain.null_count() == len(plain):
-            return spread(self._refused.new_from_index(0, len(plain)), texts)
-        number = plain.is_not_null().alias("number")
-        return spread(pl.DataFrame([number, *self._read(plain)]).to_struct(), texts)
-
-    def _plain_text(self, texts: pl.Series) -> pl.Series:
-        """Numbers with nothing between the thousands and a point before the decimals; null where there is none."""
-        in_style = self._in_style(texts)
-        if not self._point_too:
-            return in_style
-        plain = texts.str.contains(_PLAIN)
-        return texts.zip_with(plain, in_style)
-
-    def _in_style(self, texts: pl.Series) -> pl.Series:
-        plain = pl.when(_TEXT.str.contains(self._pattern)).then(_TEXT)
-        replaced = plain.str.replace_many(list(self._replaced), list(self._replaced.values()))
-        return texts.to_frame().select(replaced).to_series()
+        found = self._reader.read(texts.drop_nulls())
+        plain = found[PLAIN]
+        has_percent, foreign = found[PERCENT].fill_null(value=False), found[FOREIGN].fill_null(value=False)
+        if plain.null_count() == found.height and not (has_percent.any() or foreign.any()):
+            return spread(self._refused.new_from_index(0, found.height), texts)
+        number = plain.is_not_null()
+        why = (
+            number.alias("number"),
+            (~number & has_percent).alias(PERCENT),
+            (~number & foreign).alias(FOREIGN),
+        )
+        return spread(pl.DataFrame([*why, *self._read(plain.alias("text"))]).to_struct(), texts)
 
 
-def _not_a_number(others: pl.Expr, style: DecimalStyle) -> Check:
+def _not_a_number(others: pl.Expr, field: TemplateField, reading: Reading) -> tuple[Check, ...]:
+    """What keeps a text from being a number; a text breaks one of these at most."""
     message = (
-        f"This is not a number. The column is read with {_STYLE_WORDS[style][0]}. Write the number alone, "
-        "without a unit or other text."
+        f"This is not a number. The column is read with {_STYLE_WORDS[reading.decimal_style(field)]}. Write the number "
+        "alone, without a unit or other text."
     )
-    return Check(RowErrorCode.NOT_A_NUMBER, message, ~others.struct.field("number"))
+    currency = reading.currency(field)
+    amounts = (
+        "The column shows no single currency" if currency is None else f"The column is read as amounts in {currency}"
+    )
+    foreign = (
+        f"This amount names a currency that the column does not have. {amounts}. Name the one that all amounts of the "
+        "column are in, by 'currency' of the template's field, or give the currencies a column of their own."
+    )
+    number, has_percent, has_foreign = (others.struct.field(name) for name in ("number", PERCENT, FOREIGN))
+    return (
+        Check(RowErrorCode.NOT_A_NUMBER, message, ~number & ~has_percent & ~has_foreign),
+        Check(RowErrorCode.NOT_A_NUMBER, _PERCENT_UNSAID, has_percent),
+        Check(RowErrorCode.NOT_A_NUMBER, foreign, has_foreign),
+    )
 
 
-def _integers(plain: pl.Series) -> Iterable[pl.Series]:
-    return plain.cast(pl.Int64, strict=False).alias("whole"), plain.str.contains("[.eE]").alias("fraction")
+class _Integers:
+    """Whole numbers, also those written ``5.0`` or ``1E+5``.
+
+    Args:
+        written_out: an exponent is no sign of digits that a spreadsheet has left out on its way into a text file.
+    """
+
+    def __init__(self, *, written_out: bool) -> None:
+        self._written_out = written_out
+
+    def __call__(self, plain: pl.Series) -> Iterable[pl.Series]:
+        text = pl.col("text")
+        digits = text.str.replace(r"^([+-]?[0-9]+)\.0+$", "${1}")
+        frame = (
+            plain.to_frame("text")
+            .with_columns(digits.alias("digits"))
+            .with_columns(
+                pl.col("digits").cast(pl.Int64, strict=False).alias("whole"),
+                pl.col("digits").str.contains("[.eE]").alias("fraction"),
+                pl.lit(value=False).alias("cut")
+                if self._written_out
+                else text.str.contains(_CUT_BY_EXCEL).alias("cut"),
+            )
+        )
+        scaled: list[str] = frame.filter(pl.col("fraction") & text.str.contains("[eE]"))["text"].unique().to_list()
+        if scaled:
+            whole = [_whole_text(each) for each in scaled]
+            value = text.replace_strict(scaled, whole, default=None, return_dtype=pl.String)
+            frame = frame.with_columns(
+                pl.coalesce("whole", value.cast(pl.Int64, strict=False)).alias("whole"),
+                (pl.col("fraction") & value.is_null()).alias("fraction"),
+            )
+        return frame.select("whole", "fraction", "cut").get_columns()
 
 
-def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, style: DecimalStyle) -> Conversion:
-    value = let(pl.coalesce(whole, others.struct.field("whole")))
-    fraction = others.struct.field("fraction")
-    not_whole = f"This is not a whole number. Write digits only, such as 12 and not {_STYLE_WORDS[style][1]}."
+def _whole_text(scaled: str) -> str | None:
+    """The digits of a number with an exponent where it is whole; ``""`` where it has too many of them."""
+    try:
+        exact = Decimal(scaled)
+    except InvalidOperation:
+        return ""  # An exponent beyond all reason.
+    if exact.adjusted() > _MOST_DIGITS:
+        return ""
+    return f"{exact:f}".partition(".")[0] if exact == exact.to_integral_value() else None
+
+
+def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, not_a_number: tuple[Check, ...]) -> Conversion:
+    fraction, cut = others.struct.field("fraction"), others.struct.field("cut").fill_null(value=False)
+    value = let(pl.coalesce(whole, pl.when(~cut).then(others.struct.field("whole"))))
+    not_whole = "This is not a whole number. Write it without a fraction, such as 12."
     out_of_range = (
         "This number cannot be stored without losing digits: whole numbers go from -9223372036854775808 to "
         "9223372036854775807. Correct it, or have the template read this field as text."
     )
     checks = (
-        _not_a_number(others, style),
-        Check(RowErrorCode.NOT_AN_INTEGER, not_whole, fraction),
-        Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, ~fraction & value.is_null()),
+        *not_a_number,
+        Check(RowErrorCode.NOT_AN_INTEGER, not_whole, fraction & ~cut),
+        Check(RowErrorCode.NOT_AN_INTEGER, _DIGITS_CUT, cut),
+        Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, ~fraction & ~cut & value.is_null()),
     )
     key = value.cast(pl.String)
     return Conversion({name: value}, checks, key, (value,), comparable=_ordered(key))
@@ -179,7 +227,9 @@ def _numbers(plain: pl.Series) -> Iterable[pl.Series]:
     ).get_columns()
 
 
-def _number(name: str, whole: pl.Expr, double: pl.Expr, others: pl.Expr, let: Let, style: DecimalStyle) -> Conversion:
+def _number(
+    name: str, whole: pl.Expr, double: pl.Expr, others: pl.Expr, let: Let, not_a_number: tuple[Check, ...]
+) -> Conversion:
     """An integer within int64 stays one; any other number becomes a double if that holds all its digits.
 
     A double holds them if it prints as the same number, in its shortest form or with as many significant
@@ -196,7 +246,7 @@ def _number(name: str, whole: pl.Expr, double: pl.Expr, others: pl.Expr, let: Le
     )
     nowhere = whole.is_null() & double.is_null() & decimal.is_null()
     checks = (
-        _not_a_number(others, style),
+        *not_a_number,
         Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & nowhere),
     )
     # 12 and 12.0 are one number: to Python, and to an index of MongoDB.
@@ -270,28 +320,30 @@ def _decimal_text(exact: Decimal) -> str:
     return f"{held:f}" if abs(held.adjusted()) < _MOST_DIGITS else str(held)
 
 
-def _exact(name: str, decimals: int, text: pl.Expr, let: Let, style: DecimalStyle, *, typed_cells: bool) -> Conversion:
+def _exact(
+    field: TemplateField, decimals: int, text: pl.Expr, let: Let, reader: NumberReader, reading: Reading, *, point: bool
+) -> Conversion:
     """A decimal number, rounded half up (ties away from zero).
 
     The digits that count are those before the point and ``decimals`` behind it: Decimal128 has room for 34.
     """
     dtype = pl.Decimal(_MOST_ARROW_DIGITS, decimals)
     most_digits = _MOST_DIGITS - decimals
-    fraction = rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals and (style is DecimalStyle.POINT or typed_cells) else ""
+    fraction = rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals and point else ""
     simple = let(pl.when(text.str.contains(rf"^[+-]?[0-9]{{1,{most_digits}}}{fraction}$")).then(text))
     rest = pl.when(simple.is_null()).then(text)
-    others = let(_Others(style, {"value": dtype}, _Rounded(decimals), typed_cells=typed_cells).read(rest))
+    others = let(_Others(reader, {"value": dtype}, _Rounded(decimals)).read(rest))
     value = let(pl.coalesce(simple.cast(dtype, strict=False), others.struct.field("value")))
     out_of_range = (
         f"This number is too large: a field with {decimals} decimals has room for {most_digits} digits before them. "
         "Correct it, or have the template read this field with fewer decimals, or as text."
     )
     checks = (
-        _not_a_number(others, style),
+        *_not_a_number(others, field, reading),
         Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & value.is_null()),
     )
     key = value.cast(pl.String)
-    return Conversion({name: value}, checks, key, (value,), comparable=_ordered(key))
+    return Conversion({field.name: value}, checks, key, (value,), comparable=_ordered(key))
 
 
 class _Rounded:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import DateOrder, DecimalStyle, Template, TemplateField
+from libs.values.currencies import spellings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class Reading:
         default_date_order: for fields that the plan says nothing about.
         default_decimal_style: likewise.
         default_region: ISO 3166 code for phone numbers without a country code.
+        currencies: what the amounts of a field are in, as the parse plan froze it.
+        typed_numbers: the format writes its numbers with a decimal point whatever the style of the column is.
         typed_cells: the format itself knows dates and numbers (Excel): its dates arrive as ISO 8601 text
             whatever ``date_format`` says, its numbers with a decimal point whatever the style is.
         date_1904: serial numbers of dates count from 1904 instead of 1900.
@@ -24,9 +27,11 @@ class Reading:
 
     date_orders: Mapping[str, DateOrder] = field(default_factory=dict[str, DateOrder])
     decimal_styles: Mapping[str, DecimalStyle] = field(default_factory=dict[str, DecimalStyle])
+    currencies: Mapping[str, str] = field(default_factory=dict[str, str])
     default_date_order: DateOrder = DateOrder.DMY
     default_decimal_style: DecimalStyle = DecimalStyle.POINT
     default_region: str = "US"
+    typed_numbers: bool = False
     typed_cells: bool = False
     date_1904: bool = False
 
@@ -37,6 +42,15 @@ class Reading:
     def decimal_style(self, of: TemplateField) -> DecimalStyle:
         """The template's word for the field, else the plan's, else the template's default."""
         return of.decimal_style or self.decimal_styles.get(of.name, self.default_decimal_style)
+
+    def currency(self, of: TemplateField) -> str | None:
+        """The template's word for the field, else the plan's."""
+        return of.currency or self.currencies.get(of.name)
+
+    def currency_names(self, of: TemplateField) -> frozenset[str]:
+        """What amounts of the field may call their currency."""
+        currency = self.currency(of)
+        return frozenset() if currency is None else spellings_of(currency)
 
     def region(self, given: str | None) -> str:
         """The region given, else the template's default."""
@@ -51,6 +65,8 @@ def reading(template: Template, plan: ParsePlan) -> Reading:
         default_date_order=template.default_date_order,
         default_decimal_style=template.default_decimal_style,
         default_region=template.default_region,
+        currencies=plan.currencies,
+        typed_numbers=plan.typed_numbers,
         typed_cells=plan.typed_cells,
         date_1904=plan.date_1904,
     )

@@ -1,0 +1,186 @@
+"""How numbers are written: from the text of a cell to the plain number that it stands for, or to none.
+
+A plain number is ``-1234.5e-2``: nothing between the thousands, a point before the decimals. What is read, by the
+``DecimalStyle`` of the whole column:
+
+- point: ``1234.5``, ``1,234.5``, ``12,34,567.5``, ``1 234.5``, ``1'234.5``, ``.5``, ``5.``
+- comma: ``1234,5``, ``1.234,5``, ``1 234,5``, ``1'234,5``, ``,5``, ``5,``
+
+Groups have three digits (in the Indian way two but for the last) and one separator throughout, and the first does not
+start with 0. Around the digits may stand a minus or plus, also apart from them or behind; the brackets of accountants
+in place of a minus; a percent sign; a currency. Digits, blanks, dashes and signs may be those of other scripts
+(``folding``). A plus behind needs two decimals, since ``90+`` means something else. Anything else, units above all,
+is no number.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import polars as pl
+
+from libs.contracts.templates import DecimalStyle, Percent
+from libs.values.currencies import SPELLINGS
+from libs.values.folding import folded
+
+PLAIN, PERCENT, CURRENCY, FOREIGN = "plain", "percent", "currency", "foreign"
+"""Columns of what ``NumberReader.read`` gives."""
+
+_TEXT = pl.col("text")
+_MINUS = "\u2212"
+_MARKS: Final = {DecimalStyle.POINT: ".", DecimalStyle.COMMA: ","}
+_SEPARATORS: Final = {DecimalStyle.POINT: ", '\u00a0\u202f\u2019", DecimalStyle.COMMA: ". '\u00a0\u202f\u2019"}
+_SCHEMA: Final = pl.Schema({PLAIN: pl.String(), PERCENT: pl.Boolean(), CURRENCY: pl.String(), FOREIGN: pl.Boolean()})
+
+_ALREADY_PLAIN = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
+_CURRENCY = "|".join(re.escape(name) for name in SPELLINGS)
+_SIGNS = ("sign", "sign_inner", "behind", "behind_outer")
+_OPENED, _CLOSED = ("open", "open_inner"), ("close_inner", "close")
+_BODY = r"[.,\x{66b}]?[0-9](?:[0-9.,' \x{66b}\x{66c}]*[0-9])?[.,]?(?:[eE][+-]?[0-9]+)?"
+_DRESSED = (
+    rf"^(?P<open>\()? *(?P<sign>[+-])? *(?P<before>{_CURRENCY})? *(?P<sign_inner>[+-])? *(?P<open_inner>\()? *"
+    rf"(?P<percent_before>%)? *(?P<body>{_BODY}) *(?P<percent>%)? *(?P<behind>[+-])? *(?P<close_inner>\))? *"
+    rf"(?P<after>{_CURRENCY})? *(?P<behind_outer>[+-])? *(?P<close>\))?$"
+)
+_ENDS_WITH_A_MARK = r"[.,]$"
+_TWO_DECIMALS = r"[.,][0-9]{2,}$"
+
+
+class NumberReader:
+    """Reads the numbers of one column.
+
+    Args:
+        style: of the whole column.
+        percent: what a percent sign means; nothing is said, and so none is read, where absent.
+        currencies: the names of currencies that amounts may have; ``None`` for any.
+        point_too: a plain number has a point whatever the style is, because the format writes its numbers so.
+    """
+
+    def __init__(
+        self,
+        style: DecimalStyle,
+        *,
+        percent: Percent | None = None,
+        currencies: Collection[str] | None = frozenset(),
+        point_too: bool = False,
+    ) -> None:
+        mark = _MARKS[style]
+        self._pattern = _pattern(style, _SEPARATORS[style], rf"[+\-{_MINUS}]?", f"[{mark}][0-9]+")
+        self._replaced = {**dict.fromkeys(_SEPARATORS[style], ""), mark: ".", _MINUS: "-"}
+        self._point_too = point_too and style is DecimalStyle.COMMA
+        self._dressed = _Dressed(style, percent, currencies)
+
+    def read(self, texts: pl.Series) -> pl.DataFrame:
+        """What each of some texts says.
+
+        Args:
+            texts: without nulls and blanks around.
+
+        Returns:
+            ``plain``: the plain number, null where there is none that can be taken. ``percent``: whether a number has a
+            percent sign. ``currency``: the name of the currency of a number. ``foreign``: whether it is no name
+            that the column may have.
+        """
+        texts = texts.alias("text")
+        plain = self._in_style(texts)
+        if self._point_too:
+            plain = texts.zip_with(texts.str.contains(_ALREADY_PLAIN), plain)
+        left = plain.is_null()
+        if not left.any():
+            return _undressed(plain)
+        at = left.arg_true()
+        rest = self._dressed.read(folded(texts.gather(at)))
+        if rest is None:
+            return _undressed(plain)
+        none = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(texts))
+        places = none.scatter(at, pl.int_range(len(at), dtype=pl.UInt32, eager=True))
+        spread = rest.select(pl.all().gather(places))
+        return spread.with_columns(plain.zip_with(~left, spread[PLAIN]).alias(PLAIN))
+
+    def _in_style(self, texts: pl.Series) -> pl.Series:
+        plain = pl.when(_TEXT.str.contains(self._pattern)).then(_TEXT)
+        replaced = plain.str.replace_many(list(self._replaced), list(self._replaced.values()))
+        return texts.to_frame().select(replaced).to_series()
+
+
+def _undressed(plain: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({PLAIN: plain}).with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in _SCHEMA.items() if name != PLAIN
+    )
+
+
+def _pattern(style: DecimalStyle, separators: Iterable[str], sign: str, decimals: str) -> str:
+    """Numbers of a style, from their sign to their exponent."""
+    ways = ["[0-9]+", *(rf"[1-9][0-9]{{0,2}}(?:[{separator}][0-9]{{3}})+" for separator in separators)]
+    if style is DecimalStyle.POINT:
+        ways.append("[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}")
+    return f"^{sign}(?:{'|'.join(ways)})(?:{decimals})?(?:[eE]{sign}[0-9]+)?$"
+
+
+class _Dressed:
+    """Reads numbers with a sign, a percent or a currency around them, and those without a digit beside their mark."""
+
+    def __init__(self, style: DecimalStyle, percent: Percent | None, currencies: Collection[str] | None) -> None:
+        mark, separator = _MARKS[style], {DecimalStyle.POINT: ",", DecimalStyle.COMMA: "."}[style]
+        self._whole = _pattern(style, f"{separator} '", "", f"[{mark}][0-9]*")
+        self._fraction = rf"^[{mark}][0-9]+(?:[eE][+-]?[0-9]+)?$"
+        self._mark = mark
+        self._arabic = {"\u066b": mark, "\u066c": separator}
+        self._replaced = {**dict.fromkeys(f"{separator} '", ""), mark: "."}
+        self._percent = percent
+        self._currencies = None if currencies is None else list(currencies)
+
+    def read(self, texts: pl.Series) -> pl.DataFrame | None:
+        """As ``NumberReader.read``, or ``None`` where none of the texts is a number; for folded texts."""
+        groups = texts.to_frame("text").select(_TEXT.str.extract_groups(_DRESSED)).unnest("text")
+        if groups["body"].null_count() == len(groups):
+            return None
+        return (
+            groups.with_columns(pl.col("body").str.replace_many(list(self._arabic), list(self._arabic.values())))
+            .with_columns(valid=self._valid(), percent=self._has("percent", "percent_before"), foreign=self._foreign())
+            .select(
+                pl.when("valid", ~pl.col(FOREIGN), self._percent_known()).then(self._plain()).alias(PLAIN),
+                pl.when("valid").then(PERCENT).alias(PERCENT),
+                pl.when("valid").then(pl.coalesce("before", "after")).alias(CURRENCY),
+                pl.when("valid").then(FOREIGN).alias(FOREIGN),
+            )
+        )
+
+    def _valid(self) -> pl.Expr:
+        body = pl.col("body")
+        number = body.str.contains(self._whole) | body.str.contains(self._fraction)
+        opened, closed = _count(_OPENED), _count(_CLOSED)
+        once = (opened == closed) & (_count(_SIGNS) + opened <= 1) & (_count(("percent", "percent_before")) <= 1)
+        behind = pl.coalesce("behind", "behind_outer")
+        minus = (behind == "-") & ~body.str.contains(_ENDS_WITH_A_MARK)
+        plus = (behind == "+") & body.str.contains(_TWO_DECIMALS)
+        percent = self._has("percent", "percent_before")
+        alone = ~(percent & (self._has("before", "after") | body.str.contains("[eE]")))
+        return (number & once & alone & (behind.is_null() | minus | plus)).fill_null(value=False)
+
+    def _has(self, *groups: str) -> pl.Expr:
+        return pl.any_horizontal(pl.col(group).is_not_null() for group in groups)
+
+    def _foreign(self) -> pl.Expr:
+        if self._currencies is None:
+            return pl.lit(value=False)
+        return pl.any_horizontal(
+            pl.col(group).is_not_null() & ~pl.col(group).is_in(self._currencies) for group in ("before", "after")
+        )
+
+    def _percent_known(self) -> pl.Expr:
+        return ~pl.col(PERCENT) if self._percent is None else pl.lit(value=True)
+
+    def _plain(self) -> pl.Expr:
+        digits = pl.col("body").str.replace_many(list(self._replaced), list(self._replaced.values()))
+        digits = pl.when(digits.str.starts_with(".")).then(pl.lit("0") + digits).otherwise(digits)
+        digits = digits.str.replace(r"\.($|[eE])", "${1}")
+        negative = (pl.coalesce(*_SIGNS) == "-") | self._has(*_OPENED)
+        signed = pl.when(negative).then(pl.lit("-") + digits).otherwise(digits)
+        if self._percent is not Percent.FRACTION:
+            return signed
+        return pl.when(PERCENT).then(signed + "e-2").otherwise(signed)
+
+
+def _count(groups: Collection[str]) -> pl.Expr:
+    return pl.sum_horizontal(pl.col(group).is_not_null() for group in groups)
