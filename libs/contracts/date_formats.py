@@ -2,12 +2,15 @@
 
 Tokens:
 
-- year ``YYYY``, ``YY`` (69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068, as POSIX ``strptime`` has it)
-- month ``MM``, ``M`` (one or two digits), ``MMMM`` (March), ``MMM`` (Mar); names in English, in any case
+- year ``YYYY``, ``YY`` (69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068, as POSIX ``strptime`` has it, unless the
+  template has a ``two_digit_year_pivot``)
+- month ``MM``, ``M`` (one or two digits), ``MMMM`` (March), ``MMM`` (Mar); read in any case and also in German, French,
+  Spanish, Italian, Portuguese, Dutch and Swedish, written in English
 - day ``DD``, ``D``; name of the day ``dddd`` (Sunday), ``ddd`` (Sun)
 - hour ``HH``, ``H`` (0 to 23); ``hh``, ``h`` (1 to 12) together with ``A`` or ``a`` (AM, pm)
 - minute ``mm``, ``m``; second ``ss``, ``s``; millisecond ``SSS``
-- offset from UTC ``Z``: ``Z``, ``+02:00`` or ``+0200``
+- offset from UTC ``Z``: ``Z``, ``+02:00``, ``+0200`` or ``+02``
+- seconds since 1970 ``X``, milliseconds ``x``, instead of all the others
 
 Between them ``- / . : , T``, spaces, and any text in brackets: ``[at]``.
 """
@@ -40,8 +43,14 @@ MEANINGS: Final = {
     "A": "half",
     "a": "half",
     "Z": "offset",
+    "X": "seconds since 1970",
+    "x": "milliseconds since 1970",
 }
 """What each token stands for; ``half`` is the half of the day."""
+
+SINCE_1970: Final = frozenset({"X", "x"})
+DEFAULT_PIVOT: Final = 69
+"""The first two-digit year of the 20th century (POSIX, ``strptime``, ``%y``)."""
 
 _TOKENS = "|".join(sorted(MEANINGS, key=len, reverse=True))
 _PART = re.compile(
@@ -87,6 +96,8 @@ def _token_problems(parts: Sequence[Part]) -> list[str]:
     tokens = [part.text for part in parts if part.is_token]
     meanings = [MEANINGS[token] for token in tokens]
     problems: list[str] = []
+    if not SINCE_1970.isdisjoint(tokens):
+        return [] if len(parts) == 1 else [f"must hold {next(iter(SINCE_1970 & {*tokens}))} alone"]
     if not {"year", "month", "day"} <= set(meanings):
         problems.append("must hold YYYY, MM and DD, or other tokens for year, month and day")
     repeated = sorted({meaning for meaning in meanings if meanings.count(meaning) > 1})

@@ -4,6 +4,7 @@ A repeated parse reads the plan instead of deciding again, and so cuts identical
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -59,6 +60,9 @@ class ParsePlan(BaseModel):
         concat_columns: column that a ``concat`` names to index into ``columns``, or ``None``.
         unmatched: indexes of the columns that go into ``extra``; empty unless the template wants them.
         date_orders: order of day, month and year, per field that reads dates without a format.
+        short_years: whether a year of two digits is the first or the last part of a date of three numbers, per field
+            where that is known.
+        today: the day on which the plan was made.
         decimal_styles: style of the numbers, per number field.
         currencies: what the amounts of a number field are in: an ISO 4217 code, or a name that several currencies
             share, such as ``$``.
@@ -92,6 +96,8 @@ class ParsePlan(BaseModel):
     concat_columns: dict[str, int | None] = {}
     unmatched: tuple[int, ...] = ()
     date_orders: dict[str, DateOrder] = {}
+    short_years: dict[str, Literal["first", "last"]] = {}
+    today: date | None = None
     decimal_styles: dict[str, DecimalStyle] = {}
     currencies: dict[str, str] = {}
     typed_numbers: bool = False

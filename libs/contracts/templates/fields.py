@@ -67,8 +67,10 @@ class TemplateField(TemplatePart):
         type: what the text of the cell must be.
         date_format: for ``date``: the only form that is read, in tokens such as ``YYYY-MM-DD``, see
             ``libs.contracts.date_formats``. Without it: ISO 8601, day, month and year as ``date_order`` says,
-            month names, and Excel's serial numbers.
+            month names, dumps of databases, and Excel's serial numbers.
         date_order: for ``date`` without a format; found out from the column where absent.
+        past: for ``date``: no date is after the day of the import; a later one is refused, and two-digit years are read
+            accordingly.
         decimal_style: for ``number``; found out from the column where absent.
         integer: for ``number``: refuse a fraction; ``5.0`` and ``1E+5`` have none.
         decimals: for ``number``: an exact decimal number, rounded half up to so many decimals.
@@ -89,6 +91,7 @@ class TemplateField(TemplatePart):
     type: FieldType = FieldType.TEXT
     date_format: DateFormat | None = None
     date_order: DateOrder | None = None
+    past: bool = False
     decimal_style: DecimalStyle | None = None
     integer: bool = False
     decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)

@@ -59,6 +59,9 @@ class Template(TemplatePart):
         include_unmatched_columns: keep columns that no field reads, under ``extra`` of the record.
         default_date_order: for columns whose own dates do not tell.
         default_decimal_style: for columns whose own numbers do not tell.
+        two_digit_year_pivot: the first two-digit year of the 20th century, those below are of the 21st. Where absent it
+            is 69, and a year more than 20 years ahead is refused unless a ``date_format`` asks for it.
+        zero_dates: whether a date of zeros such as ``0000-00-00`` is an error or an empty value.
         default_region: ISO 3166 code for phone numbers without a country code.
         webhook_url: receiver of the run's events.
         include_data_in_webhook: send rows with the events.
@@ -82,6 +85,8 @@ class Template(TemplatePart):
     include_unmatched_columns: bool = False
     default_date_order: DateOrder = DateOrder.DMY
     default_decimal_style: DecimalStyle = DecimalStyle.POINT
+    two_digit_year_pivot: int | None = Field(default=None, ge=0, le=100)
+    zero_dates: Literal["error", "empty"] = "error"
     default_region: Region = "US"
     webhook_url: str | None = Field(default=None, max_length=2_000)
     webhook_enabled: bool = True
@@ -204,6 +209,7 @@ def _field_findings(template: Template, index: int, types: Mapping[str, FieldTyp
     for attribute, needed, given in (
         ("date_format", FieldType.DATE, field.date_format is not None),
         ("date_order", FieldType.DATE, field.date_order is not None),
+        ("past", FieldType.DATE, field.past),
         ("decimal_style", FieldType.NUMBER, field.decimal_style is not None),
         ("integer", FieldType.NUMBER, field.integer),
         ("decimals", FieldType.NUMBER, field.decimals is not None),

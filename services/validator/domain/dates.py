@@ -7,43 +7,45 @@ All patterns run in Rust's ``regex`` crate, in time linear in the text. None is 
 ``date_format`` is put together from tokens.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from types import MappingProxyType
 from typing import NamedTuple
 
 import polars as pl
 
-from libs.contracts.date_formats import Part, date_format_parts
+from libs.contracts.date_formats import SINCE_1970, Part, date_format_parts
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import DateOrder, TemplateField
 from services.validator.domain.checks import Check
-from services.validator.domain.conversions import Conversion, Let, spread
+from services.validator.domain.conversions import Conversion, Let
+from services.validator.domain.date_names import DAY, LONG_MONTH, SHORT_MONTH
+from services.validator.domain.date_parts import TwoDigitYears
+from services.validator.domain.free_dates import (
+    Spelling,
+    Way,
+    Ways,
+    by_directives,
+    by_groups,
+    by_pattern,
+    free_dates,
+    iso_day,
+    iso_ways,
+)
 from services.validator.domain.reading import Reading
-from services.validator.domain.steps import Steps, evaluate
 
 _FIRST_MS = -62_135_596_800_000  # 0001-01-01T00:00:00Z
 _LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
-_DAYS_TO_1970 = 719_469  # from 0000-02-29
+_EPOCH, _DAY_MS = date(1970, 1, 1), 86_400_000
+_ANY_CENTURY = TwoDigitYears()
+_ENGLISH: Mapping[str, str] = MappingProxyType({})
 _SAMPLE_MS = 1_711_893_900_000  # Sunday 2024-03-31T14:05:00Z
-_FEBRUARY = 2
-_LAST_HOUR = 23
-_PIVOT = 69
-"""The first two-digit year of the 20th century (POSIX, ``strptime``, ``%y``)."""
 
-_MONTH_NUMBERS = {
-    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11,
-    "dec": 12,
-}  # fmt: skip
-_SHORT = 3
 # ASCII only (-u): ignoring the case in all of Unicode takes a long s for an s. No two branches begin alike, which
 # lets the engine take the groups of such a pattern in one pass, four times as fast.
 _LONG_MONTH = "(?i-u:A(?:pril|ugust)|December|February|J(?:anuary|u(?:ly|ne))|Ma(?:rch|y)|November|October|September)"
 _SHORT_MONTH = "(?i-u:A(?:pr|ug)|Dec|Feb|J(?:an|u[ln])|Ma[ry]|Nov|Oct|Sep)"
-_ANY_MONTH = (
-    "(?i-u:A(?:pr(?:il)?|ug(?:ust)?)|Dec(?:ember)?|Feb(?:ruary)?|J(?:an(?:uary)?|u(?:ly?|ne?))|Ma(?:r(?:ch)?|y)"
-    "|Nov(?:ember)?|Oct(?:ober)?|Sep(?:t(?:ember)?)?)"
-)
 _LONG_DAY = "(?i-u:(?:Mon|T(?:ues|hurs)|Wednes|Fri|S(?:atur|un))day)"
 _SHORT_DAY = "(?i-u:Mon|T(?:ue|hu)|Wed|Fri|S(?:at|un))"
 
@@ -52,7 +54,7 @@ class _Token(NamedTuple):
     """What a token of a date format looks like in a text.
 
     Attributes:
-        group: the part of a date that it gives, as ``_composed`` takes it.
+        group: the part of a date that it gives, as ``composed`` takes it.
         pattern: of its text.
         directive: that prints it, https://docs.rs/chrono/latest/chrono/format/strftime/
     """
@@ -84,8 +86,13 @@ _TOKENS = {
     "SSS": _Token("millisecond", "[0-9]{3}", "%3f"),
     "A": _Token("half", "(?i-u:[AP]M)", "%p"),
     "a": _Token("half", "(?i-u:[AP]M)", "%P"),
-    "Z": _Token("offset", "Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9]", "Z"),
+    "Z": _Token("offset", "Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?", "Z"),
+    "X": _Token("seconds", r"-?[0-9]{1,12}(?:\.[0-9]+)?", "%s"),
+    "x": _Token("milliseconds", "-?[0-9]{1,15}", "%s%3f"),
 }
+
+_OF_ALL_LANGUAGES = {"MMMM": LONG_MONTH, "MMM": SHORT_MONTH + r"\.?", "dddd": DAY + r"\.?", "ddd": DAY + r"\.?"}
+"""Patterns of names that are no English ones as the token has them."""
 
 _PARSED_AT_ONCE = (
     {"YYYY", "MM", "DD"},
@@ -94,90 +101,71 @@ _PARSED_AT_ONCE = (
 )
 """Tokens of formats that Polars reads by itself, once a pattern has held the text to them."""
 
-_YEAR, _MONTH, _DAY = "(?P<year>[0-9]{4})", "(?P<month>[0-9]{1,2})", "(?P<day>[0-9]{1,2})"
-_MONTH_NAME = f"(?P<month_name>{_ANY_MONTH})"
-_CLOCK = (
-    r"(?:(?:,? |T)(?P<hour>[0-9]{1,2}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?"
-    "(?:[ \u00a0\u202f]?(?P<half>(?i-u:[AP]M)))?)?"
-)
-_ISO_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-_ISO_SECONDS = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9]$"
-_ISO_TIME = (
-    r"^(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[T ](?P<hour>[0-9]{2}):(?P<minute>[0-5][0-9])"
-    r"(?::(?P<second>[0-5][0-9])(?:\.(?P<fraction>[0-9]{1,9}))?)?"
-    r"(?P<offset>Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?$"
-)
-_ONE, _TWO = "(?P<one>[-/.])", "(?P<two>[-/.])"
-_DAY_ONLY = "^[0-9]{{1,2}}{0}[0-9]{{1,2}}{0}[0-9]{{4}}$"
-_YEAR_FIRST = f"^{_YEAR}{_ONE}{_MONTH}{_TWO}{_DAY}{_CLOCK}$"
-_YEAR_LAST = {
-    DateOrder.DMY: f"^{_DAY}{_ONE}{_MONTH}{_TWO}{_YEAR}{_CLOCK}$",
-    DateOrder.MDY: f"^{_MONTH}{_ONE}{_DAY}{_TWO}{_YEAR}{_CLOCK}$",
-}
-_NAMED = (
-    rf"^{_DAY}\.?[ /-]{_MONTH_NAME}\.?,?[ /-]{_YEAR}{_CLOCK}$",
-    rf"^{_MONTH_NAME}\.?[ /-]{_DAY},?[ /-]{_YEAR}{_CLOCK}$",
-)
-_GROUP_NAME = re.compile(r"\(\?P<([a-z_]+)>")
 _ORDER_SAMPLES = {
     DateOrder.DMY: ("day, month, year", "31/03/2024"),
     DateOrder.MDY: ("month, day, year", "03/31/2024"),
     DateOrder.YMD: ("year, month, day", "2024/03/31"),
 }
 
-_SERIAL = r"^[0-9]{1,7}(?:\.[0-9]+)?$"
-_LAST_SERIAL = 2_958_465  # 9999-12-31
-_FIRST_SURE_SERIAL, _LAST_SURE_SERIAL = 10_000, 99_999
-# Lotus 1-2-3, and Excel after it, take 1900 for a leap year: serial 60 is the day that never was.
-_LEAP_BUG = 60
-# Days from 1970-01-01 to serial 0.
-_EPOCH_1904, _EPOCH_BEFORE_BUG, _EPOCH_1900 = -24_107, -25_568, -25_569
-_DAY_SECONDS = 86_400
-
-
-class _Way(NamedTuple):
-    """A way to write a date.
-
-    Attributes:
-        pattern: of texts that are worth reading.
-        read: from texts to instants, null where there is none.
-    """
-
-    pattern: str
-    read: Callable[[pl.Expr, Let], pl.Expr]
+_ZERO_DATE = (
+    r"^(?:0000[-/.]?00[-/.]?00|00?[-/.]00?[-/.](?:0000|00))(?:[T ]?00(?::?00){1,2}(?:\.0+)?)?"
+    "(?: ?(?:Z|[+-]00(?::?00)?))?$"
+)
+"""Of MySQL, SAP and others: no date at all."""
 
 
 def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> Conversion:
     """The conversion of a ``date`` field; see ``instant`` for what is read."""
     order = reading.date_order(field)
+    years = reading.two_digit_years(field)
     value = let(
         instant(
             text,
             field.date_format,
             order,
             let,
+            years=years,
             typed_cells=reading.typed_cells,
             date_1904=reading.date_1904,
         )
     )
+    checks = [Check(RowErrorCode.INVALID_DATE, _message(field, order, years), text.is_not_null() & value.is_null())]
+    if years.past and years.today is not None:
+        # A day more: where today is already tomorrow, it is past there too.
+        until = (years.today - _EPOCH).days * _DAY_MS + 2 * _DAY_MS
+        checks.append(Check(RowErrorCode.INVALID_DATE, _IN_THE_FUTURE, value >= until))
     return Conversion(
         {field.name: value.cast(pl.Datetime("ms", "UTC"))},
-        (Check(RowErrorCode.INVALID_DATE, _message(field.date_format, order), text.is_not_null() & value.is_null()),),
+        tuple(checks),
         key=value.cast(pl.String),
         comparable=value,
     )
 
 
-def _message(date_format: str | None, order: DateOrder) -> str:
-    if date_format is not None:
+def without_zero_dates(text: pl.Expr) -> pl.Expr:
+    """The texts but for those that are dates of zeros, such as ``0000-00-00``."""
+    return pl.when(~text.str.contains(_ZERO_DATE)).then(text)
+
+
+_IN_THE_FUTURE = "This date is after the day of the import, and the template says that it is past. Correct the year."
+
+
+def _message(field: TemplateField, order: DateOrder, years: TwoDigitYears) -> str:
+    if field.date_format is not None:
         return (
-            f"This is not a date in the form {date_format}. Write it as in {date_sample(date_format)}, and check that "
-            "the day exists."
+            f"This is not a date in the form {field.date_format}. Write it as in {date_sample(field.date_format)}, and "
+            "check that the day exists."
         )
     words, sample = _ORDER_SAMPLES[order]
+    short = (
+        "A year of two digits in a date of numbers was not found to be the first or the last part in this column: say "
+        "date_order or date_format in the template, or write four digits. "
+        if years.position is None
+        else ""
+    )
     return (
         f"This is not a date. Write it as 2024-03-31, 2024-03-31T14:05:00Z or 31 March 2024; a date in numbers is read "
-        f"as {words} in the whole column, as in {sample}. Check that the day exists."
+        f"as {words} in the whole column, as in {sample}. {short}Check that the day exists."
     )
 
 
@@ -193,29 +181,22 @@ def instant(
     order: DateOrder,
     let: Let,
     *,
+    years: TwoDigitYears = _ANY_CENTURY,
     typed_cells: bool = False,
     date_1904: bool = False,
 ) -> pl.Expr:
     """The instant that a text says, null where it says none.
 
-    Without a format it may be
-
-    - ISO 8601: a date, or date and time of day, with or without seconds, fraction (cut off after the
-      milliseconds) and offset;
-    - year, month, day in numbers with ``/``, ``.`` or ``-`` between them, or day, month and year in the order of
-      the column; an order that does not fit is an error, never another order;
-    - with an English month name: ``31 March 2024``, ``31-Mar-2024``, ``March 31, 2024``;
-    - the last two with a time of day behind them: ``14:05``, ``2:05:00 PM``;
-    - a serial number of a spreadsheet, with the time of day as its fraction, to the nearest second: five digits,
-      so that no year is taken for one, or from 1 to 2958465 where the cells are typed.
-
-    With a format it is exactly that form; whether the name of a day agrees with the date is not asked.
+    Without a format it may be what ``free_dates`` reads; an order that does not fit is an error, never another order.
+    With a format it is exactly that form, its names in any language of ``date_names``; whether the name of a day agrees
+    with the date is not asked.
 
     Args:
         text: text without blanks around it, null where the field is empty.
         date_format: a format without problems, see ``libs.contracts.date_formats``.
         order: of day, month and year in numbers; not used with a format.
         let: takes the intermediate results.
+        years: what years of two digits mean.
         typed_cells: a cell that is a date to the file itself is ISO 8601, whatever the format.
         date_1904: serial numbers count from 1904-01-01 instead of 1899-12-31.
 
@@ -223,16 +204,16 @@ def instant(
         Int64, milliseconds since 1970 UTC.
     """
     if date_format is None:
-        found = _by_directives("%Y-%m-%d", pl.when(text.str.contains(_ISO_DAY)).then(text))
-        serial = _Way(_SERIAL, partial(_serial, typed_cells=typed_cells, date_1904=date_1904))
-        others = [*_iso_times(), *_numeric_ways(order), *map(_general, _NAMED), serial]
+        found = iso_day(text)
+        others = free_dates(Spelling(order, years, typed_cells, date_1904))
     else:
-        found = _in_format(text, date_format, let)
-        others = [_quick(_ISO_DAY, "%Y-%m-%d"), *_iso_times()] if typed_cells else []
+        # The template has said what it wants.
+        years = replace(years, horizon=None)
+        found = _in_format(text, date_format, years, let)
+        others = Ways(iso_ways() if typed_cells else [], _other_spellings(date_format, years))
     found = let(found)
-    if others:
-        rest = pl.when(found.is_null()).then(text)
-        found = let(pl.coalesce(found, rest.map_batches(_Ways(others), return_dtype=pl.Int64)))
+    rest = pl.when(found.is_null()).then(text)
+    found = let(pl.coalesce(found, rest.map_batches(others, return_dtype=pl.Int64)))
     # An offset may lead out of the years, and a format may hold the year 0000.
     return let(pl.when(found.is_between(_FIRST_MS, _LAST_MS)).then(found))
 
@@ -242,12 +223,26 @@ def formatted(instant: pl.Expr, date_format: str) -> pl.Expr:
     return instant.cast(pl.Datetime("ms")).dt.strftime(_directives(date_format))
 
 
-def _in_format(text: pl.Expr, date_format: str, let: Let) -> pl.Expr:
+def _in_format(text: pl.Expr, date_format: str, years: TwoDigitYears, let: Let) -> pl.Expr:
     parts = date_format_parts(date_format)
+    tokens = {part.text for part in parts if part.is_token}
     pattern = f"^{''.join(map(_part_pattern, parts))}$"
-    if {part.text for part in parts if part.is_token} not in _PARSED_AT_ONCE:
-        return _by_groups(pattern, text, let)
-    return _by_directives(_directives(date_format), pl.when(text.str.contains(pattern)).then(text))
+    if tokens <= SINCE_1970:
+        number = pl.when(text.str.contains(pattern)).then(text)
+        return (
+            number.cast(pl.Int64) if "x" in tokens else (number.cast(pl.Decimal(25, 9)) * 1000).floor().cast(pl.Int64)
+        )
+    if tokens not in _PARSED_AT_ONCE:
+        return by_groups(pattern, years, text, let)
+    return by_directives(_directives(date_format), pl.when(text.str.contains(pattern)).then(text))
+
+
+def _other_spellings(date_format: str, years: TwoDigitYears) -> list[Way]:
+    """The same form with digits, blanks and dashes of other kinds, and names of other languages."""
+    parts = date_format_parts(date_format)
+    if {part.text for part in parts if part.is_token} <= SINCE_1970:
+        return []
+    return [by_pattern(f"^{''.join(_part_pattern(part, _OF_ALL_LANGUAGES) for part in parts)}$", years)]
 
 
 def _directives(date_format: str) -> str:
@@ -257,145 +252,8 @@ def _directives(date_format: str) -> str:
     )
 
 
-def _part_pattern(part: Part) -> str:
+def _part_pattern(part: Part, names: Mapping[str, str] = _ENGLISH) -> str:
     if part.is_token:
         token = _TOKENS[part.text]
-        return f"(?P<{token.group}>{token.pattern})"
+        return f"(?P<{token.group}>{names.get(part.text, token.pattern)})"
     return "".join(rf"\x{{{ord(sign):x}}}" for sign in part.text)
-
-
-def _by_directives(directives: str, text: pl.Expr, _: Let | None = None) -> pl.Expr:
-    """The instant of texts of which a pattern says that they have exactly this form."""
-    # Without the cache: it costs more than it saves on batches of distinct dates.
-    return text.str.to_datetime(directives, time_unit="ms", strict=False, cache=False).cast(pl.Int64)
-
-
-def _quick(pattern: str, directives: str) -> _Way:
-    return _Way(pattern, partial(_by_directives, directives))
-
-
-def _general(pattern: str) -> _Way:
-    return _Way(pattern, partial(_by_groups, pattern))
-
-
-def _iso_times() -> list[_Way]:
-    directives = "%Y-%m-%dT%H:%M:%S"
-    forms = ((_ISO_SECONDS, directives), (f"{_ISO_SECONDS[:-1]}Z$", f"{directives}Z"))
-    spaced = [(pattern.replace("T", " "), directives.replace("T", " ")) for pattern, directives in forms]
-    return [*(_quick(*form) for form in (*forms, *spaced)), _general(_ISO_TIME)]
-
-
-def _numeric_ways(order: DateOrder) -> list[_Way]:
-    """Quick ways to read dates alone, then all that may stand before a time of day."""
-    if order not in _YEAR_LAST:
-        return [_general(_YEAR_FIRST)]
-    directives = {DateOrder.DMY: "%d{0}%m{0}%Y", DateOrder.MDY: "%m{0}%d{0}%Y"}[order]
-    quick = [_quick(_DAY_ONLY.format(sign), directives.format(sign)) for sign in "/-"]
-    quick.append(_quick(_DAY_ONLY.format("[.]"), directives.format(".")))
-    return [*quick, _general(_YEAR_LAST[order]), _general(_YEAR_FIRST)]
-
-
-class _Ways:
-    """Reads texts written in different ways, of which none is another's.
-
-    A way that no text is written in costs no more than a look.
-    """
-
-    def __init__(self, ways: Sequence[_Way]) -> None:
-        self._ways: list[tuple[str, tuple[tuple[pl.Expr, ...], ...], pl.Expr]] = []
-        for way in ways:
-            steps = Steps()
-            instant = way.read(pl.col("text"), steps.let).alias("instant")
-            self._ways.append((way.pattern, steps.stages, instant))
-
-    def __call__(self, texts: pl.Series) -> pl.Series:
-        left = texts.drop_nulls().alias("text")
-        found = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(left))
-        for pattern, stages, instant in self._ways:
-            if left.null_count() == len(left):
-                break
-            matches = left.str.contains(pattern)
-            if matches.any():
-                read = evaluate(left.set(~matches, None).to_frame(), stages, [instant])["instant"]
-                found = read.zip_with(read.is_not_null(), found)
-                left = left.set(matches, None)
-        return spread(found, texts)
-
-
-def _by_groups(pattern: str, text: pl.Expr, let: Let) -> pl.Expr:
-    """The instant of texts that match, by the named groups of the pattern."""
-    groups = let(text.str.extract_groups(pattern))
-    parts = {name: groups.struct.field(name) for name in _GROUP_NAME.findall(pattern)}
-    return _composed(parts, let)
-
-
-def _composed(parts: Mapping[str, pl.Expr], let: Let) -> pl.Expr:
-    """The instant of the parts of a date, given as texts; null where there is none."""
-
-    def number(name: str) -> pl.Expr:
-        return parts[name].cast(pl.Int64).fill_null(0) if name in parts else pl.lit(0, dtype=pl.Int64)
-
-    if "short_year" in parts:
-        of_century = let(number("short_year"))
-        year = let(of_century + pl.when(of_century >= _PIVOT).then(1900).otherwise(2000))
-    else:
-        year = let(parts["year"].cast(pl.Int64))
-    if "month_name" in parts:
-        short = parts["month_name"].str.slice(0, _SHORT).str.to_lowercase()
-        month = let(short.replace_strict(_MONTH_NUMBERS, default=None, return_dtype=pl.Int64))
-    else:
-        month = let(number("month"))
-    day, hour = let(number("day")), let(number("hour"))
-    valid = _exists(year, month, day)
-    if "half" in parts:
-        half = parts["half"]
-        valid &= pl.when(half.is_null()).then(hour <= _LAST_HOUR).otherwise(hour.is_between(1, 12))
-        after_noon = half.str.slice(0, 1).is_in(("P", "p")).cast(pl.Int64)
-        hour = pl.when(half.is_null()).then(hour).otherwise(hour % 12 + 12 * after_noon)
-    else:
-        valid &= hour <= _LAST_HOUR
-    if "one" in parts:
-        valid &= parts["one"] == parts["two"]
-    milliseconds = number("millisecond")
-    if "fraction" in parts:
-        milliseconds = parts["fraction"].str.slice(0, 3).str.pad_end(3, "0").cast(pl.Int64).fill_null(0)
-    minutes = _days(year, month, day) * 1440 + hour * 60 + number("minute")
-    if "offset" in parts:
-        minutes -= _minutes_east(parts["offset"])
-    return pl.when(valid).then(minutes * 60_000 + number("second") * 1000 + milliseconds)
-
-
-def _minutes_east(offset: pl.Expr) -> pl.Expr:
-    """Minutes of an offset from UTC: ``+02:00``, ``-0230``; 0 for ``Z`` and null."""
-    minutes = offset.str.slice(1, 2).cast(pl.Int64, strict=False) * 60 + offset.str.slice(-2).cast(
-        pl.Int64, strict=False
-    )
-    return pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes).fill_null(0)
-
-
-def _exists(year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:
-    leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
-    # 31 and 30 days alternate, with one more step between July and August.
-    length = pl.when(month == _FEBRUARY).then(28 + leap.cast(pl.Int64)).otherwise(30 + (month + month // 8) % 2)
-    return month.is_between(1, 12) & (day >= 1) & (day <= length)
-
-
-def _days(year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:
-    """Days since 1970-01-01, counting years from March so that a leap day is the last of its year."""
-    from_march = (month + 9) % 12
-    years = year - (month <= _FEBRUARY).cast(pl.Int64)
-    leap_days = years // 4 - years // 100 + years // 400
-    return 365 * years + leap_days + (153 * from_march + 2) // 5 + day - _DAYS_TO_1970
-
-
-def _serial(text: pl.Expr, _: Let, *, typed_cells: bool, date_1904: bool) -> pl.Expr:
-    serial = pl.when(text.str.contains(_SERIAL)).then(text).cast(pl.Float64)
-    first, last = (1, _LAST_SERIAL) if typed_cells else (_FIRST_SURE_SERIAL, _LAST_SURE_SERIAL)
-    valid = (serial >= first) & (serial < last + 1)
-    epoch = pl.lit(_EPOCH_1904, pl.Int64)
-    if not date_1904:
-        valid &= ~serial.is_between(_LEAP_BUG, _LEAP_BUG + 1, closed="left")
-        before, after = pl.lit(_EPOCH_BEFORE_BUG, pl.Int64), pl.lit(_EPOCH_1900, pl.Int64)
-        epoch = pl.when(serial < _LEAP_BUG).then(before).otherwise(after)
-    seconds = (serial * _DAY_SECONDS).round().cast(pl.Int64)
-    return pl.when(valid).then((epoch * _DAY_SECONDS + seconds) * 1000)

@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from typing import Final, Literal
 
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import DateOrder, DecimalStyle, Template, TemplateField
 from libs.values.currencies import spellings_of
+from services.validator.domain.date_parts import TwoDigitYears
+
+YEARS_AHEAD: Final = 20
+"""How far ahead a two-digit year is believed to be without a word of the template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +23,10 @@ class Reading:
         decimal_styles: style of the numbers by field, as the parse plan froze it.
         default_date_order: for fields that the plan says nothing about.
         default_decimal_style: likewise.
+        short_years: where two-digit years stand in dates of three numbers by field, as the parse plan froze it.
+        two_digit_year_pivot: the first two-digit year of the 20th century; ``None`` where the template does not say.
+        today: the day of the parse plan.
+        empty_zero_dates: a date of zeros is an empty value.
         default_region: ISO 3166 code for phone numbers without a country code.
         currencies: what the amounts of a field are in, as the parse plan froze it.
         typed_numbers: the format writes its numbers with a decimal point whatever the style of the column is.
@@ -28,6 +38,10 @@ class Reading:
     date_orders: Mapping[str, DateOrder] = field(default_factory=dict[str, DateOrder])
     decimal_styles: Mapping[str, DecimalStyle] = field(default_factory=dict[str, DecimalStyle])
     currencies: Mapping[str, str] = field(default_factory=dict[str, str])
+    short_years: Mapping[str, Literal["first", "last"]] = field(default_factory=dict[str, Literal["first", "last"]])
+    two_digit_year_pivot: int | None = None
+    today: date | None = None
+    empty_zero_dates: bool = False
     default_date_order: DateOrder = DateOrder.DMY
     default_decimal_style: DecimalStyle = DecimalStyle.POINT
     default_region: str = "US"
@@ -38,6 +52,14 @@ class Reading:
     def date_order(self, of: TemplateField) -> DateOrder:
         """The template's word for the field, else the plan's, else the template's default."""
         return of.date_order or self.date_orders.get(of.name, self.default_date_order)
+
+    def two_digit_years(self, of: TemplateField) -> TwoDigitYears:
+        """What two-digit years of the field mean."""
+        position = self.short_years.get(of.name)
+        if of.date_order is not None:
+            position = "first" if of.date_order is DateOrder.YMD else "last"
+        horizon = None if self.today is None else self.today.year + YEARS_AHEAD
+        return TwoDigitYears(position, self.two_digit_year_pivot, self.today, of.past, horizon)
 
     def decimal_style(self, of: TemplateField) -> DecimalStyle:
         """The template's word for the field, else the plan's, else the template's default."""
@@ -62,6 +84,10 @@ def reading(template: Template, plan: ParsePlan) -> Reading:
     return Reading(
         date_orders=plan.date_orders,
         decimal_styles=plan.decimal_styles,
+        short_years=plan.short_years,
+        two_digit_year_pivot=template.two_digit_year_pivot,
+        today=plan.today,
+        empty_zero_dates=template.zero_dates == "empty",
         default_date_order=template.default_date_order,
         default_decimal_style=template.default_decimal_style,
         default_region=template.default_region,

@@ -110,7 +110,10 @@ def checked_text(
                 text = _normalised_date(transform, steps.let(text), field, reading, steps)
             case _:
                 text = _TEXT_TO_TEXT[type(transform)](text)
-    return CheckedText(steps.let(_without_empty(text, field.type, steps)), tuple(checks))
+    text = _without_empty(text, field.type, steps)
+    if reading.empty_zero_dates and field.type is FieldType.DATE:
+        text = dates.without_zero_dates(steps.let(text))
+    return CheckedText(steps.let(text), tuple(checks))
 
 
 _TEXT_TO_TEXT: Final[Mapping[type[Transform], Callable[[pl.Expr], pl.Expr]]] = {
@@ -136,6 +139,7 @@ def _normalised_date(
         None,
         reading.date_order(field),
         steps.let,
+        years=reading.two_digit_years(field),
         typed_cells=reading.typed_cells,
         date_1904=reading.date_1904,
     )

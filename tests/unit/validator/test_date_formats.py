@@ -28,7 +28,7 @@ from tests.unit.validator.instants import BAD, EPOCH, date, instants, utc, writt
         ("YYYYMMDDHHmmss", "20240229010203", utc(2024, 2, 29, 1, 2, 3)),
         ("YYYYDDMMmm", "2024290259", utc(2024, 2, 29, 0, 59)),
         ("DD.MM.YYYY HH:mm", "29.02.2024 23:59", utc(2024, 2, 29, 23, 59)),
-        ("DD.MM.YYYY HH:mm", "29.02.2024 24:00", BAD),
+        ("DD.MM.YYYY HH:mm", "29.02.2024 24:00", utc(2024, 3, 1)),
         ("DD.MM.YYYY HH:mm", "29.02.2024  3:59", BAD),
         ("YYYY-MM-DDTHH:mm:ss", "2024-02-29T01:02:03", utc(2024, 2, 29, 1, 2, 3)),
         ("YYYY-MM-DDTHH:mm:ss", "2024-02-29T01:02:60", BAD),
