@@ -21,7 +21,7 @@ FILE_TYPE_ENTRY_POINTS = "rowdock.file_types"
 
 Kind = Literal["empty", "text", "json", "xml", "html", "zip", "ole", "binary"]
 """What a file is by its first bytes; ``binary`` is what no built-in format reads."""
-Option = Literal["column_widths", "sheet"]
+Option = Literal["column_widths", "sheet", "record_path", "hidden_rows", "hidden_columns"]
 """A member of ``SourceFormat`` that means something to some formats only."""
 
 
@@ -60,12 +60,14 @@ JSON = FileType(
     "JSON",
     reads=frozenset({"text", "json"}),
     chosen_for=frozenset({"json"}),
+    options=frozenset({"record_path"}),
 )
 XML = FileType(
     "xml",
     "XML",
     reads=frozenset({"text", "xml"}),
     chosen_for=frozenset({"xml"}),
+    options=frozenset({"record_path"}),
 )
 FIXED_WIDTH = FileType(
     "fixed_width",
@@ -79,7 +81,7 @@ EXCEL = FileType(
     "an Excel workbook (.xlsx, .xlsm, .xls or .ods)",
     reads=frozenset({"zip", "ole"}),
     chosen_for=frozenset({"zip", "ole"}),
-    options=frozenset({"sheet"}),
+    options=frozenset({"sheet", "hidden_rows", "hidden_columns"}),
 )
 BUILT_IN: Mapping[str, FileType] = MappingProxyType({each.name: each for each in (CSV, JSON, XML, FIXED_WIDTH, EXCEL)})
 
@@ -114,7 +116,7 @@ def option_findings(source: SourceFormat) -> Iterator[Finding]:
     else:
         possible = [each for name, each in file_types().items() if name == source.file_type]
     for option in get_args(Option):
-        given, place = getattr(source, option) not in (None, ()), f"source.{option}"
+        given, place = getattr(source, option) != SourceFormat.model_fields[option].default, f"source.{option}"
         if not given and any(option in each.needs for each in possible):
             yield Finding("MISSING", f"file_type {source.file_type!r} needs {option}", place)
         if given and not any(option in each.options for each in possible):

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from libs.contracts.templates.parts import MAX_FIELDS, FileType, Header, TemplatePart
 
+Hidden = Literal["include", "skip"]
+"""What becomes of what a sheet hides."""
+
 
 class ColumnWidth(TemplatePart):
     """One column of a fixed-width file.
@@ -31,6 +34,9 @@ class SourceFormat(TemplatePart):
         column_widths: for ``fixed_width``.
         width_unit: what ``column_widths`` count.
         sheet: for ``excel``: name, or index from 0; the first visible worksheet where absent.
+        record_path: for ``json`` and ``xml``: where the records are, see docs/formats.md.
+        hidden_rows: for ``excel``: whether rows that are hidden are read like the others.
+        hidden_columns: for ``excel``: likewise.
     """
 
     file_type: FileType | None = None
@@ -41,3 +47,6 @@ class SourceFormat(TemplatePart):
     column_widths: tuple[ColumnWidth, ...] = Field(default=(), max_length=MAX_FIELDS)
     width_unit: Literal["characters", "bytes"] = "characters"
     sheet: Annotated[int, Field(ge=0, le=10_000)] | Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    record_path: str | None = Field(default=None, min_length=1, max_length=1_000)
+    hidden_rows: Hidden = "include"
+    hidden_columns: Hidden = "include"

@@ -106,6 +106,15 @@ class EngineTemplate(Part):
     sheet: Annotated[int, Field(ge=0, le=10_000)] | Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
         default=None, description="Of a workbook: name, or index from 0."
     )
+    record_path: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1_000,
+        description="Of JSON (data.items or /data/items) and XML (rss/channel/item): where the records are, if that is "
+        "not to be found out from the file.",
+    )
+    hidden_rows: Literal["include", "skip"] = Field(default="include", description="Of a workbook.")
+    hidden_columns: Literal["include", "skip"] = Field(default="include", description="Of a workbook.")
     target_resource: ResourceName
     import_mode: Literal["append", "create", "upsert", "update", "sync"] = "append"
     upsert_key: FieldName | None = None

@@ -3,6 +3,7 @@
 import codecs
 import re
 from itertools import chain
+from typing import Any
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
@@ -11,6 +12,7 @@ from libs.contracts.templates import Template
 from services.parser.formats.api.encoding import Encoding, EncodingDetector, open_decoder
 from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.limits import MIB, ReaderLimits
+from services.parser.formats.xml.places import ROOT_CHILDREN, Rows, find_rows, outline
 from services.parser.formats.xml.reader import XmlReader, XmlRows
 
 SAMPLE_BYTES = MIB
@@ -51,18 +53,20 @@ class XmlSampler:
             )
         encoding = find_encoding(data, self._template.source.encoding)
         whole_file = len(data) == self._file.size
-        xml = XmlRows(encoding.name, self._limits)
-        xml.feed(data[encoding.bom_bytes :], final=whole_file)
+        content = data[encoding.bom_bytes :]
+        found = find_rows(outline(content, encoding.name, self._limits), self._template, whole_file=whole_file)
+        xml = XmlRows(encoding.name, self._limits, row_path=found.path, beside=found.beside)
+        xml.feed(content, final=whole_file)
         rows = [cells for cells, _ in xml.rows if isinstance(cells, dict)]
         names = _column_names(dict.fromkeys(chain(*rows, xml.cells)))
-        notes = [encoding.note] if encoding.note else []
+        notes = [note for note in (encoding.note, found.note) if note]
         complete = whole_file and bool(xml.rows)
         return Layout(
             columns=tuple(names),
             complete=complete,
             overflow=not complete,
             notes=tuple(notes),
-            settings={"encoding": encoding.name, "bom_bytes": encoding.bom_bytes},
+            settings={"encoding": encoding.name, "bom_bytes": encoding.bom_bytes, "options": _options(found)},
         )
 
 
@@ -119,6 +123,13 @@ def _check_declared(name: str) -> None:
             f"the XML declaration says {name}, but it is not written in it; correct the declaration, or name the "
             "right encoding in the template",
         )
+
+
+def _options(found: Rows) -> dict[str, Any]:
+    """What the plan says of where the rows are."""
+    if found.path == ROOT_CHILDREN:
+        return {}
+    return {"path": list(found.path), "beside": None if found.beside is None else list(found.beside)}
 
 
 def _column_names(keys: dict[str, None]) -> list[str]:

@@ -9,7 +9,8 @@ from services.parser.formats.api.batches import ParsedBatch
 from services.parser.formats.api.collector import Record, RowCollector
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.xml.events import PIECE_BYTES
-from services.parser.formats.xml.rows import XmlRows, json_text
+from services.parser.formats.xml.places import ROOT_CHILDREN
+from services.parser.formats.xml.rows import Stray, XmlRows, json_text
 from services.parser.formats.xml.shapes import Cells
 
 _ROWS_AT_ONCE = 1_024
@@ -38,7 +39,9 @@ class XmlReader:
         self._all_cells = itemgetter(*self._columns) if len(self._columns) > 1 else None
         self._no_overflow = () if plan.overflow is None else (None,)
         columns = [None if index == plan.overflow else name for index, name in enumerate(plan.columns)]
-        self._xml = XmlRows(plan.encoding, limits, columns)
+        options = plan.options
+        self._row_name: str = options.get("path", ROOT_CHILDREN)[-1]
+        self._xml = XmlRows(plan.encoding, limits, columns, options.get("path", ROOT_CHILDREN), options.get("beside"))
 
     def feed(self, data: bytes) -> list[ParsedBatch]:
         """Take the file's next bytes; answer the batches that are complete.
@@ -74,7 +77,7 @@ class XmlReader:
             self._add_rows(portion)
         self._xml.rows.clear()
 
-    def _add_rows(self, rows: list[tuple[Cells | Record | None, int]]) -> None:
+    def _add_rows(self, rows: list[tuple[Cells | Record | Stray | None, int]]) -> None:
         records: list[Record] = []
         suspect = False
         for cells, size in rows:
@@ -82,6 +85,11 @@ class XmlReader:
                 self._add_records(records, suspect=suspect)
                 records, suspect = [], False
                 self._add_oversized()
+                continue
+            if isinstance(cells, Stray):
+                self._add_records(records, suspect=suspect)
+                records, suspect = [], False
+                self._add_stray(cells.name)
                 continue
             record = self._record(cells) if isinstance(cells, dict) else cells
             records.append(record)
@@ -118,4 +126,12 @@ class XmlReader:
             f"row {self._collector.rows + 1} has more than {self._limits.max_record_bytes:,} bytes or more than "
             f"{self._limits.max_columns:,} cells, which is the most that can be read; shorten it, or look for a "
             "missing end tag",
+        )
+
+    def _add_stray(self, name: str) -> None:
+        self._collector.add_issue(
+            RowErrorCode.UNEXPECTED_ELEMENT,
+            f"row {self._collector.rows + 1} is an element {name!r}, and the rows of the file are elements "
+            f"{self._row_name!r}; name what is to be read in the template as record_path (with * last for elements of "
+            "any name), then the others are left out",
         )

@@ -2,7 +2,9 @@
 
 What is what:
 
-- A row is a child element of the root. The root's own attributes and text are no data.
+- A row is an element at the path that the plan names (see ``places``), or a child element of the root. What is
+  around the rows and beside them is no data. Where the path was found out, an element of another name among the rows
+  that was not there in the file's start is a row that cannot be read.
 - Attributes of the row and its child elements are columns, named by their local names: namespace prefixes do
   not count. Whatever is nested has a dotted name: ``address.city``, ``price.currency``.
 - An attribute goes to the column ``@id`` if there is one, which is so where the start of the file has both an
@@ -19,7 +21,8 @@ A file with a DOCTYPE is refused before expat sees any of it, so there are no en
 
 import codecs
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from operator import length_hint
 
 from libs.contracts.errors import FileRefusedError
@@ -28,6 +31,7 @@ from services.parser.formats.api.collector import Record
 from services.parser.formats.api.headers import clean_name
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.xml.events import End, Event, EventParser, Start
+from services.parser.formats.xml.places import ANY, ROOT_CHILDREN
 from services.parser.formats.xml.prolog import Prolog
 from services.parser.formats.xml.shapes import Cells, Shape
 
@@ -41,22 +45,48 @@ _EVENTS_AT_ONCE = 64
 _XSI = "http://www.w3.org/2001/XMLSchema-instance "
 
 
+_OUTSIDE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A row that cannot be read, because it is an element of another name than the rows."""
+
+    name: str
+
+
 class _Kind:
     """Elements at one place of the document, made when the first of them comes.
 
     Attributes:
-        depth: 0 for the root, 1 for a row.
+        level: 1 for the root.
+        depth: 1 for a row, 0 for all that is in none.
+        steps: how many names of the path have been met on the way to an element that is in no row; ``_OUTSIDE`` if it
+            does not lead to rows.
+        stray: whether it is one, see ``Stray``.
         path: dotted name within the row; empty for the row.
         column: where the text goes; ``_NOWHERE`` for an element that is nil.
         children: by their start tags.
         attributes: columns by expat's name of the attribute.
     """
 
-    __slots__ = ("attributes", "children", "column", "depth", "parent", "path")
+    __slots__ = ("attributes", "children", "column", "depth", "level", "parent", "path", "steps", "stray")
 
-    def __init__(self, parent: "_Kind | None", path: str, column: str) -> None:
+    def __init__(
+        self,
+        parent: "_Kind | None",
+        path: str,
+        column: str,
+        depth: int = 0,
+        steps: int = _OUTSIDE,
+        *,
+        stray: bool = False,
+    ) -> None:
         self.parent = parent or self
-        self.depth = -1 if parent is None else parent.depth + 1
+        self.level = 0 if parent is None else parent.level + 1
+        self.depth = depth
+        self.steps = steps
+        self.stray = stray
         self.path = path
         self.column = column
         self.children: dict[Start, _Kind] = {}
@@ -71,16 +101,28 @@ class XmlRows:
         limits: bounds on rows and names.
         columns: those of the plan, ``None`` for one that no cell goes to. Attributes go to them, see the module;
             without them every attribute has its ``@``.
+        row_path: names of the elements from the root to a row, see ``places``.
+        beside: names of elements that may stand among the rows; any where absent.
 
     Attributes:
         rows: every row since the caller emptied the list, and the most bytes of UTF-8 that it may have. A row is its
             cells, or already the record for ``columns``, or ``None`` if it has more than ``max_record_bytes`` bytes
-            or ``max_columns`` cells.
+            or ``max_columns`` cells, or a ``Stray``.
         cells: those of the row that is not complete yet.
     """
 
-    def __init__(self, encoding: str, limits: ReaderLimits, columns: Sequence[str | None] | None = None) -> None:
-        self.rows: list[tuple[Cells | Record | None, int]] = []
+    def __init__(
+        self,
+        encoding: str,
+        limits: ReaderLimits,
+        columns: Sequence[str | None] | None = None,
+        row_path: Sequence[str] = ROOT_CHILDREN,
+        beside: Collection[str] | None = None,
+    ) -> None:
+        self.rows: list[tuple[Cells | Record | Stray | None, int]] = []
+        self._row_path = (ANY, *row_path[1:])
+        self._beside = beside
+        self._around_rows = len(row_path) - 1
         self.cells: Cells = {}
         self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)("strict")
@@ -92,7 +134,7 @@ class XmlRows:
         self._prolog: Prolog | None = Prolog()
         self._line = 1
         self._fed = 0
-        self._kind = self._last_started = _Kind(None, "", "")
+        self._kind = self._last_started = _Kind(None, "", "", steps=0)
         self._kinds = 0
         self._text: str = ""
         self._parted_text: dict[int, list[str]] = {}
@@ -156,7 +198,7 @@ class XmlRows:
         """Called for every piece of the file."""
         at = 0
         while at < len(self._events):
-            if self._kind.depth < _ROW and self._shape is not None:
+            if self._shape is not None and self._kind.steps == self._around_rows:
                 at = self._take_alike(self._shape, at)
             at = self._take_some(at)
         self._events.clear()
@@ -215,10 +257,11 @@ class XmlRows:
                     else:
                         self._repeat(kind.column, text)
                 is_row = kind.depth == _ROW
-                kind = kind.parent
                 text = ""
                 if is_row:
-                    self._end_row()
+                    self._end_row(kind)
+                kind = kind.parent
+                if is_row:
                     cells = self.cells
                     self._rows_to_learn -= 1
                     if self._rows_to_learn <= 0 and self._row_starts_at != _EARLIER:
@@ -259,8 +302,10 @@ class XmlRows:
         else:
             self._repeated.setdefault(column, [before]).append(text)
 
-    def _end_row(self) -> None:
-        if self._is_too_large(self._position):
+    def _end_row(self, kind: _Kind) -> None:
+        if kind.stray:
+            self.rows.append((Stray(kind.column), 0))
+        elif self._is_too_large(self._position):
             self.rows.append((None, 0))
         else:
             for column, texts in self._repeated.items():
@@ -278,7 +323,7 @@ class XmlRows:
             if name.startswith(_XSI):
                 if name[len(_XSI) :] == "nil" and value.strip() in {"true", "1"} and kind.depth > _ROW:
                     self.cells.setdefault(kind.column)
-                    own = _Kind(kind.parent, kind.path, _NOWHERE)
+                    own = _Kind(kind.parent, kind.path, _NOWHERE, kind.depth)
                 continue
             column = kind.attributes.get(name)
             if column is None:
@@ -296,21 +341,36 @@ class XmlRows:
         return marked if known is None or marked in known else self._name(path, name)
 
     def _new_kind(self, parent: _Kind, start: Start) -> _Kind:
-        self._parser.check_depth(parent.depth + 1)  # no deeper kind exists, so it is enough to look here
+        self._parser.check_depth(parent.level)  # no deeper kind exists, so it is enough to look here
         self._count_kind(parent)
-        column = self._name(parent.path, _local(start.name))
-        kind = _Kind(parent, column if parent.depth >= _ROW else "", column)
+        name = _local(start.name)
+        column = self._name(parent.path, name)
+        if parent.depth >= _ROW:
+            kind = _Kind(parent, column, column, parent.depth + 1)
+        else:
+            kind = self._new_kind_outside(parent, name, column)
         parent.children[start] = kind
         return kind
+
+    def _new_kind_outside(self, parent: _Kind, name: str, column: str) -> _Kind:
+        """A kind that is in no row: a row, one that leads to rows, or one that does not."""
+        steps, among_rows = parent.steps, parent.steps == self._around_rows
+        if steps != _OUTSIDE and self._row_path[steps] in {name, ANY}:
+            return _Kind(parent, "", column, _ROW) if among_rows else _Kind(parent, "", column, steps=steps + 1)
+        if self._beside is not None and (among_rows and name not in self._beside):
+            return _Kind(parent, "", column, _ROW, stray=True)
+        return _Kind(parent, "", column)
 
     def _count_kind(self, kind: _Kind) -> None:
         """Kinds only save time: forget them where a file has too many."""
         self._kinds += 1
         if self._kinds > _MAX_KINDS:
             self._kinds = 0
-            while kind.depth >= 0:
+            while True:
                 kind.children.clear()
                 kind.attributes.clear()
+                if kind.parent is kind:
+                    break
                 kind = kind.parent
 
     def _name(self, path: str, name: str) -> str:

@@ -86,13 +86,13 @@ CASES: dict[str, tuple[str, list[Row]]] = {
 
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
 def test_rows(text: str, expected: list[Row]) -> None:
-    assert rows_in(text) == expected
+    assert rows_in(text, record_path="*") == expected
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
 def test_rows_in_other_encodings(text: str, expected: list[Row], encoding: str) -> None:
-    assert rows_in(text.encode(encoding)) == expected
+    assert rows_in(text.encode(encoding), record_path="*") == expected
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def values_in(row: Row) -> list[str]:
 @given(DOCUMENTS, st.sampled_from(["utf-8", "utf-16", "us-ascii"]))
 @settings(max_examples=150)
 def test_every_text_of_every_row_is_there(document: ET.Element, encoding: str) -> None:
-    rows = rows_in(ET.tostring(document, encoding, xml_declaration=True))
+    rows = rows_in(ET.tostring(document, encoding, xml_declaration=True), record_path="*")
     parsed = ET.fromstring(ET.tostring(document))  # noqa: S314
     assert len(rows) == len(parsed)
     assert [values_in(row) for row in rows] == [texts_of(row) for row in parsed]
