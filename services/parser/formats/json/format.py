@@ -1,5 +1,7 @@
 """The format ``json``: an array of objects, one object, objects one after the other or one per line."""
 
+from typing import Any
+
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import Template
 from services.parser.formats.api.encoding import open_decoder
@@ -9,7 +11,7 @@ from services.parser.formats.api.limits import MIB, ReaderLimits
 from services.parser.formats.api.sampling import TextSample
 from services.parser.formats.json.reader import JsonReader
 from services.parser.formats.json.records import Unread, splitter
-from services.parser.formats.json.shape import detect_shape
+from services.parser.formats.json.shape import Shape, detect_shape
 from services.parser.formats.json.values import BadRecordError, Value, flatten, has_surrogates
 
 
@@ -41,9 +43,9 @@ class JsonSampler:
         encoding = sample.encoding
         data = sample.data[encoding.bom_bytes :]
         text = open_decoder(encoding.name).decode(data, sample.whole_file)
-        shape, start = detect_shape(text, whole_file=sample.whole_file)
+        shape = detect_shape(text, self._template, whole_file=sample.whole_file)
         keys = _Keys(self._limits)
-        records = splitter(shape, start, self._limits, keys.take)
+        records = splitter(shape.name, shape.start, self._limits, keys.take, shape.path)
         records.feed(text)
         if sample.whole_file:
             records.close()
@@ -53,12 +55,12 @@ class JsonSampler:
             complete=sample.whole_file and bool(names),
             overflow=not sample.whole_file or keys.left_out,
             keys=tuple(keys.names),
-            notes=(*([encoding.note] if encoding.note else []), *notes),
+            notes=(*(note for note in (encoding.note, shape.note) if note), *notes),
             settings={
                 "encoding": encoding.name,
                 "bom_bytes": encoding.bom_bytes,
                 "typed_numbers": True,
-                "options": {"shape": shape, "start": start},
+                "options": _options(shape),
             },
         )
 
@@ -68,6 +70,14 @@ class JsonSampler:
             # One record of the largest size fits, and what a file may begin with before it.
             self._start = TextSample(self._file, encoding, self._limits.max_record_bytes + MIB)
         return self._start
+
+
+def _options(shape: Shape) -> dict[str, Any]:
+    """What the reader has to know of where the records are."""
+    options: dict[str, Any] = {"shape": shape.name, "start": shape.start}
+    if shape.path:
+        options |= {"path": list(shape.path), "searched": shape.searched}
+    return options
 
 
 class JsonFormat:

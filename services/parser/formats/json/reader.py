@@ -30,7 +30,7 @@ class JsonReader:
     """Reads one file.
 
     Args:
-        plan: how to read it; its ``options`` are ``shape`` and ``start``, see ``records.splitter``.
+        plan: how to read it; its ``options`` are those of ``records.splitter``.
         limits: bounds; the same for a repeated parse, or its batches differ.
     """
 
@@ -40,7 +40,15 @@ class JsonReader:
         self._limits = limits
         self._columns = plan.columns
         self._collector = RowCollector(plan, limits, place=self._place, extra_hint="")
-        self._splitter = splitter(shape, plan.options["start"], limits, self._take)
+        options = plan.options
+        self._splitter = splitter(
+            shape,
+            options["start"],
+            limits,
+            self._take,
+            options.get("path", ()),
+            searched=options.get("searched", False),
+        )
         self._decoder = open_decoder(plan.encoding)
         self._bom_left = plan.bom_bytes
         keys = column_keys(plan)

@@ -6,7 +6,7 @@ known what is wrong with it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from services.parser.formats.json.values import (
 )
 
 ARRAY, OBJECT, OBJECTS, LINES = "array", "object", "objects", "lines"
-WRAPPED = "wrapped:"
+WRAPPED, MEMBER = "wrapped:", "member:"
 WRAPPERS = ("data", "items", "rows", "records", "results")
 """Keys of an object around the array of records, as the import engine's reference names them."""
 
@@ -85,18 +85,24 @@ def malformed(what: str, place: Place, text: str, start: int, at: int) -> FileRe
     )
 
 
-def splitter(shape: str, start: int, limits: ReaderLimits, sink: Sink) -> "Lines | Elements":
+def splitter(
+    shape: str, start: int, limits: ReaderLimits, sink: Sink, path: Sequence[str] = (), *, searched: bool = False
+) -> "Lines | Elements":
     """The splitter for a shape.
 
     Args:
-        shape: ``array``, ``object``, ``objects``, ``lines`` or ``wrapped:`` and a key.
+        shape: see ``shape.detect_shape``.
         start: characters before the first record; in an array, those up to its bracket.
         limits: bounds on records.
         sink: takes the records.
+        path: keys that lead to a list or an object within an object; plans that name none mean the key in the shape.
+        searched: whether other lists of records behind them refuse the file, see ``shape.Shape``.
     """
     if shape == LINES:
         return Lines(limits, sink)
-    return Elements(shape, start, limits, sink)
+    if shape.startswith(WRAPPED) and not path:
+        path = (shape.removeprefix(WRAPPED),)
+    return Elements(shape, start, limits, sink, tuple(path), searched=searched)
 
 
 class _Held:
@@ -205,10 +211,14 @@ class Lines(_Splitter):
 class Elements(_Splitter):
     """The elements of an array, or objects one after the other, are the records."""
 
-    def __init__(self, shape: str, start: int, limits: ReaderLimits, sink: Sink) -> None:
+    def __init__(
+        self, shape: str, start: int, limits: ReaderLimits, sink: Sink, path: tuple[str, ...], *, searched: bool
+    ) -> None:
         super().__init__(limits, sink)
-        self._wrapper = shape.removeprefix(WRAPPED) if shape.startswith(WRAPPED) else None
-        self._in_array = shape == ARRAY or self._wrapper is not None
+        self._path = path
+        self._searched = searched
+        self._in_array = shape == ARRAY or shape.startswith(WRAPPED)
+        self._alone = shape.startswith(MEMBER)
         self._separator = (_COMMA if self._in_array else _BLANK).match
         self._skip_left = start
         self._place = Place()
@@ -217,7 +227,11 @@ class Elements(_Splitter):
         self._record = 1
         self._extent: Extent | None = None
         self._doubt = SOUND
-        self._step: Callable[[str, int], int] = self._first if self._in_array else self._values
+        self._step: Callable[[str, int], int] = self._values
+        if self._in_array:
+            self._step = self._first
+        elif self._alone:
+            self._step = self._value
 
     def feed(self, text: str) -> None:
         """Take the next piece of the text.
@@ -241,7 +255,7 @@ class Elements(_Splitter):
         Raises:
             FileRefusedError: ``MALFORMED_JSON``.
         """
-        if self._step == self._end or (self._extent is None and not self._in_array):
+        if self._step == self._end or (self._extent is None and not self._path and not self._in_array):
             return
         if self._extent is not None and self._step != self._tail and not self._held.too_large:
             text = self._held.text
@@ -318,7 +332,7 @@ class Elements(_Splitter):
             what, where = explain(error)
             raise malformed(f"record {self._record:,}: {what}", self._start, held.text, 0, where) from error
         self._record += 1
-        self._step = self._comma if self._in_array else self._values
+        self._step = self._comma if self._in_array else self._tail if self._alone else self._values
         return end
 
     def _comma(self, text: str, at: int) -> int:
@@ -331,19 +345,21 @@ class Elements(_Splitter):
         raise malformed(what, self._place, text, self._placed, at)
 
     def _close_array(self, at: int) -> int:
-        self._step = self._end if self._wrapper is None else self._tail
+        self._step = self._tail if self._path else self._end
         return at + 1
 
     def _tail(self, text: str, at: int) -> int:
-        """What stands behind the array in the object around it."""
+        """What stands behind the records in the objects around them."""
         self._start = self._locate(text, at)
-        self._extent = Extent(depth=1)
+        self._extent = Extent(depth=len(self._path))
         return self._go_on(self._extent, text, at)
 
     def _check_tail(self, held: _Held) -> None:
         if held.too_large:
+            if self._searched:
+                raise _other_records(f"{held.size:,} bytes")
             return
-        before = '{"":0'
+        before = '{"":' * len(self._path) + "0"
         try:
             members, _ = decode_at(before + held.text)
         except RecursionError:
@@ -351,12 +367,28 @@ class Elements(_Splitter):
         except ValueError as error:
             what, at = explain(error)
             raise malformed(f"after the records: {what}", self._start, held.text, 0, at - len(before)) from error
-        if isinstance(members, tuple) and any(key == self._wrapper for key, _ in members):
-            what = f"the key {self._wrapper!r} stands in the file twice, and only one list of records can be read"
-            raise malformed(what, self._start, held.text, 0, 0)
+        for key in self._path:
+            if not isinstance(members, tuple):
+                return
+            (_, inner), *behind = members
+            if any(other == key for other, _ in behind):
+                what = f"the key {key!r} stands in the file twice, and only one list of records can be read"
+                raise malformed(what, self._start, held.text, 0, 0)
+            for other, value in behind if self._searched else ():
+                if isinstance(value, list) and any(isinstance(each, tuple) for each in value):
+                    raise _other_records(f"the list {other!r}")
+            members = inner
 
     def _end(self, text: str, at: int) -> int:
         raise malformed("the list of records has ended, and something follows", self._place, text, self._placed, at)
+
+
+def _other_records(what: str) -> FileRefusedError:
+    return FileRefusedError(
+        RunErrorCode.RECORDS_UNCLEAR,
+        f"behind the records that were found stand {what}, which may be the ones that are meant; name the right list "
+        "in the template as record_path",
+    )
 
 
 def _utf8_bytes(text: str) -> int:

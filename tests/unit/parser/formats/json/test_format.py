@@ -34,7 +34,6 @@ def test_is_a_built_in_format() -> None:
             '{"n": {"data": [0]}, "items" :\n[ {"a":1} ] , "z":[1]}', "wrapped:items", ["1"], id="in the midst"
         ),
         pytest.param('{"data": 7, "rows": [{"a": 1}]}', "wrapped:rows", ["1"], id="first key without an array"),
-        pytest.param('{"rows": [{"a": 1}], "data": [{"a": 2}]}', "wrapped:rows", ["1"], id="first of two in the file"),
         pytest.param('{"data": []}', "wrapped:data", [], id="nothing in data"),
         pytest.param('{"data": {"a": 1}, "a": 2}', "object", ["2"], id="data is no array"),
         pytest.param(
@@ -390,9 +389,16 @@ def test_records_that_start_too_late() -> None:
 
 def test_a_wrapper_larger_than_the_sample() -> None:
     data = b'{"n": 1, "rows": ' + long_file() + b', "more": "' + b"]}" * 3 * MIB + b'"}\n'
-    plan = plan_of(data, template("id"))
+    plan = plan_of(data, template("id", source={"record_path": "rows"}))
     assert plan.options["shape"] == "wrapped:rows"
     assert len(rows_of(read(data, plan))) == 20_000
+
+
+@pytest.mark.parametrize("more", [b'"' + b"]}" * 3 * MIB + b'"', b'[{"id": 1}]'], ids=["much", "a list"])
+def test_other_records_behind_a_list_that_nobody_named(more: bytes) -> None:
+    data = b'{"n": 1, "rows": ' + long_file() + b', "more": ' + more + b"}\n"
+    with pytest.raises(FileRefusedError, match="RECORDS_UNCLEAR"):
+        read(data, plan_of(data, template("id")))
 
 
 def test_lines_longer_than_the_sample() -> None:
