@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import pyarrow as pa
 
@@ -17,6 +18,8 @@ from services.parser.planning.plan import make_plan
 from services.parser.planning.styles import StyleSearch
 
 CHUNK_BYTES = 64 * 1024
+TODAY = date(2026, 6, 15)
+"""The day of the plans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def plan_file(
             break
     layout = sampler.layout()
     plan = make_plan(layout, template, file_type, given, batch_rows=5_000, batch_bytes=4 * 1024 * 1024, limits=limits)
-    search = StyleSearch(template, plan)
+    search = StyleSearch(template, plan, TODAY)
     if search.needed:
         for batch in parse(content, plan, limits):
             search.look(batch.table)

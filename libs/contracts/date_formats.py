@@ -17,6 +17,7 @@ Between them ``- / . : , T``, spaces, and any text in brackets: ``[at]``.
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -52,6 +53,9 @@ SINCE_1970: Final = frozenset({"X", "x"})
 DEFAULT_PIVOT: Final = 69
 """The first two-digit year of the 20th century (POSIX, ``strptime``, ``%y``)."""
 
+YEARS_AHEAD: Final = 20
+"""How far ahead a two-digit year is believed to be without a word of the template."""
+
 _TOKENS = "|".join(sorted(MEANINGS, key=len, reverse=True))
 _PART = re.compile(
     rf"\[(?P<quoted>[^\[\]]*)\]|(?P<token>{_TOKENS})"
@@ -68,6 +72,27 @@ class Part(NamedTuple):
 
     text: str
     is_token: bool
+
+
+def two_digit_years(pivot: int | None, today: date, *, past: bool = False, any_century: bool = False) -> str:
+    """What years of two digits mean, such as ``1969 to 2046``.
+
+    Args:
+        pivot: the template's.
+        today: the day of the plan.
+        past: no date is after that day.
+        any_century: no year is too far ahead, because a format asks for it.
+    """
+    first, last = 1900 + (DEFAULT_PIVOT if pivot is None else pivot), 1999 + (DEFAULT_PIVOT if pivot is None else pivot)
+    if past:
+        first, last = (today.year - 99, today.year) if pivot is None else (min(first, today.year - 99), today.year)
+    elif pivot is None and not any_century:
+        last = min(last, today.year + YEARS_AHEAD)
+    return f"{first} to {last}"
+
+
+def holds_two_digit_years(date_format: str) -> bool:
+    return any(part.is_token and part.text == "YY" for part in date_format_parts(date_format))
 
 
 def date_format_parts(date_format: str) -> list[Part]:

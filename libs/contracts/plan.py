@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from libs.contracts.templates import DateOrder, DecimalStyle
+from libs.contracts.templates import DateOrder, DecimalStyle, Percent
 
 PARSER_VERSION = 2
 
@@ -35,6 +35,31 @@ class ColumnMatch(BaseModel):
 
     method: Literal["given", "exact", "normalised", "alias", "fuzzy"]
     confidence: float
+
+
+class ColumnReading(BaseModel):
+    """How the column of a field is read, for people to look at before anything is written.
+
+    Attributes:
+        decimal_style: of numbers.
+        currency: what their amounts are in: an ISO 4217 code, or a name that several currencies share, such as ``$``.
+        percent: what a percent sign means; numbers with one are refused where absent.
+        date_format: the only form of its dates.
+        date_order: of day, month and year, without a format.
+        two_digit_years: what years of two digits mean, such as ``1969 to 2046``.
+        decided_by: what has decided on style or order: the ``template``, its ``default`` where the column does not
+            say, the ``values`` of the column, or ``most_values`` of a column whose values contradict each other.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    decimal_style: DecimalStyle | None = None
+    currency: str | None = None
+    percent: Percent | None = None
+    date_format: str | None = None
+    date_order: DateOrder | None = None
+    two_digit_years: str | None = None
+    decided_by: Literal["template", "values", "most_values", "default"] | None = None
 
 
 class ParsePlan(BaseModel):
@@ -66,6 +91,7 @@ class ParsePlan(BaseModel):
         decimal_styles: style of the numbers, per number field.
         currencies: what the amounts of a number field are in: an ISO 4217 code, or a name that several currencies
             share, such as ``$``.
+        columns_read: how the column of each field is read that has one.
         typed_numbers: whether numbers are written with a decimal point, as the format prescribes, whatever the texts of
             their column look like.
         typed_cells: whether the file itself says which cells are numbers and which are dates: dates are ISO 8601
@@ -100,6 +126,7 @@ class ParsePlan(BaseModel):
     today: date | None = None
     decimal_styles: dict[str, DecimalStyle] = {}
     currencies: dict[str, str] = {}
+    columns_read: dict[str, ColumnReading] = {}
     typed_numbers: bool = False
     typed_cells: bool = False
     date_1904: bool = False

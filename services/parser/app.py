@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import date
 
 from libs.batches.tables import decode_table, encode_table
 from libs.contracts.lanes import Lane
@@ -34,7 +35,7 @@ def warm_up() -> None:
     sampler = csv.sampler(template, FileFacts(len(content)), limits)
     sampler.feed(content)
     plan = make_plan(sampler.layout(), template, CSV.name, batch_rows=1, batch_bytes=1_024, limits=limits)
-    search = StyleSearch(template, plan)
+    search = StyleSearch(template, plan, date(2024, 3, 31))
     reader = csv.reader(plan, limits)
     for batch in (*reader.feed(content), *reader.close()):
         search.look(batch.table)

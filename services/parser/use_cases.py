@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 from libs.batches.payloads import Payload, PayloadKind
 from libs.batches.tables import encode_table
@@ -146,7 +147,7 @@ class ParseRun:
             batch_bytes=self._settings.batch_bytes,
             limits=self._limits,
         )
-        search = StyleSearch(run.template, plan)
+        search = StyleSearch(run.template, plan, datetime.now(UTC).date())
         if search.needed and layout.first_rows is not None:
             await asyncio.to_thread(search.look, layout.first_rows)
         if search.open or (search.needed and layout.first_rows is None):

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final, Literal
+from typing import Literal
 
+from libs.contracts.date_formats import YEARS_AHEAD
 from libs.contracts.plan import ParsePlan
 from libs.contracts.templates import DateOrder, DecimalStyle, Template, TemplateField
 from libs.values.currencies import spellings_of
 from services.validator.domain.date_parts import TwoDigitYears
-
-YEARS_AHEAD: Final = 20
-"""How far ahead a two-digit year is believed to be without a word of the template."""
 
 
 @dataclass(frozen=True, slots=True)
