@@ -101,7 +101,8 @@ def _recognise(head: bytes) -> Content:
         if signature.match(head):
             return Content(kind, description)
     text = _text(head)
-    if len(_CONTROLS.findall(text)) > _CONTROL_SHARE * len(text):
+    unpadded = text.rstrip("\0\x1a")  # old systems pad files
+    if len(_CONTROLS.findall(unpadded)) > _CONTROL_SHARE * len(unpadded) or (text and not unpadded):
         return Content("binary", "a file of binary data")
     start = text.lstrip("\ufeff \t\r\n\f\v\xa0")
     if _HTML.match(start):

@@ -21,7 +21,10 @@ FILE_TYPE_ENTRY_POINTS = "rowdock.file_types"
 
 Kind = Literal["empty", "text", "json", "xml", "html", "zip", "ole", "binary"]
 """What a file is by its first bytes; ``binary`` is what no built-in format reads."""
-Option = Literal["column_widths", "sheet", "record_path", "hidden_rows", "hidden_columns"]
+Option = Literal[
+    "column_widths", "sheet", "record_path", "hidden_rows", "hidden_columns", "quote_char", "escape_char",
+    "comment_prefix", "skip_footer_rows",
+]  # fmt: skip
 """A member of ``SourceFormat`` that means something to some formats only."""
 
 
@@ -54,6 +57,7 @@ CSV = FileType(
     "CSV text",
     reads=frozenset({"text", "json", "xml"}),  # a first line may look like anything
     chosen_for=frozenset({"text", "empty", "html", "binary"}),
+    options=frozenset({"quote_char", "escape_char", "comment_prefix", "skip_footer_rows"}),
 )
 JSON = FileType(
     "json",

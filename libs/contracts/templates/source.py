@@ -31,6 +31,10 @@ class SourceFormat(TemplatePart):
         encoding: of text formats, a codec name of Python.
         has_header: whether the first row names the columns; by default it does, except in fixed-width files.
         skip_rows: rows before the header that are dropped.
+        skip_footer_rows: for ``csv``: rows at the end that are dropped.
+        comment_prefix: for ``csv``: what lines begin with that are no rows, wherever they stand.
+        quote_char: for ``csv``: what cells are enclosed in; empty where quotes are plain text.
+        escape_char: for ``csv``: what makes the next quote part of the text; empty where nothing does.
         column_widths: for ``fixed_width``.
         width_unit: what ``column_widths`` count.
         sheet: for ``excel``: name, or index from 0; the first visible worksheet where absent.
@@ -44,6 +48,10 @@ class SourceFormat(TemplatePart):
     encoding: str | None = Field(default=None, max_length=40)
     has_header: bool | None = None
     skip_rows: int = Field(default=0, ge=0, le=1_000)
+    skip_footer_rows: int | None = Field(default=None, ge=0, le=1_000)
+    comment_prefix: str | None = Field(default=None, min_length=1, max_length=10)
+    quote_char: str | None = Field(default=None, max_length=1)
+    escape_char: str | None = Field(default=None, max_length=1)
     column_widths: tuple[ColumnWidth, ...] = Field(default=(), max_length=MAX_FIELDS)
     width_unit: Literal["characters", "bytes"] = "characters"
     sheet: Annotated[int, Field(ge=0, le=10_000)] | Annotated[str, Field(min_length=1, max_length=100)] | None = None

@@ -140,9 +140,28 @@ def _source_problems(source: SourceFormat) -> Iterator[Problem]:
         yield Problem(
             "source.delimiter", "INVALID", "a quote, a line break or NUL cannot separate cells; use another character"
         )
+    yield from _csv_problems(source)
     if source.encoding is not None and file_codec(source.encoding) is None:
         message = f"{shown(source.encoding)} is no text encoding; examples: utf-8, utf-16, cp1252"
         yield Problem("source.encoding", "INVALID", message)
+
+
+def _csv_problems(source: SourceFormat) -> Iterator[Problem]:
+    taken = {source.delimiter: "delimiter"}
+    for member in ("quote_char", "escape_char"):
+        character: str | None = getattr(source, member)
+        if not character:
+            continue
+        if not character.isascii() or not character.isprintable() or character.isalnum() or character == " ":
+            message = f"{shown(character)} cannot be told from text; use a sign such as \" ' \\ or ~"
+            yield Problem(f"source.{member}", "INVALID", message)
+        elif character in taken:
+            message = f"is the {taken[character]}, too; choose another character"
+            yield Problem(f"source.{member}", "CONFLICT", message)
+        taken[character] = member
+    if (prefix := source.comment_prefix) is not None and (not prefix.isprintable() or prefix[0] in ' "'):
+        message = "begins with a blank or a quote, or holds what cannot be seen; use a sign such as #"
+        yield Problem("source.comment_prefix", "INVALID", message)
 
 
 def _default_value_problems(parts: Template) -> Iterator[Problem]:

@@ -101,6 +101,22 @@ class EngineTemplate(Part):
     encoding: str | None = Field(default=None, min_length=1, max_length=40)
     has_header: bool | None = Field(default=None, description="Default: true, except for fixed_width.")
     skip_rows: int = Field(default=0, ge=0, le=1_000)
+    skip_footer_rows: int | None = Field(
+        default=None, ge=0, le=1_000, description="Of CSV: rows at the end that are no data; found out where absent."
+    )
+    comment_prefix: str | None = Field(
+        default=None, min_length=1, max_length=10, description="Of CSV: what the lines begin with that are no rows."
+    )
+    quote_char: str | None = Field(
+        default=None,
+        max_length=1,
+        description="Of CSV: what cells are enclosed in; empty where quotes are plain text; found out where absent.",
+    )
+    escape_char: str | None = Field(
+        default=None,
+        max_length=1,
+        description="Of CSV: what makes the next quote text; empty where nothing does. Found out where absent.",
+    )
     column_widths: _ColumnWidths = None
     width_unit: Literal["characters", "bytes"] = "characters"
     sheet: Annotated[int, Field(ge=0, le=10_000)] | Annotated[str, Field(min_length=1, max_length=100)] | None = Field(

@@ -36,16 +36,9 @@ FIELD_NAMES = {"name": "target", "column": "source", "rules": "validators", "tra
 """What the engine calls members of the model that it calls otherwise."""
 _SAME_NAMES = EngineFieldMapping.model_fields.keys() & TemplateField.model_fields.keys()
 _SOURCE_MEMBERS = (
-    "delimiter",
-    "encoding",
-    "has_header",
-    "skip_rows",
-    "width_unit",
-    "sheet",
-    "record_path",
-    "hidden_rows",
-    "hidden_columns",
-)
+    "delimiter", "encoding", "has_header", "skip_rows", "skip_footer_rows", "comment_prefix", "quote_char",
+    "escape_char", "width_unit", "sheet", "record_path", "hidden_rows", "hidden_columns",
+)  # fmt: skip
 _TEMPLATE_MEMBERS = (
     "name", "description", "target_resource", "invalid_rows", "upsert_key", "delete_column", "scope_filter",
     "default_values", "required_columns", "include_unmatched_columns", "default_date_order", "default_decimal_style",

@@ -67,13 +67,13 @@ def cell_bytes(columns: Sequence[pa.Array[Any]], rows: int) -> Sizes:
     """UTF-8 bytes of each row's cells; ``columns`` are string arrays of length ``rows``."""
     sizes = np.zeros(rows, dtype=np.int64)
     for column in columns:
-        sizes += np.diff(_offsets(column))
+        sizes += np.diff(offsets_of(column))
     return sizes
 
 
 def largest_cell(columns: Sequence[pa.Array[Any]]) -> int:
     """UTF-8 bytes of the largest cell of string arrays that are not empty."""
-    return max(int(np.diff(_offsets(column)).max()) for column in columns)
+    return max(int(np.diff(offsets_of(column)).max()) for column in columns)
 
 
 def issue_bytes(issue: RowIssue) -> int:
@@ -87,7 +87,7 @@ def digest(batch: ParsedBatch) -> str:
     numbers, *texts = batch.table.combine_chunks().columns
     sha256.update(numbers.to_numpy().astype("<u4").tobytes())
     for column in (chunk for text in texts for chunk in text.chunks):
-        offsets = _offsets(column)
+        offsets = offsets_of(column)
         lengths = np.diff(offsets)
         lengths[column.is_null().to_numpy(zero_copy_only=False)] = -1
         sha256.update(lengths.astype("<i4").tobytes())
@@ -159,7 +159,7 @@ class BatchCutter:
         return batches
 
 
-def _offsets(column: pa.Array[Any]) -> npt.NDArray[np.int32]:
+def offsets_of(column: pa.Array[Any]) -> npt.NDArray[np.int32]:
     """Start of each string in the array's data, and the end of the last; shape ``(len(column) + 1,)``."""
     buffer = column.buffers()[1]
     if buffer is None:

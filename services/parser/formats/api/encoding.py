@@ -166,8 +166,9 @@ def _judge_head(head: bytes, override: str | None) -> Encoding | None:
         return Encoding(bom_encoding, len(bom), f"encoding: {bom_encoding}, by its byte order mark")
     if utf16:
         return Encoding(utf16, 0, f"encoding: {utf16}, detected by its zero bytes")
-    controls = len(head) - len(head.translate(None, _CONTROLS))
-    if controls > _BINARY_SHARE * len(head):
+    text = head.rstrip(b"\0\x1a")  # old systems pad files
+    controls = len(text) - len(text.translate(None, _CONTROLS))
+    if controls > _BINARY_SHARE * len(text) or (head and not text):
         raise FileRefusedError(
             RunErrorCode.NOT_TEXT,
             "the file holds binary data, not text; save or export it in a text format such as CSV",

@@ -1,24 +1,31 @@
-"""How a CSV file is written, from its first bytes: delimiter, header, columns."""
+"""How a CSV file is written, from its first bytes: grammar, header, columns."""
 
 import csv
 import io
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.templates import Template
+from libs.contracts.templates import SourceFormat, Template
+from services.parser.formats.api.edges import trimmed
 from services.parser.formats.api.encoding import Encoding, open_decoder
 from services.parser.formats.api.file_format import Layout
-from services.parser.formats.api.headers import clean_name, column_names, counted, normalised, numbered_names
+from services.parser.formats.api.headers import column_names, counted, numbered_names
 from services.parser.formats.api.limits import ReaderLimits
-from services.parser.formats.csv.records import RecordScanner
+from services.parser.formats.csv.grammar import Grammar, Record
+from services.parser.formats.csv.quoting import find_quoting
+from services.parser.formats.csv.sink import is_blank
+from services.parser.formats.csv.surroundings import Headers, footer_rows
 
 SAMPLE_BYTES = 1024 * 1024
 """How much of the file's start ``detect_layout`` should be given; the header must end within it."""
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLED_RECORDS = 200
+_SEP = re.compile(r'"?sep=(.)\1*+"?[ \t]*+(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+"""The first line of files for Excel: it names the delimiter and is no row."""
 
 
 def detect_layout(
@@ -28,11 +35,12 @@ def detect_layout(
 
     Records are counted as the CSV grammar finds them: ``skip_rows`` of them are dropped (blank lines
     included), then the first one that is not blank is the header, or without a header the first row,
-    whose cells say how many columns there are: ``column_1``, ``column_2``, ….
+    whose cells say how many columns there are: ``column_1``, ``column_2``, …. Where the template drops
+    none, what plainly stands before the header is dropped (see ``surroundings``).
 
     Args:
         sample: the file's first ``SAMPLE_BYTES`` bytes, or all of it.
-        template: what the file must look like; its delimiter wins over detection.
+        template: what the file must look like; its delimiter and its quotes win over detection.
         encoding: what ``EncodingDetector`` found (it knows the template's override).
         whole_file: whether ``sample`` is the whole file.
         limits: bound on header length.
@@ -46,99 +54,151 @@ def detect_layout(
     text = open_decoder(encoding.name).decode(sample[encoding.bom_bytes :], whole_file)
     if not whole_file:
         text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
-    notes = [encoding.note] if encoding.note else []
-    if source.delimiter is None:
-        start = _detect_start(text, template, has_header=has_header)
-        if start.cells:
-            notes.append(f"delimiter: {'tab' if start.delimiter == chr(9) else start.delimiter}, detected")
-    else:
-        start = _read_start(text, _checked_delimiter(source.delimiter), source.skip_rows)
-    if start.broken_at is not None and not start.cells:
+    text = trimmed(text, whole_file=whole_file)
+    headers = Headers(template)
+    start, notes = _find_start(text, source, headers)
+    quoting = find_quoting(text, source, start.grammar.delimiter, whole_file=whole_file)
+    if quoting.doubt is not None:
+        raise FileRefusedError(RunErrorCode.MALFORMED_QUOTE, f"it cannot be known what quotes mean: {quoting.doubt}")
+    if quoting.grammar != start.grammar:
+        start = _read_start(text, quoting.grammar, start.skip_rows)
+    if start.broken_at is not None and not start.records:
         raise _broken_header(text, start, whole_file=whole_file)
-    if not start.cells:
+    if not start.records:
         raise _nothing_to_read(sample, encoding, start, source.skip_rows, whole_file=whole_file)
+    if has_header and not source.skip_rows:
+        start, preface_notes = _without_preface(start, headers)
+        notes += preface_notes
+    notes += [quoting.note] if quoting.note else []
+    footer = source.skip_footer_rows
+    if footer is None and whole_file:
+        footer, footer_notes = footer_rows(text, start.grammar, len(start.cells))
+        notes += footer_notes
     if has_header:
         columns, header_notes = column_names(start.cells, limits.max_header_chars)
         notes += header_notes
     else:
         columns = numbered_names(len(start.cells))
+    options = {
+        "tidy": True,
+        "grammar": start.grammar.options,
+        "skip_footer_rows": footer,
+        "quotes_unproven": quoting.unproven and source.quote_char is None,
+    }
     return Layout(
         columns=columns,
         named=has_header,
-        notes=tuple(notes),
+        notes=(*([encoding.note] if encoding.note else []), *notes),
         settings={
             "encoding": encoding.name,
             "bom_bytes": encoding.bom_bytes,
             "has_delimiter": True,
-            "delimiter": start.delimiter,
-            "skip_rows": source.skip_rows,
+            "delimiter": start.grammar.delimiter,
+            "skip_rows": start.skip_rows,
             "has_header": has_header,
+            "options": {name: value for name, value in options.items() if value},
         },
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """The file's first records as one delimiter reads them.
+    """The file's first records as one grammar reads them.
 
     Attributes:
-        skipped: how many of ``skip_rows`` records there were.
-        records: up to ``_SAMPLED_RECORDS`` that are not blank, after the skipped ones.
+        skip_rows: how many records at the start are dropped.
+        skipped: how many of these there were.
+        records: up to ``_SAMPLED_RECORDS`` that are not blank, after the dropped ones.
+        places: how many records stand before each of them, blank ones included.
         broken_at: physical lines before the record at which the grammar broke, if it did.
     """
 
-    delimiter: str
+    grammar: Grammar
+    skip_rows: int
     skipped: int
-    records: list[list[str]]
+    records: list[Record]
+    places: list[int]
     broken_at: int | None
 
     @property
     def cells(self) -> list[str]:
         """Cells of the header, or of the first row; empty where there is none."""
-        return self.records[0] if self.records else []
+        return [cell or "" for cell in self.records[0]] if self.records else []
 
 
-def _read_start(text: str, delimiter: str, skip_rows: int) -> _Start:
+def _read_start(text: str, grammar: Grammar, skip_rows: int) -> _Start:
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    skipped, lines = 0, 0
-    records: list[list[str]] = []
+    found = grammar.records(text)
+    records: list[Record] = []
+    places: list[int] = []
+    seen = 0
+    broken_at = None
     try:
-        for record in reader:
-            lines = reader.line_num
-            if skipped < skip_rows:
-                skipped += 1
-            elif record:
+        for record in found:
+            seen += 1
+            if seen > skip_rows and not is_blank(record):
                 records.append(record)
+                places.append(seen - 1)
                 if len(records) == _SAMPLED_RECORDS:
                     break
     except csv.Error:
-        return _Start(delimiter, skipped, records, lines)
-    return _Start(delimiter, skipped, records, None)
+        broken_at = found.lines
+    return _Start(grammar, skip_rows, min(seen, skip_rows), records, places, broken_at)
 
 
-def _detect_start(text: str, template: Template, *, has_header: bool) -> _Start:
+def _find_start(text: str, source: SourceFormat, headers: Headers) -> tuple[_Start, list[str]]:
+    """The file's start by the template's delimiter, that of its first line, or the one that fits best."""
+    told = _SEP.match(text)
+    skips = sorted({source.skip_rows, source.skip_rows + 1} - ({0} if told else {source.skip_rows + 1}))
+    if source.delimiter is not None:
+        delimiters, notes = (_checked_delimiter(source.delimiter),), list[str]()
+    elif told is not None and told[1].isascii() and told[1] not in "\"'\0":
+        delimiters, notes = (told[1],), [f"delimiter: {_shown(told[1])}, by the file's first line"]
+    else:
+        delimiters, notes = _DELIMITERS, list[str]()
+    usual = Grammar("", comment=source.comment_prefix or "")
+    if source.quote_char is not None:
+        usual = replace(usual, quote=source.quote_char)
+    starts = [_read_start(text, replace(usual, delimiter=each), skip) for each in delimiters for skip in skips]
+    best = _best(starts, source, headers)
+    if len(delimiters) > 1 and best.records:
+        notes.append(f"delimiter: {_shown(best.grammar.delimiter)}, detected")
+    return best, notes
+
+
+def _best(starts: list[_Start], source: SourceFormat, headers: Headers) -> _Start:
     """The candidate under which the file fits the template best and is most regular."""
-    wanted = {normalised(name) for field in template.fields for name in (field.source, field.name, *field.aliases)}
+    has_header = source.has_header is not False
 
     def fitness(start: _Start) -> tuple[float, float, float]:
-        if not start.cells:
+        if not start.records:
             return (-1.0, 0.0, 0.0)
-        width = len(start.cells)
-        if has_header:
-            fitting = len(wanted & {normalised(clean_name(cell)) for cell in start.cells})
-        else:
-            fitting = int(width == len(template.fields) > 1)
-        seen = len(start.records) + (start.broken_at is not None)
-        regular = sum(len(record) == width for record in start.records) / seen
+        first = headers.find(start.records) if has_header and not source.skip_rows else 0
+        width = len(start.records[first])
+        fitting = headers.fitting(start.records[first]) if has_header else int(width == headers.fields > 1)
+        seen = len(start.records) - first + (start.broken_at is not None)
+        regular = sum(len(record) == width for record in start.records[first:]) / seen
         return (float(fitting), regular, float(width))
 
-    starts = [_read_start(text, delimiter, template.source.skip_rows) for delimiter in _DELIMITERS]
     best = max(starts, key=fitness)
     if len(best.cells) == 1 and not fitness(best)[0]:
         # That every line is one cell may only hide a broken quote: then say what is broken.
-        return next((start for start in starts if start.broken_at is not None and not start.cells), best)
+        return next((start for start in starts if start.broken_at is not None and not start.records), best)
     return best
+
+
+def _without_preface(start: _Start, headers: Headers) -> tuple[_Start, list[str]]:
+    first = headers.find(start.records)
+    if not first:
+        return start, []
+    skip = start.places[first]
+    lines = counted(first, "row")
+    note = f"header: {lines} before it {'is' if first == 1 else 'are'} no data and left out, detected"
+    return replace(start, skip_rows=skip, records=start.records[first:], places=start.places[first:]), [note]
+
+
+def _shown(delimiter: str) -> str:
+    return "tab" if delimiter == "\t" else delimiter
 
 
 def _checked_delimiter(delimiter: str) -> str:
@@ -155,9 +215,9 @@ def _broken_header(text: str, start: _Start, *, whole_file: bool) -> FileRefused
     """Why the record at which the grammar broke, the header or one before it, cannot be read."""
     lines_before = start.broken_at or 0
     rest = "".join(islice(io.StringIO(text, newline=""), lines_before, None))
-    scanner = RecordScanner(start.delimiter.encode(), lines_before + 1)
+    scanner = start.grammar.scanner(lines_before + 1)
     try:
-        scanner.feed(rest.encode("utf-8", "surrogatepass"))
+        scanner.feed(start.grammar.neutral(rest).encode("utf-8", "surrogatepass"))
     except FileRefusedError as malformed:
         return malformed
     return scanner.unterminated() if whole_file else _header_too_large()

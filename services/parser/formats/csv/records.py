@@ -11,7 +11,6 @@ from enum import Enum
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
 
-_QUOTE = ord('"')
 _LINE_ENDS = frozenset(b"\r\n")
 
 
@@ -39,31 +38,45 @@ class RecordScanner:
     Args:
         delimiter: one ASCII byte.
         line: 1-based physical line on which the record starts.
+        quote: one ASCII byte, or none where the file knows no quoting.
 
     Attributes:
         size: bytes of the record seen so far, without its line end.
         line: physical line that the scanner has reached.
     """
 
-    def __init__(self, delimiter: bytes, line: int) -> None:
+    def __init__(self, delimiter: bytes, line: int, quote: bytes = b'"') -> None:
         self.size = 0
         self.line = line
         self._delimiter = delimiter[0]
-        self._state = _State.CELL_START
+        self._quote = quote[0] if quote else None
+        self._state = _State.CELL_START if quote else _State.PLAIN
         self._opened_on = line
+        if not quote:
+            self._quoted = self._cells = re.compile(b"")
+            self._plain_end = re.compile(rb"[\r\n]")
+            return
         # Possessive, so that nothing is tried twice: linear in the bytes, whatever they are.
-        self._quoted = re.compile(rb'(?:[^"]++|"")*+')
+        self._quoted = re.compile(b"(?:[^" + re.escape(quote) + b"]++|" + re.escape(2 * quote) + b")*+")
         self._cells = re.compile(
-            rb'(?:(?:"(?:[^"]++|"")*+"|[^"\r\n'
+            b"(?:(?:"
+            + re.escape(quote)
+            + b"(?:[^"
+            + re.escape(quote)
+            + b"]++|"
+            + re.escape(2 * quote)
+            + b")*+"
+            + re.escape(quote)
+            + b"|[^"
+            + re.escape(quote + b"\r\n" + delimiter)
+            + b"][^"
+            + re.escape(b"\r\n" + delimiter)
+            + b"]*+)?"
             + re.escape(delimiter)
-            + rb"][^\r\n"
-            + re.escape(delimiter)
-            + rb"]*+)?"
-            + re.escape(delimiter)
-            + rb")*+"
+            + b")*+"
         )
         # Between plain cells only a quote behind a delimiter matters; at the end it may be in the next piece.
-        self._plain_end = re.compile(rb"[\r\n]|" + re.escape(delimiter) + rb"(?=\"|\Z)")
+        self._plain_end = re.compile(rb"[\r\n]|" + re.escape(delimiter) + b"(?=" + re.escape(quote) + rb"|\Z)")
 
     @property
     def quote_is_open(self) -> bool:
@@ -86,7 +99,7 @@ class RecordScanner:
                 return position + (2 if data[position : position + 2] == b"\r\n" else 1)
             elif byte == self._delimiter:
                 self._state = _State.CELL_START
-            elif byte != _QUOTE:
+            elif byte != self._quote:
                 raise self._malformed()
             else:
                 if self._state is _State.CELL_START:
@@ -118,7 +131,8 @@ class RecordScanner:
         return FileRefusedError(
             RunErrorCode.UNTERMINATED_QUOTE,
             f"the quote that opens a cell on line {self._opened_on} is never closed, so everything behind it "
-            'would become one cell; close it, or write a quote that belongs to the text as ""',
+            "would become one cell; close it, write a quote that belongs to the text twice, or set the template's "
+            'quote_char to "" if quotes are plain text in this file',
         )
 
     def _malformed(self) -> FileRefusedError:
@@ -126,6 +140,6 @@ class RecordScanner:
         return FileRefusedError(
             RunErrorCode.MALFORMED_QUOTE,
             f"line {self.line}: text follows the closing quote of a cell{opened}, so where the row ends cannot be "
-            'known; write a quote inside a quoted cell as "" and put nothing between the closing quote and the '
-            "delimiter",
+            "known; write a quote inside a quoted cell twice and put nothing between the closing quote and the "
+            'delimiter, or set the template\'s quote_char to "" if quotes are plain text in this file',
         )

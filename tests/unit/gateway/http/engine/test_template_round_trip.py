@@ -173,6 +173,14 @@ sources = st.one_of(
     ),
     st.builds(
         SourceFormat,
+        file_type=st.sampled_from([None, "csv"]),
+        quote_char=st.sampled_from([None, "", '"', "'"]),
+        escape_char=st.sampled_from([None, "", "\\"]),
+        comment_prefix=st.sampled_from([None, "#", "//"]),
+        skip_footer_rows=st.none() | st.integers(0, 3),
+    ),
+    st.builds(
+        SourceFormat,
         file_type=st.just("fixed_width"),
         column_widths=widths.map(tuple),
         width_unit=st.sampled_from(["characters", "bytes"]),

@@ -1,0 +1,175 @@
+"""What stands before the header of a CSV file and after its data: titles, comments, metadata, totals.
+
+The template says it (``skip_rows``, ``comment_prefix``, ``skip_footer_rows``); where it does not, what is plain by its
+shape is left out, and the plan says so. What is not plain stays: a row too many can be seen, one too few cannot.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+
+from libs.contracts.templates import Template
+from services.parser.formats.api.headers import clean_name, counted, normalised, squeezed
+from services.parser.formats.csv.grammar import Grammar, Record
+
+_MAX_PREFACE = 40
+_MAX_FOOTER = 5
+_COMMENT = "#"
+_DIGIT = re.compile(r"\d")
+_TOTALS = frozenset(
+    {
+        *("total", "totals", "grand total", "subtotal", "sum", "sums", "summe", "summen", "gesamt", "gesamtsumme"),
+        *(
+            "insgesamt",
+            "total général",
+            "total general",
+            "totaux",
+            "somme",
+            "totale",
+            "totali",
+            "somma",
+            "suma",
+            "sumas",
+        ),
+        *("total geral", "totaal", "som", "summa", "razem", "итого", "всего", "celkem", "合計", "総計", "合计", "总计"),
+        *("합계", "총계"),
+    }
+)
+_COUNTED = re.compile(
+    r"\(?\s*+\d[\d.,\s]*+(?:rows?|records?|lines?|entries|results?|zeilen|datensätze|lignes|filas|registros|righe)\b[^\d]*"
+)
+
+
+class Headers:
+    """What the header may be called, by the fields of a template."""
+
+    def __init__(self, template: Template) -> None:
+        names = {
+            name
+            for field in template.fields
+            for name in (field.source, field.name, field.label, *field.aliases)
+            if name is not None
+        }
+        self._wanted = {normalised(name) for name in names}
+        self._squeezed = {squeezed(name) for name in names} - {""}
+        self.fields = len(template.fields)
+
+    def fitting(self, cells: Record) -> int:
+        """How many of the cells are called like fields."""
+        names = {clean_name(cell) for cell in cells if cell}
+        return len(
+            {squeezed(name) for name in names if normalised(name) in self._wanted or squeezed(name) in self._squeezed}
+        )
+
+    def find(self, records: Sequence[Record]) -> int:
+        """Which of a file's first records is the header; the first one unless another plainly is.
+
+        Plainly it is another if the first has no name of a field, and
+
+        - it has at least two (all, if the template has one field), more than any other record, and more cells than
+          what stands before it, unless it has all names; or
+        - all before it have one cell, or begin with ``#``; behind it every row has as many cells, and it has no digits;
+          and it has three cells or more, or a blank line or such a comment before it.
+        """
+        first = records[: _MAX_PREFACE + 1]
+        fits = [self.fitting(cells) for cells in first]
+        if not fits or fits[0]:
+            return 0
+        most = max(fits)
+        place = fits.index(most)
+        is_header = most >= min(2, self.fields) and most > 0
+        if is_header and (most == self.fields > 1 or _is_preface(records[:place], _filled(records[place]))):
+            return place
+        return 0 if most else _by_shape(first)
+
+
+def footer_rows(text: str, grammar: Grammar, width: int) -> tuple[int, list[str]]:
+    """How many rows at the end of a whole file are plainly no data, and the notes that say so.
+
+    A row is plainly none if it is the last and
+
+    - says how many rows there are, ``(12 rows)``, and nothing else; or
+    - begins with a word such as ``Total`` and lacks a cell that every other row has; or
+    - has no delimiter, where all other rows have all of them, and a blank line before it.
+    """
+    if width < 2 or not _may_have_footer(text):
+        return 0, []
+    rows: list[Record] = []
+    gaps: list[bool] = []
+    gap = False
+    try:
+        for cells in grammar.records(text):
+            if _filled(cells):
+                rows.append(cells)
+                gaps.append(gap)
+            gap = not cells
+            gap = not cells
+    except csv.Error:
+        return 0, []
+    footer = 0
+    while footer < min(_MAX_FOOTER, len(rows) - 3) and _is_footer(rows, gaps, len(rows) - 1 - footer, width):
+        footer += 1
+    # Several such rows stand together: only the first of them has a gap before it.
+    for more in range(footer + 1, min(_MAX_FOOTER, len(rows) - 3) + 1):
+        block = range(len(rows) - more, len(rows) - footer)
+        if gaps[block[0]] and all(len(rows[place]) == 1 for place in block) and _has_more(rows[: block[0]], width):
+            footer = more
+            break
+    if not footer:
+        return 0, []
+    return footer, [
+        f"end: the last {counted(footer, 'row')} {'is' if footer == 1 else 'are'} no data and left out, detected"
+    ]
+
+
+def _filled(cells: Record) -> int:
+    return sum(1 for cell in cells if cell and cell.strip())
+
+
+def _first(cells: Record) -> str:
+    return next((cell.strip() for cell in cells if cell and cell.strip()), "")
+
+
+def _is_preface(records: Sequence[Record], header: int) -> bool:
+    return all(_filled(cells) < header or _first(cells).startswith(_COMMENT) for cells in records)
+
+
+def _by_shape(records: Sequence[Record]) -> int:
+    place = 0
+    while place < len(records) and (_filled(records[place]) <= 1 or _first(records[place]).startswith(_COMMENT)):
+        place += 1
+    if not place or place + 2 >= len(records):
+        return 0
+    header, rows = records[place], records[place + 1 :]
+    width = len(header)
+    plain = all(len(cells) == width for cells in rows) and _filled(header) == width
+    commented = all(_first(cells).startswith(_COMMENT) for cells in records[:place])
+    named = not any(_DIGIT.search(cell or "") for cell in header)
+    return place if plain and named and (width > 2 or commented) else 0
+
+
+def _may_have_footer(text: str) -> bool:
+    """A quick look at the last lines: almost no file has anything there."""
+    end = text[-4_000:].rstrip()
+    lines = [line.strip(" \"';,\t|") for line in re.split(r"\r\n|\r|\n", end)[-_MAX_FOOTER:]]
+    return any(
+        not line or _is_total(re.split(r"[;,\t|\"]", line)[0]) or _COUNTED.match(line.casefold()) for line in lines
+    )
+
+
+def _is_total(cell: str) -> bool:
+    return cell.strip().casefold().rstrip(":.") in _TOTALS
+
+
+def _is_footer(rows: Sequence[Record], gaps: Sequence[bool], place: int, width: int) -> bool:
+    cells, others = rows[place], rows[1:place]
+    if _filled(cells) == 1 and _has_more(others, width):
+        return (gaps[place] and len(cells) == 1) or _COUNTED.fullmatch(_first(cells).casefold()) is not None
+    lacking = [column for column in range(width) if column >= len(cells) or not (cells[column] or "").strip()]
+    return _is_total(_first(cells)) and any(
+        all(column < len(other) and (other[column] or "").strip() for other in others) for column in lacking
+    )
+
+
+def _has_more(rows: Sequence[Record], width: int) -> bool:
+    return all(len(cells) == width and _filled(cells) > 1 for cells in rows)
