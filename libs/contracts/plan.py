@@ -47,6 +47,9 @@ class ColumnReading(BaseModel):
         date_format: the only form of its dates.
         date_order: of day, month and year, without a format.
         two_digit_years: what years of two digits mean, such as ``1969 to 2046``.
+        words: what means true and false in a boolean column, besides the words that are known in any: a pair of letters
+            such as ``J, N``, or the words of the template.
+        null_values: the template's texts that mean "no value".
         decided_by: what has decided on style or order: the ``template``, its ``default`` where the column does not
             say, the ``values`` of the column, or ``most_values`` of a column whose values contradict each other.
     """
@@ -59,6 +62,8 @@ class ColumnReading(BaseModel):
     date_format: str | None = None
     date_order: DateOrder | None = None
     two_digit_years: str | None = None
+    words: tuple[str, ...] = ()
+    null_values: tuple[str, ...] | None = None
     decided_by: Literal["template", "values", "most_values", "default"] | None = None
 
 
@@ -92,6 +97,8 @@ class ParsePlan(BaseModel):
         currencies: what the amounts of a number field are in: an ISO 4217 code, or a name that several currencies
             share, such as ``$``.
         columns_read: how the column of each field is read that has one.
+        letter_pairs: the letter for yes and the one for no, per boolean field whose column has single letters; ``""``
+            where these are no pair.
         typed_numbers: whether numbers are written with a decimal point, as the format prescribes, whatever the texts of
             their column look like.
         typed_cells: whether the file itself says which cells are numbers and which are dates: dates are ISO 8601
@@ -127,6 +134,7 @@ class ParsePlan(BaseModel):
     decimal_styles: dict[str, DecimalStyle] = {}
     currencies: dict[str, str] = {}
     columns_read: dict[str, ColumnReading] = {}
+    letter_pairs: dict[str, str] = {}
     typed_numbers: bool = False
     typed_cells: bool = False
     date_1904: bool = False

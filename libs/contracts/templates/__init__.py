@@ -14,6 +14,7 @@ from libs.contracts.templates.parts import (
     MAX_FIELDS,
     MAX_PATTERN_CHARS,
     MAX_TEXT_CHARS,
+    MAX_WORDS,
     REGION_PATTERN,
     RESERVED_FIELD_NAMES,
     RESOURCE_PATTERN,
@@ -28,6 +29,7 @@ from libs.contracts.templates.parts import (
     Scalar,
     TemplatePart,
     Text,
+    Word,
 )
 from libs.contracts.templates.rules import (
     Compare,
@@ -79,6 +81,7 @@ __all__ = [
     "MAX_FIELDS",
     "MAX_PATTERN_CHARS",
     "MAX_TEXT_CHARS",
+    "MAX_WORDS",
     "REGION_PATTERN",
     "RESERVED_FIELD_NAMES",
     "RESOURCE_PATTERN",
@@ -129,6 +132,7 @@ __all__ = [
     "Trim",
     "Unique",
     "Upper",
+    "Word",
     "asked_keys",
     "combination",
     "comparable",

@@ -7,6 +7,7 @@ from pydantic import Field
 from libs.contracts.templates.parts import (
     MAX_DECIMALS,
     MAX_ENUM_VALUES,
+    MAX_WORDS,
     Currency,
     DateFormat,
     FieldName,
@@ -14,6 +15,7 @@ from libs.contracts.templates.parts import (
     Region,
     TemplatePart,
     Text,
+    Word,
 )
 from libs.contracts.templates.rules import Required, Rule
 from libs.contracts.templates.transforms import Concat, Constant, Default, Transform
@@ -77,6 +79,10 @@ class TemplateField(TemplatePart):
         percent: for ``number``: what ``12 %`` is; a number with a percent sign is refused where absent.
         currency: for ``number``: ISO 4217 code of the currency that amounts may name; that of the column where absent.
         options: for ``select``: the values to choose from.
+        true_values: for ``boolean``: the words that mean true, whatever their case; with ``false_values``, and instead
+            of all words that are known otherwise.
+        false_values: likewise.
+        null_values: texts that mean "no value" in this field, instead of the template's.
         region: for ``phone``: ISO 3166 code for numbers without a country code; the template's
             ``default_region`` where absent.
         transforms: applied to the text in this order, before type and rules.
@@ -98,6 +104,9 @@ class TemplateField(TemplatePart):
     percent: Percent | None = None
     currency: Currency | None = None
     options: tuple[Text, ...] = Field(default=(), max_length=MAX_ENUM_VALUES)
+    true_values: tuple[Word, ...] = Field(default=(), max_length=MAX_WORDS)
+    false_values: tuple[Word, ...] = Field(default=(), max_length=MAX_WORDS)
+    null_values: tuple[Text, ...] | None = Field(default=None, max_length=MAX_WORDS)
     region: Region | None = None
     transforms: tuple[Transform, ...] = Field(default=(), max_length=20)
     rules: tuple[Rule, ...] = Field(default=(), max_length=20)

@@ -18,10 +18,13 @@ MAX_ENUM_VALUES = 5_000
 MAX_TEXT_CHARS = 2_000
 MAX_DATE_FORMAT_CHARS = 40
 MAX_DECIMALS = 30
+MAX_WORDS = 100
+MAX_WORD_CHARS = 100
 
 FieldName = Annotated[str, StringConstraints(pattern=FIELD_NAME_PATTERN)]
 ResourceName = Annotated[str, StringConstraints(pattern=RESOURCE_PATTERN)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=MAX_WORD_CHARS)]
 Header = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 DateFormat = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATE_FORMAT_CHARS)]
 FileType = Annotated[str, StringConstraints(pattern=FILE_TYPE_PATTERN)]

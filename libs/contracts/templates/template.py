@@ -8,9 +8,11 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from libs.contracts.date_formats import date_format_problem
+from libs.contracts.spelling import same_words
 from libs.contracts.templates.fields import DateOrder, DecimalStyle, FieldType, TemplateField
 from libs.contracts.templates.parts import (
     MAX_FIELDS,
+    MAX_WORDS,
     RESERVED_FIELD_NAMES,
     FieldName,
     Header,
@@ -63,6 +65,8 @@ class Template(TemplatePart):
             is 69, and a year more than 20 years ahead is refused unless a ``date_format`` asks for it.
         zero_dates: whether a date of zeros such as ``0000-00-00`` is an error or an empty value.
         default_region: ISO 3166 code for phone numbers without a country code.
+        null_values: texts that mean "no value" in every field, also in texts; where absent, the usual ones in all
+            fields but texts.
         webhook_url: receiver of the run's events.
         include_data_in_webhook: send rows with the events.
         webhook_data_sample_size: most rows sent; all where absent.
@@ -88,6 +92,7 @@ class Template(TemplatePart):
     two_digit_year_pivot: int | None = Field(default=None, ge=0, le=100)
     zero_dates: Literal["error", "empty"] = "error"
     default_region: Region = "US"
+    null_values: tuple[Text, ...] | None = Field(default=None, max_length=MAX_WORDS)
     webhook_url: str | None = Field(default=None, max_length=2_000)
     webhook_enabled: bool = True
     include_data_in_webhook: bool = False
@@ -217,6 +222,8 @@ def _field_findings(template: Template, index: int, types: Mapping[str, FieldTyp
         ("currency", FieldType.NUMBER, field.currency is not None),
         ("options", FieldType.SELECT, bool(field.options)),
         ("region", FieldType.PHONE, field.region is not None),
+        ("true_values", FieldType.BOOLEAN, bool(field.true_values)),
+        ("false_values", FieldType.BOOLEAN, bool(field.false_values)),
     ):
         if given and field.type is not needed:
             yield Finding("CONFLICT", f"{attribute} needs type {needed.value!r}", attribute, index)
@@ -230,11 +237,21 @@ def _field_findings(template: Template, index: int, types: Mapping[str, FieldTyp
         yield Finding("CONFLICT", message, "date_order", index)
     if field.integer and field.decimals is not None:
         yield Finding("CONFLICT", "integer and decimals exclude each other; leave one of them out", "decimals", index)
+    yield from _word_findings(field, index)
     if field.type is FieldType.SELECT and not field.options:
         yield Finding("MISSING", "type 'select' needs options", "options", index)
     if field.type is FieldType.CUSTOM_REGEX and not any(isinstance(rule, Regex) for rule in field.rules):
         yield Finding("MISSING", "type 'custom_regex' needs a regex rule", "rules", index)
     yield from _rule_findings(field, index, types)
+
+
+def _word_findings(field: TemplateField, index: int) -> Iterator[Finding]:
+    for given, missing in (("true_values", "false_values"), ("false_values", "true_values")):
+        if getattr(field, given) and not getattr(field, missing):
+            message = f"{given} needs {missing} beside it: with one word of a pair only half of the rows would be read"
+            yield Finding("MISSING", message, missing, index)
+    if both := same_words(field.true_values) & same_words(field.false_values):
+        yield Finding("CONFLICT", f"{_listed(sorted(both))} cannot mean both true and false", "false_values", index)
 
 
 def _rule_findings(field: TemplateField, index: int, types: Mapping[str, FieldType]) -> Iterator[Finding]:

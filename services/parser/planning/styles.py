@@ -1,4 +1,4 @@
-"""How the dates and numbers of each column are written, decided for the whole file.
+"""How the dates, numbers and booleans of each column are written, decided for the whole file.
 
 ``03/04/2025`` and ``1.234`` say nothing alone; ``25/04/2025`` and ``1.234,50`` speak for their whole
 column. Where a column holds only what can be read both ways, the search asks for more of the file, to
@@ -16,6 +16,7 @@ from libs.batches.columns import cell_column
 from libs.contracts.date_formats import holds_two_digit_years, two_digit_years
 from libs.contracts.plan import ColumnReading, ParsePlan
 from libs.contracts.templates import DecimalStyle, FieldType, Template, TemplateField
+from services.parser.planning.boolean_columns import BooleanColumn
 from services.parser.planning.date_columns import DateColumn
 from services.parser.planning.number_columns import NumberColumn
 
@@ -40,6 +41,7 @@ class StyleSearch:
         number_default = DecimalStyle.POINT if typed else template.default_decimal_style
         self._dates: list[DateColumn] = []
         self._numbers: list[NumberColumn] = []
+        self._booleans: list[BooleanColumn] = []
         for field in template.fields:
             index = plan.mapping.get(field.name)
             if index is None or not field.reads_column:
@@ -47,30 +49,33 @@ class StyleSearch:
             column = cell_column(index)
             if DateColumn.asks(field):
                 self._dates.append(DateColumn(field, column, template.default_date_order))
+            if field.type is FieldType.BOOLEAN:
+                self._booleans.append(BooleanColumn(field, column))
             if field.type is FieldType.NUMBER and (field.decimal_style is None or field.currency is None):
                 self._numbers.append(NumberColumn(field, column, number_default, typed))
 
     @property
     def needed(self) -> bool:
         """Whether there is anything to find out."""
-        return bool(self._dates or self._numbers)
+        return bool(self._dates or self._numbers or self._booleans)
 
     @property
     def open(self) -> bool:
         """Whether more of the file may decide what the rows so far do not."""
-        return any(column.open for column in (*self._dates, *self._numbers))
+        return any(column.open for column in (*self._dates, *self._numbers, *self._booleans))
 
     def look(self, table: pa.Table) -> None:
         """Take the rows of a parsed batch into account."""
-        columns = (*self._dates, *self._numbers)
+        columns = (*self._dates, *self._numbers, *self._booleans)
         frame = pl.DataFrame(table.select(list(dict.fromkeys(column.column for column in columns))))
         for column in columns:
             column.look(frame[column.column].drop_nulls())
 
     def plan(self) -> ParsePlan:
         """The plan with everything decided."""
-        notes = [note for column in (*self._dates, *self._numbers) for note in column.notes()]
+        notes = [note for column in (*self._dates, *self._numbers, *self._booleans) for note in column.notes()]
         dates = {column.of.name: column for column in self._dates}
+        booleans = {column.of.name: column for column in self._booleans}
         numbers = {column.of.name: column for column in self._numbers}
         return self._plan.model_copy(
             update={
@@ -83,14 +88,24 @@ class StyleSearch:
                 "currencies": {
                     name: column.currency for name, column in numbers.items() if column.currency is not None
                 },
+                "letter_pairs": {name: column.pair for name, column in booleans.items() if column.pair is not None},
                 "columns_read": {
-                    field.name: self._reading(field, dates.get(field.name), numbers.get(field.name))
+                    field.name: self._with_null_values(
+                        field,
+                        booleans[field.name].reading()
+                        if field.name in booleans
+                        else self._reading(field, dates.get(field.name), numbers.get(field.name)),
+                    )
                     for field in self._template.fields
                     if self._plan.mapping.get(field.name) is not None and field.reads_column
                 },
                 "notes": (*self._plan.notes, *notes),
             }
         )
+
+    def _with_null_values(self, field: TemplateField, read: ColumnReading) -> ColumnReading:
+        named = self._template.null_values if field.null_values is None else field.null_values
+        return read if named is None else read.model_copy(update={"null_values": named})
 
     def _reading(self, field: TemplateField, dates: DateColumn | None, numbers: NumberColumn | None) -> ColumnReading:
         if numbers is not None:

@@ -23,8 +23,10 @@ from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from libs.contracts.rejections import RowError, shown
 from libs.contracts.templates import InvalidRows
-from services.validator.domain.compilation import FAULTY, REFUSED, CompiledTemplate, key_column
+from services.validator.domain.care import Care
+from services.validator.domain.compilation import FAULTY, REFUSED, CompiledTemplate, RowCheck, key_column
 from services.validator.domain.pattern_matching import PatternRefusedError
+from services.validator.domain.spelling import beyond_ascii
 from services.validator.domain.steps import evaluate
 from services.validator.domain.transforms import text_bound
 
@@ -92,7 +94,7 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
     warnings = size = 0
     parts = _parts(compiled, cells)
     for part in parts:
-        frame = _evaluated(compiled, part)
+        compiled, frame = _with_due_care(compiled, part)
         refused = frame[REFUSED]
         errors |= _errors(compiled, frame, refused)
         columns = [*compiled.values, *_keys(compiled)]
@@ -122,6 +124,28 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
         warnings=warnings,
         keys=_key_table(compiled, outcome),
     )
+
+
+def _with_due_care(compiled: CompiledTemplate, part: pa.Table) -> tuple[CompiledTemplate, pl.DataFrame]:
+    """The part evaluated, and the variant of the template that did it.
+
+    What was met in one part is taken for granted in the next ones: files are alike from their beginning to their end.
+    """
+    compiled = compiled.with_care(Care(beyond_ascii(part), compiled.care.fields))
+    frame = _evaluated(compiled, part)
+    met = {name for check in compiled.checks if (name := _null_word_in(check, compiled, frame)) is not None}
+    if not met or compiled.care.fields is None:
+        return compiled, frame
+    compiled = compiled.with_care(Care(compiled.care.cells, compiled.care.fields | met))
+    return compiled, _evaluated(compiled, part)
+
+
+def _null_word_in(check: RowCheck, compiled: CompiledTemplate, frame: pl.DataFrame) -> str | None:
+    """The field of a check that is broken by a word for "no value"."""
+    words = compiled.null_words.get(check.field or "")
+    if words is None or check.text is None or not (broken := frame[check.answer]).any():
+        return None
+    return check.field if any(text in words for text in frame[check.text].filter(broken).to_list()) else None
 
 
 def _evaluated(compiled: CompiledTemplate, part: pa.Table) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from libs.contracts.templates import Concat, FieldType, InvalidRows, Template, TemplateField, Unique
 from libs.patterns import check_patterns
+from services.validator.domain.care import FULL_CARE, NO_CARE, Care
 from services.validator.domain.checks import Check
 from services.validator.domain.field_types import conversion
 from services.validator.domain.reading import reading
@@ -21,6 +22,8 @@ from services.validator.domain.transforms import checked_text, dates_read_as, so
 
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
 """Texts of one record, as UTF-8; its document has a limit of 16 MiB, and more in it than these texts."""
+MOST_VARIANTS: Final = 16
+"""Of one template and plan that are kept compiled, besides the one with all care."""
 # Names of the engine's own columns hold a colon, which no field name can.
 FAULTY: Final = "faulty:"
 """Whether a row breaks any check."""
@@ -90,6 +93,10 @@ class CompiledTemplate:
         checks: the checks, in the order in which errors are reported.
         constraints: whose values are compared over the whole file.
         upsert_key: the field that finds a row's record, in modes that have one.
+        null_words: by field, what means "no value" in it that its type refuses; as far as ``care`` left that out.
+        plan: the file's.
+        care: how closely it looks at the cells of a batch.
+        variants: the same template and plan with other care, as far as batches needed it.
     """
 
     template: Template
@@ -103,6 +110,22 @@ class CompiledTemplate:
     checks: tuple[RowCheck, ...]
     constraints: tuple[UniqueConstraint, ...]
     upsert_key: str | None
+    null_words: Mapping[str, frozenset[str]]
+    plan: ParsePlan
+    care: Care
+    variants: "dict[Care, CompiledTemplate]"
+
+    def with_care(self, care: Care) -> "CompiledTemplate":
+        """The same with other care; with all of it where batches need very different kinds."""
+        if care == self.care:
+            return self
+        found = self.variants.get(care)
+        if found is None and len(self.variants) >= MOST_VARIANTS:
+            care = FULL_CARE
+            found = self.variants.get(care)
+        if found is None:
+            found = self.variants[care] = _compiled(self.template, self.plan, care, self.variants)
+        return found
 
 
 def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
@@ -119,11 +142,20 @@ def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
     """
     if problems := check_patterns(template):
         raise PermanentError(RunErrorCode.INVALID_PATTERN, "; ".join(problems))
+    variants: dict[Care, CompiledTemplate] = {}
+    variants[NO_CARE] = _compiled(template, plan, NO_CARE, variants)
+    return variants[NO_CARE]
+
+
+def _compiled(
+    template: Template, plan: ParsePlan, care: Care, variants: dict[Care, CompiledTemplate]
+) -> CompiledTemplate:
     read = reading(template, plan)
     steps = Steps()
     headers = {field.name: _header(field, plan) for field in template.fields}
     key = template.upsert_key if template.matches_by_key else None
     constraints = _constraints(template, headers, key)
+    compared = {name for constraint in constraints for name in constraint.fields}
     named = {name: pl.col(cell_column(at)) for name, at in plan.concat_columns.items() if at is not None}
     keep = template.invalid_rows is InvalidRows.KEEP
     subjects: dict[str, Subject] = {}
@@ -133,10 +165,11 @@ def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
     for field in template.fields:
         at = plan.mapping.get(field.name)
         cell = pl.lit(None, dtype=pl.String) if at is None else pl.col(cell_column(at))
-        text, text_checks = checked_text(field, cell, named, read, steps)
+        checked = checked_text(field, cell, named, read, steps, is_key=field.name in compared, care=care)
+        text = checked.text
         converted = conversion(dates_read_as(field), text, steps, read)
-        subjects[field.name] = Subject(field, headers[field.name], text, converted)
-        own_checks[field.name] = (*text_checks, *converted.checks)
+        subjects[field.name] = Subject(field, headers[field.name], text, converted, checked.beyond)
+        own_checks[field.name] = (*checked.checks, *converted.checks)
         values |= converted.columns
         if keep and not converted.keeps_text:
             cell = source_cell(field, cell, named)
@@ -191,6 +224,16 @@ def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
         checks=tuple(checks),
         constraints=constraints,
         upsert_key=key,
+        null_words={
+            field.name: words
+            for field in template.fields
+            if not care.null_words(field.name)
+            and read.named_null_words(field) is None
+            and (words := read.usual_null_words(field))
+        },
+        plan=plan,
+        care=care,
+        variants=variants,
     )
 
 
@@ -261,7 +304,7 @@ def _field_checks(
     rules = list(rule_checks(subject, subjects))
     if is_key and not subject.field.required:
         # A record without its key could never be found again.
-        rules.append(required_check(subject.text))
+        rules.append(required_check(subject))
     rules.sort(key=lambda check: check.code != RowErrorCode.REQUIRED)
     required = sum(check.code == RowErrorCode.REQUIRED for check in rules)
     return [*rules[:required], *own, *rules[required:]]

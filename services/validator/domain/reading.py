@@ -6,10 +6,16 @@ from datetime import date
 from typing import Literal
 
 from libs.contracts.date_formats import YEARS_AHEAD
+from libs.contracts.letters import PLAIN_PAIRS
 from libs.contracts.plan import ParsePlan
-from libs.contracts.templates import DateOrder, DecimalStyle, Template, TemplateField
+from libs.contracts.spelling import cleaned, same_words
+from libs.contracts.templates import DateOrder, DecimalStyle, FieldType, Template, TemplateField
 from libs.values.currencies import spellings_of
 from services.validator.domain.date_parts import TwoDigitYears
+from services.validator.domain.words import FALSE_WORDS, TRUE_WORDS, null_words_beside
+
+_WITHOUT_NULL_WORDS = frozenset({FieldType.TEXT, FieldType.CUSTOM_REGEX})
+"""Types of which every text may be a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Reading:
         default_region: ISO 3166 code for phone numbers without a country code.
         currencies: what the amounts of a field are in, as the parse plan froze it.
         typed_numbers: the format writes its numbers with a decimal point whatever the style of the column is.
+        letter_pairs: the letters for yes and no by field, as the parse plan froze them.
+        null_values: the template's texts that mean "no value"; ``None`` where it names none.
         typed_cells: the format itself knows dates and numbers (Excel): its dates arrive as ISO 8601 text
             whatever ``date_format`` says, its numbers with a decimal point whatever the style is.
         date_1904: serial numbers of dates count from 1904 instead of 1900.
@@ -44,6 +52,8 @@ class Reading:
     default_decimal_style: DecimalStyle = DecimalStyle.POINT
     default_region: str = "US"
     typed_numbers: bool = False
+    letter_pairs: Mapping[str, str] = field(default_factory=dict[str, str])
+    null_values: tuple[str, ...] | None = None
     typed_cells: bool = False
     date_1904: bool = False
 
@@ -76,6 +86,25 @@ class Reading:
         """The region given, else the template's default."""
         return given or self.default_region
 
+    def yes_and_no(self, of: TemplateField) -> tuple[frozenset[str], frozenset[str]]:
+        """The words for true and for false of a ``boolean``, as they are compared."""
+        if of.true_values or of.false_values:
+            return same_words(of.true_values), same_words(of.false_values)
+        decided = self.letter_pairs.get(of.name)
+        pairs = PLAIN_PAIRS if decided is None else tuple(filter(None, [decided]))
+        return TRUE_WORDS | {pair[0] for pair in pairs}, FALSE_WORDS | {pair[1] for pair in pairs}
+
+    def named_null_words(self, of: TemplateField) -> frozenset[str] | None:
+        """The texts that the template has for "no value" in a field, cleaned; ``None`` where it says nothing."""
+        named = self.null_values if of.null_values is None else of.null_values
+        return None if named is None else frozenset(map(cleaned, named))
+
+    def usual_null_words(self, of: TemplateField) -> frozenset[str]:
+        """What means "no value" in a field where the template says nothing, cleaned."""
+        if of.type in _WITHOUT_NULL_WORDS:
+            return frozenset()
+        return null_words_beside([*of.options, *of.true_values, *of.false_values])
+
 
 def reading(template: Template, plan: ParsePlan) -> Reading:
     """What a plan and its template say together."""
@@ -91,6 +120,8 @@ def reading(template: Template, plan: ParsePlan) -> Reading:
         default_region=template.default_region,
         currencies=plan.currencies,
         typed_numbers=plan.typed_numbers,
+        letter_pairs=plan.letter_pairs,
+        null_values=template.null_values,
         typed_cells=plan.typed_cells,
         date_1904=plan.date_1904,
     )

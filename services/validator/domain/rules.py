@@ -1,6 +1,7 @@
 """The rules of a field as checks; each rule looks at the checked text, at the number, or at another field."""
 
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
@@ -8,6 +9,7 @@ import polars as pl
 
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import (
+    TEXTUAL_TYPES,
     Compare,
     FieldType,
     Max,
@@ -19,8 +21,10 @@ from libs.contracts.templates import (
     Required,
     RequiredIf,
     TemplateField,
+    Trim,
     Unique,
 )
+from services.validator.domain import spelling
 from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion
 from services.validator.domain.pattern_matching import PatternMatch
@@ -50,17 +54,36 @@ class Subject:
         column: header of its source column.
         text: checked text, null where empty.
         converted: its value.
+        beyond: whether there may be more than ASCII in the text.
     """
 
     field: TemplateField
     column: str
     text: pl.Expr
     converted: Conversion
+    beyond: bool
+
+    @property
+    def composed(self) -> pl.Expr:
+        """The text as NFC, which lengths are counted in and words are found by."""
+        return spelling.composed(self.text, beyond=self.beyond)
+
+    @property
+    def is_empty(self) -> pl.Expr:
+        """Whether there is nothing to read in the field. A text of blanks stays what it is, and is none."""
+        empty = self.text.is_null()
+        blanks = self.field.type is FieldType.TEXT and not any(isinstance(each, Trim) for each in self.field.transforms)
+        return empty | spelling.is_blank(self.text).fill_null(value=False) if blanks else empty
 
 
-def required_check(text: pl.Expr, message: str | None = None) -> Check:
+def nfc(words: Iterable[str]) -> list[str]:
+    """Words as ``Subject.composed`` has them."""
+    return [unicodedata.normalize("NFC", word) for word in words]
+
+
+def required_check(subject: Subject, message: str | None = None) -> Check:
     """Broken where the field is empty."""
-    return Check(RowErrorCode.REQUIRED, message or "A value is required. Fill in this cell.", text.is_null())
+    return Check(RowErrorCode.REQUIRED, message or "A value is required. Fill in this cell.", subject.is_empty)
 
 
 def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[Check]:
@@ -70,16 +93,16 @@ def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[C
     ``unique`` is about the whole file, see ``duplicates``.
 
     Args:
-        subject: the field. Lengths count Unicode code points.
+        subject: the field. Lengths count Unicode code points, of composed text.
         subjects: all fields by name.
     """
-    text = subject.text
+    text = subject.composed
     for rule in subject.field.rules:
         match rule:
             case Required():
-                yield required_check(text, rule.message)
+                yield required_check(subject, rule.message)
             case RequiredIf():
-                yield _required_if(rule, text, subjects[rule.field])
+                yield _required_if(rule, subject, subjects[rule.field])
             case MinLength() | MaxLength():
                 yield _length_check(rule, text)
             case Min() | Max():
@@ -89,7 +112,7 @@ def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[C
                 yield Check(RowErrorCode.PATTERN_MISMATCH, message, ~PatternMatch.of(rule.pattern).expression(text))
             case OneOf():
                 message = rule.message or f"This value is not allowed. Use one of: {_listed(rule.values)}."
-                yield Check(RowErrorCode.NOT_ALLOWED, message, ~text.is_in(rule.values))
+                yield Check(RowErrorCode.NOT_ALLOWED, message, ~text.is_in(nfc(rule.values)))
             case Compare():
                 yield _comparison(rule, subject, subjects[rule.field])
             case Unique():
@@ -105,13 +128,16 @@ def _form_message(pattern: str) -> str:
     )
 
 
-def _required_if(rule: RequiredIf, text: pl.Expr, other: Subject) -> Check:
+def _required_if(rule: RequiredIf, subject: Subject, other: Subject) -> Check:
     if rule.values is None:
-        wanted, condition = other.text.is_not_null(), f"{other.column!r} has a value"
+        wanted, condition = ~other.is_empty, f"{other.column!r} has a value"
     else:
-        wanted, condition = other.text.is_in(rule.values), f"{other.column!r} is {_listed(rule.values, ' or ')}"
+        wanted, condition = (
+            other.composed.is_in(nfc(rule.values)),
+            f"{other.column!r} is {_listed(rule.values, ' or ')}",
+        )
     message = rule.message or f"A value is required here where {condition}. Fill in this cell."
-    return Check(RowErrorCode.REQUIRED, message, text.is_null() & wanted)
+    return Check(RowErrorCode.REQUIRED, message, subject.is_empty & wanted)
 
 
 def _length_check(rule: MinLength | MaxLength, text: pl.Expr) -> Check:
@@ -152,6 +178,8 @@ def _literal(rule: Min | Max, field: TemplateField) -> pl.Expr:
 
 def _comparison(rule: Compare, subject: Subject, other: Subject) -> Check:
     one, two = subject.converted.comparable, other.converted.comparable
+    if subject.field.type in TEXTUAL_TYPES:
+        one, two = (spelling.composed(each.converted.comparable, beyond=each.beyond) for each in (subject, other))
     match rule.operator:
         case "eq":
             holds = one == two

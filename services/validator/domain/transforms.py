@@ -1,5 +1,6 @@
 """From the cell as it stands in the file to the text that type and rules are applied to."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -7,6 +8,7 @@ import polars as pl
 
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import (
+    TEXTUAL_TYPES,
     Capitalize,
     Concat,
     Constant,
@@ -22,7 +24,8 @@ from libs.contracts.templates import (
     Trim,
     Upper,
 )
-from services.validator.domain import dates, phones
+from services.validator.domain import dates, phones, spelling
+from services.validator.domain.care import FULL_CARE, Care
 from services.validator.domain.checks import Check
 from services.validator.domain.reading import Reading
 from services.validator.domain.steps import Steps
@@ -45,10 +48,12 @@ class CheckedText(NamedTuple):
     Attributes:
         text: a column without ``""``, null where the field is empty.
         checks: what a transform itself can refuse.
+        beyond: whether there may be more than ASCII in the text.
     """
 
     text: pl.Expr
     checks: tuple[Check, ...] = ()
+    beyond: bool = True
 
 
 def source_cell(field: TemplateField, cell: pl.Expr, columns: Mapping[str, pl.Expr]) -> pl.Expr:
@@ -62,7 +67,7 @@ def source_cell(field: TemplateField, cell: pl.Expr, columns: Mapping[str, pl.Ex
     for transform in reversed(field.transforms):
         match transform:
             case Concat():
-                return _joined([columns[name] for name in transform.columns if name in columns])
+                return _joined([columns[name] for name in transform.columns if name in columns], beyond=True)
             case Constant():
                 return _NO_TEXT
             case _:
@@ -71,53 +76,143 @@ def source_cell(field: TemplateField, cell: pl.Expr, columns: Mapping[str, pl.Ex
 
 
 def checked_text(
-    field: TemplateField, cell: pl.Expr, columns: Mapping[str, pl.Expr], reading: Reading, steps: Steps
+    field: TemplateField,
+    cell: pl.Expr,
+    columns: Mapping[str, pl.Expr],
+    reading: Reading,
+    steps: Steps,
+    *,
+    is_key: bool = False,
+    care: Care = FULL_CARE,
 ) -> CheckedText:
     """The text of a field, null where it is empty.
 
-    A missing cell and an empty cell are the same: empty. The transforms are applied in the
-    order of the template. Afterwards, for every type but ``text``, blanks around the text are
-    dropped, as HTML does with the input of ``type=email`` and ``type=number`` before it looks at
-    it; so a cell of blanks is empty there, while in a ``text`` field blanks are content unless a
-    ``trim`` says otherwise.
+    A missing cell and an empty cell are the same: empty. So is one that holds a word for "no value". The transforms
+    are applied in the order of the template. Afterwards, for every type but ``text``, the text is cleaned
+    (``spelling``), as HTML drops the blanks of ``type=email`` and ``type=number`` before it looks at them; so a cell of
+    blanks is empty there, while in a ``text`` field blanks are content unless a ``trim`` says otherwise, or records are
+    found by the field.
 
     Args:
         field: the field with its transforms.
         cell: the field's own cell, a string expression; null or ``""`` where the file has nothing.
         columns: the cells of all columns that a ``concat`` names and the file has.
-        reading: what the file's dates and phone numbers mean.
+        reading: what the file's dates and phone numbers mean, and which words stand for no value.
         steps: takes the intermediate results.
+        is_key: whether rows or records are compared by the field: then its text is as it is compared.
+        care: what of it may be needed.
     """
+    beyond = _goes_beyond(field, cell, columns, care)
+    named = reading.named_null_words(field)
+    if named is not None:
+        cell = spelling.without_words(cell, named, beyond=beyond)
+        columns = {name: spelling.without_words(each, named, beyond=beyond) for name, each in columns.items()}
+    usual = frozenset[str]() if named is not None else reading.usual_null_words(field)
+    changes = _Changes(field, columns, reading, steps, usual, beyond)
     text = cell
-    checks: list[Check] = []
     for transform in field.transforms:
-        match transform:
-            case Concat():
-                text = _joined([columns[name] for name in transform.columns if name in columns])
-            case Constant():
-                text = pl.lit(transform.value)
-            case Default():
-                text = _without_empty(text, field.type, steps).fill_null(transform.value)
-            case Replace() if _growth(transform) > 1:
-                text, too_large = _grown(transform, steps.let(text), steps)
-                checks.append(Check(RowErrorCode.TEXT_TOO_LARGE, _TOO_LARGE, too_large))
-            case Replace():
-                # Nothing to find in a null: a missing cell stays missing.
-                text = text.str.replace_all(transform.find, transform.replace, literal=True)
-            case NormalizePhone():
-                text = _normalised_phone(steps.let(text), reading.region(transform.region), steps)
-            case NormalizeDate():
-                text = _normalised_date(transform, steps.let(text), field, reading, steps)
-            case _:
-                text = _TEXT_TO_TEXT[type(transform)](text)
-    text = _without_empty(text, field.type, steps)
+        text = changes.of(transform, text)
+    typed = field.type is not FieldType.TEXT
+    if (typed or is_key) and not _trims_last(field):
+        text = spelling.cleaned(text, beyond=beyond)
+    if usual and care.null_words(field.name):
+        text = spelling.without_words(text, usual, beyond=False)
+    if is_key and field.type in TEXTUAL_TYPES:
+        text = spelling.as_compared(text)
     if reading.empty_zero_dates and field.type is FieldType.DATE:
         text = dates.without_zero_dates(steps.let(text))
-    return CheckedText(steps.let(text), tuple(checks))
+    text = steps.let(text)
+    return CheckedText(steps.let(pl.when(text != "").then(text)), tuple(changes.checks), beyond)
+
+
+@dataclasses.dataclass(slots=True)
+class _Changes:
+    """The transforms of one field.
+
+    Attributes:
+        columns: the cells that a ``concat`` joins.
+        null_words: what a ``default`` replaces besides nothing.
+        beyond: whether there may be more than ASCII in the text.
+        checks: what they can refuse, as far as they were made.
+    """
+
+    field: TemplateField
+    columns: Mapping[str, pl.Expr]
+    reading: Reading
+    steps: Steps
+    null_words: frozenset[str]
+    beyond: bool
+    checks: list[Check] = dataclasses.field(default_factory=list[Check])
+
+    def of(self, transform: Transform, text: pl.Expr) -> pl.Expr:
+        """The text after a transform."""
+        match transform:
+            case Trim():
+                return spelling.cleaned(text, beyond=self.beyond)
+            case Concat():
+                return _joined(
+                    [self.columns[name] for name in transform.columns if name in self.columns], beyond=self.beyond
+                )
+            case Constant():
+                return pl.lit(transform.value)
+            case Default():
+                return self._defaulted(transform, text)
+            case Replace():
+                return self._replaced(transform, text)
+            case NormalizePhone():
+                return self._normalised_phone(self.steps.let(text), self.reading.region(transform.region))
+            case NormalizeDate():
+                return self._normalised_date(transform, self.steps.let(text))
+            case _:
+                return _TEXT_TO_TEXT[type(transform)](text)
+
+    def _defaulted(self, transform: Default, text: pl.Expr) -> pl.Expr:
+        if self.field.type is not FieldType.TEXT:
+            text = spelling.cleaned(text, beyond=self.beyond)
+        text = self.steps.let(spelling.without_words(text, self.null_words, beyond=False))
+        return pl.when(text != "").then(text).fill_null(transform.value)
+
+    def _replaced(self, transform: Replace, text: pl.Expr) -> pl.Expr:
+        if _growth(transform) > 1:
+            text, too_large = _grown(transform, self.steps.let(text), self.steps)
+            self.checks.append(Check(RowErrorCode.TEXT_TOO_LARGE, _TOO_LARGE, too_large))
+            return text
+        # Nothing to find in a null: a missing cell stays missing.
+        return text.str.replace_all(transform.find, transform.replace, literal=True)
+
+    def _normalised_phone(self, text: pl.Expr, region: str) -> pl.Expr:
+        trimmed = self.steps.let(spelling.cleaned(text, beyond=self.beyond))
+        number = self.steps.let(phones.normalised(trimmed, region))
+        return pl.when(number != trimmed).then(number).otherwise(text)
+
+    def _normalised_date(self, transform: NormalizeDate, text: pl.Expr) -> pl.Expr:
+        instant = dates.instant(
+            spelling.cleaned(text, beyond=self.beyond),
+            None,
+            self.reading.date_order(self.field),
+            self.steps.let,
+            years=self.reading.two_digit_years(self.field),
+            typed_cells=self.reading.typed_cells,
+            date_1904=self.reading.date_1904,
+        )
+        return pl.coalesce(dates.formatted(instant, transform.format), text)
+
+
+def _trims_last(field: TemplateField) -> bool:
+    return bool(field.transforms) and isinstance(field.transforms[-1], Trim)
+
+
+def _goes_beyond(field: TemplateField, cell: pl.Expr, columns: Mapping[str, pl.Expr], care: Care) -> bool:
+    read = [cell]
+    for transform in field.transforms:
+        if isinstance(transform, Concat):
+            read += [columns[name] for name in transform.columns if name in columns]
+        if not transform.model_dump_json(exclude={"find", "columns", "region"}).isascii():
+            return True
+    return any(care.beyond_ascii(name) for each in read for name in each.meta.root_names())
 
 
 _TEXT_TO_TEXT: Final[Mapping[type[Transform], Callable[[pl.Expr], pl.Expr]]] = {
-    Trim: lambda text: text.str.strip_chars(),
     Upper: lambda text: text.str.to_uppercase(),
     Lower: lambda text: text.str.to_lowercase(),
     Capitalize: lambda text: text.str.to_titlecase(),
@@ -125,40 +220,12 @@ _TEXT_TO_TEXT: Final[Mapping[type[Transform], Callable[[pl.Expr], pl.Expr]]] = {
 }
 
 
-def _normalised_phone(text: pl.Expr, region: str, steps: Steps) -> pl.Expr:
-    trimmed = steps.let(text.str.strip_chars())
-    number = steps.let(phones.normalised(trimmed, region))
-    return pl.when(number != trimmed).then(number).otherwise(text)
-
-
-def _normalised_date(
-    transform: NormalizeDate, text: pl.Expr, field: TemplateField, reading: Reading, steps: Steps
-) -> pl.Expr:
-    instant = dates.instant(
-        text.str.strip_chars(),
-        None,
-        reading.date_order(field),
-        steps.let,
-        years=reading.two_digit_years(field),
-        typed_cells=reading.typed_cells,
-        date_1904=reading.date_1904,
-    )
-    return pl.coalesce(dates.formatted(instant, transform.format), text)
-
-
-def _joined(cells: list[pl.Expr]) -> pl.Expr:
+def _joined(cells: list[pl.Expr], *, beyond: bool) -> pl.Expr:
     """The cells that are not empty, without the blanks around them, joined by spaces; ``""`` where all are."""
     if not cells:
         return _NO_TEXT
-    trimmed = [cell.str.strip_chars() for cell in cells]
+    trimmed = [spelling.cleaned(cell, beyond=beyond) for cell in cells]
     return pl.concat_str([pl.when(cell != "").then(cell) for cell in trimmed], separator=" ", ignore_nulls=True)
-
-
-def _without_empty(text: pl.Expr, field_type: FieldType, steps: Steps) -> pl.Expr:
-    if field_type is not FieldType.TEXT:
-        text = text.str.strip_chars()
-    text = steps.let(text)
-    return pl.when(text != "").then(text)
 
 
 def _grown(transform: Replace, text: pl.Expr, steps: Steps) -> tuple[pl.Expr, pl.Expr]:

@@ -209,8 +209,8 @@ def test_keep_without_anything_to_warn_about() -> None:
 
 
 def test_keep_shows_a_default_that_cannot_be_converted() -> None:
-    field = TemplateField(name="f", type=FieldType.NUMBER, transforms=(Default(value="none"),))
-    assert check(field, "", None, invalid_rows=InvalidRows.KEEP).valid["_raw_f"].to_pylist() == ["none", "none"]
+    field = TemplateField(name="f", type=FieldType.NUMBER, transforms=(Default(value="unknown"),))
+    assert check(field, "", None, invalid_rows=InvalidRows.KEEP).valid["_raw_f"].to_pylist() == ["unknown", "unknown"]
 
 
 @pytest.mark.parametrize("policy", InvalidRows)

@@ -81,7 +81,7 @@ def told(resolutions: dict[int, DuplicateResolution]) -> dict[int, tuple[list[in
         ([["x", "x", "x"]], {0: [2, 3]}),
         ([["", ""], [""]], {}),
         ([["", "x", ""], ["x"]], {1: [4]}),
-        ([["X", "x", " x"]], {}),
+        ([["X", "x", " x"]], {0: [3]}),
     ],
 )
 def test_the_first_row_keeps_a_unique_value(batches: list[list[str]], rejected: dict[int, list[int]]) -> None:

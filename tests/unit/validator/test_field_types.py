@@ -23,8 +23,8 @@ EVERY_TYPE = [
     TEXT, CUSTOM, EMAIL, URL, BOOLEAN, SIZE, field("phone"), field("date"), field("date", date_format="DD.MM.YYYY"),
     field("number"), field("number", integer=True), field("number", decimals=2), field("number", decimal_style="comma"),
 ]  # fmt: skip
-BAD_EMAIL, BAD_URL, BAD_BOOLEAN, BAD_OPTION = (
-    ["INVALID_EMAIL"], ["INVALID_URL"], ["INVALID_BOOLEAN"], ["INVALID_OPTION"],
+BAD_URL, BAD_BOOLEAN, BAD_OPTION = (
+    ["INVALID_URL"], ["INVALID_BOOLEAN"], ["INVALID_OPTION"],
 )  # fmt: skip
 
 
@@ -66,46 +66,6 @@ def test_texts_keep_an_invalid_value_and_others_do_not(each: TemplateField) -> N
 @pytest.mark.parametrize("cell", [" ", "\t", "\n", "\u00a0", " \r\n "])
 def test_blanks_are_empty_where_the_type_is_not_text(each: TemplateField, cell: str) -> None:
     assert outcome(each, cell) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "valid"),
-    [
-        ("a@b.c", True),
-        ("a@b", True),
-        ("first.last+tag@sub.example.co.uk", True),
-        ("!#$%&'*+/=?^_`{|}~-@x.y", True),
-        ("a..b@c.d", True),
-        (".a@b.c", True),
-        ("A@B.C", True),
-        ("a@1.2", True),
-        ("a@x-y.z", True),
-        (f"a@{'b' * 63}.c", True),
-        (f"a@{'b' * 64}.c", False),
-        (f"{'a' * 250}@b.c", True),
-        (f"{'a' * 251}@b.c", False),
-        ("a", False),
-        ("@b.c", False),
-        ("a@", False),
-        ("a@b..c", False),
-        ("a@-b.c", False),
-        ("a@b-.c", False),
-        ("a@b.c.", False),
-        ("a b@c.d", False),
-        ("a@b c.d", False),
-        ("a@b@c.d", False),
-        ("å@b.c", False),
-        ("a@bücher.de", False),
-        ('"a"@b.c', False),
-        ("a@[127.0.0.1]", False),
-        ("a@b_c.d", False),
-        ("Anna <a@b.c>", False),
-        ("a@b.c,d@e.f", False),
-        ("a@b.c\nx", False),
-    ],
-)
-def test_emails(text: str, valid: bool) -> None:
-    assert result(EMAIL, text) == (text if valid else BAD_EMAIL)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +124,29 @@ def test_urls(text: str, valid: bool) -> None:
     assert result(URL, text) == (text if valid else BAD_URL)
 
 
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("\u202ahttps://example.com\u202c", "https://example.com"),
+        ("\u00a0https://example.com/\u200b", "https://example.com/"),
+        ("https://example.com/cafe\u0301", "https://example.com/caf\u00e9"),
+        ("https://a.example/?u=https://b.example", "https://a.example/?u=https://b.example"),
+        ("https://web.example/2020/https://b.example/", "https://web.example/2020/https://b.example/"),
+        ("n/a", None),
+        ("mailto:a@b.c", BAD_URL),
+    ],
+)
+def test_urls_as_people_write_them(text: str, stored: object) -> None:
+    assert outcome(URL, text) == stored
+
+
+@pytest.mark.parametrize("between", [" ", ", ", ",", ";", " | ", "\n"])
+def test_several_urls_are_an_error_that_says_so(between: str) -> None:
+    found = converted(URL, f"https://a.example/x{between}HTTPS://b.example")[0]
+    assert found.codes == BAD_URL
+    assert "several web addresses" in found.messages[0]
+
+
 def test_a_long_url_is_refused_at_once() -> None:
     assert result(URL, "https://" + "a." * 500_000) == BAD_URL
 
@@ -179,8 +162,8 @@ def test_a_long_url_is_refused_at_once() -> None:
         ("S,M", BAD_OPTION),
         ("SM", BAD_OPTION),
         ("GRÖSSE", BAD_OPTION),
-        ("Gro\u0308ße", BAD_OPTION),
-        ("S\u200b", BAD_OPTION),
+        ("Gro\u0308ße", "Größe"),
+        ("S\u200b", "S"),
         ("0", BAD_OPTION),
         ("", None),
     ],
@@ -214,10 +197,7 @@ def test_every_option_is_accepted(options: list[str], data: st.DataObject) -> No
     [
         *((word, True) for word in ("true", "True", "TRUE", "1", "yes", "YES", "on", "ja", "Ja", "sant", " sant ")),
         *((word, False) for word in ("false", "FALSE", "0", "no", "No", "off", "nej", "NEJ", "falskt", "\tno")),
-        *(
-            (word, BAD_BOOLEAN)
-            for word in ("2", "t", "y", "n", "truee", "tr ue", "-1", "01", "x", "\uff11", "none", "1.0")
-        ),
+        *((word, BAD_BOOLEAN) for word in ("2", "truee", "tr ue", "01", "x", "\uff11", "none", "j", "o", "1.5")),
         ("", None),
     ],
 )

@@ -2,9 +2,10 @@
 
 Names of the engine's own are kept; the rest are additions, under the names of the model: per field ``type``,
 ``label``, ``description``, ``aliases``, ``date_format``, ``date_order``, ``decimal_style``, ``integer``,
-``decimals``, ``options``, ``region``, ``validators``, ``transformations``; per template the ``default_…`` of the
-three styles, ``include_unmatched_columns``, ``invalid_rows``, ``auto_execute``, ``dark_mode``, the ``webhook_…``,
-and ``auto`` as a ``file_type``. ``transform`` is applied before ``transformations``.
+``decimals``, ``options``, ``region``, ``true_values``, ``false_values``, ``null_values``, ``validators``,
+``transformations``; per template ``null_values``, the ``default_…`` of the three styles,
+``include_unmatched_columns``, ``invalid_rows``, ``auto_execute``, ``dark_mode``, the ``webhook_…``, and ``auto`` as
+a ``file_type``. ``transform`` is applied before ``transformations``.
 """
 
 from datetime import datetime
@@ -17,12 +18,14 @@ from libs.contracts.templates import (
     MAX_ENUM_VALUES,
     MAX_FIELDS,
     MAX_TEXT_CHARS,
+    MAX_WORDS,
     DateFormat,
     FieldName,
     Header,
     Region,
     ResourceName,
     Text,
+    Word,
 )
 from libs.formats.file_types import BUILT_IN
 from services.gateway.http.envelope import ProblemView
@@ -84,6 +87,9 @@ class EngineFieldMapping(Part):
     decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)
     options: list[Text] | None = Field(default=None, max_length=MAX_ENUM_VALUES)
     region: Region | None = None
+    true_values: list[Word] | None = Field(default=None, max_length=MAX_WORDS)
+    false_values: list[Word] | None = Field(default=None, max_length=MAX_WORDS)
+    null_values: list[Text] | None = Field(default=None, max_length=MAX_WORDS)
     validators: list[Validator] = Field(default=[], max_length=20)
     transformations: list[Transformation] = Field(default=[], max_length=20)
 
@@ -142,6 +148,11 @@ class EngineTemplate(Part):
     default_date_order: Literal["dmy", "mdy", "ymd"] = "dmy"
     default_decimal_style: Literal["point", "comma"] = "point"
     default_region: Region = "US"
+    null_values: list[Text] | None = Field(
+        default=None,
+        max_length=MAX_WORDS,
+        description='Texts that mean "no value" in every field; absent: the usual ones in all fields but texts.',
+    )
     field_mapping: list[EngineFieldMapping] = Field(min_length=1, max_length=MAX_FIELDS)
     invalid_rows: Literal["skip", "block", "keep"] = "skip"
     auto_execute: bool = False

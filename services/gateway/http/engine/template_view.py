@@ -57,6 +57,7 @@ def present_template(linked: Linked) -> EngineTemplateView:
         default_date_order=DateOrder(template.default_date_order).value,
         default_decimal_style=DecimalStyle(template.default_decimal_style).value,
         default_region=template.default_region,
+        null_values=None if template.null_values is None else list(template.null_values),
         field_mapping=_present_fields(template, words),
         invalid_rows=InvalidRows(template.invalid_rows).value,
         auto_execute=template.auto_execute,
@@ -129,6 +130,9 @@ def _present_field(each: TemplateField, written: Json) -> EngineFieldMapping:
         decimal_style=None if each.decimal_style is None else each.decimal_style.value,
         options=list(each.options) or None,
         region=each.region,
+        true_values=list(each.true_values) or None,
+        false_values=list(each.false_values) or None,
+        null_values=None if each.null_values is None else list(each.null_values),
         validators=[present_rule(rule) for rule in without_required(each.rules)],
         transformations=[present_transform(transform) for transform in others],
     )

@@ -154,6 +154,14 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
             "body.field_mapping[0].decimal_style": "CONFLICT", "body.field_mapping[0].decimals": "CONFLICT",
             "body.field_mapping[0].region": "CONFLICT", "body.field_mapping[0].options": "CONFLICT"}),
         (with_field(type="select"), {"body.field_mapping[0].options": "MISSING"}),
+        (with_field(type="boolean", true_values=["a"]), {"body.field_mapping[0].false_values": "MISSING"}),
+        (with_field(type="boolean", false_values=["a"]), {"body.field_mapping[0].true_values": "MISSING"}),
+        (with_field(type="boolean", true_values=["Ja", "a"], false_values=["ja "]), {
+            "body.field_mapping[0].false_values": "CONFLICT"}),
+        (with_field(true_values=["a"], false_values=["b"]), {
+            "body.field_mapping[0].true_values": "CONFLICT", "body.field_mapping[0].false_values": "CONFLICT"}),
+        (with_field(null_values=["a", 1]), {"body.field_mapping[0].null_values[1]": "INVALID"}),
+        (template(null_values="NULL"), {"body.null_values": "INVALID"}),
         (with_field(type="select", options=["a", 1]), {"body.field_mapping[0].options[1]": "INVALID"}),
         (with_field(type="custom_regex"), {"body.field_mapping[0].validators": "MISSING"}),
         (with_field(type="custom_regex", validators=[{"type": "regex", "pattern": "("}]), {

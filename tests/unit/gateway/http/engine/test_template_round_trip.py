@@ -124,6 +124,7 @@ rules = st.one_of(
     st.builds(RequiredIf, field=st.just("other"), values=st.none() | values, message=messages),
     st.builds(Compare, operator=st.sampled_from(["eq", "ne"]), field=st.just("other"), message=messages),
 )
+null_values = st.none() | st.lists(texts, max_size=2).map(tuple)
 bounds = st.one_of(
     st.builds(Min, value=st.floats(-1e18, 0), message=messages), st.builds(Max, value=st.floats(0, 1e18))
 )
@@ -137,6 +138,7 @@ def template_fields(draw: st.DrawFn, name: str) -> TemplateField:
         "description": draw(messages),
         "column": draw(st.none() | filled),
         "aliases": draw(st.lists(filled, max_size=2).map(tuple)),
+        "null_values": draw(null_values),
         "transforms": draw(st.lists(transforms, max_size=3).map(tuple)),
     }
     textual = draw(st.lists(rules, max_size=4).map(tuple))
@@ -147,6 +149,7 @@ def template_fields(draw: st.DrawFn, name: str) -> TemplateField:
         {"type": "email", "rules": textual},
         {"type": "url", "rules": textual},
         {"type": "boolean", "rules": other},
+        {"type": "boolean", "rules": other, "true_values": ("aktiv", "X"), "false_values": ("inaktiv",)},
         {"type": "custom_regex", "rules": (*textual, Regex(pattern="a"))},
         {"type": "select", "options": draw(values), "rules": textual},
         {"type": "phone", "region": draw(st.none() | regions), "rules": textual},
@@ -208,6 +211,7 @@ templates = st.builds(
     default_date_order=st.sampled_from(DateOrder),
     default_decimal_style=st.sampled_from(DecimalStyle),
     default_region=regions,
+    null_values=null_values,
     webhook_data_sample_size=st.none() | st.integers(0, 10),
     dark_mode=st.booleans(),
     auto_execute=st.booleans(),

@@ -1,0 +1,25 @@
+"""How closely the cells of a batch are looked at: ordinary ones pay nothing for what others need."""
+
+from typing import Final, NamedTuple
+
+
+class Care(NamedTuple):
+    """What of a template's reading a batch needs. More care than needed gives the same result, only slower.
+
+    Attributes:
+        cells: columns that hold more than ASCII; ``None`` for all.
+        fields: fields in which words for "no value" were met; ``None`` for all.
+    """
+
+    cells: frozenset[str] | None
+    fields: frozenset[str] | None
+
+    def beyond_ascii(self, cell: str) -> bool:
+        return self.cells is None or cell in self.cells
+
+    def null_words(self, field: str) -> bool:
+        return self.fields is None or field in self.fields
+
+
+NO_CARE: Final = Care(frozenset(), frozenset())
+FULL_CARE: Final = Care(None, None)
