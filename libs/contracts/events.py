@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.contracts.ids import event_id
+from libs.contracts.lanes import Lane
 from libs.contracts.states import RunStatus
 
 
@@ -26,12 +27,19 @@ class Event(BaseModel):
 class RunSubmitted(Event):
     run_id: str
     tenant_id: str
+    lane: str | None = None
 
     @classmethod
-    def of(cls, run_id: str, tenant_id: str) -> Self:
+    def of(cls, run_id: str, tenant_id: str, lane: Lane) -> Self:
         """The event, under the id that every repetition of it has."""
-        submitted = event_id("submitted", run_id)
-        return cls(event_id=submitted, occurred_at=datetime.now(UTC), run_id=run_id, tenant_id=tenant_id)
+        return cls(
+            event_id=event_id("submitted", run_id),
+            occurred_at=datetime.now(UTC),
+            schema_version=2,
+            run_id=run_id,
+            tenant_id=tenant_id,
+            lane=lane.value,
+        )
 
 
 class BatchParsed(Event):

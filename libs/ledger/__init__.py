@@ -61,11 +61,11 @@ class Ledger:
         it takes more than that. The caller goes on by ``advanced`` once the transaction is committed."""
         return await self._completion.advance_with_only_batch(session, run)
 
-    async def advanced(self, moved: MovedRun) -> None:
-        """The transaction of ``advance_with_only_batch`` is committed."""
+    async def advanced(self, run: RunDocument, moved: MovedRun) -> None:
+        """The transaction of ``advance_with_only_batch`` is committed: see what is next of ``run``."""
         await self.runs.committed(moved)
-        if moved.status is RunStatus.VALIDATED:
-            await self.maybe_advance(moved.document["_id"])
+        if moved.status is RunStatus.VALIDATED and run.goes_on:
+            await self.runs.request_execution(RunDocument.read(moved.document))
 
     async def totals(self, run_id: str) -> Totals:
         """The batches of a run, added up by the server."""

@@ -77,9 +77,14 @@ class Completion:
         """
         if not run.parse.closed or run.parse.batches != 1:
             return None
-        verdict = await self._verdict(run, session)
+        # All of the ledger, by what shows too where it has more than the parser counted.
+        shown = {"state": 1, "rows": 1, "result": 1, "preview": 1}
+        batches = await self._connection.batches.find({"run_id": run.id}, shown, limit=2, session=session).to_list()
+        verdict = _judged(run, Totals.of({**batch, **batch["result"], "batches": 1} for batch in batches))
         if not isinstance(verdict, _Over):
             return None
+        if verdict.target is RunStatus.VALIDATED:
+            verdict.changes["preview_rows"] = batches[0].get("preview", [])
         return await self._runs.move(session, run, verdict.target, changes=verdict.changes, counts=verdict.counts)
 
     async def _advance(self, run: RunDocument) -> Stage:
@@ -95,15 +100,12 @@ class Completion:
             case Stage() as stage:
                 return stage
 
-    async def _verdict(self, run: RunDocument, session: Session | None = None) -> "Stage | _Over | _Failed":
+    async def _verdict(self, run: RunDocument) -> "Stage | _Over | _Failed":
         """What the ledger proves about the phase of a run that is parsed."""
-        totals = await add_up(self._connection, run.id, session)
-        if run.status is RunStatus.EXECUTING:
-            return _after_writing(run, totals)
-        verdict = _after_checking(run, totals)
-        if isinstance(verdict, _Over):
+        verdict = _judged(run, await add_up(self._connection, run.id))
+        if isinstance(verdict, _Over) and verdict.target is RunStatus.VALIDATED:
             first = {"_id": batch_id(run.id, run.epoch, 0)}
-            found = await self._connection.batches.find_one(first, {"preview": 1}, session=session)
+            found = await self._connection.batches.find_one(first, {"preview": 1})
             verdict.changes["preview_rows"] = (found or {}).get("preview", [])
         return verdict
 
@@ -141,6 +143,10 @@ class _Failed:
 
     code: str
     message: str
+
+
+def _judged(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:
+    return _after_writing(run, totals) if run.status is RunStatus.EXECUTING else _after_checking(run, totals)
 
 
 def _after_checking(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:

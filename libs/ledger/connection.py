@@ -6,6 +6,8 @@ from typing import Protocol
 
 from libs.batches.payloads import BatchPayloads
 from libs.batches.rejected_rows import RejectedRows
+from libs.contracts.events import Event
+from libs.contracts.topics import Topic
 from libs.storage.client import Collection, Document, Mongo
 from libs.storage.documents import BatchDocument, OutboxEntry, RunDocument, UndoEntry, WebhookDelivery
 from libs.telemetry.failpoints import failpoint
@@ -23,6 +25,8 @@ class Relay(Protocol):
     owner: str
 
     def hand_over(self, rows: Sequence[Document]) -> None: ...
+
+    def hint(self, topic: Topic, key: str, event: Event) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,12 @@ class LedgerConnection:
         failpoint("ledger.committed_before_relay")
         if self.relay is not None and rows:
             self.relay.hand_over(rows)
+
+    def hint(self, topic: Topic, key: str, event: Event) -> None:
+        """Have a message published that is not stored: its reader finds what it tells by itself, only later."""
+        failpoint("ledger.stored_before_hint")
+        if self.relay is not None:
+            self.relay.hint(topic, key, event)
 
     @property
     def runs(self) -> Collection:

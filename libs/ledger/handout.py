@@ -176,16 +176,18 @@ class Handout:
         return [*lost, *await self.fill(state, run.lane)]
 
     async def _held_back(self, state: BatchState, lane: Lane) -> list[HeldBack]:
+        holding: Document = {
+            "held_back": True,
+            "lane": stored_as(lane),
+            "status": _STATUS[state].value,
+            **NOT_STOPPED,
+        }
+        # Mostly there is none, which this tells for less.
+        if await self._connection.runs.find_one(holding, {"_id": 1}) is None:
+            return []
         cursor = await self._connection.runs.aggregate(
             [
-                {
-                    "$match": {
-                        "held_back": True,
-                        "lane": stored_as(lane),
-                        "status": _STATUS[state].value,
-                        **NOT_STOPPED,
-                    }
-                },
+                {"$match": holding},
                 {"$sort": {"_id": 1}},
                 {
                     "$group": {
@@ -198,16 +200,12 @@ class Handout:
         return [HeldBack(run["id"], tenant["_id"], run["batches"]) async for tenant in cursor for run in tenant["runs"]]
 
     async def _in_flight(self, state: BatchState, lane: Lane) -> InFlight:
-        """By an index that holds what is announced, and nothing else."""
-        cursor = await self._connection.batches.aggregate(
-            [
-                {"$match": {"announced": state.value, "state": state.value, "lane": lane.value}},
-                {"$group": {"_id": {"tenant": "$tenant_id", "run": "$run_id"}, "batches": {"$sum": 1}}},
-            ]
+        """By an index that holds what is announced, and nothing else; no more than ``Shares`` allow, and a few."""
+        cursor = self._connection.batches.find(
+            {"announced": state.value, "state": state.value, "lane": lane.value},
+            {"_id": 0, "tenant_id": 1, "run_id": 1},
         )
-        return InFlight(
-            Counter({(group["_id"]["tenant"], group["_id"]["run"]): group["batches"] async for group in cursor})
-        )
+        return InFlight(Counter([(batch["tenant_id"], batch["run_id"]) async for batch in cursor]))
 
     async def _announce_next(self, run_id: str, state: BatchState, lane: Lane) -> Message | None:
         found = await self._connection.batches.find_one_and_update(

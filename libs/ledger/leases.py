@@ -74,31 +74,35 @@ class Leases:
         Returns:
             The lease, and the run as it is stored now.
         """
-        found = await self._connection.runs.find_one({"_id": run_id}, {fields.owner: 1})
-        left = self._left_behind(found, fields, instance)
-        held, setting = self.new(fields, run_id, instance, seconds)
+        held, setting = self._new(fields, run_id, instance, seconds)
+        wanted, update = {"_id": run_id, **where}, [{"$set": {**setting, **(changes or {})}}]
         taken = None
         try:
-            taken = await self._connection.runs.find_one_and_update(
-                {
-                    "_id": run_id,
-                    **where,
-                    "$expr": {
-                        "$or": [
-                            {"$in": [{"$ifNull": [f"${fields.owner}", None]}, [None, {"$literal": left}]]},
-                            {"$lt": [f"${fields.until}", "$$NOW"]},
-                        ]
-                    },
-                },
-                [{"$set": {**setting, **(changes or {})}}],
-                return_document=ReturnDocument.AFTER,
-            )
+            taken = await self._take(fields, wanted, None, update)
+            if taken is None:
+                found = await self._connection.runs.find_one(wanted, {fields.owner: 1})
+                if (left := self._left_behind(found, fields, instance)) is not None:
+                    taken = await self._take(fields, wanted, left, update)
         finally:
             if taken is None:
                 self.forget(held.token)
         return None if taken is None else (held, taken)
 
-    def new(self, fields: LeaseFields, run_id: str, instance: str, seconds: float) -> tuple[HeldLease, Document]:
+    async def _take(
+        self, fields: LeaseFields, wanted: Document, left: str | None, update: list[Document]
+    ) -> Document | None:
+        """Take what nobody has any more, or what is stored under the token ``left``."""
+        free = {
+            "$or": [
+                {"$in": [{"$ifNull": [f"${fields.owner}", None]}, [None, {"$literal": left}]]},
+                {"$lt": [f"${fields.until}", "$$NOW"]},
+            ]
+        }
+        return await self._connection.runs.find_one_and_update(
+            {**wanted, "$expr": free}, update, return_document=ReturnDocument.AFTER
+        )
+
+    def _new(self, fields: LeaseFields, run_id: str, instance: str, seconds: float) -> tuple[HeldLease, Document]:
         """A lease that counts as held from now on, and the fields to set, as expressions, by which it is taken."""
         held = HeldLease(fields, run_id, f"{instance}{_MARK}{secrets.token_hex(_RANDOM_BYTES)}")
         self._held.add(held.token)
@@ -141,7 +145,8 @@ class Leases:
         """Free what a dead process of this name held, so that whoever is next need not wait; how many leases."""
         released = 0
         for fields in (PARSE, WHOLE_FILE_CHECK):
-            held = {"status": RunStatus.VALIDATING.value, fields.owner: {"$type": "string"}}
+            active = [RunStatus.PENDING.value, RunStatus.VALIDATING.value]
+            held = {"status": {"$in": active}, fields.owner: {"$type": "string"}}
             async for run in self._connection.runs.find(held, {fields.owner: 1}):
                 if (token := self._left_behind(run, fields, instance)) is not None:
                     await self.release(HeldLease(fields, run["_id"], token))

@@ -19,6 +19,7 @@ from libs.storage.documents import BatchResult, RunDocument
 
 RUNS_AT_A_LOOK = 16
 """Runs of one tenant that are seen at a time, the oldest ones."""
+_TO_BE_PARSED: Document = {"$in": [RunStatus.PENDING.value, RunStatus.VALIDATING.value]}
 _ATTEMPT: Document = {"parse.attempts": {"$add": ["$parse.attempts", 1]}}
 
 
@@ -76,7 +77,7 @@ class ParseLedger:
             [
                 {
                     "$match": {
-                        "status": {"$in": [RunStatus.PENDING.value, RunStatus.VALIDATING.value]},
+                        "status": _TO_BE_PARSED,
                         "parse.closed": False,
                         "lane": stored_as(lane),
                         **NOT_STOPPED,
@@ -99,7 +100,9 @@ class ParseLedger:
     async def begin(self, run_id: str, instance: str, lease_seconds: float) -> RunDocument | None:
         """Take the parse of a run, or ``None`` where it is done, stopped, or a live parser has it.
 
-        The caller says by ``leave`` that it is no longer at it.
+        A pending run stays so until ``start``, or until its first batches are stored. The other methods keep the status
+        and version of the document that is returned as they are stored. The caller says by ``leave`` that it is no
+        longer at it.
 
         Args:
             instance: name of this process.
@@ -107,19 +110,8 @@ class ParseLedger:
         Raises:
             UnreadableDocumentError: the run holds what this release does not know.
         """
-        run = await self._runs.get(run_id)
-        if run is None or run.stop is not None or run.parse.closed:
-            return None
-        if run.status is RunStatus.PENDING and (first := await self._begin_first(run, instance, lease_seconds)):
-            return first
-        taken = await self._leases.take(
-            PARSE,
-            run_id,
-            instance,
-            lease_seconds,
-            where={"status": RunStatus.VALIDATING.value, "parse.closed": False, **NOT_STOPPED},
-            changes=_ATTEMPT,
-        )
+        where = {"status": _TO_BE_PARSED, "parse.closed": False, **NOT_STOPPED}
+        taken = await self._leases.take(PARSE, run_id, instance, lease_seconds, where=where, changes=_ATTEMPT)
         if taken is None:
             return None
         held, stored = taken
@@ -129,23 +121,23 @@ class ParseLedger:
             self._leases.forget(held.token)
             raise
 
-    async def _begin_first(self, run: RunDocument, instance: str, lease_seconds: float) -> RunDocument | None:
-        """Move a pending run and take its parse at once; ``None`` where somebody else moved it first."""
-        held, setting = self._leases.new(PARSE, run.id, instance, lease_seconds)
+    async def start(self, run: RunDocument) -> bool:
+        """Move a run on that is still pending; ``False`` where the parse is no longer the caller's."""
+        if run.status is not RunStatus.PENDING:
+            return True
 
         async def body(session: Session) -> MovedRun | None:
-            return await self._runs.move(session, run, RunStatus.VALIDATING, expressions={**setting, **_ATTEMPT})
+            return await self._runs.move(session, run, RunStatus.VALIDATING, where=self._parsing(run))
 
-        moved = None
-        try:
-            moved = await self._connection.mongo.transaction(body)
-        finally:
-            if moved is None:
-                self._leases.forget(held.token)
-        if moved is None:
-            return None
+        moved = await self._connection.mongo.transaction(body)
+        if moved is not None:
+            await self._started(run, moved)
+        return moved is not None
+
+    async def _started(self, run: RunDocument, moved: MovedRun) -> None:
+        """The transaction is committed in which the run was moved on."""
+        run.status, run.version = moved.status, moved.document["version"]
         await self._runs.committed(moved)
-        return RunDocument.read(moved.document)
 
     def leave(self, run: RunDocument) -> None:
         """End what ``begin`` began; where it was not closed, this process may begin it again at once."""
@@ -160,7 +152,7 @@ class ParseLedger:
     def _parsing(self, run: RunDocument) -> Document:
         return {
             "_id": run.id,
-            "status": RunStatus.VALIDATING.value,
+            "status": _TO_BE_PARSED,
             "epoch": run.epoch,
             "parse.owner": run.parse.owner,
             "parse.attempts": run.parse.attempts,
@@ -170,6 +162,8 @@ class ParseLedger:
 
     async def freeze_plan(self, run: RunDocument, plan: ParsePlan) -> bool:
         """Store the plan of a run that has none; ``False`` where the parse is no longer the caller's."""
+        if not await self.start(run):
+            return False
         answer = await self._connection.runs.update_one(
             {**self._parsing(run), "plan": None}, {"$set": {"plan": plan.model_dump(mode="json")}}
         )
@@ -191,7 +185,8 @@ class ParseLedger:
     ) -> list[Message] | None:
         """Store batches and their rows; ``None`` where the parse is no longer the caller's.
 
-        The transaction changes the run itself, so that a stop and a second parser fence it.
+        The transaction changes the run itself, so that a stop and a second parser fence it. The first batches also move
+        a run on that is still pending.
 
         Args:
             plan: to be frozen, where the run has none yet.
@@ -234,19 +229,25 @@ class ParseLedger:
             for number, batch in enumerate(batches)
         ]
 
-        async def body(session: Session) -> bool:
-            fenced = await self._connection.runs.update_one(
-                {**self._parsing(run), **({} if plan is None else {"plan": None})},
-                [{"$set": setting}],
-                session=session,
-            )
-            if fenced.modified_count != 1:
-                return False
-            await self._connection.batches.insert_many(entries, session=session)
-            await self._connection.payloads.insert(session, [batch.payload for batch in batches])
-            return True
+        where = {**self._parsing(run), **({} if plan is None else {"plan": None})}
 
-        if not await self._connection.mongo.transaction(body):
+        async def body(session: Session) -> tuple[bool, MovedRun | None]:
+            moved = None
+            if run.status is RunStatus.PENDING:
+                moved = await self._runs.move(session, run, RunStatus.VALIDATING, expressions=setting, where=where)
+                fenced = moved is not None
+            else:
+                answer = await self._connection.runs.update_one(where, [{"$set": setting}], session=session)
+                fenced = answer.modified_count == 1
+            if fenced:
+                await self._connection.batches.insert_many(entries, session=session)
+                await self._connection.payloads.insert(session, [batch.payload for batch in batches])
+            return fenced, moved
+
+        stored, moved = await self._connection.mongo.transaction(body)
+        if moved is not None:
+            await self._started(run, moved)
+        if not stored:
             return None
         return [message(BatchState.PARSED, run.lane, run.id, run.epoch, batch.seq) for batch in announced]
 
@@ -259,6 +260,8 @@ class ParseLedger:
 
     async def close(self, run: RunDocument, end: ParseEnd) -> bool:
         """Declare that all batches are stored; ``False`` where the parse is no longer the caller's."""
+        if not await self.start(run):
+            return False
         answer = await self._connection.runs.update_one(self._parsing(run), {"$set": _closed(end)})
         return answer.modified_count == 1
 

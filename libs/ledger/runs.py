@@ -69,7 +69,7 @@ class RunLedger:
         return None if found is None else RunStatus(found["status"])
 
     async def submit(self, run: RunDocument, *, key_of: str | None = None) -> None:
-        """Create ``run`` and tell the parser, in one transaction.
+        """Create ``run`` and tell the parser, which takes it sooner or later also where it does not hear of it.
 
         Args:
             run: what is created.
@@ -81,16 +81,18 @@ class RunLedger:
         document = run.model_dump(by_alias=True, mode="python")
         document["status"] = run.status.value
         document["template"] = run.template.model_dump(mode="json")
-        submitted = RunSubmitted.of(run.id, run.tenant_id)
+        submitted = RunSubmitted.of(run.id, run.tenant_id, run.lane)
 
-        async def body(session: Session) -> list[Document]:
-            if key_of is not None:
-                given_up = {"_id": key_of, "idempotency_key": run.idempotency_key}
-                await self._connection.runs.update_one(given_up, {"$set": {"idempotency_key": None}}, session=session)
+        async def body(session: Session) -> None:
+            given_up = {"_id": key_of, "idempotency_key": run.idempotency_key}
+            await self._connection.runs.update_one(given_up, {"$set": {"idempotency_key": None}}, session=session)
             await self._connection.runs.insert_one(document, session=session)
-            return await append_to_outbox(self._connection, session, (RUN_SUBMITTED, run.id, submitted))
 
-        self._connection.hand_over(await self._connection.mongo.transaction(body))
+        if key_of is None:
+            await self._connection.runs.insert_one(document)
+        else:
+            await self._connection.mongo.transaction(body)
+        self._connection.hint(RUN_SUBMITTED, run.id, submitted)
 
     async def transition(
         self,
@@ -149,11 +151,13 @@ class RunLedger:
         expressions: Document | None = None,
         counts: RunCounts | None = None,
         effect: Effect | None = None,
+        where: Document | None = None,
     ) -> MovedRun | None:
         """As ``transition``, in a transaction of the caller, who says when it is ``committed``.
 
         Args:
             expressions: further fields to set to what the server computes.
+            where: what else must be true of the run.
         """
         if target is RunStatus.EXECUTING and not run.purpose.traits.executed:
             raise PermanentError("FORBIDDEN_TRANSITION", f"a run whose purpose is {run.purpose} is never executed")
@@ -186,6 +190,7 @@ class RunLedger:
         entry = {**change.model_dump(), "status": target.value}
         found = await self._connection.runs.find_one_and_update(
             {
+                **(where or {}),
                 "_id": run.id,
                 "status": run.status.value,
                 "version": run.version,

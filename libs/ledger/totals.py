@@ -1,12 +1,14 @@
 """The batches of a run, added up."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 from libs.contracts.events import RunCounts
 from libs.contracts.reasons import SkipReason
 from libs.contracts.states import BatchState
 from libs.ledger.connection import LedgerConnection
-from libs.storage.client import SNAPSHOT, Session
+from libs.storage.client import SNAPSHOT, Document
 from libs.storage.documents import BatchResult
 
 
@@ -18,6 +20,21 @@ class Totals:
     rows: int = 0
     states: dict[BatchState, int] = field(default_factory=dict[BatchState, int])
     result: BatchResult = field(default_factory=BatchResult)
+
+    @classmethod
+    def of(cls, groups: Iterable[Document]) -> Self:
+        """Of groups of batches: their ``state``, ``batches``, ``rows`` and the members of their results."""
+        totals = cls()
+        added = dict.fromkeys(BatchResult.model_fields, 0)
+        for group in groups:
+            state = BatchState(group["state"])
+            totals.batches += group["batches"]
+            totals.rows += group["rows"]
+            totals.states[state] = totals.states.get(state, 0) + group["batches"]
+            for name in added:
+                added[name] += group.get(name, 0)
+        totals.result = BatchResult(**added)
+        return totals
 
     def all_in(self, *states: BatchState) -> bool:
         return sum(self.states.get(state, 0) for state in states) == self.batches
@@ -48,25 +65,15 @@ class Totals:
         )
 
 
-async def add_up(connection: LedgerConnection, run_id: str, session: Session | None = None) -> Totals:
-    """The batches of a run, added up by the server; in a transaction as it sees them."""
+async def add_up(connection: LedgerConnection, run_id: str) -> Totals:
+    """The batches of a run, added up by the server."""
     sums = {name: {"$sum": f"$result.{name}"} for name in BatchResult.model_fields}
     # One moment: a scan of the index would meet a batch that moves meanwhile twice, or never.
-    batches = connection.batches if session else connection.batches.with_options(read_concern=SNAPSHOT)
-    cursor = await batches.aggregate(
+    cursor = await connection.batches.with_options(read_concern=SNAPSHOT).aggregate(
         [
             {"$match": {"run_id": run_id}},
             {"$group": {"_id": "$state", "batches": {"$sum": 1}, "rows": {"$sum": "$rows"}, **sums}},
-        ],
-        session=session,
+            {"$set": {"state": "$_id"}},
+        ]
     )
-    totals = Totals()
-    added = dict.fromkeys(BatchResult.model_fields, 0)
-    async for group in cursor:
-        totals.batches += group["batches"]
-        totals.rows += group["rows"]
-        totals.states[BatchState(group["_id"])] = group["batches"]
-        for name in added:
-            added[name] += group[name]
-    totals.result = BatchResult(**added)
-    return totals
+    return Totals.of(await cursor.to_list())

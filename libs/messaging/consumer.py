@@ -45,8 +45,11 @@ UNFORESEEN_RETRY_SECONDS = 5.0
 HAND_BACK_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 STOP_SECONDS = 40.0
-COMMIT_SECONDS = 0.1
-"""How long a commit waits for further messages, to be made for all of them."""
+COMMIT_SECONDS = 0.5
+"""How long a commit waits for further messages, to be made for all of them: each is a request to the broker. A killed
+process leaves what it handled meanwhile to come again."""
+HEARTBEAT_MS = 1_000
+"""How long it takes a consumer to hear that its group changes; each is a request of every consumer."""
 SESSION_MS = 8_000
 """A killed process keeps its partitions for so long; a stopped one gives them up at once."""
 
@@ -82,8 +85,9 @@ async def _parse_tolerantly(record: Record, original: Callable[[Record], Awaitab
     return await original(record)
 
 
-async def _raw_body(message: KafkaMessage) -> bytes:
-    return bytes(message.body)
+async def _undecoded(message: KafkaMessage) -> KafkaMessage:
+    """The message as it came: decoding is a part of handling it, under the same error policy."""
+    return message
 
 
 @dataclass(slots=True)
@@ -247,14 +251,14 @@ class Consumers:
                     no_reply=True,
                     max_poll_interval_ms=1_800_000,
                     session_timeout_ms=SESSION_MS,
-                    heartbeat_interval_ms=300,
+                    heartbeat_interval_ms=HEARTBEAT_MS,
                     rebalance_timeout_ms=30_000,
                     max_partition_fetch_bytes=8 * 1024 * 1024,
                     fetch_max_wait_ms=500,
                     isolation_level="read_uncommitted",
                     listener=listener,
                     parser=_parse_tolerantly,
-                    decoder=_raw_body,
+                    decoder=_undecoded,
                     title=f"{topic.name}:{self._service}:{worker}",
                 )
                 listener.consumer = partial(getattr, subscriber, "consumer")

@@ -12,6 +12,8 @@ from pymongo import WriteConcern
 from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
+from libs.contracts.events import Event
+from libs.contracts.topics import Topic
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import OUTBOX_LEASE, OutboxEntry
@@ -20,11 +22,13 @@ from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 
 SWEEP_SECONDS = 1.0
-FORGET_SECONDS = 0.1
+FORGET_SECONDS = 0.5
 """How long rows that are published wait for others, to be deleted together."""
 ROWS_AT_A_TIME = 100
 MAX_HANDED_OVER = 1_000
 
+_HINT = "hint"
+"""Marks in memory what is not stored."""
 _MARK = "#"
 _AFTER_MARK = chr(ord(_MARK) + 1)
 
@@ -58,6 +62,11 @@ class OutboxRelay:
         if len(self._handed_over) + len(rows) <= MAX_HANDED_OVER:
             self._handed_over.extend(rows)
             self._woken.set()
+
+    def hint(self, topic: Topic, key: str, event: Event) -> None:
+        """Publish what is not stored, at once or never: whoever reads it would find the same without it, only later."""
+        row = {"_id": event.event_id, "topic": topic.name, "key": key, "value": event.model_dump_json(), _HINT: True}
+        self.hand_over([row])
 
     async def run(self, publisher: EventPublisher) -> None:
         """Relay until cancelled; faults of either server are logged and outlived."""
@@ -134,14 +143,15 @@ class OutboxRelay:
         """
         sent = (publisher.publish_raw(row["topic"], row["key"], row["_id"], row["value"]) for row in rows)
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
-        published = [row["_id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
+        stored = [(row["_id"], outcome) for row, outcome in zip(rows, outcomes, strict=True) if _HINT not in row]
+        published = [identifier for identifier, outcome in stored if outcome is None]
         errors = [outcome for outcome in outcomes if outcome is not None]
         if published:
             failpoint("outbox.published_before_delete")
             self._published.extend(published)
             self._to_forget.set()
         if errors:
-            failed = [row["_id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is not None]
+            failed = [identifier for identifier, outcome in stored if outcome is not None]
             await self._outbox.update_many({"_id": {"$in": failed}}, {"$set": {"lease_until": None}})
             raise errors[0]
 

@@ -13,6 +13,7 @@ def subscribe(consumers: Consumers, lanes: Sequence[Places]) -> None:
 
     @consumers.on(RUN_SUBMITTED, RunSubmitted)
     async def on_run_submitted(event: RunSubmitted) -> None:  # pyright: ignore[reportUnusedFunction]
-        del event  # which run comes next is for the ledger to say
+        # Which run comes next is for the ledger to say; the release before does not tell the lane.
         for places in lanes:
-            places.wake()
+            if event.lane in {None, places.lane}:
+                places.wake()

@@ -10,6 +10,7 @@ from libs.batches.payloads import Payload, PayloadKind
 from libs.batches.tables import encode_table
 from libs.contracts.errors import FileRefusedError, PermanentError
 from libs.contracts.ids import batch_id
+from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import BatchState, RunStatus
@@ -68,6 +69,8 @@ class ParseRun:
         except ParseLostError:
             return False
         except PermanentError as error:
+            if run is not None:
+                await self._ledger.parsing.start(run)  # so that its failure is told after its beginning, as ever
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
             return True
         except BaseException:
@@ -90,6 +93,9 @@ class ParseRun:
                 "tell the people who run Rowdock if that does not help",
             )
         failpoint("parser.begun")
+        # To plan a large file may take a while; a small one moves on with its first batches.
+        if run.lane is Lane.LARGE and not await self._ledger.parsing.start(run):
+            raise ParseLostError
         lease = self._settings.parse_lease_seconds
         async with repeating(lease / 3, lambda: self._ledger.parsing.extend(run, lease), "parse lease"):
             return await self._parse(run)

@@ -1,6 +1,7 @@
 """Check batches one by one; where all are checked, compare what rows of different batches may not share."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,9 +17,11 @@ from libs.batches.tables import BatchRejections, decode_table, encode_table, pac
 from libs.contracts.errors import PermanentError
 from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
+from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
+from libs.contracts.templates import Template
 from libs.ledger import Ledger, MovedRun, Stage
 from libs.process.loops import repeating
 from libs.process.refill import Refill
@@ -34,7 +37,8 @@ from services.validator.domain.unreadable_rows import issue_rejections
 from services.validator.settings import ValidatorSettings
 from services.validator.target_lookup import TargetLookup
 
-COMPILED_RUNS = 64
+RUNS_AT_WORK = 64
+COMPILED_TEMPLATES = 64
 MAX_PAYLOAD_BYTES = 15 * 1024 * 1024
 """A document of MongoDB holds 16 MiB."""
 
@@ -133,7 +137,7 @@ class ValidateBatch:
             self._metrics.rows.labels("rejected").inc(outcome.result.rejected)
         failpoint("validator.stored_before_advance")
         if moved_run is not None:
-            await self._ledger.advanced(moved_run)
+            await self._ledger.advanced(run.document, moved_run)
         return moved_run is not None
 
     def _outcome(self, run: _Run, batch: BatchDocument, parsed: Payload) -> _Outcome:
@@ -165,11 +169,16 @@ def _payload(batch: BatchDocument, kind: PayloadKind, table: pa.Table) -> Payloa
 
 
 class RunCache:
-    """Compiled templates of the runs at work; a run's template and plan never change."""
+    """Runs at work, and their compiled templates; a run's template and plan never change.
+
+    A template is compiled once for all runs that have it with the same plan: for a small file that takes longer than
+    to check it.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._runs: LRUCache[str, _Run] = LRUCache(COMPILED_RUNS)
+        self._runs: LRUCache[str, tuple[RunDocument, ParsePlan, bytes]] = LRUCache(RUNS_AT_WORK)
+        self._compiled: LRUCache[bytes, CompiledTemplate] = LRUCache(COMPILED_TEMPLATES)
 
     async def get(self, run_id: str) -> _Run | None:
         """The run, or ``None`` where it does not exist or has no plan.
@@ -177,15 +186,20 @@ class RunCache:
         Raises:
             PermanentError: its template cannot be compiled.
         """
-        if (known := self._runs.get(run_id)) is not None:
-            return known
-        run = await self._ledger.runs.get(run_id)
-        if run is None or run.plan is None:
-            return None
-        compiled = await asyncio.to_thread(compile_template, run.template, run.plan)
-        found = _Run(run, run.id, run.tenant_id, run.plan.columns, compiled)
-        self._runs[run_id] = found
-        return found
+        if (known := self._runs.get(run_id)) is None:
+            run = await self._ledger.runs.get(run_id)
+            if run is None or run.plan is None:
+                return None
+            known = self._runs[run_id] = run, run.plan, _content(run.template, run.plan)
+        run, plan, content = known
+        if (compiled := self._compiled.get(content)) is None:
+            compiled = await asyncio.to_thread(compile_template, run.template, plan)
+            self._compiled[content] = compiled
+        return _Run(run, run.id, run.tenant_id, plan.columns, compiled)
+
+
+def _content(template: Template, plan: ParsePlan) -> bytes:
+    return hashlib.sha256(f"{template.model_dump_json()}\n{plan.model_dump_json()}".encode()).digest()
 
 
 class WholeFileCheck:

@@ -41,6 +41,8 @@ from services.writer.target_records import StaleKeysError, TargetRecords
 from services.writer.work import Run, Work
 
 RUNS_AT_WORK = 64
+REMEMBERED_RESOURCES = 1_000
+"""Of a tenant each, where it had no keys when they were last looked for."""
 ATTEMPTS_BESIDE_OTHERS = 50
 """So often others may change what a batch was planned with, before it is handed back."""
 
@@ -89,6 +91,7 @@ class WriteBatch:
         self._before_images = BeforeImages(mongo)
         self._runs: LRUCache[str, Run] = LRUCache(RUNS_AT_WORK)
         self._keys: LRUCache[str, tuple[TargetKey, ...]] = LRUCache(RUNS_AT_WORK)
+        self._without_keys: LRUCache[tuple[str, str], None] = LRUCache(REMEMBERED_RESOURCES)
 
     async def __call__(self, run_id: str, identifier: str, lane: Lane) -> None:
         """Write the batch unless that is done or its run was stopped; then fill its lane up again."""
@@ -138,8 +141,7 @@ class WriteBatch:
         if payload is None:
             return False  # Rows go only when their run has ended; the claim would have failed a moment later.
         checked = await asyncio.to_thread(decode_table, payload.data)
-        keys = self._keys.get(run.id)
-        work = Work(run, batch, await self._required_keys(run) if keys is None else keys, checked, checked)
+        work = Work(run, batch, await self._expected_keys(run), checked, checked)
         written = await self._written(work)
         failpoint("writer.written_before_advance")
         if written is None:
@@ -149,13 +151,27 @@ class WriteBatch:
         self._metrics.rows.labels("updated").inc(result.updated)
         self._metrics.rows.labels("unchanged").inc(result.unchanged)
         if moved_run is not None:
-            await self._ledger.advanced(moved_run)
+            await self._ledger.advanced(run.document, moved_run)
         return moved_run is not None
+
+    async def _expected_keys(self, run: Run) -> tuple[TargetKey, ...]:
+        """The tenant's keys as they were last seen; the transaction that goes by them finds out whether they still are
+        the same."""
+        if (known := self._keys.get(run.id)) is not None:
+            return known
+        if not run.asked_keys and (run.tenant_id, run.target.resource) in self._without_keys:
+            return ()
+        return await self._required_keys(run)
 
     async def _required_keys(self, run: Run) -> tuple[TargetKey, ...]:
         """The tenant's keys, and the records can be found by them; kept for the batches of the run that follow."""
         keys = await run.target.require_keys(run.asked_keys)
         self._keys[run.id] = keys
+        resource = run.tenant_id, run.target.resource
+        if keys:
+            self._without_keys.pop(resource, None)
+        else:
+            self._without_keys[resource] = None
         return keys
 
     async def _written(self, work: Work) -> Written | None:

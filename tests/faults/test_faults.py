@@ -114,6 +114,7 @@ def armed(stack: Stack, tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
 
 
 FAILPOINTS = [
+    pytest.param("gateway", "ledger.stored_before_hint"),
     pytest.param("gateway", "ledger.committed_before_relay", marks=pick),
     pytest.param("gateway", "outbox.published_before_delete"),
     pytest.param("gateway", "gateway.file_stored_before_submit"),

@@ -82,8 +82,11 @@ class Runs:
 
     async def details(self, principal: Principal, run: RunDocument) -> RunDetails:
         """A run with its first errors and, while it is active, its progress."""
-        # Asked for whatever the counts say: those of an executing run are older than what the writer rejects.
-        errors = await RejectedStore(principal).first_errors(run.id, self._max_errors)
+        errors: list[tuple[int, RowError]] = []
+        # The counts of an executing run are older than what the writer rejects.
+        settled = run.status is RunStatus.VALIDATED or run.status in TERMINAL_RUN_STATUSES
+        if not settled or run.counts is None or run.counts.rejected:
+            errors = await RejectedStore(principal).first_errors(run.id, self._max_errors)
         return RunDetails(run, await self._totals(run), errors)
 
     async def _totals(self, run: RunDocument) -> Totals | None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import polars as pl
 
 _PREFIX = "step:"
+_FEW_ROWS = 1_000
+_FEW_STEPS = 150
 
 
 class Steps:
@@ -41,10 +43,16 @@ class Steps:
 def evaluate(frame: pl.DataFrame, stages: Iterable[Iterable[pl.Expr]], outputs: Iterable[pl.Expr]) -> pl.DataFrame:
     """Run all stages over a frame and return the outputs.
 
-    Stage by stage: in one plan, a template of hundreds of fields takes hundreds of megabytes.
+    Stage by stage: in one plan, a template of hundreds of fields takes hundreds of megabytes. For few rows and fields
+    what takes time is to begin with a plan, so there is one.
     """
+    stages = [list(stage) for stage in stages]
+    at_once = frame.height <= _FEW_ROWS and sum(map(len, stages)) <= _FEW_STEPS
     # Every step is read and none twice: there is nothing to optimise, and looking for it takes time.
     none = pl.QueryOptFlags.none()
+    plan = frame.lazy()
     for stage in stages:
-        frame = frame.lazy().with_columns(stage).collect(optimizations=none)
-    return frame.lazy().select(outputs).collect(optimizations=none)
+        plan = plan.with_columns(stage)
+        if not at_once:
+            plan = plan.collect(optimizations=none).lazy()
+    return plan.select(outputs).collect(optimizations=none)

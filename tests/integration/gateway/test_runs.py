@@ -30,6 +30,7 @@ async def reject(mongo: Mongo, organization: Organization, run_id: str, row: int
             "created_at": datetime.now(UTC),
         }
     )
+    await mongo.state["runs"].update_one({"_id": run_id}, {"$inc": {"counts.rejected": 1}})
 
 
 async def test_execute_and_its_wrong_states(http: httpx.AsyncClient, ledger: Ledger) -> None:

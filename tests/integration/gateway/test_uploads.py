@@ -9,7 +9,7 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from libs.contracts.topics import RUN_SUBMITTED
+from libs.contracts.lanes import Lane
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
 from tests.integration.gateway.conftest import MAX_UPLOAD_BYTES, Organization
@@ -37,7 +37,9 @@ async def assert_no_files(mongo: Mongo, organization: Organization) -> None:
     assert await mongo.state["runs"].count_documents({"tenant_id": organization.id}) == 0
 
 
-async def test_an_upload_is_a_file_a_run_and_an_event_although_kafka_is_down(acme: Organization, mongo: Mongo) -> None:
+async def test_an_upload_is_a_file_and_a_run_although_kafka_is_down(
+    acme: Organization, ledger: Ledger, mongo: Mongo
+) -> None:
     template = await create_template(acme.http, webhook_url="https://example.com/hook")
     answer = await upload(acme.http, template["id"])
     assert answer.status_code == 202
@@ -49,9 +51,8 @@ async def test_an_upload_is_a_file_a_run_and_an_event_although_kafka_is_down(acm
     stored = await mongo.state["runs"].find_one({"_id": run["id"]})
     assert stored is not None
     assert stored["webhook_endpoint_id"] is not None
-    event = await mongo.state["outbox"].find_one({"key": run["id"]})
-    assert event is not None
-    assert (event["topic"], event["service"]) == (RUN_SUBMITTED.name, "gateway")
+    waiting = [run_id for of_tenant in await ledger.parsing.waiting(Lane.SMALL) for run_id in of_tenant.run_ids]
+    assert run["id"] in waiting, "parsers find it without a message"
     chunks = await mongo.state["files.chunks"].find({"files_id": {"$exists": True}}).to_list()
     assert CSV in [bytes(chunk["data"]) for chunk in chunks]
 

@@ -24,7 +24,6 @@ from libs.contracts.topics import (
     EXECUTION_REQUESTED,
     LARGE_BATCH_READY,
     RUN_EVENTS,
-    RUN_SUBMITTED,
 )
 from libs.ledger import Ledger, MovedRun, ParseEnd, Shares, Stage
 from libs.ledger.handout import Message as Announcement
@@ -112,21 +111,32 @@ class Schedule:
 
     async def read(self, run: RunDocument, process: Process) -> bool:
         process.point()
-        if run.plan is None and not await self.ledger.parsing.freeze_plan(run, PLAN):
-            return False
+        plan = PLAN if run.plan is None else None
+        if plan is not None and self.random.random() < 0.5:  # else with the first batch
+            if not await self.ledger.parsing.freeze_plan(run, plan):
+                return False
+            plan = None
         stored = await self.ledger.parsing.stored_digests(run)
+        end = ParseEnd(len(self.file), sum(len(rows) for rows in self.file), "digest")
+        with_last = end if self.random.random() < 0.5 else None
         for seq, rows in enumerate(self.file):
             if seq not in stored:
                 process.point()
-                announced = await self.ledger.parsing.add_batches(run, [new_batch(run, seq, len(rows))], LEASE)
+                closing = with_last if seq == len(self.file) - 1 else None
+                batches = [new_batch(run, seq, len(rows))]
+                announced = await self.ledger.parsing.add_batches(run, batches, LEASE, plan=plan, end=closing)
                 if announced is None:
                     return False
+                plan = None
                 process.point()
                 self.announce(announced)
                 if not announced:
                     await self.fill(BatchState.PARSED, process)
-        rows_read = sum(len(rows) for rows in self.file)
-        closed = await self.ledger.parsing.close(run, ParseEnd(len(self.file), rows_read, "digest"))
+                if closing is not None:
+                    return True
+        if plan is not None and not await self.ledger.parsing.freeze_plan(run, plan):
+            return False
+        closed = await self.ledger.parsing.close(run, end)
         if closed:
             process.point()
         return closed
@@ -209,15 +219,13 @@ class Schedule:
             return await self.ledger.advance_with_only_batch(session, run)
 
         if (moved_run := await self.mongo.transaction(body)) is not None:
-            await self.ledger.advanced(moved_run)
+            await self.ledger.advanced(run, moved_run)
 
     async def relay(self) -> None:
         """Publish what the outbox holds; now and then die before it is forgotten, and so publish it again."""
         outbox = self.mongo.state[OutboxEntry.Settings.name]
         for entry in await outbox.find(self.of_run).to_list():
             match entry["topic"]:
-                case RUN_SUBMITTED.name:
-                    self.send("parse", "")
                 case EXECUTION_REQUESTED.name:
                     self.send("execute", "")
                 case BATCH_READY.name | LARGE_BATCH_READY.name:
@@ -314,6 +322,7 @@ class Schedule:
     async def play(self) -> None:
         """Submit the run, do what chance says, then let everything settle and repeat every message there was."""
         await self.ledger.runs.submit(self.run)
+        self.send("parse", "")
         for _ in range(STEPS):
             side_by_side = [self.action() for _ in range(self.random.choice([1, 1, 2, 3]))]
             await asyncio.gather(*map(self._alive_or_dead, side_by_side))

@@ -46,7 +46,7 @@ async def end(
 
     moved = await mongo.transaction(body)
     if moved is not None:
-        await ledger.advanced(moved)
+        await ledger.advanced(run, moved)
     return moved
 
 

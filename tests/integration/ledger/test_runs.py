@@ -7,7 +7,9 @@ import pytest
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.errors import PermanentError
+from libs.contracts.events import Event, RunSubmitted
 from libs.contracts.states import RunStatus
+from libs.contracts.topics import Topic
 from libs.ledger import Ledger
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import OutboxEntry
@@ -15,7 +17,6 @@ from tests.integration.ledger.runs import (
     current,
     events,
     new_run,
-    outbox,
     submitted,
 )
 
@@ -28,9 +29,13 @@ class Collected:
     def __init__(self) -> None:
         self.owner = "collected"
         self.rows: list[Document] = []
+        self.hints: list[tuple[str, str, Event]] = []
 
     def hand_over(self, rows: Sequence[Document]) -> None:
         self.rows.extend(rows)
+
+    def hint(self, topic: Topic, key: str, event: Event) -> None:
+        self.hints.append((topic.name, key, event))
 
 
 async def test_submit_creates_the_run_and_tells_the_parser(mongo: Mongo) -> None:
@@ -40,21 +45,32 @@ async def test_submit_creates_the_run_and_tells_the_parser(mongo: Mongo) -> None
     assert (await current(ledger, run)).model_dump(exclude={"created_at", "updated_at"}) == run.model_dump(
         exclude={"created_at", "updated_at"}
     )
+    ((topic, key, event),) = relay.hints
+    assert (topic, key) == ("imports.run-submitted.v1", run.id)
+    assert isinstance(event, RunSubmitted)
+    assert (event.run_id, event.tenant_id, event.lane) == (run.id, run.tenant_id, "small")
+    assert await mongo.state[OutboxEntry.Settings.name].count_documents({}) == 0, "parsers find it without, only later"
+
+
+async def test_what_a_change_tells_is_stored_with_it_and_handed_over_after_the_commit(mongo: Mongo) -> None:
+    relay = Collected()
+    ledger = Ledger(mongo, "gateway", relay)
+    run = await submitted(ledger)
+    assert await ledger.runs.transition(run, RunStatus.VALIDATING) is not None
     rows = await mongo.state[OutboxEntry.Settings.name].find().to_list()
     assert [(row["service"], row["topic"], row["key"]) for row in rows] == [
-        ("gateway", "imports.run-submitted.v1", run.id)
+        ("gateway", "imports.run-events.v1", run.id)
     ]
     assert [row["lease_owner"] for row in rows] == ["collected"], "nobody else may look at it"
-    assert [row["_id"] for row in relay.rows] == [row["_id"] for row in rows], "it was handed over after the commit"
+    assert [row["_id"] for row in relay.rows] == [row["_id"] for row in rows]
 
 
-async def test_an_idempotency_key_creates_one_run(mongo: Mongo, ledger: Ledger) -> None:
+async def test_an_idempotency_key_creates_one_run(ledger: Ledger) -> None:
     first, second = (new_run().model_copy(update={"idempotency_key": "once"}) for _ in range(2))
     await ledger.runs.submit(first)
     with pytest.raises(DuplicateKeyError):
         await ledger.runs.submit(second)
     assert await ledger.runs.get(second.id) is None
-    assert not await outbox(mongo, second, "imports.run-submitted.v1")
 
 
 async def test_a_transition_is_a_compare_and_set_with_one_event(mongo: Mongo, ledger: Ledger) -> None:

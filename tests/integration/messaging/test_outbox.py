@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from libs.contracts.errors import TransientError
+from libs.contracts.events import RunSubmitted
+from libs.contracts.lanes import Lane
 from libs.contracts.topics import Topic
 from libs.messaging import outbox, publisher
 from libs.messaging.broker import create_broker
@@ -92,6 +94,35 @@ async def test_rows_leave_once_and_in_order(kafka: KafkaSettings, mongo: Mongo, 
     assert {record.key for record in records} == {b"run"}
     headers = dict(records[0].headers)
     assert (headers["event-id"], headers["content-type"]) == (f"{topic.name}-0".encode(), b"application/json")
+
+
+async def test_a_hint_leaves_without_ever_being_stored(kafka: KafkaSettings, mongo: Mongo, topic: Topic) -> None:
+    event = RunSubmitted.of("run", "tenant", Lane.SMALL)
+    await leave(mongo, topic, range(1))
+    async with relaying(kafka, mongo) as relay:
+        relay.hint(topic, "run", event)
+        await until_empty(mongo)
+
+        async def both() -> bool:
+            return len(await published(kafka, topic)) == 2
+
+        await eventually(both, "the stored row and the hint have left")
+    (hint,) = [record for record in await read_all(kafka, topic.name) if record.value != b"0"]
+    assert (hint.key, RunSubmitted.model_validate_json(hint.value)) == (b"run", event)
+
+
+async def test_a_hint_that_cannot_leave_is_forgotten(
+    kafka: KafkaSettings, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.1)
+    nowhere, topic = unique_topic(), unique_topic()
+    await Topics(kafka, (topic,)).ensure()
+    async with relaying(kafka, mongo) as relay:
+        relay.hint(nowhere, "run", RunSubmitted.of("run", "tenant", Lane.SMALL))
+        await leave(mongo, topic, range(1))
+        await until_empty(mongo)
+    assert await published(kafka, topic) == ["0"]
 
 
 async def test_two_relays_share_the_work(kafka: KafkaSettings, mongo: Mongo, topic: Topic) -> None:

@@ -85,4 +85,5 @@ async def test_who_has_none_at_work_comes_before_who_has(mongo: Mongo, ledger: L
         await eventually(both_read)
     begun = [(await current(ledger, run)).history[-2].at for run in (other, waiting)]
     assert begun == sorted(begun)
-    assert {(await current(ledger, run)).status for run in held} == {RunStatus.VALIDATING}
+    left = [await current(ledger, run) for run in held]
+    assert {(run.status, run.parse.attempts) for run in left} == {(RunStatus.PENDING, 1)}
