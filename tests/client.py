@@ -77,16 +77,32 @@ class PlantedFile:
         valid: the key of every row that is to be written, by row.
         rejected: rows that are to be rejected.
         skipped: rows that are to be skipped (an upsert key that a later row repeats).
+        deleted: rows of ``valid`` that are to delete their record.
     """
 
     content: bytes
     valid: dict[int, str]
     rejected: frozenset[int]
     skipped: frozenset[int] = frozenset()
+    deleted: frozenset[int] = frozenset()
 
     @property
     def rows(self) -> int:
         return len(self.valid) + len(self.rejected) + len(self.skipped)
+
+    def deleting(self, share: float, seed: int = 3) -> "PlantedFile":
+        """The same rows under another name, with a column ``gone`` by which a share of them deletes its record."""
+        chance = random.Random(seed)
+        header, *lines = self.content.decode().splitlines()
+        deleted: set[int] = set()
+        out = [f"{header},gone"]
+        for row, line in enumerate(lines, start=1):
+            if row not in self.rejected and chance.random() < share:
+                deleted.add(row)
+                out.append(f"{line.split(',', 1)[0]},,no address,many,never,delete")
+            else:
+                out.append(f"{line.replace(',Name ', ',Renamed ')},")
+        return replace(self, content="\n".join(out).encode(), deleted=frozenset(deleted & self.valid.keys()))
 
     def only_with(self, keys: Container[str]) -> "PlantedFile":
         """The same file where rows of other keys find no record and are skipped."""

@@ -58,18 +58,22 @@ class Oracle:
         """The promise for a completed run; answers the run."""
         run = self.settled(run_id)
         assert run["status"] == "completed", run.get("failure")
-        records = list(self.target[resource].find({"_import.run_id": run_id}, {"sku": 1, "_import.row": 1}))
+        fields = {"sku": 1, "_import.row": 1, "is_deleted": 1, "deleted_at": 1}
+        records = list(self.target[resource].find({"_import.run_id": run_id}, fields))
         written = {record["_import"]["row"]: record["sku"] for record in records}
         rejected = [record["row"] for record in self.state["rejected_records"].find({"run_id": run_id}, {"row": 1})]
         skipped = self.skipped_rows(run_id)
         assert len(records) == len(written), "a row was written twice"
         assert len(rejected) == len(set(rejected)), "a row was rejected twice"
         assert written == planted.valid
+        deleted = {record["_import"]["row"] for record in records if record["is_deleted"]}
+        assert deleted == {record["_import"]["row"] for record in records if record["deleted_at"]} == planted.deleted
         assert set(rejected) == planted.rejected
         assert skipped == planted.skipped
         counts = run["counts"]
         assert counts["rows"] == planted.rows
         assert counts["written"] == len(planted.valid)
+        assert counts["deleted"] == len(planted.deleted)
         assert counts["rejected"] == len(planted.rejected)
         assert counts["skipped"] == len(planted.skipped)
         self.assert_nothing_left(run)

@@ -1,7 +1,9 @@
 """The store of the rows of batches: Arrow IPC in documents well below MongoDB's 16 MiB, see ``libs.batches.tables``.
 
-A batch has up to three payloads: ``parsed`` (cells as text, with the parser's row issues), ``valid`` (typed fields)
-and, where rows of the whole file are compared, ``keys`` (the values that are).
+A batch has up to four payloads: ``parsed`` (cells as text, with the parser's row issues), ``valid`` (typed fields),
+where rows of the whole file are compared, ``keys`` (the values that are), and where a column marks records to delete,
+``deletions`` (row number and upsert key of the rows that do). A writer of an earlier release, which knows no deletions,
+finds none of these rows in ``valid``: it changes nothing for them, and the run fails because it does not add up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ class PayloadKind(StrEnum):
     PARSED = "parsed"
     VALID = "valid"
     KEYS = "keys"
+    DELETIONS = "deletions"
 
 
 @dataclass(frozen=True, slots=True)

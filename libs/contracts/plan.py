@@ -88,6 +88,7 @@ class ParsePlan(BaseModel):
             such column (the field takes its default).
         matches: how the columns of the mapped fields were found.
         concat_columns: column that a ``concat`` names to index into ``columns``, or ``None``.
+        delete_column: index of the column that marks records to delete; ``None`` where the template names none.
         unmatched: indexes of the columns that go into ``extra``; empty unless the template wants them.
         date_orders: order of day, month and year, per field that reads dates without a format.
         short_years: whether a year of two digits is the first or the last part of a date of three numbers, per field
@@ -127,6 +128,7 @@ class ParsePlan(BaseModel):
     mapping: dict[str, int | None] = {}
     matches: dict[str, ColumnMatch] = {}
     concat_columns: dict[str, int | None] = {}
+    delete_column: int | None = None
     unmatched: tuple[int, ...] = ()
     date_orders: dict[str, DateOrder] = {}
     short_years: dict[str, Literal["first", "last"]] = {}

@@ -84,6 +84,9 @@ class RowErrorCode(StrEnum):
     MORE_ERRORS = "MORE_ERRORS"
     """Says how many further errors the row has."""
 
+    UNCLEAR_DELETION = "UNCLEAR_DELETION"
+    """The column that marks records to delete says neither yes nor no."""
+
     # The whole file, and the records that exist.
     DUPLICATE_VALUE = "DUPLICATE_VALUE"
     """An earlier row of the file holds the value that is to be unique."""

@@ -31,7 +31,13 @@ from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.validator.domain.checking import check_batch
 from services.validator.domain.compilation import CompiledTemplate, compile_template
-from services.validator.domain.duplicates import DuplicateResolution, apply_resolution, rejections, resolve_duplicates
+from services.validator.domain.duplicates import (
+    DuplicateResolution,
+    apply_resolution,
+    rejections,
+    resolve_duplicates,
+    without_lost,
+)
 from services.validator.domain.preview import preview
 from services.validator.domain.unreadable_rows import issue_rejections
 from services.validator.settings import ValidatorSettings
@@ -146,10 +152,12 @@ class ValidateBatch:
         payloads = [_payload(batch, PayloadKind.VALID, checked.valid)]
         if checked.keys is not None:
             payloads.append(_payload(batch, PayloadKind.KEYS, checked.keys))
+        if checked.deletions is not None:
+            payloads.append(_payload(batch, PayloadKind.DELETIONS, checked.deletions))
         shown = preview(checked.valid, self._settings.preview_rows, run.columns) if batch.seq == 0 else ()
         rejected = len(checked.rejected) + len(unreadable)
         return _Outcome(
-            BatchResult(ok=checked.valid.num_rows, rejected=rejected, warnings=checked.warnings),
+            BatchResult(ok=_sound_rows(checked.valid, checked.deletions), rejected=rejected, warnings=checked.warnings),
             tuple(payloads),
             checked.rejected,
             tuple(unreadable),
@@ -290,7 +298,9 @@ class WholeFileCheck:
     async def _apply(self, run: _Run, batch: BatchDocument, resolution: DuplicateResolution | None) -> None:
         resolved = _Resolved(batch.result)
         if resolution is not None:
-            kinds = (PayloadKind.VALID, PayloadKind.PARSED, PayloadKind.KEYS)
+            kinds = [PayloadKind.VALID, PayloadKind.PARSED, PayloadKind.KEYS]
+            if run.compiled.deletes:
+                kinds.append(PayloadKind.DELETIONS)
             payloads = [await self._payloads.load(batch.id, kind) for kind in kinds]
             resolved = await asyncio.to_thread(_resolved, batch, resolution, *payloads)
 
@@ -302,8 +312,9 @@ class WholeFileCheck:
                 resolved.result,
                 skipped={SkipReason.DUPLICATE_UPSERT_KEY: resolved.skipped},
             )
-            if moved and resolved.valid is not None:
-                await self._payloads.replace_table(session, resolved.valid)
+            if moved and resolved.tables:
+                for table in resolved.tables:
+                    await self._payloads.replace_table(session, table)
                 await self._rejected.insert(session, run.tenant_id, run.id, resolved.rejected)
             return moved
 
@@ -317,29 +328,43 @@ class _Resolved:
     """A batch whose repeated values are decided.
 
     Attributes:
-        valid: the rows that are to be written; ``None`` where all stay as they were.
+        tables: the rows that are to be written, and those that delete; none where all stay as they were.
         rejected: rows that lose a value.
         skipped: numbers of the rows that a later row replaces, packed.
     """
 
     result: BatchResult
-    valid: Payload | None = None
+    tables: Sequence[Payload] = ()
     rejected: Sequence[RejectedRow] | BatchRejections = ()
     skipped: bytes = b""
 
 
 def _resolved(
-    batch: BatchDocument, resolution: DuplicateResolution, valid: Payload, parsed: Payload, keys: Payload
+    batch: BatchDocument,
+    resolution: DuplicateResolution,
+    valid: Payload,
+    parsed: Payload,
+    keys: Payload,
+    deleting: Payload | None = None,
 ) -> _Resolved:
     remaining = apply_resolution(decode_table(valid.data), resolution)
+    tables = [_payload(batch, PayloadKind.VALID, remaining)]
+    deletions = None
+    if deleting is not None:
+        deletions = without_lost(decode_table(deleting.data), resolution)
+        tables.append(_payload(batch, PayloadKind.DELETIONS, deletions))
     rejected = rejections(resolution, decode_table(parsed.data), decode_table(keys.data))
     result = BatchResult(
-        ok=remaining.num_rows,
+        ok=_sound_rows(remaining, deletions),
         rejected=batch.result.rejected + len(rejected),
         warnings=warned_rows(remaining),
         duplicate_keys=len(resolution.superseded),
     )
-    return _Resolved(result, _payload(batch, PayloadKind.VALID, remaining), rejected, pack_rows(resolution.superseded))
+    return _Resolved(result, tables, rejected, pack_rows(resolution.superseded))
+
+
+def _sound_rows(valid: pa.Table, deletions: pa.Table | None) -> int:
+    return valid.num_rows + (0 if deletions is None else deletions.num_rows)
 
 
 class RescueInbox:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from libs.storage.client import Mongo, Session
+from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import UndoEntry
 from services.writer.domain.batch_plan import RecordUpdate
+from services.writer.work import Run
 
 _IMAGES_AT_A_TIME = 1_000
 """As many as the event loop may take the time to encode."""
@@ -18,33 +19,44 @@ class BeforeImages:
         self._images = mongo.state[UndoEntry.Settings.name]
 
     async def keep(
-        self, run_id: str, resource: str, updates: Sequence[RecordUpdate], saved_at: datetime, session: Session
+        self,
+        run: Run,
+        updates: Sequence[RecordUpdate],
+        deletions: Sequence[RecordUpdate],
+        saved_at: datetime,
+        session: Session,
     ) -> None:
-        """Store what undoes ``updates`` of the collection ``resource``.
+        """Store what undoes ``updates`` and ``deletions`` of records.
 
         Where a run changes a record twice, the first image stays: it is the state before the run.
         A duplicate would abort the transaction, so the ones that exist are asked for first.
         """
-        for first in range(0, len(updates), _IMAGES_AT_A_TIME):
-            await self._keep(run_id, resource, updates[first : first + _IMAGES_AT_A_TIME], saved_at, session)
+        for changes, deletes in ((updates, False), (deletions, True)):
+            for first in range(0, len(changes), _IMAGES_AT_A_TIME):
+                images = _images(run, changes[first : first + _IMAGES_AT_A_TIME], saved_at, deletes=deletes)
+                await self._keep(images, session)
 
-    async def _keep(
-        self, run_id: str, resource: str, updates: Sequence[RecordUpdate], saved_at: datetime, session: Session
-    ) -> None:
-        images = {
-            f"{run_id}:{update.record_id}": {
-                "_id": f"{run_id}:{update.record_id}",
-                "run_id": run_id,
-                "resource": resource,
-                "record_id": update.record_id,
-                "restore": update.before.restore,
-                "remove": update.before.remove,
-                "created_at": saved_at,
-            }
-            for update in updates
-            if update.before is not None
-        }
+    async def _keep(self, images: dict[str, Document], session: Session) -> None:
         async for image in self._images.find({"_id": {"$in": list(images)}}, projection=["_id"], session=session):
             del images[image["_id"]]
         if images:
             await self._images.insert_many(images.values(), session=session)
+
+
+def _images(run: Run, changes: Sequence[RecordUpdate], saved_at: datetime, *, deletes: bool) -> dict[str, Document]:
+    """The entries by their id."""
+    return {
+        (identifier := f"{run.id}:{change.record_id}"): {
+            "_id": identifier,
+            "tenant_id": run.tenant_id,
+            "run_id": run.id,
+            "resource": run.target.resource,
+            "record_id": change.record_id,
+            "restore": change.before.restore,
+            "remove": change.before.remove,
+            "deletes": deletes,
+            "created_at": saved_at,
+        }
+        for change in changes
+        if change.before is not None
+    }

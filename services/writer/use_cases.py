@@ -141,7 +141,8 @@ class WriteBatch:
         if payload is None:
             return False  # Rows go only when their run has ended; the claim would have failed a moment later.
         checked = await asyncio.to_thread(decode_table, payload.data)
-        work = Work(run, batch, await self._expected_keys(run), checked, checked)
+        to_delete = await self._to_delete(run, batch)
+        work = Work(run, batch, await self._expected_keys(run), checked, checked, to_delete, to_delete)
         written = await self._written(work)
         failpoint("writer.written_before_advance")
         if written is None:
@@ -150,6 +151,7 @@ class WriteBatch:
         self._metrics.rows.labels("created").inc(result.created)
         self._metrics.rows.labels("updated").inc(result.updated)
         self._metrics.rows.labels("unchanged").inc(result.unchanged)
+        self._metrics.rows.labels("deleted").inc(result.deleted)
         if moved_run is not None:
             await self._ledger.advanced(run.document, moved_run)
         return moved_run is not None
@@ -162,6 +164,19 @@ class WriteBatch:
         if not run.asked_keys and (run.tenant_id, run.target.resource) in self._without_keys:
             return ()
         return await self._required_keys(run)
+
+    async def _to_delete(self, run: Run, batch: BatchDocument) -> pa.Table | None:
+        """The rows that delete their records, where the template marks some."""
+        if run.template.delete_column is None:
+            return None
+        payload = await self._payloads.find(batch.id, PayloadKind.DELETIONS)
+        if payload is None:
+            raise PermanentError(
+                RunErrorCode.MODE_NOT_SUPPORTED,
+                "a service of an earlier release, which cannot delete records by a column, has checked this file; once "
+                "all services are of this release, upload it again",
+            )
+        return await asyncio.to_thread(decode_table, payload.data)
 
     async def _required_keys(self, run: Run) -> tuple[TargetKey, ...]:
         """The tenant's keys, and the records can be found by them; kept for the batches of the run that follow."""
@@ -231,8 +246,8 @@ class WriteBatch:
             skipped = {str(reason): pack_rows(rows) for reason, rows in plan.skipped.items()}
             if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, skipped=skipped):
                 return None
-            if plan.updates:
-                await self._before_images.keep(run.id, run.target.resource, plan.updates, written_at, session)
+            if plan.updates or plan.deletions:
+                await self._before_images.keep(run, plan.updates, plan.deletions, written_at, session)
             for writes in _writes(run.target, plan, encoded):
                 await writes.all(session)
             if parsed is not None:
@@ -254,17 +269,36 @@ class WriteBatch:
         if (key := work.key_of(run.template.upsert_key)) is None:
             raise KeysChangedError
         fields = {*run.compared, *(name for key in work.keys for name in key.names)}
+        if work.deletions is not None:
+            values += await asyncio.to_thread(upsert_keys, work.deletions, run.template)
+            fields |= {"is_deleted", "deleted_at"}
         existing = await run.target.by_key(key, values, fields, session)
         return await asyncio.to_thread(
-            plan_batch, work.table, existing, run.template, run.file_fields, run.id, written_at, run.extra, work.keys
+            plan_batch,
+            work.table,
+            existing,
+            run.template,
+            run.file_fields,
+            run.id,
+            written_at,
+            run.extra,
+            work.keys,
+            work.deletions,
         )
 
 
-def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> tuple[RowWrites, RowWrites]:
-    """The changes of records that exist, and the new records."""
+def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> tuple[RowWrites, ...]:
+    """The changes of records that exist, the new records, and the deletions.
+
+    These come last: a value that a deletion frees is free for later runs. What the validator has asked the target about
+    unique values says the same.
+    """
 
     async def update(session: Session, first: int, last: int) -> None:
         await target.update(plan.updates[first:last], session)
+
+    async def delete(session: Session, first: int, last: int) -> None:
+        await target.update(plan.deletions[first:last], session)
 
     async def create(session: Session, first: int, last: int) -> None:
         await target.insert(encoded.part(first, last), session)
@@ -274,6 +308,9 @@ def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> 
     return (
         RowWrites(updated, update, partial(target.rules.broken_by_updates, plan.updates)),
         RowWrites(created, create, partial(target.rules.broken_by_new, encoded)),
+        RowWrites(
+            [each.row for each in plan.deletions], delete, partial(target.rules.broken_by_updates, plan.deletions)
+        ),
     )
 
 
@@ -291,6 +328,7 @@ def _result(work: Work, plan: BatchPlan) -> BatchResult:
             "warnings": checked.warnings - (warned_rows(work.checked) - warned_rows(work.table)),
             "created": plan.create.num_rows,
             "updated": len(plan.updates),
+            "deleted": len(plan.deletions),
             "unchanged": len(plan.skipped.get(SkipReason.UNCHANGED, [])),
             "not_found": len(plan.skipped.get(SkipReason.NOT_FOUND, [])),
             "duplicate_keys": checked.duplicate_keys + len(plan.skipped.get(SkipReason.DUPLICATE_UPSERT_KEY, [])),

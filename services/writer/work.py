@@ -63,11 +63,13 @@ class Work:
 
     Attributes:
         keys: what the records of the tenant carry an entry of, as far as is known.
-        checked: the rows as they were checked.
+        checked: the rows as they were checked, but for those in ``to_delete``.
+        to_delete: those whose records are to be deleted; ``None`` where the template marks none.
         refused: rows that the server refuses for a reason of their own.
         taken: for the fields of each unique index that refused a row: the records that hold values of the batch.
         found: where a row without a record is not written: the upsert keys that had one when ``taken`` was asked for.
         table: the rows that are to be written.
+        deletions: those that delete their record.
         rejections: the others.
     """
 
@@ -76,6 +78,8 @@ class Work:
     keys: tuple[TargetKey, ...]
     checked: pa.Table
     table: pa.Table
+    to_delete: pa.Table | None = None
+    deletions: pa.Table | None = None
     refused: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
     taken: Mapping[Fields, Mapping[Values, Record]] = field(default_factory=dict[Fields, Mapping[Values, Record]])
     found: frozenset[Any] | None = None
@@ -98,4 +102,5 @@ class Work:
         rest = without_rows(self.checked, self.refused)
         table, found = split_conflicts(rest, self.run.template, self.taken, self.found)
         rejections = {**self.refused, **{row: (error,) for row, error in found.items()}}
-        return replace(self, table=table, rejections=dict(sorted(rejections.items())))
+        deletions = None if self.to_delete is None else without_rows(self.to_delete, self.refused)
+        return replace(self, table=table, deletions=deletions, rejections=dict(sorted(rejections.items())))

@@ -88,6 +88,27 @@ def test_an_update_changes_what_is_there_and_skips_the_rest(
     assert oracle.target[resource].count_documents({"name": {"$regex": "^Renamed"}}) == len(updated.valid)
 
 
+def test_a_column_deletes_records(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
+    """Of rows that delete nothing but the key is looked at; a later file may create the record anew."""
+    planted = planted_file(12_000, repeated_share=0.05)
+    template = planted_template(resource, import_mode="upsert", upsert_key="sku")
+    template["field_mapping"][2]["validators"] = [{"type": "unique"}]
+    imported(gateway, planted.content, template)
+    deleting = planted.deleting(0.2)
+    run = imported(gateway, deleting.content, {**template, "delete_column": "gone"})
+    oracle.assert_exactly_once(run["id"], deleting, resource)
+    oracle.assert_before_images(run["id"], len(deleting.valid))
+    assert (run["deleted_count"], run["created_count"]) == (len(deleting.deleted), 0)
+    assert run["updated_count"] == len(deleting.valid) - len(deleting.deleted)
+    gone = oracle.target[resource].find({"is_deleted": True}, {"_id": 1}).distinct("_id")
+    assert len(run["deleted_ids"]) == 1_000 < len(gone)
+    assert set(run["deleted_ids"]) <= {str(record_id) for record_id in gone}
+    again = imported(gateway, deleting.content, {**template, "delete_column": "gone"})
+    assert again["skipped"]["NOT_FOUND"] == len(deleting.deleted)
+    anew = imported(gateway, planted.content, template)
+    assert (anew["created_count"], anew["error"]) == (len(deleting.deleted), None)
+
+
 def test_unique_holds_across_the_batches_of_a_file(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
     lines = [f"S{number % 11_000},Name,a@example.com,1,2024-01-01" for number in range(12_000)]
     content = "\n".join(["sku,name,email,amount,day", *lines]).encode()

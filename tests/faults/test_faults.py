@@ -187,6 +187,26 @@ def test_kill_the_writer_of_an_update(
     assert list(hits.iterdir()), "the failpoint was never passed"
 
 
+@pytest.mark.parametrize("point", ["writer.read_before_written", "writer.inserted_before_commit"])
+def test_kill_the_writer_of_deletions(
+    point: str,
+    armed: Callable[[str, str], Path],
+    gateway: GatewayClient,
+    oracle: Oracle,
+    template_id: str,
+    planted: PlantedFile,
+    resource: str,
+) -> None:
+    drive(gateway, template_id, planted)
+    template = planted_template(resource, import_mode="upsert", upsert_key="sku", delete_column="gone")
+    hits = armed("writer", point)
+    deleting = planted.deleting(0.3)
+    run_id = drive(gateway, gateway.create_template(template)["id"], deleting)
+    assert_promise_kept(oracle, run_id, deleting, resource)
+    oracle.assert_before_images(run_id, len(deleting.valid))
+    assert list(hits.iterdir()), "the failpoint was never passed"
+
+
 def every_second_row(planted: PlantedFile) -> PlantedFile:
     """Of a file the header and every second row; what becomes of them is not looked at."""
     header, *rows = planted.content.splitlines(keepends=True)

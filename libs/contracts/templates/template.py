@@ -57,7 +57,7 @@ class Template(TemplatePart):
         required_columns: headers without which the file is refused.
         upsert_key: field that identifies a record, for every mode but append.
         scope_filter: for ``mode = sync``: which live records the file stands for.
-        delete_column: header of the column that marks records to delete, for ``mode = upsert``.
+        delete_column: header of the column that marks records to delete, for ``mode = upsert``. A file must have it.
         include_unmatched_columns: keep columns that no field reads, under ``extra`` of the record.
         default_date_order: for columns whose own dates do not tell.
         default_decimal_style: for columns whose own numbers do not tell.

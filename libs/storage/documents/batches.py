@@ -119,21 +119,28 @@ class UndoEntry(StateDocument):
     """Before-image of a record that a run changed.
 
     Attributes:
+        tenant_id: whose record; ``None`` where release 0.1 stored it.
         resource: the target collection.
         record_id: the record's ``_id`` there.
         restore: values to set again.
         remove: fields that the record did not have.
+        deletes: whether the run deleted the record.
     """
 
+    tenant_id: str | None = None
     run_id: str
     resource: str
     record_id: Any
     restore: dict[str, Any]
     remove: list[str]
+    deletes: bool = False
     created_at: datetime
 
     class Settings:
         name = "undo"
         indexes: ClassVar = [
             IndexModel([("run_id", ASCENDING)], name="run"),
+            IndexModel(
+                [("run_id", ASCENDING), ("_id", ASCENDING)], name="deleted", partialFilterExpression={"deletes": True}
+            ),
         ]

@@ -19,12 +19,15 @@ from libs.storage.documents import BatchResult, RunDocument
 from services.gateway.access.principal import Principal
 from services.gateway.errors import ConflictError, not_found
 from services.gateway.runs.announcements import Announcements
+from services.gateway.stores.before_images import BeforeImageStore
 from services.gateway.stores.paging import Page
 from services.gateway.stores.rejected import RejectedStore
 from services.gateway.stores.runs import ListedRun, RunStore
 
 LOOK_SECONDS = 1.0
 """How often whoever waits looks at the run itself: announcements may get lost."""
+MAX_DELETED_IDS = 1_000
+"""Most ids of deleted records that a run lists."""
 CHECKED_STATUSES = frozenset(RunStatus) - {RunStatus.PENDING, RunStatus.VALIDATING}
 
 
@@ -35,11 +38,13 @@ class RunDetails:
     Attributes:
         totals: its ledger, added up; ``None`` unless the run is active.
         errors: the first errors of its rejected rows, each with its row.
+        deleted_ids: the first ids of the records that it has deleted.
     """
 
     run: RunDocument
     totals: Totals | None
     errors: list[tuple[int, RowError]]
+    deleted_ids: list[str]
 
 
 class Runs:
@@ -81,13 +86,15 @@ class Runs:
         return await RunStore(principal).page(limit, status=status, template_id=template_id, after=after)
 
     async def details(self, principal: Principal, run: RunDocument) -> RunDetails:
-        """A run with its first errors and, while it is active, its progress."""
+        """A run with its first errors, the first records that it deleted and, while it is active, its progress."""
         errors: list[tuple[int, RowError]] = []
         # The counts of an executing run are older than what the writer rejects.
         settled = run.status is RunStatus.VALIDATED or run.status in TERMINAL_RUN_STATUSES
         if not settled or run.counts is None or run.counts.rejected:
             errors = await RejectedStore(principal).first_errors(run.id, self._max_errors)
-        return RunDetails(run, await self._totals(run), errors)
+        deletes = run.template.delete_column is not None and run.executing_at is not None
+        deleted_ids = await BeforeImageStore(principal).deleted_ids(run.id, MAX_DELETED_IDS) if deletes else []
+        return RunDetails(run, await self._totals(run), errors, deleted_ids)
 
     async def _totals(self, run: RunDocument) -> Totals | None:
         if run.status is RunStatus.VALIDATED and run.counts is not None:

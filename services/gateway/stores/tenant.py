@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pymongo.results import UpdateResult
 
 from libs.storage.client import Collection, Session, decode_document
-from libs.storage.documents import RejectedRecord, RunDocument, TemplateDocument, WebhookEndpoint
+from libs.storage.documents import RejectedRecord, RunDocument, TemplateDocument, UndoEntry, WebhookEndpoint
 from libs.storage.documents.state_document import unreadable
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page
@@ -21,7 +21,7 @@ MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 _FETCHED: Final = 100
 """Documents that the database sends at a time."""
 _AS_STORED: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, tz_aware=True)
-Kind = TypeVar("Kind", TemplateDocument, RunDocument, RejectedRecord, WebhookEndpoint)
+Kind = TypeVar("Kind", TemplateDocument, RunDocument, RejectedRecord, WebhookEndpoint, UndoEntry)
 Result = TypeVar("Result")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

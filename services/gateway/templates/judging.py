@@ -99,8 +99,6 @@ class TemplateJudge:
             yield Problem("name", "INVALID", "is blank; give the template a name that can be seen")
         if parts.mode in LATER_MODES:
             yield _later("mode", f"{parts.mode.value!r}", "supported: append, create, upsert, update")
-        if parts.delete_column is not None:
-            yield _later("delete_column", "deleting by a column", "leave it out")
         if parts.scope_filter is not None:
             yield _later("scope_filter", "a scope", "leave it out")
 
@@ -218,8 +216,8 @@ def _repeated(names: Sequence[str]) -> list[str]:
 def _findings(parts: Template, unread: Collection[str]) -> Iterator[Problem]:
     """What the model itself says, without what is said of a field only because it could not be read."""
     unread_names = {each.name for number, each in enumerate(parts.fields) if f"fields[{number}]" in unread}
-    if parts.mode in LATER_MODES or parts.scope_filter is not None or parts.delete_column is not None:
-        parts = parts.model_copy(update={"mode": _supported(parts.mode), "scope_filter": None, "delete_column": None})
+    if parts.mode in LATER_MODES or parts.scope_filter is not None:
+        parts = parts.model_copy(update={"mode": _supported(parts.mode), "scope_filter": None})
     for finding in template_findings(parts):
         about = {finding.other}
         if finding.field is not None and finding.member != "name":

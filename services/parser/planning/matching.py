@@ -250,6 +250,24 @@ def concat_columns(template: Template, columns: Sequence[str]) -> dict[str, int 
     }
 
 
+def find_delete_column(template: Template, columns: Sequence[str], matching: Matching) -> int | None:
+    """The column that marks records to delete, found as one that a field names; ``None`` where the file lacks it.
+
+    Raises:
+        FileRefusedError: ``BAD_MAPPING``; the upload leaves it out, so that nobody could tell what is to be deleted.
+    """
+    if template.delete_column is None:
+        return None
+    index = Columns(columns).find(template.delete_column)
+    if index is not None and index in matching.ignored:
+        raise FileRefusedError(
+            RunErrorCode.BAD_MAPPING,
+            f"the mapping of this upload leaves out the column {template.delete_column!r}, by which the template "
+            "tells which records to delete; take it out of the mapping, or use a template without delete_column",
+        )
+    return index
+
+
 def headers_to_come(template: Template, names: Sequence[str]) -> list[str]:
     """What the template can use and no column is called, each once: headers that the template names, and the names of
     fields that would find their column by name.
@@ -271,4 +289,6 @@ def expected_headers(template: Template) -> list[str]:
     headers = [field.column for field in template.fields if field.column is not None and field.reads_column]
     for field in template.fields:
         headers += [header for each in field.transforms if isinstance(each, Concat) for header in each.columns]
+    if template.delete_column is not None:
+        headers.append(template.delete_column)
     return list(dict.fromkeys([*headers, *template.required_columns]))

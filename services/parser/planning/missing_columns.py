@@ -17,7 +17,7 @@ def refuse_missing_columns(
     matching: Matching,
     joined: Mapping[str, int | None],
 ) -> None:
-    """Refuse a file in which a required field, or every field, is without a column.
+    """Refuse a file in which a required field, every field, or what marks records to delete is without a column.
 
     Args:
         template: what is required.
@@ -32,6 +32,8 @@ def refuse_missing_columns(
     lookup = Columns(columns)
     mapped = {field.source for field in template.fields if matching.mapping[field.name] is not None}
     headers = [name for name in template.required_columns if name not in mapped and lookup.find(name) is None]
+    if template.delete_column is not None and lookup.find(template.delete_column) is None:
+        headers.append(template.delete_column)
     fields: list[TemplateField] = []
     for field in template.fields:
         if not field.required or field.filled_when_empty or matching.mapping[field.name] is not None:

@@ -9,7 +9,13 @@ from libs.contracts.templates import Template
 from services.parser.formats.api.file_format import Layout, PlanSettings
 from services.parser.formats.api.headers import column_names
 from services.parser.formats.api.limits import ReaderLimits
-from services.parser.planning.matching import Matching, concat_columns, headers_to_come, match_columns
+from services.parser.planning.matching import (
+    Matching,
+    concat_columns,
+    find_delete_column,
+    headers_to_come,
+    match_columns,
+)
 from services.parser.planning.missing_columns import refuse_missing_columns
 
 MAX_BATCH_CELLS = 1_000_000
@@ -53,9 +59,10 @@ def make_plan(
     overflow = len(columns) - 1 if layout.overflow else None
     matching = match_columns(template, columns, given, named=layout.named, overflow=overflow)
     joined = concat_columns(template, columns)
+    delete_column = find_delete_column(template, columns, matching)
     if layout.complete:
         refuse_missing_columns(template, layout, columns, matching, joined)
-    used = {*matching.mapping.values(), *joined.values(), *matching.ignored, overflow}
+    used = {*matching.mapping.values(), *joined.values(), *matching.ignored, overflow, delete_column}
     unmatched = [index for index in range(len(columns)) if index not in used]
     return ParsePlan(
         **settings,
@@ -65,6 +72,7 @@ def make_plan(
         mapping=matching.mapping,
         matches=matching.matches,
         concat_columns=joined,
+        delete_column=delete_column,
         unmatched=tuple(unmatched) if template.include_unmatched_columns else (),
         batch_rows=min(batch_rows, max(1, MAX_BATCH_CELLS // max(1, len(columns)))),
         batch_bytes=batch_bytes,

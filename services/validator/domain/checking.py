@@ -1,7 +1,8 @@
 """The columnar engine: one pass of a compiled template over a batch.
 
 In: a parsed batch, text cells. Out: a checked batch, typed columns, and the rejected rows with their reasons.
-Guarantee: each row of the input is in exactly one of the two. Python looks at single rows only where they have errors.
+Guarantee: each row of the input is in exactly one of the two, or asks for its record to be deleted.
+Python looks at single rows only where they have errors.
 
 Memory is bounded: a batch whose cells are many, or whose texts a transform can make much
 longer, is checked in several parts.
@@ -17,14 +18,25 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from libs.batches.columns import BOOLEAN, DATE, DOUBLE, INTEGER, ROW, ROW_TYPE, TEXT, WARNINGS, decimal_type
+from libs.batches.columns import (
+    BOOLEAN,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    ROW,
+    ROW_TYPE,
+    TEXT,
+    WARNINGS,
+    decimal_type,
+    value_columns,
+)
 from libs.batches.tables import BatchRejections
 from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from libs.contracts.rejections import RowError, shown
 from libs.contracts.templates import InvalidRows
 from services.validator.domain.care import Care
-from services.validator.domain.compilation import FAULTY, REFUSED, CompiledTemplate, RowCheck, key_column
+from services.validator.domain.compilation import DELETES, FAULTY, REFUSED, CompiledTemplate, RowCheck, key_column
 from services.validator.domain.pattern_matching import PatternRefusedError
 from services.validator.domain.spelling import beyond_ascii
 from services.validator.domain.steps import evaluate
@@ -57,15 +69,18 @@ class CheckedBatch:
     Attributes:
         valid: the checked batch; rows ascending.
         rejected: the other rows.
+        deletions: the rows that ask for their record to be deleted, with the columns of the upsert key alone;
+            ``None`` where the template names no column for that.
         warnings: rows of ``valid`` that carry warnings (``invalid_rows=keep`` only).
         keys: for templates with unique constraints, the row number and one string column per
-            constraint, for the rows of ``valid``; null where a row has no value.
+            constraint, for the rows of ``valid`` and ``deletions``; null where a row has no value.
     """
 
     valid: pa.Table
     rejected: BatchRejections
     warnings: int
     keys: pa.Table | None
+    deletions: pa.Table | None = None
 
 
 def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
@@ -74,7 +89,8 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
     With ``invalid_rows`` skip and block a row with any error is rejected (what block means for the run
     is decided where the whole run is seen). With keep it stays, with null for a value that could not be
     converted, the original text in ``_raw_<field>`` and its errors in ``_warnings``; only a row
-    without a value for the upsert key, or too large for a record, is rejected even then.
+    without a value for the upsert key, or too large for a record, or of which it is not clear whether it deletes its
+    record, is rejected even then.
 
     A row has at most 100 errors, with messages of 30,000 characters: where it would have more, the last one
     tells how many.
@@ -97,11 +113,10 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
         compiled, frame = _with_due_care(compiled, part)
         refused = frame[REFUSED]
         errors |= _errors(compiled, frame, refused)
-        columns = [*compiled.values, *_keys(compiled)]
+        columns = [*compiled.values, *_keys(compiled), *([DELETES] if compiled.deletes else [])]
         if keep:
-            warned = {
-                row: warnings_json(found) for row, found in _errors(compiled, frame, frame[FAULTY] & ~refused).items()
-            }
+            kept = _kept_faulty(compiled, frame)
+            warned = {row: warnings_json(found) for row, found in _errors(compiled, frame, kept).items()}
             warnings += len(warned)
             frame = frame.with_columns(with_warnings(warned))
             columns.append(WARNINGS)
@@ -117,12 +132,18 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
                 "shorten what the transforms 'replace', 'default' and 'constant' write",
             )
     outcome = outcomes[0] if len(outcomes) == 1 else pl.concat(outcomes)
+    keys = _key_table(compiled, outcome)
+    deletions = None
+    if compiled.deletes:
+        deletions = _deletions(compiled, outcome.filter(DELETES))
+        outcome = outcome.filter(~pl.col(DELETES)).drop(DELETES)
     empty = [name for name in compiled.optional if outcome[name].null_count() == outcome.height]
     return CheckedBatch(
         valid=to_arrow(outcome.drop(*_keys(compiled), *empty)),
         rejected=BatchRejections(parsed, errors),
         warnings=warnings,
-        keys=_key_table(compiled, outcome),
+        keys=keys,
+        deletions=deletions,
     )
 
 
@@ -146,6 +167,19 @@ def _null_word_in(check: RowCheck, compiled: CompiledTemplate, frame: pl.DataFra
     if words is None or check.text is None or not (broken := frame[check.answer]).any():
         return None
     return check.field if any(text in words for text in frame[check.text].filter(broken).to_list()) else None
+
+
+def _kept_faulty(compiled: CompiledTemplate, frame: pl.DataFrame) -> pl.Series:
+    """Rows that are written although they break a check."""
+    kept = frame[FAULTY] & ~frame[REFUSED]
+    return kept & ~frame[DELETES] if compiled.deletes else kept
+
+
+def _deletions(compiled: CompiledTemplate, outcome: pl.DataFrame) -> pa.Table:
+    field = next(field for field in compiled.template.fields if field.name == compiled.upsert_key)
+    columns = [column.name for column in value_columns(field, outcome.columns)]
+    empty = [name for name in columns if name in compiled.optional and outcome[name].null_count() == outcome.height]
+    return to_arrow(outcome[[ROW, *columns]].drop(empty))
 
 
 def _evaluated(compiled: CompiledTemplate, part: pa.Table) -> pl.DataFrame:

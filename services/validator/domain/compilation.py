@@ -14,8 +14,9 @@ from libs.contracts.templates import Concat, FieldType, InvalidRows, Template, T
 from libs.patterns import check_patterns
 from services.validator.domain.care import FULL_CARE, NO_CARE, Care
 from services.validator.domain.checks import Check
+from services.validator.domain.deletions import Deletion, deletion
 from services.validator.domain.field_types import conversion
-from services.validator.domain.reading import reading
+from services.validator.domain.reading import Reading, reading
 from services.validator.domain.rules import Subject, required_check, rule_checks
 from services.validator.domain.steps import Steps
 from services.validator.domain.transforms import checked_text, dates_read_as, source_cell
@@ -29,6 +30,8 @@ FAULTY: Final = "faulty:"
 """Whether a row breaks any check."""
 REFUSED: Final = "refused:"
 """Whether a row is rejected."""
+DELETES: Final = "deletes:"
+"""Whether a row asks for its record to be deleted; only where the template names a column for that."""
 _ROW_TOO_LARGE = (
     f"The texts of this row are longer than {MAX_RECORD_BYTES // 1024**2} MiB, which no record can hold. "
     "Shorten its cells, or import fewer columns."
@@ -97,6 +100,7 @@ class CompiledTemplate:
         plan: the file's.
         care: how closely it looks at the cells of a batch.
         variants: the same template and plan with other care, as far as batches needed it.
+        deletes: whether rows may ask for their record to be deleted.
     """
 
     template: Template
@@ -114,6 +118,7 @@ class CompiledTemplate:
     plan: ParsePlan
     care: Care
     variants: "dict[Care, CompiledTemplate]"
+    deletes: bool = False
 
     def with_care(self, care: Care) -> "CompiledTemplate":
         """The same with other care; with all of it where batches need very different kinds."""
@@ -131,14 +136,16 @@ class CompiledTemplate:
 def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
     """Compile a template for files that are read by a certain plan.
 
-    A field without a column in the file is empty in every row, unless a transform fills it.
+    A field without a column in the file is empty in every row, unless a transform fills it. Of a row that deletes its
+    record only the upsert key is checked and compared.
 
     Args:
         template: the template.
         plan: which column each field has, and how dates and numbers are meant.
 
     Raises:
-        PermanentError: ``INVALID_PATTERN``, listing every regular expression that the engine refuses.
+        PermanentError: ``INVALID_PATTERN``, listing every regular expression that the engine refuses;
+            ``MODE_NOT_SUPPORTED``, a release that knows no deletions has made the plan.
     """
     if problems := check_patterns(template):
         raise PermanentError(RunErrorCode.INVALID_PATTERN, "; ".join(problems))
@@ -152,6 +159,7 @@ def _compiled(
 ) -> CompiledTemplate:
     read = reading(template, plan)
     steps = Steps()
+    deleting = _deletion(template, plan, read, steps)
     headers = {field.name: _header(field, plan) for field in template.fields}
     key = template.upsert_key if template.matches_by_key else None
     constraints = _constraints(template, headers, key)
@@ -188,22 +196,31 @@ def _compiled(
         name = subject.field.name
         field_checks = _field_checks(subject, subjects, own_checks[name], is_key=name == key)
         for check in field_checks:
-            answers.append(steps.let(check.broken))
+            answers.append(steps.let(check.broken if name == key else _unless_deleted(check.broken, deleting)))
             names = subject.text.meta.output_name(), answers[-1].meta.output_name()
             checks.append(RowCheck(name, subject.column, check, *names))
         if field_checks:
             texts.append(subject.text)
     all_texts = [*(subject.text for subject in subjects.values()), *extra.values()]
-    too_large = steps.let(pl.sum_horizontal(text.str.len_bytes() for text in all_texts) > MAX_RECORD_BYTES)
+    if deleting is not None:
+        header, check = plan.columns[plan.delete_column or 0], deleting.unclear
+        answers.append(steps.let(check.broken))
+        names = deleting.text.meta.output_name(), answers[-1].meta.output_name()
+        checks.append(RowCheck(None, header, check, *names))
+        texts.append(deleting.text)
+    too_large = pl.sum_horizontal(text.str.len_bytes() for text in all_texts) > MAX_RECORD_BYTES
+    too_large = steps.let(_unless_deleted(too_large, deleting))
     answers.append(too_large)
     size = Check(RowErrorCode.ROW_TOO_LARGE, _ROW_TOO_LARGE, too_large)
     checks.append(RowCheck(None, None, size, None, too_large.meta.output_name()))
 
-    keys = {constraint.name: _joint_key(constraint, subjects) for constraint in constraints}
+    keys = _compared_keys(constraints, subjects, key, deleting)
     faulty = steps.let(pl.any_horizontal(answers).fill_null(value=False))
     refused = faulty
     if keep:
-        refused = too_large if key is None else too_large | keys[key].is_null()
+        fatal = [too_large, *([] if key is None else [keys[key].is_null()])]
+        fatal += [] if deleting is None else [deleting.unclear.broken]
+        refused = pl.any_horizontal(fatal).fill_null(value=False)
     return CompiledTemplate(
         template=template,
         columns=headers,
@@ -218,6 +235,7 @@ def _compiled(
             *answers,
             faulty.alias(FAULTY),
             refused.alias(REFUSED),
+            *([] if deleting is None else [deleting.wanted.alias(DELETES)]),
         ),
         values=(ROW, *values),
         optional=frozenset(optional_names),
@@ -234,7 +252,39 @@ def _compiled(
         plan=plan,
         care=care,
         variants=variants,
+        deletes=deleting is not None,
     )
+
+
+def _unless_deleted(broken: pl.Expr, deleting: Deletion | None) -> pl.Expr:
+    """What is broken in a row that writes its record."""
+    return broken if deleting is None else broken & ~deleting.wanted
+
+
+def _compared_keys(
+    constraints: Sequence[UniqueConstraint],
+    subjects: Mapping[str, Subject],
+    upsert_key: str | None,
+    deleting: Deletion | None,
+) -> dict[str, pl.Expr]:
+    """What is compared, by constraint. Of a row that deletes, the other values are not written: they keep nothing from
+    any row."""
+    keys = {constraint.name: _joint_key(constraint, subjects) for constraint in constraints}
+    if deleting is None:
+        return keys
+    return {name: each if name == upsert_key else pl.when(~deleting.wanted).then(each) for name, each in keys.items()}
+
+
+def _deletion(template: Template, plan: ParsePlan, read: Reading, steps: Steps) -> Deletion | None:
+    if template.delete_column is None:
+        return None
+    if plan.delete_column is None:
+        raise PermanentError(
+            RunErrorCode.MODE_NOT_SUPPORTED,
+            "a service of an earlier release, which cannot delete records by a column, has read this file; once all "
+            "services are of this release, upload it again",
+        )
+    return deletion(pl.col(cell_column(plan.delete_column)), read, steps)
 
 
 def _header(field: TemplateField, plan: ParsePlan) -> str:
@@ -253,7 +303,7 @@ def _reads(field: TemplateField, plan: ParsePlan) -> tuple[str, ...]:
 
 def _sources(template: Template, plan: ParsePlan) -> list[str]:
     read = {name: None for field in template.fields for name in _reads(field, plan)}
-    unread = [*plan.unmatched, *([] if plan.overflow is None else [plan.overflow])]
+    unread = [*plan.unmatched, *(at for at in (plan.overflow, plan.delete_column) if at is not None)]
     return list(read | {cell_column(at): None for at in unread})
 
 

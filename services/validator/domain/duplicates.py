@@ -239,6 +239,12 @@ def _by_batch(
     return resolutions
 
 
+def without_lost(deletions: pa.Table, resolution: DuplicateResolution) -> pa.Table:
+    """The rows of a batch that delete their record, without those that lose their value."""
+    lost = np.concatenate([resolution.rejected_rows, resolution.superseded])
+    return deletions.filter(pa.array(~np.isin(deletions[ROW].to_numpy(), lost)))
+
+
 def apply_resolution(valid: pa.Table, resolution: DuplicateResolution) -> pa.Table:
     """The rows of a checked batch that are written, with ``_warnings`` about repeated values where they are kept."""
     frame = pl.DataFrame({ROW: valid[ROW].to_numpy()})

@@ -137,11 +137,23 @@ def _select(field: TemplateField, text: pl.Expr, let: Let) -> Conversion:
     return replace(converted, key=let(as_compared(value)))
 
 
-def _boolean(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> Conversion:
+def yes_or_no(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> pl.Expr:
+    """What the words of a boolean field mean: true, false, or null for any other text.
+
+    Args:
+        field: of the type ``boolean``.
+        text: what ``transforms.checked_text`` gives.
+        let: names an intermediate result.
+        reading: which words mean what.
+    """
     yes, no = map(sorted, reading.yes_and_no(field))
     word = let(text.str.to_lowercase())
     true, false = pl.lit(value=True), pl.lit(value=False)
-    value = let(pl.when(word.is_in(yes)).then(true).when(word.is_in(no)).then(false))
+    return pl.when(word.is_in(yes)).then(true).when(word.is_in(no)).then(false)
+
+
+def _boolean(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) -> Conversion:
+    value = let(yes_or_no(field, text, let, reading))
     words = SHOWN_WORDS if not field.true_values else f"{_few(field.true_values)}, or {_few(field.false_values)}"
     message = f"This is neither yes nor no. Write {words}."
     if not field.true_values:

@@ -6,6 +6,7 @@ The same function answers a preview and plans an execution, so the two cannot di
 import json
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as member
 from datetime import UTC, datetime
 from functools import reduce
 from operator import itemgetter
@@ -45,7 +46,7 @@ class BeforeImage:
 
 @dataclass(frozen=True, slots=True)
 class RecordUpdate:
-    """A row that changes a record.
+    """A row that changes a record, or deletes it: then it is marked as deleted and gives its keys up.
 
     Attributes:
         row: 1-based row of the file.
@@ -63,17 +64,19 @@ class RecordUpdate:
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """Where every row of a batch goes: each is in exactly one of the three.
+    """Where every row of a batch goes: each is in exactly one of the four.
 
     Attributes:
         create: the rows that become new records, a checked batch again.
         updates: the rows that change a record.
+        deletions: the rows that delete one.
         skipped: row numbers by reason; reasons without rows are absent.
     """
 
     create: pa.Table
     updates: list[RecordUpdate]
     skipped: dict[SkipReason, list[int]]
+    deletions: list[RecordUpdate] = member(default_factory=list[RecordUpdate])
 
 
 def fields_from_file(template: Template, plan: ParsePlan) -> frozenset[str]:
@@ -111,6 +114,7 @@ def plan_batch(
     written_at: datetime,
     extra: Sequence[tuple[str, str]] = (),
     keys: Sequence[Key] = (),
+    deletions: pa.Table | None = None,
 ) -> BatchPlan:
     """Plan the rows of a checked batch.
 
@@ -131,6 +135,8 @@ def plan_batch(
         written_at: aware; when what is updated is updated.
         extra: columns of the checked batch and their keys in ``extra``, see ``extra_keys.extra_columns``.
         keys: what records of the tenant carry an entry of; ``existing`` holds their fields and ``_keys``.
+        deletions: rows with nothing but a key, whose records are to be deleted; no row of ``table`` has one of their
+            keys. ``existing`` holds their records too, with ``is_deleted`` and ``deleted_at``.
 
     Raises:
         PermanentError: ``MODE_NOT_SUPPORTED``; the template's mode is ``sync``.
@@ -162,19 +168,52 @@ def plan_batch(
             created.append(index)
     differences = _Differences(take_rows(table, matched), template, file_fields, extra)
     updates: list[RecordUpdate] = []
-    prefix = record_prefix(run_id)
-    time = {} if "updated_at" in template.sets else {"updated_at": written_at}
+    by = _By(template, run_id, written_at)
     for position, index in enumerate(matched):
         record = existing[upserted[index]]
         changes = differences.of(position, record)
-        if not changes:
+        if changes:
+            changes |= _new_entries(record, changes, keys)
+            updates.append(by.update(record, rows[index], changes, differences.warnings[position]))
+        else:
             skipped.setdefault(SkipReason.UNCHANGED, []).append(rows[index])
+    deleted = [] if deletions is None else _deleted(deletions, existing, template, by, skipped)
+    return BatchPlan(create=take_rows(table, created), updates=updates, skipped=skipped, deletions=deleted)
+
+
+@dataclass(frozen=True, slots=True)
+class _By:
+    """The run that changes records, and when."""
+
+    template: Template
+    run_id: str
+    written_at: datetime
+
+    def update(self, record: Record, row: int, changes: dict[str, Any], warnings: str | None = None) -> RecordUpdate:
+        """The change of a record with what the run notes on it."""
+        time = {} if "updated_at" in self.template.sets else {"updated_at": self.written_at}
+        origin = _origin(record, self.run_id, row, self.written_at, warnings)
+        changes = {**changes, **time, "_import": origin}
+        own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(record_prefix(self.run_id))
+        return RecordUpdate(row, record["_id"], changes, None if own else _before(record, changes))
+
+
+def _deleted(
+    deletions: pa.Table,
+    existing: Mapping[Any, Record],
+    template: Template,
+    by: _By,
+    skipped: dict[SkipReason, list[int]],
+) -> list[RecordUpdate]:
+    """The rows that delete a record; the others are added to ``skipped``."""
+    found: list[RecordUpdate] = []
+    for row, key in zip(row_numbers(deletions), upsert_keys(deletions, template), strict=True):
+        if (record := existing.get(key)) is None:
+            skipped.setdefault(SkipReason.NOT_FOUND, []).append(row)
             continue
-        origin = _origin(record, run_id, rows[index], written_at, differences.warnings[position])
-        changes |= {**time, "_import": origin, **_new_entries(record, changes, keys)}
-        own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(prefix)
-        updates.append(RecordUpdate(rows[index], record["_id"], changes, None if own else _before(record, changes)))
-    return BatchPlan(create=take_rows(table, created), updates=updates, skipped=skipped)
+        changes: dict[str, Any] = {"is_deleted": True, "deleted_at": by.written_at}
+        found.append(by.update(record, row, {**changes, KEYS: []} if record.get(KEYS) else changes))
+    return found
 
 
 def _new_entries(record: Record, changes: Record, keys: Sequence[Key]) -> dict[str, Any]:

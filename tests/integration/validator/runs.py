@@ -20,11 +20,14 @@ Batches = Sequence[Sequence[Sequence[str | None]]]
 
 
 async def parsed(ledger: Ledger, batches: Batches, tenant_id: str = "tenant", **template: object) -> RunDocument:
-    """A run whose file has a column per field; ``batches`` hold rows of cells."""
+    """A run whose file has a column per field, and the one that marks records to delete; ``batches`` hold rows."""
     run = await ledger.parsing.begin((await submitted(ledger, tenant_id, **template)).id, OWNER, LEASE)
     assert run is not None
     names = [field.name for field in run.template.fields]
-    plan = ParsePlan(columns=tuple(names), mapping={name: at for at, name in enumerate(names)})
+    mapping: dict[str, int | None] = {name: at for at, name in enumerate(names)}
+    delete_column = None if run.template.delete_column is None else len(names)
+    names += [] if run.template.delete_column is None else [run.template.delete_column]
+    plan = ParsePlan(columns=tuple(names), mapping=mapping, delete_column=delete_column)
     assert await ledger.parsing.freeze_plan(run, plan)
     new: list[NewBatch] = []
     first = 1

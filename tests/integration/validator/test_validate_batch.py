@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from libs.batches.payloads import BatchPayloads, PayloadKind
+from libs.batches.tables import decode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger
@@ -72,6 +74,27 @@ async def test_a_second_worker_at_the_whole_file_check_goes_by_the_first_answer(
     run = await current(ledger, run)
     assert run.status is RunStatus.VALIDATED
     assert await rejections(mongo, run) == {1: ["EXISTS_IN_TARGET"]}
+
+
+async def test_the_last_row_of_a_key_decides_whether_its_record_is_deleted(mongo: Mongo, ledger: Ledger) -> None:
+    template = {"fields": [{"name": "sku"}, {"name": "mail", "rules": [{"type": "unique", "against_target": True}]}]}
+    upsert: dict[str, Any] = {**template, "mode": "upsert", "upsert_key": "sku", "delete_column": "gone"}
+    batches = [
+        [["a", "", "delete"], ["b", "b", ""], ["c", "taken", "yes"]],
+        [["a", "a", "no"], ["b", "", "1"], ["d", "d", "perhaps"]],
+    ]
+    run = await parsed(ledger, batches, **upsert)
+    await held(mongo, run.tenant_id, run.template.target_resource, {"sku": "x", "mail": "taken"})
+    run = await check(mongo, ledger, run, 2)
+    assert await rejections(mongo, run) == {6: ["UNCLEAR_DELETION"]}
+    assert run.counts is not None
+    assert (run.counts.rejected, run.counts.skip_reasons) == (1, {"DUPLICATE_UPSERT_KEY": 2})
+    tables: dict[tuple[int, str], list[int]] = {}
+    for seq in range(2):
+        for kind in (PayloadKind.VALID, PayloadKind.DELETIONS):
+            payload = await BatchPayloads(mongo).load(batch_id(run.id, run.epoch, seq), kind)
+            tables[seq, kind.value] = decode_table(payload.data)["_row"].to_pylist()
+    assert tables == {(0, "valid"): [], (0, "deletions"): [3], (1, "valid"): [4], (1, "deletions"): [5]}
 
 
 class Watched(WholeFileCheck):

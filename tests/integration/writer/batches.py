@@ -11,9 +11,11 @@ from libs.batches.tables import encode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState
+from libs.contracts.templates import combination
 from libs.ledger import Ledger, NewBatch, ParseEnd
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
+from libs.storage.target_keys import TargetKeys
 from libs.telemetry.metrics import Metrics
 from services.writer.settings import WriterSettings
 from services.writer.use_cases import WriteBatch
@@ -21,6 +23,24 @@ from tests.integration.ledger.runs import LEASE, OWNER, current, move, refill, s
 from tests.unit.writer.checked_batches import checked_batch
 
 Rows = Sequence[Mapping[str, Any]]
+TENANT = "tenant"
+FIELDS: list[dict[str, Any]] = [
+    {"name": "sku"},
+    {"name": "phone"},
+    {"name": "country"},
+    {"name": "number", "type": "number", "decimals": 1},
+]
+UPSERT: dict[str, Any] = {"fields": FIELDS, "mode": "upsert", "upsert_key": "sku"}
+
+
+async def unique(mongo: Mongo, *names: str) -> None:
+    """What a template of the tenant has asked for."""
+    await TargetKeys(mongo).register(TENANT, "records", [combination(*names)])
+
+
+async def held(mongo: Mongo, *records: dict[str, Any]) -> None:
+    common = {"tenant_id": TENANT, "is_deleted": False}
+    await mongo.target["records"].insert_many([{**common, **record} for record in records])
 
 
 async def executing(
@@ -28,7 +48,8 @@ async def executing(
 ) -> RunDocument:
     """A run whose only batch holds ``rows``, numbered from 1; its file has a column for every field.
 
-    What is longer than 100 characters has been made so by a transform.
+    Where the template has a ``delete_column``, rows with ``_delete`` ask for their record to be deleted. What is longer
+    than 100 characters has been made so by a transform.
     """
     run = await ledger.parsing.begin((await submitted(ledger, auto_execute=True, **template)).id, OWNER, LEASE)
     assert run is not None
@@ -48,9 +69,15 @@ async def executing(
     batch = NewBatch(0, 1, len(rows), len(rows), "digest", payload)
     assert await ledger.parsing.add_batches(run, [batch], LEASE)
     assert await ledger.parsing.close(run, ParseEnd(1, len(rows), "digest"))
-    valid = checked_batch(run.template, numbered, extra_columns(columns, plan.unmatched))
-    payload = Payload(identifier, run.id, PayloadKind.VALID, encode_table(valid))
-    await mongo.transaction(lambda session: BatchPayloads(mongo).insert(session, [payload]))
+    written_rows = [row for row in numbered if not row.get("_delete")]
+    valid = checked_batch(run.template, written_rows, extra_columns(columns, plan.unmatched))
+    payloads = [Payload(identifier, run.id, PayloadKind.VALID, encode_table(valid))]
+    if run.template.delete_column is not None:
+        key = next(field for field in run.template.fields if field.name == run.template.upsert_key)
+        keys_only = run.template.model_copy(update={"fields": (key,)})
+        deletions = checked_batch(keys_only, [row for row in numbered if row.get("_delete")])
+        payloads.append(Payload(identifier, run.id, PayloadKind.DELETIONS, encode_table(deletions)))
+    await mongo.transaction(lambda session: BatchPayloads(mongo).insert(session, payloads))
     claimed = await ledger.batches.claim(identifier, BatchState.PARSED)
     assert claimed is not None
     warned = sum("_warnings" in row for row in rows)

@@ -8,40 +8,29 @@ from typing import Any
 import pytest
 from bson import Decimal128
 
-from libs.batches.tables import unpack_rows
 from libs.contracts.errors import TransientError
 from libs.contracts.states import RunStatus
-from libs.contracts.templates import combination
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
-from libs.storage.target_keys import TargetKeys
 from tests.integration.ledger.runs import collections
-from tests.integration.writer.batches import executing, rejections, write, write_batch, written
+from tests.integration.writer.batches import (
+    FIELDS,
+    TENANT,
+    UPSERT,
+    executing,
+    held,
+    rejections,
+    unique,
+    write,
+    write_batch,
+    written,
+)
 from tests.unit.writer.messages import exists, held_by
 
 pytestmark = pytest.mark.servers
-TENANT = "tenant"
-FIELDS: list[dict[str, Any]] = [
-    {"name": "sku"},
-    {"name": "phone"},
-    {"name": "country"},
-    {"name": "number", "type": "number", "decimals": 1},
-]
 APPEND: dict[str, Any] = {"fields": FIELDS}
-UPSERT: dict[str, Any] = {"fields": FIELDS, "mode": "upsert", "upsert_key": "sku"}
-UPDATE: dict[str, Any] = {**UPSERT, "mode": "update"}
 BOTH = pytest.mark.parametrize("template", [APPEND, UPSERT], ids=["append", "upsert"])
-
-
-async def unique(mongo: Mongo, *names: str) -> None:
-    """What a template of the tenant has asked for."""
-    await TargetKeys(mongo).register(TENANT, "records", [combination(*names)])
-
-
-async def held(mongo: Mongo, *records: dict[str, Any]) -> None:
-    common = {"tenant_id": TENANT, "is_deleted": False}
-    await mongo.target["records"].insert_many([{**common, **record} for record in records])
 
 
 async def stored(mongo: Mongo, field: str) -> Sequence[Any]:
@@ -140,34 +129,6 @@ async def test_updates_conflict_too(mongo: Mongo, ledger: Ledger) -> None:
     }
     phones = {record["sku"]: record["phone"] async for record in mongo.target["records"].find()}
     assert phones == {"a": "1", "b": "2", "c": "4"}
-
-
-async def test_an_update_changes_records_and_creates_none(mongo: Mongo, ledger: Ledger) -> None:
-    await unique(mongo, "sku")
-    await held(mongo, {"sku": "a", "phone": "1"}, {"sku": "b", "phone": "2"}, {"sku": "gone", "is_deleted": True})
-    rows = [{"sku": sku, "phone": phone} for sku, phone in [("a", "9"), ("b", "2"), ("c", "3"), ("gone", "4")]]
-    run = await written(mongo, ledger, rows, **UPDATE)
-    assert run.counts is not None
-    assert (run.counts.created, run.counts.updated, run.counts.written) == (0, 1, 1)
-    assert run.counts.skip_reasons == {"UNCHANGED": 1, "NOT_FOUND": 2}
-    assert await mongo.target["records"].count_documents({}) == 3
-    batch = await mongo.state["batches"].find_one({"run_id": run.id})
-    assert batch is not None
-    assert unpack_rows(batch["skipped_rows"]["NOT_FOUND"]).tolist() == [3, 4]
-    images = await mongo.state["undo"].find({"run_id": run.id}).to_list()
-    assert [image["restore"].get("phone") for image in images] == ["1"]
-
-
-async def test_a_row_of_an_update_without_a_record_keeps_no_value_from_others(mongo: Mongo, ledger: Ledger) -> None:
-    """Row 1 would have had the phone first, and row 3 may not have what another record has: neither is written."""
-    await unique(mongo, "sku")
-    await unique(mongo, "phone")
-    await held(mongo, {"sku": "a", "phone": "1"}, {"sku": "b", "phone": "2"}, {"sku": "c", "phone": "3"})
-    pairs = [("x", "7"), ("a", "7"), ("y", "3"), ("b", "3")]
-    run = await written(mongo, ledger, [{"sku": sku, "phone": phone} for sku, phone in pairs], **UPDATE)
-    assert await rejections(mongo, run) == {4: ("phone", "DUPLICATE_KEY", exists("phone '3'"))}
-    assert run.counts is not None
-    assert (run.counts.updated, run.counts.skip_reasons) == (1, {"NOT_FOUND": 2})
 
 
 async def test_the_upsert_key_of_another_template_binds_an_append(mongo: Mongo, ledger: Ledger) -> None:

@@ -128,7 +128,8 @@ class RunView(RunSummaryView):
     """One import.
 
     ``errors`` are the first ones only (by default at most 1,000); all of them are at ``/imports/rejected?run_id=``.
-    ``deleted_ids`` are the records that it deleted. The other members mean the same as in a list.
+    ``deleted_ids`` are the first 1,000 records that it deleted; ``deleted_count`` says how many there are. The other
+    members mean the same as in a list.
     """
 
     preview_rows: list[dict[str, Any]]
@@ -203,8 +204,7 @@ def present_run(details: RunDetails) -> RunView:
         errors=_present_errors(details.errors),
         plan=_present_plan(run),
         progress=_present_progress(run, totals) if totals else None,
-        # No mode of this release deletes records.
-        deleted_ids=[],
+        deleted_ids=details.deleted_ids,
     )
 
 

@@ -45,7 +45,7 @@ def field(**members: Any) -> tuple[TemplateField, ...]:  # noqa: ANN401 - member
         ({"mode": ImportMode.SYNC, "scope_filter": {"a": 1}}, {
             "mode": "NOT_SUPPORTED_YET", "scope_filter": "NOT_SUPPORTED_YET"}),
         ({"mode": ImportMode.UPSERT}, {"upsert_key": "MISSING"}),
-        ({"delete_column": "x"}, {"delete_column": "NOT_SUPPORTED_YET"}),
+        ({"delete_column": "x"}, {"delete_column": "CONFLICT"}),
         ({"include_data_in_webhook": True}, {"include_data_in_webhook": "NOT_SUPPORTED_YET"}),
         ({"source": SourceFormat(file_type="docx")}, {"source.file_type": "INVALID"}),
         ({"source": SourceFormat(delimiter='"')}, {"source.delimiter": "INVALID"}),

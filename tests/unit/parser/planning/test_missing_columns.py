@@ -99,3 +99,40 @@ def test_of_many_columns_the_first_are_listed() -> None:
     assert "'c0', 'c1', " in detail
     assert "'c29' and 70 more" in detail
     assert "c30" not in detail
+
+
+DELETING: dict[str, Any] = {"mode": "upsert", "upsert_key": "sku", "delete_column": "Gone"}
+
+
+def test_the_column_that_marks_records_to_delete() -> None:
+    layout = Layout(("sku", "city", "gone"))
+    plan = plan_of(layout, SKU, include_unmatched_columns=True, **DELETING)
+    assert (plan.delete_column, plan.unmatched) == (2, (1,))
+    assert plan_of(layout, SKU).delete_column is None
+    told = plan_of(layout, SKU, given=[("city", "sku")], **DELETING)
+    assert (told.mapping, told.delete_column) == ({"sku": 1}, 2)
+    by_place = plan_of(Layout(("column_1", "column_2"), named=False), SKU, **{**DELETING, "delete_column": "column_2"})
+    assert by_place.delete_column == 1
+
+
+def test_a_field_may_read_that_column_too() -> None:
+    fields = SKU, {"name": "left", "column": "Gone"}
+    plan = plan_of(Layout(("sku", "Gone")), *fields, **DELETING)
+    assert (plan.mapping, plan.delete_column) == ({"sku": 0, "left": 1}, 1)
+
+
+def test_a_file_without_it_is_refused_for_nobody_could_tell_what_goes() -> None:
+    assert "the file has no column 'Gone'; its columns are 'sku', 'gnoe'" in refusal(
+        Layout(("sku", "gnoe")), SKU, **DELETING
+    )
+
+
+def test_a_mapping_must_not_leave_it_out() -> None:
+    with pytest.raises(FileRefusedError, match="take it out of the mapping") as refused:
+        plan_of(Layout(("sku", "Gone")), SKU, given=[("gone", None)], **DELETING)
+    assert refused.value.code == "BAD_MAPPING"
+
+
+def test_records_whose_keys_are_not_all_known_may_have_it_later() -> None:
+    plan = plan_of(Layout(("sku",), complete=False), SKU, **DELETING)
+    assert plan.columns[plan.delete_column or 0] == "Gone"

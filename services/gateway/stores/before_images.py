@@ -1,0 +1,27 @@
+"""What runs of one organization have changed, by their before-images."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pymongo import ASCENDING
+
+from libs.storage.documents import UndoEntry
+from services.gateway.access.principal import Principal
+from services.gateway.stores.tenant import TenantStore
+
+
+class _Changed(BaseModel):
+    record_id: Any
+
+
+class BeforeImageStore(TenantStore[UndoEntry]):
+    """Before-images, by run."""
+
+    def __init__(self, principal: Principal) -> None:
+        super().__init__(UndoEntry, principal)
+
+    async def deleted_ids(self, run_id: str, limit: int) -> list[str]:
+        """The first ``limit`` ids of records that a run has deleted, as text, in their own order."""
+        deleted = {"run_id": run_id, "deletes": True}
+        page = await self._page(_Changed, deleted, ("_id", ASCENDING), limit, {"record_id": 1})
+        return [str(each.record_id) for each in page.items]
