@@ -6,6 +6,7 @@ from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template
+from services.parser.formats.api.edges import trimmed
 from services.parser.formats.api.encoding import open_decoder
 from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.headers import column_names, numbered_names
@@ -45,7 +46,7 @@ class FixedWidthSampler:
         encoding = sample.encoding
         widths = tuple(column.width for column in source.column_widths)
         text = open_decoder(encoding.name).decode(sample.data[encoding.bom_bytes :], sample.whole_file)
-        lines = re.split(r"\r\n|\r|\n", text)
+        lines = re.split(r"\r\n|\r|\n", trimmed(text, whole_file=sample.whole_file))
         complete = lines if sample.whole_file else lines[:-1]
         first = next((line for line in complete[source.skip_rows :] if line.strip(" ")), None)
         if first is None and sample.whole_file:
@@ -82,6 +83,7 @@ class FixedWidthSampler:
                 "has_header": has_header,
                 "widths": widths,
                 "width_unit": source.width_unit,
+                "options": {"tidy": True},
             },
         )
 

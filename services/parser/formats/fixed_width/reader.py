@@ -2,7 +2,8 @@
 
 What is a row:
 
-- Only ``\\n``, ``\\r\\n`` and ``\\r`` end a line. A line of nothing but spaces is no row.
+- Only ``\\n``, ``\\r\\n`` and ``\\r`` end a line. A line of nothing but spaces is no row, nor are byte order marks at
+  the start of lines and marks of the end (``edges``; not by plans of earlier releases).
 - Cells are cut by the widths and lose the spaces around them, and nothing else.
 - A short line lacks the cells that would begin at or behind its end (null); the one that it ends in is
   what is there. Anything but white space behind the last column makes the row an issue.
@@ -31,6 +32,7 @@ from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.batches import ParsedBatch, Sizes, cell_bytes
 from services.parser.formats.api.collector import RowCollector
+from services.parser.formats.api.edges import TextEdges
 from services.parser.formats.api.encoding import MARKS, open_decoder
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.api.preamble import Preamble
@@ -63,6 +65,7 @@ class FixedWidthReader:
         self._bom_left = plan.bom_bytes
         self._preamble = Preamble(plan)
         self._decoder = open_decoder(plan.encoding)
+        self._edges = TextEdges() if plan.options.get("tidy") else None
         self._block_bytes = max(1, min(_BLOCK_BYTES, limits.block_bytes))
         self._pieces: list[str] = []
         self._size = 0
@@ -84,7 +87,7 @@ class FixedWidthReader:
             self._bom_left -= dropped
             data = data[dropped:]
         for start in range(0, len(data), self._block_bytes):
-            piece = self._decoder.decode(data[start : start + self._block_bytes])
+            piece = self._trimmed(self._decoder.decode(data[start : start + self._block_bytes]))
             self._pieces.append(piece)
             self._size += len(piece)
             if self._size >= self._block_bytes:
@@ -97,9 +100,16 @@ class FixedWidthReader:
         Raises:
             FileRefusedError: ``TOO_MANY_ROWS``.
         """
-        self._pieces.append(self._decoder.decode(b"", final=True))
+        self._pieces.append(self._trimmed(self._decoder.decode(b"", final=True)))
+        if self._edges is not None:
+            self._pieces.append(self._edges.close().decode())
         self._take_text(final=True)
         return self._collector.close()
+
+    def _trimmed(self, text: str) -> str:
+        if self._edges is None:
+            return text
+        return self._edges.feed(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def _take_text(self, *, final: bool) -> None:
         """Take all complete lines of what has come and carry the rest."""

@@ -57,7 +57,7 @@ def test_detection(data: bytes, name: str, bom_bytes: int, piece: int) -> None:
 @pytest.mark.parametrize(
     ("override", "data", "name", "bom_bytes"),
     [
-        ("latin-1", "größe".encode(), "iso8859-1", 0),
+        ("latin-1", "größe".encode(), "cp1252", 0),
         ("UTF8", b"\xe9", "utf-8", 0),
         ("utf-8", codecs.BOM_UTF8 + b"a", "utf-8", 3),
         ("utf-8-sig", codecs.BOM_UTF8 + b"a", "utf-8", 3),
@@ -67,12 +67,18 @@ def test_detection(data: bytes, name: str, bom_bytes: int, piece: int) -> None:
         ("utf-16", "日本".encode("utf-16-le"), "utf-16-le", 0),
         ("utf-16-be", codecs.BOM_UTF16_BE + b"\0a", "utf-16-be", 2),
         ("utf-32", codecs.BOM_UTF32_LE + b"a\0\0\0", "utf-32-le", 4),
-        ("cp1252", codecs.BOM_UTF8 + b"a", "cp1252", 0),
-        ("shift_jis", "日本".encode("shift_jis"), "shift_jis", 0),
+        ("shift_jis", "日本".encode("shift_jis"), "cp932", 0),
     ],
 )
 def test_the_templates_encoding_wins(override: str, data: bytes, name: str, bom_bytes: int) -> None:
     assert detect(data, override) == Encoding(name, bom_bytes)
+
+
+def test_a_byte_order_mark_of_utf8_cannot_be_anything_else() -> None:
+    found = detect(codecs.BOM_UTF8 + b"a", "cp1252")
+    assert (found.name, found.bom_bytes) == ("utf-8", 3)
+    assert found.note is not None
+    assert "although the template says cp1252" in found.note
 
 
 @pytest.mark.parametrize(
@@ -100,8 +106,8 @@ def test_what_is_not_text_is_refused(data: bytes) -> None:
     assert "binary" in refused.value.detail
 
 
-@pytest.mark.parametrize("data", [b"a\x81\n", "日本、x\n".encode("shift_jis"), b"caf\xe9,\0,abc\n"])
-def test_neither_utf8_nor_cp1252_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"a\x81\n", b"caf\xe9,\0,abc\n", bytes(range(128, 256)) * 3])
+def test_what_is_in_no_encoding_is_refused(data: bytes) -> None:
     with pytest.raises(FileRefusedError, match=r"UNKNOWN_ENCODING.*name its encoding"):
         detect(data)
 

@@ -17,6 +17,7 @@ from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.fixed_width.reader import FixedWidthReader
 from services.parser.formats.registry import file_format
 from services.parser.planning.plan import make_plan
+from tests.reading import read_file
 
 LIMITS = ReaderLimits()
 FIXED_WIDTH = file_format("fixed_width")
@@ -328,3 +329,12 @@ def test_any_bytes_end_in_rows_or_a_refusal(data: bytes, encoding: str | None) -
         rows_of(read(data, plan))
     except FileRefusedError as refused:
         assert refused.detail  # noqa: PT017  # anything else than rows and a refusal fails the test
+
+
+@pytest.mark.parametrize("content", ["\ufeff\ufeffab  cd\n\ufeffef  gh\n\x1a", "ab  cd\nef  gh\n" + "\0" * 100])
+def test_marks_of_beginnings_and_ends_are_no_text(content: str) -> None:
+    widths = [{"name": "a", "width": 4}, {"name": "b", "width": 4}]
+    fields = [{"name": "a"}, {"name": "b"}]
+    source = {"file_type": "fixed_width", "column_widths": widths}
+    template = Template.model_validate({"name": "t", "target_resource": "t", "fields": fields, "source": source})
+    assert read_file(content.encode(), template).cells() == [("ab", "cd"), ("ef", "gh")]
