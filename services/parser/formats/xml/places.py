@@ -324,7 +324,8 @@ def _told(root: Node, told: str, *, whole_file: bool) -> RowPath:
         return (*ending[0].path[:-1], last)
     if ending:
         raise unclear([node.place() for node in ending], "elements")
-    if any(_matches(node.path, path[:-1]) for node in nodes):
+    containers = [node for node in nodes if _matches(node.path, path[:-1])]
+    if containers and (from_root or not any(child.complex for each in containers for child in each.children.values())):
         return path  # of no rows
     places = [node.place() for node in nodes if node.complex and node is not root] or [root.place()]
     raise FileRefusedError(

@@ -147,10 +147,16 @@ def test_told(path: str, expected: list[Row]) -> None:
     assert rows_of(read(data, plan), plan.columns) == expected
 
 
-def test_a_path_that_leads_nowhere_is_refused_with_what_there_is() -> None:
+@pytest.mark.parametrize("path", ["feed/list/item", "feed.items.item", "list/item", "entry"])
+def test_a_path_that_leads_nowhere_is_refused_with_what_there_is(path: str) -> None:
     with pytest.raises(FileRefusedError, match="NO_RECORDS") as refused:
-        plan_of(f"<feed><items>{ITEMS}</items></feed>".encode(), template_of("title", record_path="feed/list/item"))
+        plan_of(f"<feed><items>{ITEMS}</items></feed>".encode(), template_of("title", record_path=path))
     assert "'feed/items/item'" in refused.value.detail
+
+
+def test_a_path_to_elements_of_which_there_are_none_gives_no_rows() -> None:
+    plan = plan_of(b"<feed><made>2024</made></feed>", template_of("title", record_path="feed/item"))
+    assert rows_of(read(b"<feed><made>2024</made></feed>", plan), plan.columns) == []
 
 
 def test_the_run_says_what_is_not_read() -> None:
