@@ -5,6 +5,7 @@ from typing import Final
 
 import polars as pl
 
+from libs.contracts.spelling import BLANKS, MARKS
 from libs.contracts.templates import (
     Capitalize,
     Concat,
@@ -25,7 +26,7 @@ MAX_BYTES: Final = 200
 
 
 def rewritten(texts: pl.Series, transforms: Sequence[Transform]) -> pl.Series:
-    """The texts that are left, in their order, without blanks around.
+    """The texts that are left, in their order, without blanks around and invisible marks.
 
     Args:
         texts: cells of a column.
@@ -49,7 +50,7 @@ def rewritten(texts: pl.Series, transforms: Sequence[Transform]) -> pl.Series:
                 break
             case _:
                 pass
-    texts = texts.str.strip_chars()
+    texts = texts.str.replace_all(f"[{MARKS}]+", "").str.strip_chars(BLANKS)
     return texts.filter(texts != "")
 
 

@@ -6,6 +6,7 @@ A template is immutable per version; a run carries a copy of the version it was 
 
 from libs.contracts.templates.fields import DateOrder, DecimalStyle, FieldType, Percent, TemplateField
 from libs.contracts.templates.parts import (
+    CURRENCY_PATTERN,
     FIELD_NAME_PATTERN,
     FILE_TYPE_PATTERN,
     MAX_DATE_FORMAT_CHARS,
@@ -72,6 +73,7 @@ from libs.contracts.templates.transforms import (
 )
 
 __all__ = [
+    "CURRENCY_PATTERN",
     "FIELD_NAME_PATTERN",
     "FILE_TYPE_PATTERN",
     "KEYED_MODES",

@@ -9,13 +9,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from libs.contracts.ids import ID_PATTERN
-from libs.contracts.templates import FIELD_NAME_PATTERN, FILE_TYPE_PATTERN, REGION_PATTERN, RESOURCE_PATTERN
+from libs.contracts.templates import (
+    CURRENCY_PATTERN,
+    FIELD_NAME_PATTERN,
+    FILE_TYPE_PATTERN,
+    REGION_PATTERN,
+    RESOURCE_PATTERN,
+)
 from services.gateway.shown import shown
 
 PATTERNS = {
     FIELD_NAME_PATTERN: "a letter and up to 63 more letters, digits and '_', such as 'unit_price'",
     RESOURCE_PATTERN: "a small letter and up to 63 more small letters, digits and '_', such as 'price_list'",
     FILE_TYPE_PATTERN: "the name of a format, such as 'csv'",
+    CURRENCY_PATTERN: "the three capital letters of a currency, such as 'EUR' (ISO 4217)",
     REGION_PATTERN: "the two capital letters of a country, such as 'US' (ISO 3166)",
 }
 """What the patterns of the models ask for."""

@@ -15,6 +15,11 @@ from services.parser.planning.votes import decided_by
 
 _WHOLE = r"^[+-]?[0-9]+$"
 _PLAIN_NUMBER = r"^[+-]?[0-9]+\.[0-9]+$"
+# No group of thousands has one, two or more than three digits behind the sign, or such digits before it.
+_SURELY: Final = {
+    style: rf"^[+-]?(?:[0-9]+{mark}(?:[0-9]{{1,2}}|[0-9]{{4,}})|(?:0+|[0-9]{{4,}}){mark}[0-9]+)$"
+    for style, mark in ((DecimalStyle.POINT, "[.]"), (DecimalStyle.COMMA, ","))
+}
 _READERS: Final = {style: NumberReader(style, currencies=None) for style in DecimalStyle}
 _WORDS: Final = {
     DecimalStyle.POINT: "numbers are read with a decimal point (1,234.5)",
@@ -52,6 +57,11 @@ class NumberColumn:
         texts = texts.filter(~texts.str.contains(_WHOLE))
         if self.typed:
             texts = texts.filter(~texts.str.contains(_PLAIN_NUMBER))
+        # What is plain to see of most numbers costs two looks.
+        for style, pattern in _SURELY.items():
+            surely = texts.str.contains(pattern)
+            self.votes[style] += int(surely.sum())
+            texts = texts.filter(~surely)
         if not len(texts):
             return
         found = {style: reader.read(texts) for style, reader in _READERS.items()}

@@ -154,7 +154,8 @@ def _with_due_care(compiled: CompiledTemplate, part: pa.Table) -> tuple[Compiled
     """
     compiled = compiled.with_care(Care(beyond_ascii(part), compiled.care.fields))
     frame = _evaluated(compiled, part)
-    met = {name for check in compiled.checks if (name := _null_word_in(check, compiled, frame)) is not None}
+    asked = {check.step: check for check in compiled.checks}.values()
+    met = {name for check in asked if (name := _null_word_in(check, compiled, frame)) is not None}
     if not met or compiled.care.fields is None:
         return compiled, frame
     compiled = compiled.with_care(Care(compiled.care.cells, compiled.care.fields | met))
@@ -162,9 +163,12 @@ def _with_due_care(compiled: CompiledTemplate, part: pa.Table) -> tuple[Compiled
 
 
 def _null_word_in(check: RowCheck, compiled: CompiledTemplate, frame: pl.DataFrame) -> str | None:
-    """The field of a check that is broken by a word for "no value"."""
+    """The field of a check that is broken, as any that reads the same step, by a word for "no value"."""
     words = compiled.null_words.get(check.field or "")
-    if words is None or check.text is None or not (broken := frame[check.answer]).any():
+    if words is None or check.text is None:
+        return None
+    broken = frame[check.step] if check.check.number is None else frame[check.step] > 0
+    if not broken.any():
         return None
     return check.field if any(text in words for text in frame[check.text].filter(broken).to_list()) else None
 
@@ -209,14 +213,16 @@ def _errors(compiled: CompiledTemplate, frame: pl.DataFrame, wanted: pl.Series) 
     """The errors of the wanted rows."""
     errors: dict[int, tuple[RowError, ...]] = {}
     if wanted.any():
-        asked = dict.fromkeys(name for check in compiled.checks for name in (check.text, check.answer) if name)
+        asked = dict.fromkeys(name for check in compiled.checks for name in (check.text, check.step) if name)
         for faulty in frame[[ROW, *asked]].filter(wanted).iter_slices(_FAULTY_ROWS):
             errors |= _errors_of(compiled, faulty)
     return errors
 
 
 def _errors_of(compiled: CompiledTemplate, faulty: pl.DataFrame) -> dict[int, tuple[RowError, ...]]:
-    answers = faulty.select(pl.col(check.answer).fill_null(value=False) for check in compiled.checks).to_numpy()
+    answers = faulty.select(
+        check.answer.fill_null(value=False).alias(str(number)) for number, check in enumerate(compiled.checks)
+    ).to_numpy()
     at_rows, numbers = np.nonzero(answers)
     told = _told(at_rows, np.array([len(check.check.message) for check in compiled.checks])[numbers])
     rows: list[int] = faulty[ROW].to_list()

@@ -71,13 +71,14 @@ class UniqueConstraint:
 
 @dataclass(frozen=True, slots=True)
 class RowCheck:
-    """A check with its field and source column, and the names of the steps with the text and the answer."""
+    """A check with its field and source column, the name of the step with the text, and that which ``answer`` reads."""
 
     field: str | None
     column: str | None
     check: Check
     text: str | None
-    answer: str
+    step: str
+    answer: pl.Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,33 +190,25 @@ def _compiled(
     optional_names = {*optional, *({*map(decimal_column, subjects)} & values.keys())}
     values |= extra | optional
 
-    checks: list[RowCheck] = []
-    answers: list[pl.Expr] = []
+    asked = _Asked(steps, deleting)
     texts: list[pl.Expr] = []
     for subject in subjects.values():
         name = subject.field.name
         field_checks = _field_checks(subject, subjects, own_checks[name], is_key=name == key)
         for check in field_checks:
-            answers.append(steps.let(check.broken if name == key else _unless_deleted(check.broken, deleting)))
-            names = subject.text.meta.output_name(), answers[-1].meta.output_name()
-            checks.append(RowCheck(name, subject.column, check, *names))
+            asked.add(check, name, subject.column, subject.text, of_deleted=name == key)
         if field_checks:
             texts.append(subject.text)
     all_texts = [*(subject.text for subject in subjects.values()), *extra.values()]
     if deleting is not None:
-        header, check = plan.columns[plan.delete_column or 0], deleting.unclear
-        answers.append(steps.let(check.broken))
-        names = deleting.text.meta.output_name(), answers[-1].meta.output_name()
-        checks.append(RowCheck(None, header, check, *names))
+        header = plan.columns[plan.delete_column or 0]
+        asked.add(deleting.unclear, None, header, deleting.text, of_deleted=True)
         texts.append(deleting.text)
-    too_large = pl.sum_horizontal(text.str.len_bytes() for text in all_texts) > MAX_RECORD_BYTES
-    too_large = steps.let(_unless_deleted(too_large, deleting))
-    answers.append(too_large)
-    size = Check(RowErrorCode.ROW_TOO_LARGE, _ROW_TOO_LARGE, too_large)
-    checks.append(RowCheck(None, None, size, None, too_large.meta.output_name()))
+    size = pl.sum_horizontal(text.str.len_bytes() for text in all_texts)
+    too_large = asked.add(Check(RowErrorCode.ROW_TOO_LARGE, _ROW_TOO_LARGE, size > MAX_RECORD_BYTES))
 
     keys = _compared_keys(constraints, subjects, key, deleting)
-    faulty = steps.let(pl.any_horizontal(answers).fill_null(value=False))
+    faulty = steps.let(pl.any_horizontal(*asked.broken.values()).fill_null(value=False))
     refused = faulty
     if keep:
         fatal = [too_large, *([] if key is None else [keys[key].is_null()])]
@@ -232,14 +225,14 @@ def _compiled(
             *(expr.alias(name) for name, expr in values.items()),
             *(expr.alias(key_column(name)) for name, expr in keys.items()),
             *texts,
-            *answers,
+            *map(pl.col, asked.broken),
             faulty.alias(FAULTY),
             refused.alias(REFUSED),
             *([] if deleting is None else [deleting.wanted.alias(DELETES)]),
         ),
         values=(ROW, *values),
         optional=frozenset(optional_names),
-        checks=tuple(checks),
+        checks=tuple(asked.checks),
         constraints=constraints,
         upsert_key=key,
         null_words={
@@ -256,9 +249,59 @@ def _compiled(
     )
 
 
-def _unless_deleted(broken: pl.Expr, deleting: Deletion | None) -> pl.Expr:
-    """What is broken in a row that writes its record."""
-    return broken if deleting is None else broken & ~deleting.wanted
+class _Asked:
+    """What every row is asked.
+
+    Attributes:
+        checks: in the order in which errors are reported.
+        broken: whether a row breaks one of the checks that read a step, by the name of that step.
+    """
+
+    def __init__(self, steps: Steps, deleting: Deletion | None) -> None:
+        self._steps = steps
+        self._deleting = deleting
+        self._shared: dict[tuple[str, bool], pl.Expr] = {}
+        self.checks: list[RowCheck] = []
+        self.broken: dict[str, pl.Expr] = {}
+
+    def add(
+        self,
+        check: Check,
+        field: str | None = None,
+        column: str | None = None,
+        text: pl.Expr | None = None,
+        *,
+        of_deleted: bool = False,
+    ) -> pl.Expr:
+        """One more check, and what tells whether a row breaks it.
+
+        Args:
+            check: to add.
+            field: that it is about; the row as a whole where absent.
+            column: header of the source column.
+            text: that is shown with the error.
+            of_deleted: it is also broken by rows that delete their record, and write no other value.
+        """
+        deleting = None if of_deleted else self._deleting
+        if check.number is None:
+            read = self._steps.let(check.broken if deleting is None else check.broken & ~deleting.wanted)
+            step, answer = read.meta.output_name(), read
+            self.broken[step] = read
+        else:
+            read = self._shared_step(check.broken, deleting)
+            step, answer = read.meta.output_name(), read == check.number
+        shown = None if text is None else text.meta.output_name()
+        self.checks.append(RowCheck(field, column, check, shown, step, answer))
+        return answer
+
+    def _shared_step(self, numbers: pl.Expr, deleting: Deletion | None) -> pl.Expr:
+        """The step with the numbers of checks that exclude each other, made once for all of them."""
+        name = numbers.meta.output_name(), deleting is not None
+        if name not in self._shared:
+            read = numbers if deleting is None else self._steps.let(pl.when(~deleting.wanted).then(numbers))
+            self._shared[name] = read
+            self.broken[read.meta.output_name()] = self._steps.let(read > 0)
+        return self._shared[name]
 
 
 def _compared_keys(

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
+from enum import IntEnum
 
 import polars as pl
 from bson.decimal128 import create_decimal128_context
@@ -53,7 +54,7 @@ _POWER_OFFSET = 50_000
 """Makes every power of ten that a number may have a positive number of five digits."""
 _DIGITS = list("0123456789")
 
-_INTEGERS = {"whole": pl.Int64(), "fraction": pl.Boolean(), "cut": pl.Boolean()}
+_INTEGERS = {"whole": pl.Int64()}
 _NUMBERS = {"whole": pl.Int64(), "double": pl.Float64(), "decimal": pl.String()}
 _INT64_RANGE = 2.0**63
 _NOT_WRITTEN_OUT = 10**_MOST_DIGITS
@@ -74,7 +75,7 @@ def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) 
         # A number cell of a spreadsheet is written with all its digits.
         integers = _Integers(written_out=point_too)
         others = let(_Others(reader, _INTEGERS, integers).read(rest))
-        return _integer(field.name, whole, others, let, _not_a_number(others, field, reading))
+        return _integer(field.name, whole, others, let, _checks(others, let, field, reading, _NO_INTEGER))
     if point:
         rest = let(rest)
         double = let(pl.when(rest.str.contains(_FEW_DIGITS)).then(rest).cast(pl.Float64, strict=False))
@@ -82,7 +83,44 @@ def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) 
     else:
         double = pl.lit(None, pl.Float64)
     others = let(_Others(reader, _NUMBERS, _numbers).read(rest))
-    return _number(field.name, whole, double, others, let, _not_a_number(others, field, reading))
+    return _number(field.name, whole, double, others, let, _checks(others, let, field, reading, _TOO_MANY_DIGITS))
+
+
+class _Fault(IntEnum):
+    """What keeps a text from having a value."""
+
+    NONE = 0
+    NO_NUMBER = 1
+    PERCENT = 2
+    CURRENCY = 3
+    FRACTION = 4
+    CUT = 5
+    TOO_LARGE = 6
+
+
+_NO_INTEGER = {
+    _Fault.FRACTION: (
+        RowErrorCode.NOT_AN_INTEGER,
+        "This is not a whole number. Write it without a fraction, such as 12.",
+    ),
+    _Fault.CUT: (RowErrorCode.NOT_AN_INTEGER, _DIGITS_CUT),
+    _Fault.TOO_LARGE: (
+        RowErrorCode.NUMBER_OUT_OF_RANGE,
+        (
+            "This number cannot be stored without losing digits: whole numbers go from -9223372036854775808 to "
+            "9223372036854775807. Correct it, or have the template read this field as text."
+        ),
+    ),
+}
+_TOO_MANY_DIGITS = {
+    _Fault.TOO_LARGE: (
+        RowErrorCode.NUMBER_OUT_OF_RANGE,
+        (
+            f"This number cannot be stored without losing digits: a number has at most {_MOST_DIGITS} of them. Round "
+            "it, or have the template read this field as text."
+        ),
+    )
+}
 
 
 class _Others:
@@ -91,8 +129,13 @@ class _Others:
     They are read apart from the others so that a column without them pays nothing for them: looking for a pattern in
     nulls takes nearly as long as in texts.
 
-    Gives a struct: ``number``, whether a text is a number at all, null for null; ``percent`` and ``foreign``, whether
-    it would be one but for a percent sign or a currency that is not the column's; and the values.
+    Gives a struct: ``fault``, a ``_Fault``, null for null; and the values.
+
+    Args:
+        reader: from texts to plain numbers.
+        values: the columns of the values.
+        read: from plain numbers to the values, of which one is not null unless a number is too large, and perhaps a
+            ``fault``.
     """
 
     def __init__(
@@ -100,10 +143,10 @@ class _Others:
     ) -> None:
         self._reader = reader
         self._read = read
-        why = {"number": pl.Boolean(), PERCENT: pl.Boolean(), FOREIGN: pl.Boolean()}
-        self._dtype = pl.Struct({**why, **values})
+        self._values = list(values)
+        self._dtype = pl.Struct({**values, "fault": pl.UInt8()})
         self._nothing = pl.Series([None], dtype=self._dtype)
-        self._refused = pl.Series([dict.fromkeys(why, False)], dtype=self._dtype)
+        self._refused = pl.Series([{"fault": _Fault.NO_NUMBER}], dtype=self._dtype)
 
     def read(self, text: pl.Expr) -> pl.Expr:
         return text.map_batches(self, return_dtype=self._dtype)
@@ -112,39 +155,53 @@ class _Others:
         if texts.null_count() == len(texts):
             return self._nothing.new_from_index(0, len(texts))
         found = self._reader.read(texts.drop_nulls())
-        plain = found[PLAIN]
-        has_percent, foreign = found[PERCENT].fill_null(value=False), found[FOREIGN].fill_null(value=False)
-        if plain.null_count() == found.height and not (has_percent.any() or foreign.any()):
+        unsaid = found[PERCENT].any() or found[FOREIGN].any()
+        if found[PLAIN].null_count() == found.height and not unsaid:
             return spread(self._refused.new_from_index(0, found.height), texts)
-        number = plain.is_not_null()
-        why = (
-            number.alias("number"),
-            (~number & has_percent).alias(PERCENT),
-            (~number & foreign).alias(FOREIGN),
+        values = pl.DataFrame(list(self._read(found[PLAIN].alias("text")))).with_columns(found.get_columns())
+        nowhere = pl.all_horizontal(pl.col(name).is_null() for name in self._values)
+        fault = pl.when(nowhere).then(pl.lit(_Fault.TOO_LARGE))
+        if "fault" in values.columns:
+            fault = pl.coalesce("fault", fault)
+        fault = (
+            pl.when(pl.col(PLAIN).is_not_null())
+            .then(fault.fill_null(_Fault.NONE))
+            .when(FOREIGN)
+            .then(pl.lit(_Fault.CURRENCY))
+            .when(PERCENT)
+            .then(pl.lit(_Fault.PERCENT))
+            .otherwise(pl.lit(_Fault.NO_NUMBER))
         )
-        return spread(pl.DataFrame([*why, *self._read(plain.alias("text"))]).to_struct(), texts)
+        struct = pl.struct(*self._values, fault.cast(pl.UInt8).alias("fault"))
+        return spread(values.select(struct).to_series(), texts)
 
 
-def _not_a_number(others: pl.Expr, field: TemplateField, reading: Reading) -> tuple[Check, ...]:
-    """What keeps a text from being a number; a text breaks one of these at most."""
-    message = (
-        f"This is not a number. The column is read with {_STYLE_WORDS[reading.decimal_style(field)]}. Write the number "
-        "alone, without a unit or other text."
-    )
+def _checks(
+    others: pl.Expr,
+    let: Let,
+    field: TemplateField,
+    reading: Reading,
+    more: Mapping[_Fault, tuple[RowErrorCode, str]],
+) -> tuple[Check, ...]:
+    """What keeps a text from having a value; a text breaks one of these at most."""
+    fault = let(others.struct.field("fault"))
     currency = reading.currency(field)
     amounts = (
         "The column shows no single currency" if currency is None else f"The column is read as amounts in {currency}"
     )
-    foreign = (
-        f"This amount names a currency that the column does not have. {amounts}. Name the one that all amounts of the "
-        "column are in, by 'currency' of the template's field, or give the currencies a column of their own."
-    )
-    number, has_percent, has_foreign = (others.struct.field(name) for name in ("number", PERCENT, FOREIGN))
-    return (
-        Check(RowErrorCode.NOT_A_NUMBER, message, ~number & ~has_percent & ~has_foreign),
-        Check(RowErrorCode.NOT_A_NUMBER, _PERCENT_UNSAID, has_percent),
-        Check(RowErrorCode.NOT_A_NUMBER, foreign, has_foreign),
-    )
+    messages = {
+        _Fault.NO_NUMBER: (
+            f"This is not a number. The column is read with {_STYLE_WORDS[reading.decimal_style(field)]}. Write the "
+            "number alone, without a unit or other text."
+        ),
+        _Fault.PERCENT: _PERCENT_UNSAID,
+        _Fault.CURRENCY: (
+            f"This amount names a currency that the column does not have. {amounts}. Name the one that all amounts of "
+            "the column are in, by 'currency' of the template's field, or give the currencies a column of their own."
+        ),
+    }
+    found = {each: (RowErrorCode.NOT_A_NUMBER, message) for each, message in messages.items()}
+    return tuple(Check(code, message, fault, each) for each, (code, message) in {**found, **more}.items())
 
 
 class _Integers:
@@ -160,26 +217,16 @@ class _Integers:
     def __call__(self, plain: pl.Series) -> Iterable[pl.Series]:
         text = pl.col("text")
         digits = text.str.replace(r"^([+-]?[0-9]+)\.0+$", "${1}")
-        frame = (
-            plain.to_frame("text")
-            .with_columns(digits.alias("digits"))
-            .with_columns(
-                pl.col("digits").cast(pl.Int64, strict=False).alias("whole"),
-                pl.col("digits").str.contains("[.eE]").alias("fraction"),
-                pl.lit(value=False).alias("cut")
-                if self._written_out
-                else text.str.contains(_CUT_BY_EXCEL).alias("cut"),
-            )
-        )
-        scaled: list[str] = frame.filter(pl.col("fraction") & text.str.contains("[eE]"))["text"].unique().to_list()
-        if scaled:
-            whole = [_whole_text(each) for each in scaled]
-            value = text.replace_strict(scaled, whole, default=None, return_dtype=pl.String)
-            frame = frame.with_columns(
-                pl.coalesce("whole", value.cast(pl.Int64, strict=False)).alias("whole"),
-                (pl.col("fraction") & value.is_null()).alias("fraction"),
-            )
-        return frame.select("whole", "fraction", "cut").get_columns()
+        frame = plain.to_frame("text").select("text", digits.cast(pl.Int64, strict=False).alias("whole"), digits=digits)
+        scaled: list[str] = frame.filter(text.str.contains("[eE]"))["text"].unique().to_list()
+        whole = dict(zip(scaled, map(_whole_text, scaled), strict=True))
+        digits = pl.col("digits").replace_strict(whole, default=pl.col("digits")) if scaled else pl.col("digits")
+        fault = pl.when(digits.str.contains(".", literal=True) | digits.is_null()).then(pl.lit(_Fault.FRACTION))
+        if not self._written_out:
+            fault = pl.when(text.str.contains(_CUT_BY_EXCEL)).then(pl.lit(_Fault.CUT)).otherwise(fault)
+        frame = frame.with_columns(digits.cast(pl.Int64, strict=False).alias("whole"), fault.alias("fault"))
+        value = pl.when(pl.col("fault").is_null()).then("whole").alias("whole")
+        return frame.select(value, "fault").get_columns()
 
 
 def _whole_text(scaled: str) -> str | None:
@@ -193,20 +240,8 @@ def _whole_text(scaled: str) -> str | None:
     return f"{exact:f}".partition(".")[0] if exact == exact.to_integral_value() else None
 
 
-def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, not_a_number: tuple[Check, ...]) -> Conversion:
-    fraction, cut = others.struct.field("fraction"), others.struct.field("cut").fill_null(value=False)
-    value = let(pl.coalesce(whole, pl.when(~cut).then(others.struct.field("whole"))))
-    not_whole = "This is not a whole number. Write it without a fraction, such as 12."
-    out_of_range = (
-        "This number cannot be stored without losing digits: whole numbers go from -9223372036854775808 to "
-        "9223372036854775807. Correct it, or have the template read this field as text."
-    )
-    checks = (
-        *not_a_number,
-        Check(RowErrorCode.NOT_AN_INTEGER, not_whole, fraction & ~cut),
-        Check(RowErrorCode.NOT_AN_INTEGER, _DIGITS_CUT, cut),
-        Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, ~fraction & ~cut & value.is_null()),
-    )
+def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, checks: tuple[Check, ...]) -> Conversion:
+    value = let(pl.coalesce(whole, others.struct.field("whole")))
     key = value.cast(pl.String)
     return Conversion({name: value}, checks, key, (value,), comparable=_ordered(key))
 
@@ -228,7 +263,7 @@ def _numbers(plain: pl.Series) -> Iterable[pl.Series]:
 
 
 def _number(
-    name: str, whole: pl.Expr, double: pl.Expr, others: pl.Expr, let: Let, not_a_number: tuple[Check, ...]
+    name: str, whole: pl.Expr, double: pl.Expr, others: pl.Expr, let: Let, checks: tuple[Check, ...]
 ) -> Conversion:
     """An integer within int64 stays one; any other number becomes a double if that holds all its digits.
 
@@ -240,15 +275,6 @@ def _number(
     whole = let(pl.coalesce(whole, others.struct.field("whole")))
     double = let(pl.coalesce(double, others.struct.field("double")))
     decimal = let(others.struct.field("decimal"))
-    out_of_range = (
-        f"This number cannot be stored without losing digits: a number has at most {_MOST_DIGITS} of them. Round it, "
-        "or have the template read this field as text."
-    )
-    nowhere = whole.is_null() & double.is_null() & decimal.is_null()
-    checks = (
-        *not_a_number,
-        Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & nowhere),
-    )
     # 12 and 12.0 are one number: to Python, and to an index of MongoDB.
     round_double = pl.when(double == double.floor()).then(double.cast(pl.Int64, strict=False))
     key = pl.coalesce(
@@ -334,14 +360,12 @@ def _exact(
     rest = pl.when(simple.is_null()).then(text)
     others = let(_Others(reader, {"value": dtype}, _Rounded(decimals)).read(rest))
     value = let(pl.coalesce(simple.cast(dtype, strict=False), others.struct.field("value")))
-    out_of_range = (
+    too_large = (
         f"This number is too large: a field with {decimals} decimals has room for {most_digits} digits before them. "
         "Correct it, or have the template read this field with fewer decimals, or as text."
     )
-    checks = (
-        *_not_a_number(others, field, reading),
-        Check(RowErrorCode.NUMBER_OUT_OF_RANGE, out_of_range, others.struct.field("number") & value.is_null()),
-    )
+    out_of_range = {_Fault.TOO_LARGE: (RowErrorCode.NUMBER_OUT_OF_RANGE, too_large)}
+    checks = _checks(others, let, field, reading, out_of_range)
     key = value.cast(pl.String)
     return Conversion({field.name: value}, checks, key, (value,), comparable=_ordered(key))
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from libs.contracts.templates import TemplateField
+from services.validator.domain.checks import Check
 from services.validator.domain.field_types import conversion
 from services.validator.domain.reading import Reading
 from services.validator.domain.steps import Steps, evaluate
@@ -43,11 +44,15 @@ def converted(field: TemplateField, *texts: str | None, reading: Reading | None 
         **made.columns,
         "key": made.key,
         "comparable": made.comparable,
-        **{f"check:{number}": check.broken for number, check in enumerate(made.checks)},
+        **{f"check:{at}": _answer(check) for at, check in enumerate(made.checks)},
     }
     frame = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
     rows = evaluate(frame, steps.stages, [expr.alias(f"out:{name}") for name, expr in outputs.items()]).to_dicts()
     return [_converted(row, list(made.columns), [(check.code, check.message) for check in made.checks]) for row in rows]
+
+
+def _answer(check: Check) -> pl.Expr:
+    return check.broken if check.number is None else check.broken == check.number
 
 
 def _converted(row: dict[str, Any], columns: list[str], checks: list[tuple[str, str]]) -> Converted:
