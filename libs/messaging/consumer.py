@@ -50,6 +50,8 @@ COMMIT_SECONDS = 0.5
 process leaves what it handled meanwhile to come again."""
 HEARTBEAT_MS = 1_000
 """How long it takes a consumer to hear that its group changes; each is a request of every consumer."""
+FETCH_WAIT_MS = 500
+GATHERED_BYTES = 64 * 1024
 SESSION_MS = 8_000
 """A killed process keeps its partitions for so long; a stopped one gives them up at once."""
 
@@ -227,12 +229,14 @@ class Consumers:
         self._stopping = False
 
     def on(
-        self, topic: Topic, event_type: type[EventT], *, workers: int = 1
+        self, topic: Topic, event_type: type[EventT], *, workers: int = 1, gather_ms: int | None = None
     ) -> Callable[[Callable[[EventT], Awaitable[None]]], Callable[[EventT], Awaitable[None]]]:
         """Decorate the handler of a topic's events: it returns once the effect is durable.
 
         Args:
             workers: consumers side by side in this process, each with partitions of its own.
+            gather_ms: how long the broker may wait for further messages, to give them out together; without it each
+                comes at once, by a request of its own.
         """
 
         def register(handler: Callable[[EventT], Awaitable[None]]) -> Callable[[EventT], Awaitable[None]]:
@@ -254,7 +258,8 @@ class Consumers:
                     heartbeat_interval_ms=HEARTBEAT_MS,
                     rebalance_timeout_ms=30_000,
                     max_partition_fetch_bytes=8 * 1024 * 1024,
-                    fetch_max_wait_ms=500,
+                    fetch_max_wait_ms=FETCH_WAIT_MS if gather_ms is None else gather_ms,
+                    fetch_min_bytes=1 if gather_ms is None else GATHERED_BYTES,
                     isolation_level="read_uncommitted",
                     listener=listener,
                     parser=_parse_tolerantly,

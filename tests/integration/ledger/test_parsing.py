@@ -7,7 +7,7 @@ from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger, ParseEnd
-from libs.ledger.parsing import WaitingRuns
+from libs.ledger.parsing import RUNS_AT_A_LOOK, WaitingRuns
 from libs.storage.client import Mongo
 from libs.storage.documents import RunDocument
 from tests.integration.ledger.runs import (
@@ -128,6 +128,17 @@ async def test_what_waits_to_be_read_is_told_by_tenant_and_lane_oldest_first(mon
     # The release before stores no lane.
     await mongo.state["runs"].update_one({"_id": runs[4].id}, {"$unset": {"lane": ""}})
     assert await ledger.parsing.waiting(Lane.SMALL) == [WaitingRuns("b", 0, [runs[4].id])]
+
+
+async def test_of_many_that_wait_the_oldest_of_each_tenant_are_told(ledger: Ledger) -> None:
+    runs = [new_run("a") for _ in range(RUNS_AT_A_LOOK + 2)] + [new_run("b") for _ in range(2)]
+    for run in runs:
+        await ledger.runs.submit(run)
+    for run in (runs[0], runs[-1]):
+        assert await ledger.parsing.begin(run.id, OWNER, LEASE) is not None
+    told = sorted(await ledger.parsing.waiting(Lane.SMALL), key=lambda waiting: waiting.tenant_id)
+    oldest_of_a = [run.id for run in runs[1 : RUNS_AT_A_LOOK + 1]]
+    assert told == [WaitingRuns("a", 1, oldest_of_a), WaitingRuns("b", 1, [runs[-2].id])]
 
 
 async def test_a_parse_that_is_given_back_waits_again_at_once(ledger: Ledger) -> None:

@@ -162,3 +162,17 @@ async def test_a_template_that_makes_too_much_of_its_rows_fails_its_run(mongo: M
     assert run.failure is not None
     assert run.failure["code"] == "BATCH_TOO_LARGE"
     assert not (await ledger.totals(run.id)).states.get(BatchState.VALIDATED)
+
+
+async def test_runs_with_the_same_template_and_plan_share_what_is_compiled(ledger: Ledger) -> None:
+    runs = RunCache(ledger)
+    other: dict[str, Any] = {"fields": [{"name": "sku", "rules": [{"type": "required"}]}]}
+    wider: dict[str, Any] = {"fields": [{"name": "sku"}, {"name": "more"}]}
+    made = [
+        await parsed(ledger, [[["a"] * width]], **model) for model, width in (({}, 1), ({}, 1), (other, 1), (wider, 2))
+    ]
+    found = [await runs.get(run.id) for run in made]
+    compiled = [each.compiled for each in found if each is not None]
+    assert compiled[0] is compiled[1]
+    assert len({id(each) for each in compiled}) == 3
+    assert [each.id for each in found if each is not None] == [run.id for run in made], "a run stays itself"

@@ -12,6 +12,8 @@ _LISTED_NAMES = 30
 
 def clean_name(cell: str) -> str:
     """NFC, without control characters, byte order marks and surrounding whitespace."""
+    if cell.isascii() and cell.isprintable():
+        return cell.strip()  # as it comes out below, for less
     kept = "".join(" " if c in "\t\r\n" else c for c in cell if unicodedata.category(c) != "Cc" or c in "\t\r\n")
     return show_marks(unicodedata.normalize("NFC", kept.replace("\ufeff", "")).strip())
 
@@ -68,7 +70,7 @@ def normalised(name: str) -> str:
 def squeezed(name: str) -> str:
     """``name`` as letters and digits only, without regard to case: ``E-Mail`` and ``email`` are the same."""
     folded = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(character for character in folded if character.isalnum())
+    return "".join(filter(str.isalnum, folded))
 
 
 def counted(number: int, what: str) -> str:

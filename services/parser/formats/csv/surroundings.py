@@ -72,9 +72,9 @@ class Headers:
           and it has three cells or more, or a blank line or such a comment before it.
         """
         first = records[: _MAX_PREFACE + 1]
-        fits = [self.fitting(cells) for cells in first]
-        if not fits or fits[0]:
+        if not first or self.fitting(first[0]):
             return 0
+        fits = [0, *(self.fitting(cells) for cells in first[1:])]
         most = max(fits)
         place = fits.index(most)
         is_header = most >= min(2, self.fields) and most > 0
