@@ -60,9 +60,9 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("nothing_stays_b
         pytest.param(45382, "a", "2024-03-31", id="serial number with a date format"),
         pytest.param(45382, None, "45382", id="serial number without one"),
         pytest.param(59, "a", "1900-02-28", id="the last day before the one that never was"),
-        pytest.param(60, "a", "1900-02-28", id="the day that never was"),
+        pytest.param(60, "a", "1900-02-29", id="the day that never was"),
         pytest.param(61, "a", "1900-03-01", id="the day after"),
-        pytest.param(-3, "a", "00:00:00", id="negative serial number"),
+        pytest.param(-3, "a", "#####", id="negative serial number"),
     ],
 )
 def test_what_a_cell_becomes(value: object, number_format: str | None, text: str) -> None:

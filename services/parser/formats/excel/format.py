@@ -27,6 +27,7 @@ from services.parser.formats.api.collector import Problem, RowCollector
 from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.headers import column_names, numbered_names
 from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.excel.notes import notes_of
 from services.parser.formats.excel.process import frames
 from services.parser.formats.excel.process.child import child_frames, layout_of
 from services.parser.formats.excel.process.frames import Request
@@ -85,6 +86,8 @@ class ExcelSampler:
             max_rows=_FIRST_ROWS,
             memory_bytes=self._settings.memory_bytes,
             cpu_seconds=self._settings.cpu_seconds,
+            skip_hidden_rows=source.hidden_rows == "skip",
+            skip_hidden_columns=source.hidden_columns == "skip",
         )
         rows: list[bytes] = []
         try:
@@ -107,11 +110,7 @@ class ExcelSampler:
         notes = [f"sheet: {said['sheet']!r}"] if source.sheet is None else []
         if source.sheet is None and said["tabs"] > 1:
             notes = [f"sheet: {said['sheet']!r}, the first visible one of {said['described']}"]
-        if said["merged"]:
-            notes.append(
-                f"the sheet has {said['merged']:,} merged areas: the value of each stands in its top left cell alone, "
-                "the others are empty"
-            )
+        notes += notes_of(said, source)
         columns = numbered_names(said["width"])
         if has_header:
             columns, header_notes = column_names(said["header"], self._limits.max_header_chars)
@@ -127,7 +126,11 @@ class ExcelSampler:
                 "typed_numbers": True,
                 "typed_cells": True,
                 "date_1904": said["date_1904"],
-                "options": {"sheet": said["sheet"]},
+                "options": {
+                    "sheet": said["sheet"],
+                    **({"hidden_rows": "skip"} if source.hidden_rows == "skip" else {}),
+                    **({"hidden_columns": "skip"} if source.hidden_columns == "skip" else {}),
+                },
             },
             first_rows=_table(parts, len(columns)),
         )
@@ -170,41 +173,43 @@ class ExcelReader:
             max_rows=None,
             memory_bytes=self._settings.memory_bytes,
             cpu_seconds=self._settings.cpu_seconds,
+            skip_hidden_rows=self._plan.options.get("hidden_rows") == "skip",
+            skip_hidden_columns=self._plan.options.get("hidden_columns") == "skip",
         )
         try:
             with closing(child_frames(self._spool.file, request, self._settings.wait_seconds)) as told:
                 _, layout = next(told)
-                first_column = layout_of(layout)["first_column"]
+                columns: list[int] = layout_of(layout)["columns"]
                 for _, content in told:
-                    self._add(_rows_of(content), first_column)
+                    self._add(_rows_of(content), columns)
                     yield from self._collector.take()
             yield from self._collector.close()
         finally:
             self._spool.close()
 
-    def _add(self, rows: _Rows, first_column: int) -> None:
+    def _add(self, rows: _Rows, columns: list[int]) -> None:
         if rows.suspect or rows.longest > self._limits.max_cell_bytes:
-            self._add_suspect(rows, first_column)
+            self._add_suspect(rows, columns)
             return
         problems = {
-            int(at): self._problem(rows, int(at), first_column)
-            for at in np.flatnonzero(rows.problems != RowProblem.NONE)
+            int(at): self._problem(rows, int(at), columns) for at in np.flatnonzero(rows.problems != RowProblem.NONE)
         }
         self._collector.add_columns(rows.columns, len(rows.places), rows.sizes, problems)
 
-    def _add_suspect(self, rows: _Rows, first_column: int) -> None:
+    def _add_suspect(self, rows: _Rows, columns: list[int]) -> None:
         """Add rows one by one, because a cell of some row may be none."""
-        columns = [column.to_pylist() for column in rows.columns]
-        for at, cells in enumerate(zip(*columns, strict=True)):
+        texts = [column.to_pylist() for column in rows.columns]
+        for at, cells in enumerate(zip(*texts, strict=True)):
             if rows.problems[at] == RowProblem.NONE:
                 self._collector.add_records([int(rows.places[at])], [cells], suspect=True)
             else:
-                problem = self._problem(rows, at, first_column)
+                problem = self._problem(rows, at, columns)
                 self._collector.add_issue(problem.code, problem.message, cells, problem.column)
 
-    def _problem(self, rows: _Rows, at: int, first_column: int) -> Problem:
+    def _problem(self, rows: _Rows, at: int, columns: list[int]) -> Problem:
         place, culprit = int(rows.places[at]), int(rows.culprits[at])
-        cell = cell_reference(place - 1, first_column + culprit)
+        # A cell that is left out because it is so far away has its own column, others are counted among those read.
+        cell = cell_reference(place - 1, columns[culprit] if culprit >= 0 else -1 - culprit)
         match RowProblem(rows.problems[at]):
             case RowProblem.EXTRA_CELLS:
                 message = f"row {place} of the sheet: the cell {cell} stands beyond the last column; {_EXTRA_HINT}"

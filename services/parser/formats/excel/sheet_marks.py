@@ -6,8 +6,7 @@ and column (from 0), the text of the error, or ``""`` for a formula without a va
 
 import re
 import struct
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from services.parser.formats.excel.workbook import column_index
 
@@ -20,102 +19,41 @@ _ERROR_CELL = re.compile(
 )
 _FORMULA_CELL = re.compile(
     rb"<" + _P + rb"c(\s[^<>]*)(?<!/)>\s*<" + _P + rb"f(?:\s[^<>]*)?(?:/>|(?<!/)>[^<]*</" + _P + rb"f\s*>)\s*"
-    rb"(?:<" + _P + rb"v\s*/>|<" + _P + rb"v\s*>\s*</" + _P + rb"v\s*>)?\s*</" + _P + rb"c\s*>"
+    rb"(<" + _P + rb"v\s*/>|<" + _P + rb"v\s*>\s*</" + _P + rb"v\s*>)?\s*</" + _P + rb"c\s*>"
 )
 _REFERENCE = re.compile(rb"\sr\s*=\s*[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
 _TYPE = re.compile(rb"\st\s*=\s*[\"'](\w+)[\"']")
 _VALUE = re.compile(rb"<" + _P + rb"v\s*>([^<]*)<")
 
 
-def xlsx_marks(pieces: Iterable[bytes]) -> Marks:
+class XlsxMarks:
     """Marks of a worksheet part (``xl/worksheets/sheet1.xml``).
 
-    A cell that does not say where it stands is left out; every program that is known writes that.
-
     Args:
-        pieces: the part's bytes, in pieces.
+        marks: where they are put.
     """
-    marks: Marks = defaultdict(dict)
-    carry: list[bytes] = []
-    for piece in pieces:
-        cut = piece.rfind(b"row>") + 4
-        if cut < 4:  # no row ends here
-            carry.append(piece)
-            continue
-        _look(b"".join([*carry, piece[:cut]]), marks)
-        carry = [piece[cut:]]
-    _look(b"".join(carry), marks)
-    return dict(marks)
 
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
 
-def _look(rows: bytes, marks: Marks) -> None:
-    if b'"e"' in rows or b"'e'" in rows:
-        for attributes, content in _ERROR_CELL.findall(rows):
-            value = _VALUE.search(content)
-            _mark(attributes, value[1].decode("utf-8", "replace").strip() if value else "#ERROR!", marks)
-    if b"<f" in rows or b":f" in rows:
-        for attributes in _FORMULA_CELL.findall(rows):
-            kind = _TYPE.search(attributes)
-            if kind is None or kind[1] not in {b"str", b"e", b"s"}:  # an empty text is a value
-                _mark(attributes, "", marks)
+    def look(self, rows: bytes) -> None:
+        """Look at some whole rows; their cells say where they stand."""
+        if b'"e"' in rows or b"'e'" in rows:
+            for attributes, content in _ERROR_CELL.findall(rows):
+                value = _VALUE.search(content)
+                self.put(attributes, value[1].decode("utf-8", "replace").strip() if value else "#ERROR!")
+        if b"<f" in rows or b":f" in rows:
+            for attributes, value in _FORMULA_CELL.findall(rows):
+                kind = _TYPE.search(attributes)
+                # An empty text is a value, where it is one: a cell without any was never calculated.
+                if kind is None or kind[1] not in {b"str", b"e", b"s"} or not value:
+                    self.put(attributes, "")
 
-
-def _mark(attributes: bytes, text: str, marks: Marks) -> None:
-    reference = _REFERENCE.search(attributes)
-    if reference is not None:
-        marks[int(reference[2]) - 1][column_index(reference[1].decode())] = text
-
-
-_ODS_TAG = re.compile(rb"<(/?)table:(table|table-row|table-cell|covered-table-cell)(?=[\s/>])([^<>]*)>")
-_REPEATED = re.compile(rb"table:number-(?:rows|columns)-repeated=\"([0-9]{1,7})\"")
-_ODS_ERROR = re.compile(rb"value-type=\"error\"")
-_ODS_TEXT = re.compile(rb"<text:p[^<>]*>([^<]*)<")
-_TEXT_WITHIN = 400
-_MOST_REPEATS = 2**14
-"""Of one cell: a longer run is formatting, and a file may claim any number."""
-
-
-def ods_marks(content: bytes, sheet: int) -> Marks:
-    """Marks of one table of an ODS ``content.xml``.
-
-    Args:
-        content: the part.
-        sheet: index of the table.
-    """
-    marks: Marks = {}
-    if not _ODS_ERROR.search(content):
-        return marks
-    for rows, columns, attributes, end in _ods_cells(content, sheet):
-        if _ODS_ERROR.search(attributes):
-            text = _ODS_TEXT.match(content, end, end + _TEXT_WITHIN)
-            shown = text[1].decode("utf-8", "replace") if text else "#ERROR!"
-            for row in rows[:_MOST_REPEATS]:
-                marks.setdefault(row, {}).update(dict.fromkeys(columns[:_MOST_REPEATS], shown))
-    return marks
-
-
-def _ods_cells(content: bytes, sheet: int) -> Iterator[tuple[range, range, bytes, int]]:
-    """Rows, columns, attributes and end of the tag of every cell of a table."""
-    table, column = -1, 0
-    rows = range(0)
-    for tag in _ODS_TAG.finditer(content):
-        closing, name, attributes = tag.groups()
-        if name == b"table":
-            table += not closing
-        elif table != sheet or closing:
-            continue
-        elif name == b"table-row":
-            rows = range(rows.stop, rows.stop + _repeats(attributes))
-            column = 0
-        else:
-            columns = range(column, column + _repeats(attributes))
-            column = columns.stop
-            yield rows, columns, attributes, tag.end()
-
-
-def _repeats(attributes: bytes) -> int:
-    repeated = _REPEATED.search(attributes)
-    return int(repeated[1]) if repeated else 1
+    def put(self, attributes: bytes, text: str) -> None:
+        """Mark the cell of a tag with these attributes."""
+        reference = _REFERENCE.search(attributes)
+        if reference is not None:
+            self._marks.setdefault(int(reference[2]) - 1, {})[column_index(reference[1].decode())] = text
 
 
 _BOF, _EOF, _SHEET, _DATE_MODE, _BOOL_ERROR, _FORMULA = 0x0809, 0x000A, 0x0085, 0x0022, 0x0205, 0x0006
@@ -132,7 +70,7 @@ _XLS_ERRORS = {
 
 def xls_date_1904(stream: bytes) -> bool:
     """Whether serial numbers of dates count from 1904, from a ``Workbook`` stream (``[MS-XLS]``)."""
-    return any(kind == _DATE_MODE and stream[at : at + 2] == b"\1\0" for kind, at, _ in _records(stream, 0))
+    return any(kind == _DATE_MODE and stream[at : at + 2] == b"\1\0" for kind, at, _ in xls_records(stream, 0))
 
 
 def xls_marks(stream: bytes, sheet: int) -> Marks:
@@ -143,14 +81,10 @@ def xls_marks(stream: bytes, sheet: int) -> Marks:
         sheet: index of the sheet.
     """
     marks: Marks = {}
-    starts = [
-        struct.unpack_from("<I", stream, at)[0]
-        for kind, at, size in _records(stream, 0)
-        if kind == _SHEET and size >= 4
-    ]
+    starts = xls_sheet_starts(stream)
     if sheet >= len(starts):
         return marks
-    for kind, at, size in _records(stream, starts[sheet]):
+    for kind, at, size in xls_records(stream, starts[sheet]):
         code: int | None = None
         if kind == _BOOL_ERROR and size >= 8 and stream[at + 7]:
             code = stream[at + 6]
@@ -162,7 +96,16 @@ def xls_marks(stream: bytes, sheet: int) -> Marks:
     return marks
 
 
-def _records(stream: bytes, start: int) -> Iterator[tuple[int, int, int]]:
+def xls_sheet_starts(stream: bytes) -> list[int]:
+    """Offsets of the sheets in a ``Workbook`` stream."""
+    return [
+        struct.unpack_from("<I", stream, at)[0]
+        for kind, at, size in xls_records(stream, 0)
+        if kind == _SHEET and size >= 4
+    ]
+
+
+def xls_records(stream: bytes, start: int) -> Iterator[tuple[int, int, int]]:
     """Kind, offset of the content, and size of every record of a substream, without the ones within it."""
     at, depth = start, 0
     while at + 4 <= len(stream):

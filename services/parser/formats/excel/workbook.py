@@ -193,7 +193,7 @@ def workbook_parts(workbook_xml: bytes) -> WorkbookParts:
     """
     date_1904 = False
     relations: dict[str, str] = {}
-    for tag, attributes in _elements(workbook_xml):
+    for tag, attributes in part_elements(workbook_xml):
         if tag == "workbookPr":
             date_1904 = attributes.get("date1904", "0") in {"1", "true"}
         elif tag == "sheet":
@@ -208,15 +208,19 @@ def relation_targets(rels_xml: bytes) -> dict[str, str]:
         FileRefusedError: ``CORRUPT_FILE``.
     """
     targets: dict[str, str] = {}
-    for tag, attributes in _elements(rels_xml):
+    for tag, attributes in part_elements(rels_xml):
         if tag == "Relationship":
             target = attributes.get("Target", "")
             targets[attributes.get("Id", "")] = target[1:] if target.startswith("/") else f"xl/{target}"
     return targets
 
 
-def _elements(xml: bytes) -> list[tuple[str, dict[str, str]]]:
-    """Elements with their attributes, by local names."""
+def part_elements(xml: bytes) -> list[tuple[str, dict[str, str]]]:
+    """Elements of a small part with their attributes, by local names.
+
+    Raises:
+        FileRefusedError: ``CORRUPT_FILE``.
+    """
     found: list[tuple[str, dict[str, str]]] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:

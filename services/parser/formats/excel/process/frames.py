@@ -31,6 +31,8 @@ class Request:
         has_header: see ``SheetReading``.
         width: see ``SheetReading``.
         checked: see ``SheetReading``.
+        skip_hidden_rows: see ``SheetReading``.
+        skip_hidden_columns: see ``SheetReading``.
         max_row_bytes: a row with more bytes of text is a problem.
         max_rows: rows after which the process ends.
         memory_bytes: limit of the address space.
@@ -46,6 +48,8 @@ class Request:
     max_rows: int | None
     memory_bytes: int
     cpu_seconds: int
+    skip_hidden_rows: bool = False
+    skip_hidden_columns: bool = False
 
     def json(self) -> str:
         """The argument of the command line."""
@@ -53,7 +57,14 @@ class Request:
 
     @property
     def reading(self) -> SheetReading:
-        return SheetReading(self.skip_rows, self.has_header, self.width, frozenset(self.checked))
+        return SheetReading(
+            self.skip_rows,
+            self.has_header,
+            self.width,
+            frozenset(self.checked),
+            self.skip_hidden_rows,
+            self.skip_hidden_columns,
+        )
 
 
 def rows_frames(block: Block, max_row_bytes: int) -> Iterator[bytes]:

@@ -19,8 +19,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,11 +28,18 @@ import python_calamine as calamine
 from libs.contracts.errors import FileRefusedError
 from services.parser.formats.excel import workbook
 from services.parser.formats.excel.compound_file import CompoundFile
+from services.parser.formats.excel.header import refuse_grouped_header
+from services.parser.formats.excel.number_formats import cell_formats
+from services.parser.formats.excel.ods_facts import ods_facts
 from services.parser.formats.excel.process import frames
 from services.parser.formats.excel.process.frames import Request
-from services.parser.formats.excel.sheet_marks import Marks, ods_marks, xls_date_1904, xls_marks, xlsx_marks
+from services.parser.formats.excel.sheet_facts import SheetFacts
+from services.parser.formats.excel.sheet_marks import xls_date_1904
 from services.parser.formats.excel.sheet_rows import SheetRows
+from services.parser.formats.excel.strays import without_strays
 from services.parser.formats.excel.workbook import SheetInfo, WorkbookKind
+from services.parser.formats.excel.xls_facts import xls_facts
+from services.parser.formats.excel.xlsx_facts import XlsxScan
 
 _OPEN_FILES = 16
 _OOM_SCORE = "800"
@@ -110,17 +116,22 @@ class _Source:
     kind: WorkbookKind
     date_1904: bool = False
     archive: zipfile.ZipFile | None = None
-    parts: dict[str, str] | None = None
+    parts: dict[str, str] = field(default_factory=dict[str, str])
+    styles: str = ""
     stream: bytes = b""
 
-    def marks(self, index: int, name: str) -> Marks:
-        """Marks of a sheet."""
+    def facts(self, index: int) -> SheetFacts:
+        """Facts of a sheet of .xls and .ods."""
         if self.archive is None:
-            return xls_marks(self.stream, index)
-        if self.kind is WorkbookKind.ODS:
-            return ods_marks(self.archive.read((self.parts or {})["content.xml"]), index)
-        part = (self.parts or {}).get(name)
-        return {} if part is None else xlsx_marks(_pieces(self.archive, part))
+            return xls_facts(self.stream, index)
+        return ods_facts(self.archive.read(self.parts["content.xml"]), index)
+
+    def scan(self, archive: zipfile.ZipFile, part: str) -> XlsxScan:
+        """What a sheet of an .xlsx holds."""
+        styles = cell_formats(workbook.part_elements(_part(archive, self.styles))) if self.styles else []
+        scan = XlsxScan(styles, date_1904=self.date_1904)
+        scan.take(_pieces(archive, part))
+        return scan
 
 
 def _frames(file: IO[bytes], request: Request) -> Iterator[bytes]:
@@ -130,23 +141,37 @@ def _frames(file: IO[bytes], request: Request) -> Iterator[bytes]:
     tabs = [_sheet_info(each) for each in book.sheets_metadata]
     index = workbook.choose_sheet(tabs, request.sheet)
     name = tabs[index].name
-    with ThreadPoolExecutor(1) as threads:  # both work outside of Python
-        marking = threads.submit(source.marks, index, name)
-        sheet = book.get_sheet_by_name(name)
-        marks = marking.result()
+    facts = SheetFacts()
+    if source.kind is not WorkbookKind.XLSX:
+        facts = source.facts(index)
+    elif source.archive is not None and (part := source.parts.get(name)) is not None:
+        scan = source.scan(source.archive, part)
+        facts = scan.facts
+        if (smaller := without_strays(source.archive, part, scan)) is not None:
+            book = calamine.CalamineWorkbook.from_filelike(smaller)
+    sheet = book.get_sheet_by_name(name)
     first_column = (sheet.start or (0, 0))[1]
-    rows = SheetRows(sheet.iter_rows(), sheet.width, first_column, marks, request.reading)
+    rows = SheetRows(sheet.iter_rows(), sheet.width, first_column, facts, request.reading)
+    merged = facts.merged
+    if source.kind is not WorkbookKind.ODS:
+        merged = [(*start, *end) for start, end in sheet.merged_cell_ranges or ()]
+    if request.has_header and request.width is None:
+        refuse_grouped_header(rows, merged)
     yield _json_frame(
         frames.LAYOUT,
         {
             "sheet": name,
-            "first_column": first_column,
+            "columns": rows.columns,
             "header": rows.header,
             "width": rows.width,
             "tabs": len(tabs),
             "described": workbook.described(tabs),
             "date_1904": source.date_1904,
-            "merged": len(sheet.merged_cell_ranges or ()) if source.kind is not WorkbookKind.ODS else 0,
+            "merged": len(merged),
+            "hidden_rows": len(facts.hidden_rows),
+            "hidden_columns": sorted(facts.hidden_columns & {*range(first_column, first_column + sheet.width)}),
+            "strays": rows.strays,
+            "header_place": rows.header_place,
         },
     )
     sent = 0
@@ -218,7 +243,7 @@ def _scan(file: IO[bytes]) -> _Source:
         for name, relation in parts.relations.items()
         if (target := targets.get(relation, "").casefold()) in names
     }
-    return _Source(kind, parts.date_1904, archive, sheets)
+    return _Source(kind, parts.date_1904, archive, sheets, names.get("xl/styles.xml", ""))
 
 
 def _entry(file: IO[bytes], entry: zipfile.ZipInfo) -> workbook.ArchiveEntry:

@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.parser.formats.excel.compound_file import CompoundFile
-from services.parser.formats.excel.sheet_marks import Marks, ods_marks, xls_date_1904, xls_marks, xlsx_marks
+from services.parser.formats.excel.ods_facts import ods_facts
+from services.parser.formats.excel.sheet_facts import SheetFacts
+from services.parser.formats.excel.sheet_marks import Marks, xls_date_1904, xls_marks
 from services.parser.formats.excel.sheet_rows import Block, Cell, RowProblem, SheetReading, SheetRows, column_texts
+from services.parser.formats.excel.xlsx_facts import XlsxScan
 
 MOMENT = dt.datetime.fromisoformat
 
@@ -80,7 +83,7 @@ def rows(
 ) -> tuple[SheetRows, list[Block]]:
     """Rows of a sheet, which must all have one length."""
     how = replace(SheetReading(), **reading)
-    found = SheetRows(cells, len(cells[0]) if cells else 0, first_column, marks or {}, how)
+    found = SheetRows(cells, len(cells[0]) if cells else 0, first_column, SheetFacts(marks=marks or {}), how)
     return found, list(found.blocks())
 
 
@@ -177,7 +180,9 @@ def test_a_block_is_halved_until_one_row_is_left() -> None:
         pytest.param('<x:c r="A1" t="e"><x:f>A2</x:f><x:v>#NAME?</x:v></x:c>', {0: {0: "#NAME?"}}, id="namespace"),
         pytest.param('<c r="A1" t="e"></c>', {0: {0: "#ERROR!"}}, id="error without text"),
         pytest.param('<c r="A1" t="e"/><c r="B1"><v>1</v></c>', {}, id="empty cell"),
-        pytest.param('<c t="e"><v>#N/A</v></c>', {}, id="nowhere"),
+        pytest.param('<c t="e"><v>#N/A</v></c>', {8: {0: "#N/A"}}, id="without a reference"),
+        pytest.param('<c/><c r="D9"/><c t="e"><v>#N/A</v></c>', {8: {4: "#N/A"}}, id="behind one with a reference"),
+        pytest.param('<c r="A1" t="str"><f>B1</f></c>', {0: {0: ""}}, id="formula of a text"),
         pytest.param('<c r="A1" t="str"><v>"e"</v></c>', {}, id="text"),
         pytest.param('<c r="A1"><f>1+1</f></c>', {0: {0: ""}}, id="formula"),
         pytest.param('<c r="A1"><f>1+1</f><v></v></c>', {0: {0: ""}}, id="formula with an empty value"),
@@ -192,10 +197,10 @@ def test_a_block_is_halved_until_one_row_is_left() -> None:
 )
 def test_hidden_cells_of_a_sheet(xml: str, marks: Marks) -> None:
     data = f'<sheetData><row r="1"><c r="C1"><v>0</v></c></row><row r="9">{xml}</row></sheetData>'.encode()
-    assert xlsx_marks([data]) == marks
-    for size in (1, 7, 64):
-        assert xlsx_marks(data[at : at + size] for at in range(0, len(data), size)) == marks
-    assert xlsx_marks([]) == {}
+    for size in (1, 7, 64, len(data)):
+        scan = XlsxScan([], date_1904=False)
+        scan.take(data[at : at + size] for at in range(0, len(data), size))
+        assert scan.facts.marks == marks
 
 
 def table(name: str, content: str) -> str:
@@ -227,8 +232,8 @@ BLANK = '<table:table-cell table:number-columns-repeated="2"/>'
 )
 def test_hidden_cells_of_an_open_document(content: str, marks: Marks) -> None:
     other = table("First", f"<table:table-row>{BLANK}{ERROR}</table:table-row>")
-    assert ods_marks((other + table("Second", content)).encode(), 1) == marks
-    assert ods_marks(table("Only", f"<table:table-row>{BLANK}</table:table-row>").encode(), 0) == {}
+    assert ods_facts((other + table("Second", content)).encode(), 1).marks == marks
+    assert ods_facts(table("Only", f"<table:table-row>{BLANK}</table:table-row>").encode(), 0).marks == {}
 
 
 def test_hidden_cells_of_an_old_workbook() -> None:

@@ -17,9 +17,8 @@ TWO = '{"customers": [{"name": "a"}], "orders": [{"name": "b", "total": 1}]}'
 def records(text: str, *columns: str, path: str | None = None, cuts: tuple[int, ...] = ()) -> list[dict[str, str]]:
     """Rows as the cells that they have."""
     data = text.encode()
-    plan = plan_of(
-        data, template(*({"name": f"f{n}", "column": c} for n, c in enumerate(columns)), source={"record_path": path})
-    )
+    fields: list[dict[str, object]] = [{"name": f"f{at}", "column": column} for at, column in enumerate(columns)]
+    plan = plan_of(data, template(*fields, source={"record_path": path}))
     found: list[dict[str, str]] = []
     for row in rows_of(read(data, plan, cuts=cuts)):
         assert isinstance(row, tuple), row

@@ -8,7 +8,7 @@ from libs.contracts.errors import FileRefusedError
 from tests.unit.parser.formats.xml.files import Row, plan_of, read, rows_of, template_of
 
 ITEMS = "<item><title>a</title><price>1</price></item><item><title>b</title><price>2</price></item>"
-BOTH = [{"title": "a", "price": "1"}, {"title": "b", "price": "2"}]
+BOTH: list[Row] = [{"title": "a", "price": "1"}, {"title": "b", "price": "2"}]
 ORDER = "<orders><order><id>1</id><line><sku>a</sku></line><line><sku>b</sku></line></order></orders>"
 SOAP = 'xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
 ATOM = 'xmlns="http://www.w3.org/2005/Atom"'
