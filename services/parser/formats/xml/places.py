@@ -319,7 +319,7 @@ def _told(root: Node, told: str, *, whole_file: bool) -> RowPath:
     nodes = [root, *root.within()]
     if not whole_file or any(_matches(node.path, path) for node in nodes):
         return path
-    ending = [node for node in nodes if _matches(node.path[-len(steps) :], steps)]
+    ending = [node for node in nodes[1:] if _matches(node.path[-len(steps) :], steps)]
     if len({node.path[:-1] if last == ANY else node.path for node in ending}) == 1:
         return (*ending[0].path[:-1], last)
     if ending:
