@@ -13,7 +13,8 @@ from deploy.migrations.runner import Progress
 from libs.contracts.record_keys import KEYS
 from libs.storage.client import Collection, Document, Mongo
 from libs.storage.documents import TargetKeyDocument
-from libs.storage.target_keys import BUILDING, KEY_TYPES, KeysNotUniqueError, TargetKeys, keys_pipeline
+from libs.storage.key_entries import keys_pipeline
+from libs.storage.target_keys import BUILDING, KEY_TYPES, KeysNotUniqueError, TargetKeys
 from libs.telemetry.failpoints import failpoint
 
 RECORDS_AT_A_TIME = 1_000

@@ -3,10 +3,15 @@
 The values stand beside each other, in the order of the key's fields, because the index is over them one by one. As one
 document in the index they would be compared as right, but MongoDB's check for uniqueness then passes over all that
 transactions beside it have inserted, for each record anew.
+
+A text stands there as it is compared (``spelling``), however the record spells it: a record with ``SKU123`` and a blank
+behind is found by ``SKU123``, and no second one can have it.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from libs.contracts.spelling import compared
 
 KEYS: Final = "_keys"
 """The field of a record that holds its entries."""
@@ -14,6 +19,15 @@ SCOPE: Final = "s"
 SCOPE_PATH: Final = f"{KEYS}.{SCOPE}"
 PLACES: Final = "abcdefghijk"
 """Names of the values; as many as a combination can have fields, see ``Unique.fields``."""
+
+
+SPELLED: Final = r"[^\x00-\x7f]|^\s|\s$|@.*[A-Z]"
+"""What every text has that ``key_value`` changes, and many that it leaves; a pattern of the server."""
+
+
+def key_value(value: Any) -> Any:  # noqa: ANN401
+    """A value of a field as the record's entries hold it."""
+    return compared(value) if isinstance(value, str) else value
 
 
 def key_entry(scope: object, values: Sequence[object]) -> dict[str, Any]:

@@ -2,25 +2,26 @@
 
 A key binds the records of the tenant that asked for it and nobody else's, although tenants share collections: each
 registration (tenant, resource, combination of fields) has an id, and a record carries, for each key that it has, the
-entry ``{s: <id>, a: <value>, …}`` in its field ``_keys``. One unique index over ``_keys`` serves all tenants of a
+entry ``{s: <id>, a: <value>, …}`` in its field ``_keys``, with texts as they are compared (``record_keys``). The server
+makes the entries from the records' fields; it knows no composed letters, so what texts are compared as that are not
+spelled in the simplest way is looked up and told it. One unique index over ``_keys`` serves all tenants of a
 collection. A registration that was released and is asked for again gets another id, so what an old one has left in
 records binds nobody.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from libs.contracts.errors import PermanentError, RowdockError
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.record_keys import KEYS, PLACES, SCOPE, SCOPE_PATH, key_entry
+from libs.contracts.record_keys import KEYS, PLACES, SCOPE, SCOPE_PATH
 from libs.contracts.states import BatchState, RunStatus
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, RunDocument, TargetKeyDocument
+from libs.storage.key_entries import TargetKey, forgetting, keys_pipeline, renewing, spellings, with_entry
 from libs.storage.mongo_errors import DOCUMENT_VALIDATION, is_transient
 from libs.telemetry.failpoints import failpoint
 
@@ -31,8 +32,6 @@ KEY_TYPES = ["string", "number", "date", "bool"]
 RECORDS_AT_A_TIME = 1_000
 BUILDING, ACTIVE = "building", "active"
 
-_TYPES_OF_VALUES = ["string", "int", "long", "double", "decimal", "date", "bool"]
-"""The same as the server names the types of values."""
 _FOREIGN: Document = {"_import": None, KEYS: None, "is_deleted": False}
 _WITH_ENTRIES: Document = {SCOPE_PATH: {"$type": "objectId"}, "is_deleted": False}
 
@@ -46,19 +45,6 @@ INDEXES = (
     # Holds nothing of what Rowdock imports: only what other applications have inserted since the last adoption.
     IndexModel([("tenant_id", ASCENDING)], name=FOREIGN_INDEX, partialFilterExpression=_FOREIGN),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TargetKey:
-    """One registration.
-
-    Attributes:
-        id: scope of its entries.
-        names: the fields, sorted.
-    """
-
-    id: ObjectId
-    names: tuple[str, ...]
 
 
 class KeysNotUniqueError(RowdockError):
@@ -102,21 +88,6 @@ def holders_of(tenant_id: str, key: TargetKey, values: Sequence[Sequence[Any]]) 
     columns = zip(*values, strict=True) if values else [()] * len(key.names)
     members = {place: {"$in": list(column)} for place, column in zip(PLACES, columns, strict=False)}
     return {KEYS: {"$elemMatch": {SCOPE: key.id, **members}}, **_WITH_ENTRIES, "tenant_id": tenant_id}
-
-
-def keys_pipeline(keys: Sequence[TargetKey]) -> list[Document]:
-    """The update that gives records their entries from their own fields; ``[]`` to one that has none of the keys."""
-    entries = [
-        {
-            "$cond": [
-                {"$and": [{"$in": [{"$type": f"${name}"}, _TYPES_OF_VALUES]} for name in key.names]},
-                _entry(key),
-                None,
-            ]
-        }
-        for key in keys
-    ]
-    return [{"$set": {KEYS: {"$filter": {"input": entries, "cond": {"$ne": ["$$this", None]}}}}}]
 
 
 class TargetKeys:
@@ -200,11 +171,12 @@ class TargetKeys:
         records = self._mongo.target[resource]
         adopted = 0
         async for ids in _portions(records, {**_FOREIGN, "tenant_id": tenant_id}):
-            taken = await _update_unless_taken(records, ids, _FOREIGN, keys_pipeline(keys))
-            if taken:
-                await _update_all(records, {"_id": {"$in": taken}, **_FOREIGN}, keys_pipeline(()))
-                for key in keys:
-                    await _update_unless_taken(records, taken, _lacking(tenant_id, key), _with_entry(key))
+            async for some, spelled in spellings(records, ids, keys):
+                taken = await _update_unless_taken(records, some, _FOREIGN, keys_pipeline(keys, spelled))
+                if taken:
+                    await _update_all(records, {"_id": {"$in": taken}, **_FOREIGN}, keys_pipeline(()))
+                    for key in keys:
+                        await _update_unless_taken(records, taken, _lacking(tenant_id, key), with_entry(key, spelled))
             adopted += len(ids)
             failpoint("target_keys.adopted_some")
         return adopted
@@ -216,11 +188,12 @@ class TargetKeys:
         """
         keys = await self.of(tenant_id, resource)
         records = self._mongo.target[resource]
-        taken = await _update_unless_taken(records, ids, {"tenant_id": tenant_id}, _renewing(keys))
-        if taken:
-            await _update_all(records, {"_id": {"$in": taken}, "tenant_id": tenant_id}, _forgetting(keys))
-            for key in keys:
-                await _update_unless_taken(records, taken, _lacking(tenant_id, key), _with_entry(key))
+        async for some, spelled in spellings(records, ids, keys):
+            taken = await _update_unless_taken(records, some, {"tenant_id": tenant_id}, renewing(keys, spelled))
+            if taken:
+                await _update_all(records, {"_id": {"$in": taken}, "tenant_id": tenant_id}, forgetting(keys))
+                for key in keys:
+                    await _update_unless_taken(records, taken, _lacking(tenant_id, key), with_entry(key, spelled))
 
     # --- registering ----------------------------------------------------------------------------
 
@@ -296,7 +269,8 @@ class TargetKeys:
             lacking = _lacking(tenant_id, key)
             try:
                 async for ids in _portions(records, lacking):
-                    await _update_all(records, {"_id": {"$in": ids}, **lacking}, _with_entry(key))
+                    async for some, spelled in spellings(records, ids, [key]):
+                        await _update_all(records, {"_id": {"$in": some}, **lacking}, with_entry(key, spelled))
                     failpoint("target_keys.filled_some")
             except DuplicateKeyError:
                 await self._broken(tenant_id, resource, key, wanted)
@@ -326,7 +300,7 @@ class TargetKeys:
         found = records.find(holders, {"_id": 1}, limit=RECORDS_AT_A_TIME, batch_size=RECORDS_AT_A_TIME)
         ids = [record["_id"] async for record in found]
         if ids:
-            await _update_all(records, {"_id": {"$in": ids}}, _forgetting([key]))
+            await _update_all(records, {"_id": {"$in": ids}}, forgetting([key]))
             failpoint("target_keys.cleared_some")
         if len(ids) == RECORDS_AT_A_TIME:
             return False
@@ -347,28 +321,6 @@ def _with_values(tenant_id: str, key: TargetKey) -> Document:
 def _lacking(tenant_id: str, key: TargetKey) -> Document:
     """The filter of those that do not carry its entry."""
     return {**_with_values(tenant_id, key), SCOPE_PATH: {"$ne": key.id}}
-
-
-def _entry(key: TargetKey) -> Document:
-    """An expression: the entry of a record that has the key."""
-    return key_entry(key.id, [f"${name}" for name in key.names])
-
-
-def _with_entry(key: TargetKey) -> list[Document]:
-    """The update that adds the entry of one key to records that have it."""
-    return [{"$set": {KEYS: {"$concatArrays": [{"$ifNull": [f"${KEYS}", []]}, [_entry(key)]]}}}]
-
-
-def _forgetting(keys: Sequence[TargetKey]) -> list[Document]:
-    """The update that takes the entries of ``keys`` from records."""
-    others = {"$not": [{"$in": [f"$$this.{SCOPE}", [key.id for key in keys]]}]}
-    return [{"$set": {KEYS: {"$filter": {"input": {"$ifNull": [f"${KEYS}", []]}, "cond": others}}}}]
-
-
-def _renewing(keys: Sequence[TargetKey]) -> list[Document]:
-    """The update that makes the entries of ``keys`` anew from the records' fields, and leaves others."""
-    (forgotten,), (made,) = _forgetting(keys), keys_pipeline(keys)
-    return [{"$set": {KEYS: {"$concatArrays": [forgotten["$set"][KEYS], made["$set"][KEYS]]}}}]
 
 
 async def _has_duplicates(records: Collection, tenant_id: str, key: TargetKey) -> bool:

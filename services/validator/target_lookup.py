@@ -14,6 +14,7 @@ from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
 from libs.batches.columns import ROW, decimal_column, integer_column
+from libs.contracts.record_keys import key_value
 from libs.contracts.templates import ImportMode, asked_keys, combination
 from libs.storage.client import Collection, Document, Mongo
 from libs.storage.target_keys import KEY_TYPES, KeysNotUniqueError, TargetKey, TargetKeys, holders_of
@@ -211,10 +212,12 @@ def _field_values(valid: pa.Table, name: str) -> list[Any]:
 
 
 def _comparable(value: object) -> _Value:
-    """The value as Python compares it when it should compare it as MongoDB does."""
+    """The value as Python compares it when it should compare it as entries of keys are compared."""
     match value:
-        case bool() | str():
-            return type(value).__name__, value
+        case bool():
+            return "bool", value
+        case str():
+            return "str", key_value(value)
         case int() | float():
             return "number", value
         case Decimal128():

@@ -20,7 +20,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.record_keys import KEYS, SCOPE_PATH
+from libs.contracts.record_keys import KEYS, SCOPE_PATH, key_value
 from libs.contracts.templates import SYSTEM_TIMES
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.mongo_errors import is_transient, is_unwritable, refuses_document
@@ -121,7 +121,7 @@ class TargetRecords:
     async def by_key(
         self, key: TargetKey, values: Sequence[Any], fields: Iterable[str], session: Session | None = None
     ) -> dict[Any, Document]:
-        """The records whose field of ``key`` is one of ``values``, by these.
+        """The records whose field of ``key`` is one of ``values``, by these, however they spell it.
 
         Null is no key: it finds nothing. A Decimal128 is found by a ``Decimal``, which is also the key here.
         Each record holds ``_id``, ``_import``, ``_keys``, its times, the field and ``fields``; dates are naive UTC, or
@@ -170,7 +170,7 @@ class TargetRecords:
         records = await found.to_list()
         if stale := [record["_id"] for record in records if not carries(record, key)]:
             raise StaleKeysError(stale)
-        return {tuple(comparable(record[name]) for name in key.names): record for record in records}
+        return {tuple(key_value(comparable(record[name])) for name in key.names): record for record in records}
 
     async def _with_values(
         self, names: Fields, wanted: Sequence[Values], more: Iterable[str]
@@ -181,7 +181,7 @@ class TargetRecords:
         )
         found: dict[Values, Document] = {}
         async for record in records:
-            held = tuple(comparable(record[name]) for name in names)
+            held = tuple(key_value(comparable(record[name])) for name in names)
             if not any(isinstance(value, list) for value in held):
                 found[held] = record
         return found

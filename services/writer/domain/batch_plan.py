@@ -21,7 +21,7 @@ from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RunErrorCode, SkipReason
-from libs.contracts.record_keys import KEYS
+from libs.contracts.record_keys import KEYS, key_value
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform
 from services.writer.domain.decimal128 import comparable, decimal_cells
 from services.writer.domain.record_keys import Key, entries
@@ -229,15 +229,16 @@ def without_rows(table: pa.Table, rows: Container[int]) -> pa.Table:
 
 
 def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:
-    """The values of a template's field or default value as Python objects that compare as the server does.
+    """The values of a template's field or default value as Python objects that compare as keys of records do.
 
-    One per row; dates are naive UTC. As in the encoder, the original text of a kept cell stands in for a null.
+    One per row, texts as they are compared; dates are naive UTC. As in the encoder, the original text of a kept cell
+    stands in for a null.
     """
     for field in template.fields:
         if field.name == name:
             cells = _cells(table, field)
-            return [comparable(cell) for cell in cells] if field.type is FieldType.NUMBER else cells
-    return [template.default_values[name]] * table.num_rows
+            return [key_value(comparable(cell)) for cell in cells]
+    return [key_value(template.default_values[name])] * table.num_rows
 
 
 class _Differences:

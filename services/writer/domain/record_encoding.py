@@ -17,6 +17,7 @@ from typing import Any
 import bson
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from libs.batches.columns import (
     BOOLEAN,
@@ -33,7 +34,7 @@ from libs.batches.columns import (
 )
 from libs.batches.extra_keys import Overflow
 from libs.contracts.ids import record_prefix
-from libs.contracts.record_keys import KEYS, PLACES, SCOPE
+from libs.contracts.record_keys import KEYS, PLACES, SCOPE, SPELLED, key_value
 from libs.contracts.templates import SYSTEM_TIMES, Template, TemplateField
 from services.writer.domain.decimal128 import encode_decimals
 from services.writer.domain.document_slots import Column, EncodedRecords, Mask, Numbers, Slots, buffer_of, lengths_of
@@ -178,9 +179,9 @@ class RecordEncoder:
         for place, name in zip(PLACES, key.names, strict=False):
             field = next((field for field, _ in self._fields if field.name == name), None)
             if field is None:
-                entry.constant(_elements({place: self._constants[name]}))
+                entry.constant(_elements({place: key_value(self._constants[name])}))
                 continue
-            alternatives = _alternatives(table, field)
+            alternatives = [(kind, _as_keys(column)) for kind, column in _alternatives(table, field)]
             _add_element(entry, place.encode() + b"\0", alternatives)
             present &= reduce(np.logical_or, (_valid(array) for _, array in alternatives))
         entry.constant(b"\0")
@@ -194,6 +195,13 @@ def _alternatives(table: pa.Table, field: TemplateField) -> list[tuple[int, Colu
         (_BSON_TYPES[column.kind], _column(table, column.name, _ARROW_TYPES.get(column.kind)))
         for column in cell_columns(field, table.column_names)
     ]
+
+
+def _as_keys(column: Column) -> Column:
+    """The values of a column as entries hold them. Validators of this release give texts in that form already."""
+    if not pa.types.is_string(column.type) or not pc.any(pc.match_substring_regex(column, SPELLED)).as_py():
+        return column
+    return pa.array([key_value(value) for value in column.to_pylist()], column.type)
 
 
 def _add_element(slots: Slots, key: bytes, alternatives: list[tuple[int, Column]]) -> None:

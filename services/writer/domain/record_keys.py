@@ -1,4 +1,4 @@
-"""What a record carries for the keys of its tenant: the same entries that the server makes of its fields."""
+"""What a record carries for the keys of its tenant: the same entries that ``TargetKeys`` gives it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ import bson
 from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from libs.contracts.record_keys import KEYS, SCOPE, entry_values, key_entry
+from libs.contracts.record_keys import KEYS, SCOPE, entry_values, key_entry, key_value
 
 _TYPES = (str, bool, int, float, Decimal128, datetime, DatetimeMS)
 
@@ -31,7 +31,7 @@ def entries(keys: Sequence[Key], record: Mapping[str, Any]) -> list[dict[str, An
     """The entries of a record, in the order of ``keys``; none of a key that lacks a value of a key's type."""
     found: list[dict[str, Any]] = []
     for key in keys:
-        values = [record.get(name) for name in key.names]
+        values = [key_value(record.get(name)) for name in key.names]
         if all(isinstance(value, _TYPES) for value in values):
             found.append(key_entry(key.id, values))
     return found

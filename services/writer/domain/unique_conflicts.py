@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from libs.contracts.reasons import RowErrorCode
+from libs.contracts.record_keys import key_value
 from libs.contracts.rejections import MAX_SHOWN_CHARS, RowError, shown
 from libs.contracts.templates import Template, Unique
 from services.writer.domain.batch_plan import (
@@ -57,7 +58,7 @@ def split_conflicts(
             claims = [(fields, values[index]) for fields, values in columns.items() if None not in values[index]]
         for fields, values in claims:
             record = taken[fields].get(values)
-            if record is not None and (key is None or comparable(record.get(template.upsert_key or "")) != key):
+            if record is not None and (key is None or _upsert_key(record, template) != key):
                 rejected[row] = _duplicate(template, fields, values, None)
                 break
             if (fields, values) in holders:
@@ -67,6 +68,10 @@ def split_conflicts(
             holders.update(dict.fromkeys(claims, row))
             writable.append(index)
     return take_rows(table, writable), rejected
+
+
+def _upsert_key(record: Record, template: Template) -> Any:  # noqa: ANN401
+    return key_value(comparable(record.get(template.upsert_key or "")))
 
 
 def _duplicate(template: Template, fields: Fields, values: Values, holder: int | None) -> RowError:

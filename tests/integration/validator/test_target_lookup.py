@@ -54,7 +54,12 @@ async def found(
     [
         ({}, "a", "a", True),
         ({}, "a", "A", False),
-        ({}, "a", "a ", False),
+        ({}, "a", "a ", True),
+        ({}, "a\u00a0", "a", True),
+        ({}, "Que\u0301bec", "Québec", True),
+        ({}, "Québec", "Que\u0301bec", True),
+        ({}, "00042", "42", False),
+        ({"type": "email"}, "a@X.com", "mailto:a@x.COM", True),
         ({}, "", "", False),
         ({}, None, "", False),
         ({}, ["a", "b"], "a", False),

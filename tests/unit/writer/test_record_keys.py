@@ -1,5 +1,6 @@
 """The entries that records carry for the keys of their tenant: alike, whoever makes them."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.record_keys import KEYS, key_entry
+from libs.contracts.record_keys import KEYS, SPELLED, key_entry, key_value
 from libs.contracts.templates import Template, TemplateField
 from services.writer.domain.batch_plan import plan_batch
 from services.writer.domain.record_encoding import RecordEncoder
@@ -151,3 +152,22 @@ def test_a_change_of_another_field_leaves_right_entries_and_mends_others() -> No
     assert KEYS not in planned({**ANA, KEYS: right}, row)
     assert planned({**ANA, KEYS: right[1:]}, row)[KEYS] == right
     assert planned(ANA, row)[KEYS] == right
+
+
+SPELLINGS = st.text(st.sampled_from("aé\u0301 \u00a0\u200b@.XÅ\u212b\ufa19\u3000"), max_size=8)
+
+
+@given(SPELLINGS)
+def test_the_server_looks_at_all_that_is_compared_as_something_else(text: str) -> None:
+    assert key_value(text) == text or re.search(SPELLED, text, re.ASCII)
+
+
+@given(st.lists(SPELLINGS, min_size=1, max_size=5))
+def test_encoded_entries_hold_texts_as_they_are_compared(texts: list[str]) -> None:
+    of_email = key("email")
+    table = checked_batch(CONTACTS, [{"_row": at, "email": text} for at, text in enumerate(texts, start=1)])
+    encoder = RecordEncoder(CONTACTS, RUN_ID, TENANT_ID, WRITTEN_AT, keys=[of_email])
+    made = [bson.decode(each) for each in documents(encoder, table)]
+    assert [each[KEYS] for each in made] == [[key_entry(of_email.id, [key_value(text)])] for text in texts]
+    assert [each["email"] for each in made] == texts
+    assert all(carries(each, of_email) for each in made)
