@@ -46,7 +46,7 @@ class TextEdges:
         if not text:
             return text
         starts_line, self._at_line_start = self._at_line_start, text.endswith(_LINE_ENDS)
-        if BOM_UTF8 not in text:
+        if text.isascii() or BOM_UTF8 not in text:
             return text
         was_at_line_start = starts_line
         first, *parts = text.split(BOM_UTF8)

@@ -110,6 +110,8 @@ def _is_plain(text: str, name: str) -> bool:
     strange = [_strange_in(found[0], _in_a_row(name)) for found in _WORD_WITH_FOREIGN.finditer(text)]
     if name == WESTERN:
         return sum(strange) * _STRANGE_IN <= sum(len(found[0]) for found in _FOREIGN.finditer(text))
+    if name in _OLD_WESTERN and any(_script(letter) == "GREEK" for letter in set(text) if letter != "\u00b5"):
+        return False  # signs of mathematics: a word of them is not Greek, which nobody wrote in these
     return sum(map(bool, strange)) * _STRANGE_IN <= len(strange)
 
 

@@ -24,6 +24,8 @@ SAMPLE_BYTES = 1024 * 1024
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLED_RECORDS = 200
+_QUOTING_CHARS = 256 * 1024
+"""How much decides what quotes mean."""
 _SEP = re.compile(r'"?sep=(.)\1*+"?[ \t]*+(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 """The first line of files for Excel: it names the delimiter and is no row."""
 
@@ -57,7 +59,9 @@ def detect_layout(
     text = trimmed(text, whole_file=whole_file)
     headers = Headers(template)
     start, notes = _find_start(text, source, headers)
-    quoting = find_quoting(text, source, start.grammar.delimiter, whole_file=whole_file)
+    seen = text[: text.rfind("\n", 0, _QUOTING_CHARS) + 1] if len(text) > _QUOTING_CHARS else text
+    seen = seen or text
+    quoting = find_quoting(seen, source, start.grammar.delimiter, whole_file=whole_file and len(seen) == len(text))
     if quoting.doubt is not None:
         raise FileRefusedError(RunErrorCode.MALFORMED_QUOTE, f"it cannot be known what quotes mean: {quoting.doubt}")
     if quoting.grammar != start.grammar:

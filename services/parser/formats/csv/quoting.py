@@ -157,7 +157,10 @@ def _in_single_quotes(text: str, delimiter: str) -> bool:
 
 def _none_or(text: str, told: Grammar, note: str | None, *, whole_file: bool) -> Quoting:
     """Whether quotes are plain text after all."""
-    usual, plain = _view(text, told), _view(text, replace(told, quote="", blanks=False))
+    usual = _view(text, told)
+    if not usual.broken and told.delimiter != "\t" and all(lines == 1 for _, lines in usual.records):
+        return Quoting(told, note, unproven=not _starts(text, told))
+    plain = _view(text, replace(told, quote="", blanks=False))
     width = plain.width
     plainly = width > 1 and plain.even == 1 and width == (usual.width or width)
     several = [cells for cells, lines in usual.records if lines > 1]
@@ -186,7 +189,7 @@ def _none_or(text: str, told: Grammar, note: str | None, *, whole_file: bool) ->
         )
     if is_tab and bare and not proven and plainly:
         return none
-    return Quoting(told, note, unproven=not any(QUOTE in line for line in _starts(text, told)))
+    return Quoting(told, note, unproven=not _starts(text, told))
 
 
 def _is_malformed(text: str, grammar: Grammar, lines: int) -> bool:

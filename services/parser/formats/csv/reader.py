@@ -235,7 +235,8 @@ class CsvReader:
         if self._sink is None:
             self._collector.add_columns(columns, rows)
         else:
-            self._sink.add_columns(columns, rows, marked=_MARKER in block)
+            # One byte is found ten times faster than two, and most files have none.
+            self._sink.add_columns(columns, rows, marked=b"=" in block and _MARKER in block)
         return True
 
     def _parse_any(self, block: bytes, *, final: bool) -> bytes:

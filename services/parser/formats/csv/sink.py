@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,6 +37,7 @@ _BLANK_CELL = f"^[{_BLANKS}]*$"
 _MAY_BE_BLANK = np.isin(np.arange(256), [character.encode()[0] for character in _BLANKS])
 """Of first bytes, whether they begin a blank, and perhaps something else."""
 Columns = list["pa.Array[Any]"]
+Places = npt.NDArray[np.int64]
 
 
 def is_blank(cells: Sequence[str | None]) -> bool:
@@ -125,7 +127,7 @@ class RowSink:
         blank = _blank_rows(columns, rows)
         if len(self._header) != self._width:
             return blank
-        return sorted({*blank, *_rows_that_are(self._header, columns, rows)})
+        return sorted({*blank, *_rows_that_are(self._header, columns)})
 
     def _pass_on(self, portion: _Portion) -> None:
         if not self._footer_rows:
@@ -169,32 +171,45 @@ def _without_markers(cells: Record) -> Record:
 
 def _blank_rows(columns: Columns, rows: int) -> Sequence[int]:
     """The places of rows of nothing but blanks; a column is looked at only where those before it are blank."""
-    places = np.arange(rows)
+    places = None
     for column in columns:
-        offsets, data = offsets_of(column), column.buffers()[2]
-        starts, filled = offsets[places], offsets[places] < offsets[places + 1]
-        if data is not None and filled.any():
-            filled_at, texts = np.flatnonzero(filled), np.frombuffer(memoryview(data), dtype=np.uint8)
+        starts, sizes, texts = _texts(column, places)
+        filled = sizes > 0
+        if filled.any():
+            filled_at = np.flatnonzero(filled)
             perhaps = filled_at[_MAY_BE_BLANK[texts[starts[filled_at]]]]
-            taken = column.take(pa.array(places[perhaps], pa.int64()))
-            blank = pc.match_substring_regex(taken, _BLANK_CELL).to_numpy(zero_copy_only=False)
-            filled[perhaps[blank.astype(bool)]] = False
-        places = places[~filled]
+            if len(perhaps):
+                taken = column.take(pa.array(perhaps if places is None else places[perhaps], pa.int64()))
+                blank = pc.match_substring_regex(taken, _BLANK_CELL).to_numpy(zero_copy_only=False)
+                filled[perhaps[blank.astype(bool)]] = False
+        places = np.flatnonzero(~filled) if places is None else places[~filled]
         if not len(places):
             break
-    return [int(place) for place in places]
+    return list(range(rows)) if places is None else [int(place) for place in places]
 
 
-def _rows_that_are(cells: Sequence[str], columns: Columns, rows: int) -> Sequence[int]:
+def _rows_that_are(cells: Sequence[str], columns: Columns) -> Sequence[int]:
     """The places of rows of just these cells."""
-    places = np.arange(rows)
+    places = None
     for cell, column in zip(cells, columns, strict=True):
-        offsets, text = offsets_of(column), cell.encode("utf-8", "surrogatepass")
-        sizes = offsets[places + 1] - offsets[places]
-        places = places[sizes == len(text)]
+        text = cell.encode("utf-8", "surrogatepass")
+        starts, sizes, texts = _texts(column, places)
+        same = np.flatnonzero(sizes == len(text))
+        if len(same) and text:
+            same = same[texts[starts[same]] == text[0]]
+        places = same if places is None else places[same]
         if len(places) and text:
             found = column.take(pa.array(places, pa.int64())).to_pylist()
             places = places[[value == cell for value in found]]
         if not len(places):
             break
-    return [int(place) for place in places]
+    return [] if places is None else [int(place) for place in places]
+
+
+def _texts(column: pa.Array[Any], places: Places | None) -> tuple[Places, Places, npt.NDArray[np.uint8]]:
+    """Where the texts at these places start, all if ``None``; their sizes in bytes; and the bytes of all of them."""
+    offsets, data = offsets_of(column).astype(np.int64), column.buffers()[2]
+    texts = np.frombuffer(b"" if data is None else memoryview(data), dtype=np.uint8)
+    if places is None:
+        return offsets[:-1], np.diff(offsets), texts
+    return offsets[places], offsets[places + 1] - offsets[places], texts

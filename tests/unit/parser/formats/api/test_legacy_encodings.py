@@ -58,6 +58,7 @@ TEXTS = [
     ("cp850", "nom,ville\nHélène,Besançon\nRené,Orléans\n"),
     ("cp850", "nombre,ciudad\nJosé Muñoz,Málaga\nMaría,León\n"),
     ("cp437", "name,city\nMüller,Köln\nSchäfer,Zürich\n"),
+    ("cp1252", "id,note\n0,éé;é\n1,éé\n"),
     ("iso8859-15", "nom,prix\nCœur,5 €\nÉté,7 €\n"),
     ("utf-16-le", "имя,город\nИван,Москва\nАнна,Тверь\n"),
     ("utf-16-be", "名前,都市\n田中太郎,東京\n鈴木,大阪市\n"),
