@@ -35,12 +35,14 @@ class BatchLedger:
         result: BatchResult,
         *,
         preview: Sequence[Document] = (),
+        examples: Document | None = None,
         skipped: Mapping[str, bytes] | None = None,
     ) -> bool:
         """Compare-and-set of one ledger entry inside the transaction of its effect.
 
         Args:
             preview: first rows of the file, for its first batch.
+            examples: texts of each column with what they were read as, likewise.
             skipped: row numbers (uint32, little-endian) by the reason why they are skipped.
 
         ``False``: another worker did it, or the run was stopped; the caller must have no effect.
@@ -55,6 +57,8 @@ class BatchLedger:
         }
         if preview:
             setting["preview"] = list(preview)
+        if examples:
+            setting["examples"] = examples
         for reason, rows in (skipped or {}).items():
             if rows:
                 setting[f"skipped_rows.{reason}"] = rows

@@ -78,13 +78,13 @@ class Completion:
         if not run.parse.closed or run.parse.batches != 1:
             return None
         # All of the ledger, by what shows too where it has more than the parser counted.
-        shown = {"state": 1, "rows": 1, "result": 1, "preview": 1}
+        shown = {"state": 1, "rows": 1, "result": 1, "preview": 1, "examples": 1}
         batches = await self._connection.batches.find({"run_id": run.id}, shown, limit=2, session=session).to_list()
         verdict = _judged(run, Totals.of({**batch, **batch["result"], "batches": 1} for batch in batches))
         if not isinstance(verdict, _Over):
             return None
         if verdict.target is RunStatus.VALIDATED:
-            verdict.changes["preview_rows"] = batches[0].get("preview", [])
+            verdict.changes.update(_shown_of(batches[0]))
         return await self._runs.move(session, run, verdict.target, changes=verdict.changes, counts=verdict.counts)
 
     async def _advance(self, run: RunDocument) -> Stage:
@@ -105,8 +105,8 @@ class Completion:
         verdict = _judged(run, await add_up(self._connection, run.id))
         if isinstance(verdict, _Over) and verdict.target is RunStatus.VALIDATED:
             first = {"_id": batch_id(run.id, run.epoch, 0)}
-            found = await self._connection.batches.find_one(first, {"preview": 1})
-            verdict.changes["preview_rows"] = (found or {}).get("preview", [])
+            found = await self._connection.batches.find_one(first, {"preview": 1, "examples": 1})
+            verdict.changes.update(_shown_of(found or {}))
         return verdict
 
     async def _still_at_work(self, run_id: str) -> bool:
@@ -143,6 +143,11 @@ class _Failed:
 
     code: str
     message: str
+
+
+def _shown_of(first: Document) -> Document:
+    """What a run shows of its first batch."""
+    return {"preview_rows": first.get("preview", []), "examples": first.get("examples", {})}
 
 
 def _judged(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:

@@ -38,6 +38,7 @@ from services.validator.domain.duplicates import (
     resolve_duplicates,
     without_lost,
 )
+from services.validator.domain.examples import examples
 from services.validator.domain.preview import preview
 from services.validator.domain.unreadable_rows import issue_rejections
 from services.validator.settings import ValidatorSettings
@@ -73,6 +74,7 @@ class _Outcome:
     rejected: BatchRejections
     unreadable: tuple[RejectedRow, ...]
     preview: tuple[Document, ...]
+    examples: Document
 
 
 class ValidateBatch:
@@ -130,7 +132,10 @@ class ValidateBatch:
         failpoint("validator.checked_before_stored")
 
         async def body(session: Session) -> tuple[bool, MovedRun | None]:
-            if not await self._ledger.batches.move(session, batch, target, outcome.result, preview=outcome.preview):
+            moved = await self._ledger.batches.move(
+                session, batch, target, outcome.result, preview=outcome.preview, examples=outcome.examples
+            )
+            if not moved:
                 return False, None
             await self._payloads.insert(session, outcome.payloads)
             rows = chain(outcome.rejected, outcome.unreadable)
@@ -147,7 +152,8 @@ class ValidateBatch:
         return moved_run is not None
 
     def _outcome(self, run: _Run, batch: BatchDocument, parsed: Payload) -> _Outcome:
-        checked = check_batch(run.compiled, decode_table(parsed.data))
+        table = decode_table(parsed.data)
+        checked = check_batch(run.compiled, table)
         unreadable = issue_rejections(parsed.issues, run.columns)
         payloads = [_payload(batch, PayloadKind.VALID, checked.valid)]
         if checked.keys is not None:
@@ -162,6 +168,7 @@ class ValidateBatch:
             checked.rejected,
             tuple(unreadable),
             tuple(shown),
+            examples(run.compiled, table, checked) if batch.seq == 0 else {},
         )
 
 

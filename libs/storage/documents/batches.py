@@ -50,6 +50,7 @@ class BatchDocument(StateDocument):
     attempts: int = 0
     result: BatchResult = BatchResult()
     preview: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    examples: dict[str, list[dict[str, Any]]] = Field(default_factory=dict[str, list[dict[str, Any]]])
     skipped_rows: dict[str, bytes] = Field(default_factory=dict[str, bytes])
     announced: BatchState | None = None
     lane: Lane | None = None

@@ -123,6 +123,7 @@ class RunDocument(StateDocument):
     parse: ParseProgress = ParseProgress()
     counts: RunCounts | None = None
     preview_rows: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    examples: dict[str, list[dict[str, Any]]] = Field(default_factory=dict[str, list[dict[str, Any]]])
     failure: dict[str, str] | None = None
     barrier: Lease | None = None
     rescue: dict[str, Rescue] = Field(default_factory=dict[str, Rescue])

@@ -20,6 +20,8 @@ from services.parser.planning.boolean_columns import BooleanColumn
 from services.parser.planning.date_columns import DateColumn
 from services.parser.planning.number_columns import NumberColumn
 
+_NOTHING_TO_SAY = ColumnReading()
+
 
 class StyleSearch:
     """Looks at a file's first rows, and at more of them while that can decide something.
@@ -89,19 +91,26 @@ class StyleSearch:
                     name: column.currency for name, column in numbers.items() if column.currency is not None
                 },
                 "letter_pairs": {name: column.pair for name, column in booleans.items() if column.pair is not None},
-                "columns_read": {
-                    field.name: self._with_null_values(
-                        field,
-                        booleans[field.name].reading()
-                        if field.name in booleans
-                        else self._reading(field, dates.get(field.name), numbers.get(field.name)),
-                    )
-                    for field in self._template.fields
-                    if self._plan.mapping.get(field.name) is not None and field.reads_column
-                },
+                "columns_read": self._columns_read(),
                 "notes": (*self._plan.notes, *notes),
             }
         )
+
+    def _columns_read(self) -> dict[str, ColumnReading]:
+        """Where there is anything to say."""
+        booleans = {column.of.name: column.reading() for column in self._booleans}
+        dates = {column.of.name: column for column in self._dates}
+        numbers = {column.of.name: column for column in self._numbers}
+        found: dict[str, ColumnReading] = {}
+        for field in self._template.fields:
+            if self._plan.mapping.get(field.name) is None or not field.reads_column:
+                continue
+            name = field.name
+            read = booleans.get(name) or self._reading(field, dates.get(name), numbers.get(name))
+            read = self._with_null_values(field, read)
+            if read != _NOTHING_TO_SAY:
+                found[name] = read
+        return found
 
     def _with_null_values(self, field: TemplateField, read: ColumnReading) -> ColumnReading:
         named = self._template.null_values if field.null_values is None else field.null_values

@@ -47,12 +47,17 @@ def preview(valid: pa.Table, limit: int, columns: Sequence[str] = ()) -> list[di
     return rows
 
 
+def preview_value(row: Mapping[str, Any], field: str) -> object:
+    """The value of a field in a row of a checked batch, as in ``preview``."""
+    alternatives = (field, integer_column(field), decimal_column(field), original_column(field))
+    return _json_value(next((row[each] for each in alternatives if row.get(each) is not None), None))
+
+
 def _preview_row(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name in row:
         if is_field(name):
-            alternatives = (name, integer_column(name), decimal_column(name), original_column(name))
-            shown[name] = _json_value(next((row[each] for each in alternatives if row.get(each) is not None), None))
+            shown[name] = preview_value(row, name)
     unmatched = [at for at in range(len(columns)) if extra_column(at) in row]
     keys = extra_columns(columns, unmatched)
     extra = {key: row[column] for column, key in keys}

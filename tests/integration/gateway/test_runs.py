@@ -8,7 +8,7 @@ import pytest
 
 from libs.contracts.events import RunCounts
 from libs.contracts.ids import rejected_id
-from libs.contracts.plan import ColumnMatch, ParsePlan
+from libs.contracts.plan import ColumnMatch, ColumnReading, ParsePlan
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import DateOrder, DecimalStyle
 from libs.ledger import Ledger
@@ -177,7 +177,7 @@ async def test_a_run_lists_its_first_errors_only(acme: Organization, mongo: Mong
     assert len(rejected["data"]) == MAX_ERRORS + 2
 
 
-async def test_how_a_file_is_read(http: httpx.AsyncClient, ledger: Ledger) -> None:
+async def test_how_a_file_is_read(http: httpx.AsyncClient, ledger: Ledger, mongo: Mongo) -> None:
     run_id = await submit(http)
     run = await ledger.parsing.begin(run_id, "test-parser", 30)
     assert run is not None
@@ -196,10 +196,21 @@ async def test_how_a_file_is_read(http: httpx.AsyncClient, ledger: Ledger) -> No
         unmatched=(1,),
         date_orders={"day": DateOrder.MDY},
         decimal_styles={"price": DecimalStyle.COMMA},
+        columns_read={"name": ColumnReading(decimal_style=DecimalStyle.COMMA, currency="EUR", decided_by="values")},
         notes=("the dates of 'day' do not tell their order; taken as in the template",),
     )
     assert await ledger.parsing.freeze_plan(run, plan)
-    assert (await http.get(f"/imports/runs/{run_id}")).json()["plan"] == {
+    example = {"text": "1.234,50 €", "value": 1234.5, "error": None}
+    await mongo.state["runs"].update_one({"_id": run_id}, {"$set": {"examples": {"name": [example]}}})
+    shown = (await http.get(f"/imports/runs/{run_id}")).json()["plan"]
+    columns_read = shown.pop("columns_read")
+    assert columns_read.keys() == {"sku", "name"}
+    assert columns_read["name"] == {
+        "column": "Bezeichnung", "type": "text", "decimal_style": "comma", "currency": "EUR", "percent": None,
+        "date_format": None, "date_order": None, "two_digit_years": None, "words": [], "null_values": None,
+        "decided_by": "values", "examples": [example],
+    }  # fmt: skip
+    assert shown == {
         "file_type": "excel",
         "encoding": "utf-8",
         "delimiter": None,

@@ -8,10 +8,11 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 
 from libs.contracts.events import RunCounts
+from libs.contracts.plan import ColumnReading, ParsePlan
 from libs.contracts.reasons import SkipReason
 from libs.contracts.rejections import RowError
 from libs.contracts.states import RunStatus
-from libs.contracts.templates import DateOrder, DecimalStyle
+from libs.contracts.templates import DateOrder, DecimalStyle, FieldType, Percent
 from libs.ledger import Totals
 from libs.storage.documents import RejectedRecord, RunDocument
 from services.gateway.http.answers import encoded
@@ -38,10 +39,43 @@ class MatchView(BaseModel):
     confidence: float
 
 
+class ExampleView(BaseModel):
+    """A text of the column as it stands in the file, and the value that it was read as; ``error`` is the code of what
+    is wrong with it."""
+
+    text: str
+    value: Any
+    error: str | None
+
+
+class ColumnReadingView(BaseModel):
+    """How the column of a field is read.
+
+    ``decided_by`` says what has decided on style or order: the ``template``, its ``default`` where the column does not
+    tell, the ``values`` of the column, or ``most_values`` of one whose values contradict each other. ``words`` are
+    those for true and then those for false, ``two_digit_years`` is what years of two digits mean in dates.
+    ``examples``, of the first rows, are there once these are checked.
+    """
+
+    column: str
+    type: FieldType
+    decimal_style: DecimalStyle | None
+    currency: str | None
+    percent: Percent | None
+    date_format: str | None
+    date_order: DateOrder | None
+    two_digit_years: str | None
+    words: list[str]
+    null_values: list[str] | None
+    decided_by: Literal["template", "values", "most_values", "default"] | None
+    examples: list[ExampleView]
+
+
 class PlanView(BaseModel):
     """How the file is read.
 
     ``mapping`` names each field's column, null where the file has none, and ``matches`` says how it was found.
+    ``columns_read`` says for each field that has a column how that is read, with three examples.
     ``unmatched`` are the columns that are kept under ``extra``. ``date_orders`` and ``decimal_styles`` hold for the
     whole column; ``notes`` tell what of all this was found out from the file. ``delimiter`` is null except for
     ``csv``, ``sheet`` except for ``excel``.
@@ -58,6 +92,7 @@ class PlanView(BaseModel):
     unmatched: list[str]
     date_orders: dict[str, DateOrder]
     decimal_styles: dict[str, DecimalStyle]
+    columns_read: dict[str, ColumnReadingView]
     notes: list[str]
 
 
@@ -305,8 +340,34 @@ def _present_plan(run: RunDocument) -> PlanView | None:
         unmatched=[plan.columns[index] for index in plan.unmatched],
         date_orders=plan.date_orders,
         decimal_styles=plan.decimal_styles,
+        columns_read=_present_columns(run, plan),
         notes=list(plan.notes),
     )
+
+
+def _present_columns(run: RunDocument, plan: ParsePlan) -> dict[str, ColumnReadingView]:
+    shown: dict[str, ColumnReadingView] = {}
+    for field in run.template.fields:
+        at = plan.mapping.get(field.name)
+        if at is None or not field.reads_column:
+            continue
+        read = plan.columns_read.get(field.name, ColumnReading())
+        examples = [ExampleView.model_validate(each) for each in run.examples.get(field.name, [])]
+        shown[field.name] = ColumnReadingView(
+            column=plan.columns[at],
+            type=field.type,
+            decimal_style=read.decimal_style,
+            currency=read.currency,
+            percent=read.percent,
+            date_format=read.date_format,
+            date_order=read.date_order,
+            two_digit_years=read.two_digit_years,
+            words=list(read.words),
+            null_values=None if read.null_values is None else list(read.null_values),
+            decided_by=read.decided_by,
+            examples=examples,
+        )
+    return shown
 
 
 def _present_progress(run: RunDocument, totals: Totals) -> ProgressView:

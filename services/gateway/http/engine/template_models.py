@@ -1,11 +1,11 @@
 """Templates in the words of the import engine.
 
 Names of the engine's own are kept; the rest are additions, under the names of the model: per field ``type``,
-``label``, ``description``, ``aliases``, ``date_format``, ``date_order``, ``decimal_style``, ``integer``,
-``decimals``, ``options``, ``region``, ``true_values``, ``false_values``, ``null_values``, ``validators``,
-``transformations``; per template ``null_values``, the ``default_…`` of the three styles,
-``include_unmatched_columns``, ``invalid_rows``, ``auto_execute``, ``dark_mode``, the ``webhook_…``, and ``auto`` as
-a ``file_type``. ``transform`` is applied before ``transformations``.
+``label``, ``description``, ``aliases``, ``date_format``, ``date_order``, ``past``, ``decimal_style``, ``integer``,
+``decimals``, ``percent``, ``currency``, ``options``, ``region``, ``true_values``, ``false_values``, ``null_values``,
+``validators``, ``transformations``; per template ``null_values``, ``two_digit_year_pivot``, ``zero_dates``, the
+``default_…`` of the three styles, ``include_unmatched_columns``, ``invalid_rows``, ``auto_execute``, ``dark_mode``, the
+``webhook_…``, and ``auto`` as a ``file_type``. ``transform`` is applied before ``transformations``.
 """
 
 from datetime import datetime
@@ -19,6 +19,7 @@ from libs.contracts.templates import (
     MAX_FIELDS,
     MAX_TEXT_CHARS,
     MAX_WORDS,
+    Currency,
     DateFormat,
     FieldName,
     Header,
@@ -82,9 +83,18 @@ class EngineFieldMapping(Part):
     aliases: list[Header] = Field(default=[], max_length=50)
     date_format: DateFormat | None = Field(default=None, examples=["YYYY-MM-DD"])
     date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    past: bool | None = Field(
+        default=None, description="Of dates: none is after the day of the import, and two-digit years are read so."
+    )
     decimal_style: Literal["point", "comma"] | None = None
     integer: bool | None = None
     decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)
+    percent: Literal["fraction", "as_is"] | None = Field(
+        default=None, description="What 12 % is: 0.12 or 12. Numbers with a percent sign are refused where absent."
+    )
+    currency: Currency | None = Field(
+        default=None, description="ISO 4217 code that amounts may name; found out from the column where absent."
+    )
     options: list[Text] | None = Field(default=None, max_length=MAX_ENUM_VALUES)
     region: Region | None = None
     true_values: list[Word] | None = Field(default=None, max_length=MAX_WORDS)
@@ -148,6 +158,13 @@ class EngineTemplate(Part):
     default_date_order: Literal["dmy", "mdy", "ymd"] = "dmy"
     default_decimal_style: Literal["point", "comma"] = "point"
     default_region: Region = "US"
+    two_digit_year_pivot: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="The first two-digit year of the 20th century. Absent: 69, and no year more than 20 years ahead.",
+    )
+    zero_dates: Literal["error", "empty"] = Field(default="error", description="What 0000-00-00 and the like are.")
     null_values: list[Text] | None = Field(
         default=None,
         max_length=MAX_WORDS,

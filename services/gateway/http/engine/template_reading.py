@@ -42,8 +42,8 @@ _SOURCE_MEMBERS = (
 _TEMPLATE_MEMBERS = (
     "name", "description", "target_resource", "invalid_rows", "upsert_key", "delete_column", "scope_filter",
     "default_values", "required_columns", "include_unmatched_columns", "default_date_order", "default_decimal_style",
-    "default_region", "null_values", "webhook_url", "webhook_enabled", "include_data_in_webhook",
-    "webhook_data_sample_size", "dark_mode", "auto_execute",
+    "default_region", "two_digit_year_pivot", "zero_dates", "null_values", "webhook_url", "webhook_enabled",
+    "include_data_in_webhook", "webhook_data_sample_size", "dark_mode", "auto_execute",
 )  # fmt: skip
 
 

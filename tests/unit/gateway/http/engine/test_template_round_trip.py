@@ -142,7 +142,7 @@ def template_fields(draw: st.DrawFn, name: str) -> TemplateField:
         "transforms": draw(st.lists(transforms, max_size=3).map(tuple)),
     }
     textual = draw(st.lists(rules, max_size=4).map(tuple))
-    styles = [{}, {"date_order": "mdy"}, {"date_format": "YYYYMMDD"}]
+    styles = [{}, {"date_order": "mdy"}, {"past": True}, {"date_format": "YYYYMMDD"}]
     other = tuple(rule for rule in textual if not isinstance(rule, Compare))
     kinds: list[dict[str, Any]] = [
         {"rules": textual},
@@ -158,6 +158,8 @@ def template_fields(draw: st.DrawFn, name: str) -> TemplateField:
             "type": "number",
             "rules": (*other, *draw(st.lists(bounds, max_size=2))),
             "decimal_style": draw(st.sampled_from([None, "comma", "point"])),
+            "percent": draw(st.sampled_from([None, "fraction", "as_is"])),
+            "currency": draw(st.sampled_from([None, "EUR", "XXX"])),
             **draw(st.sampled_from([{}, {"integer": True}, {"decimals": 0}, {"decimals": 30}])),
         },
     ]  # fmt: skip
@@ -212,6 +214,8 @@ templates = st.builds(
     default_decimal_style=st.sampled_from(DecimalStyle),
     default_region=regions,
     null_values=null_values,
+    two_digit_year_pivot=st.none() | st.integers(0, 100),
+    zero_dates=st.sampled_from(["error", "empty"]),
     webhook_data_sample_size=st.none() | st.integers(0, 10),
     dark_mode=st.booleans(),
     auto_execute=st.booleans(),
