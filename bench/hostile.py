@@ -132,9 +132,9 @@ class Hostile:
         templates = [
             gateway.create_template(_template(webhook_url=self._receiver + path))["id"] for _ in range(receivers)
         ]
-        for template in templates:
-            gateway.upload(template, b"sku,name\n1,a\n")
+        runs = [gateway.upload(template, b"sku,name\n1,a\n")["id"] for template in templates]
         self._over.wait(HANG_SECONDS)
+        _cancel(gateway, runs)
         return _deleted(gateway, templates)
 
 
@@ -155,9 +155,15 @@ def _many_patterns(gateway: GatewayClient) -> int:
     answer = gateway.http.post("/imports/templates", json=_template(field_mapping=fields))
     if answer.is_success:
         template = answer.json()["id"]
-        gateway.upload(template, b"a0,a1\nx,y\n")
+        _cancel(gateway, [gateway.upload(template, b"a0,a1\nx,y\n")["id"]])
         _deleted(gateway, [template])
     return answer.status_code
+
+
+def _cancel(gateway: GatewayClient, runs: Sequence[str]) -> None:
+    """What waits for somebody to execute it has open batches for as long as it waits, which is no growth."""
+    for run in runs:
+        gateway.http.post(f"/imports/runs/{run}/cancel")
 
 
 def _deleted(gateway: GatewayClient, templates: Sequence[str]) -> str:
