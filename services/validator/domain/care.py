@@ -8,7 +8,8 @@ class Care(NamedTuple):
 
     Attributes:
         cells: columns that hold more than ASCII; ``None`` for all.
-        fields: fields in which words for "no value" were met; ``None`` for all.
+        fields: fields in which a text was met that the plain way of reading refuses and another may not: a word for "no
+            value", an unusual e-mail address; ``None`` for all.
     """
 
     cells: frozenset[str] | None
@@ -17,7 +18,7 @@ class Care(NamedTuple):
     def beyond_ascii(self, cell: str) -> bool:
         return self.cells is None or cell in self.cells
 
-    def null_words(self, field: str) -> bool:
+    def closely(self, field: str) -> bool:
         return self.fields is None or field in self.fields
 
 

@@ -34,9 +34,10 @@ from libs.batches.tables import BatchRejections
 from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from libs.contracts.rejections import RowError, shown
-from libs.contracts.templates import InvalidRows
+from libs.contracts.templates import InvalidRows, TemplateField
 from services.validator.domain.care import Care
 from services.validator.domain.compilation import DELETES, FAULTY, REFUSED, CompiledTemplate, RowCheck, key_column
+from services.validator.domain.field_types import may_be_read_closely
 from services.validator.domain.pattern_matching import PatternRefusedError
 from services.validator.domain.spelling import beyond_ascii
 from services.validator.domain.steps import evaluate
@@ -154,23 +155,27 @@ def _with_due_care(compiled: CompiledTemplate, part: pa.Table) -> tuple[Compiled
     """
     compiled = compiled.with_care(Care(beyond_ascii(part), compiled.care.fields))
     frame = _evaluated(compiled, part)
-    asked = {check.step: check for check in compiled.checks}.values()
-    met = {name for check in asked if (name := _null_word_in(check, compiled, frame)) is not None}
+    fields = {field.name: field for field in compiled.template.fields if field.name in compiled.null_words}
+    asked = {check.step: (check, fields[check.field]) for check in compiled.checks if check.field in fields}
+    met = {field.name for check, field in asked.values() if _deserves_a_closer_look(check, field, compiled, frame)}
     if not met or compiled.care.fields is None:
         return compiled, frame
     compiled = compiled.with_care(Care(compiled.care.cells, compiled.care.fields | met))
     return compiled, _evaluated(compiled, part)
 
 
-def _null_word_in(check: RowCheck, compiled: CompiledTemplate, frame: pl.DataFrame) -> str | None:
-    """The field of a check that is broken, as any that reads the same step, by a word for "no value"."""
-    words = compiled.null_words.get(check.field or "")
-    if words is None or check.text is None:
-        return None
+def _deserves_a_closer_look(
+    check: RowCheck, field: TemplateField, compiled: CompiledTemplate, frame: pl.DataFrame
+) -> bool:
+    """Whether a check, or any that reads the same step, refuses a text that is a value, or none, if read closely."""
+    if check.text is None:
+        return False
     broken = frame[check.step] if check.check.number is None else frame[check.step] > 0
     if not broken.any():
-        return None
-    return check.field if any(text in words for text in frame[check.text].filter(broken).to_list()) else None
+        return False
+    words = compiled.null_words[field.name]
+    texts: list[str | None] = frame[check.text].filter(broken).to_list()
+    return any(text is not None and (text in words or may_be_read_closely(field, text)) for text in texts)
 
 
 def _kept_faulty(compiled: CompiledTemplate, frame: pl.DataFrame) -> pl.Series:

@@ -97,7 +97,7 @@ class CompiledTemplate:
         checks: the checks, in the order in which errors are reported.
         constraints: whose values are compared over the whole file.
         upsert_key: the field that finds a row's record, in modes that have one.
-        null_words: by field, what means "no value" in it that its type refuses; as far as ``care`` left that out.
+        null_words: what means "no value" in those fields that ``care`` does not look at closely; their types refuse it.
         plan: the file's.
         care: how closely it looks at the cells of a batch.
         variants: the same template and plan with other care, as far as batches needed it.
@@ -176,7 +176,7 @@ def _compiled(
         cell = pl.lit(None, dtype=pl.String) if at is None else pl.col(cell_column(at))
         checked = checked_text(field, cell, named, read, steps, is_key=field.name in compared, care=care)
         text = checked.text
-        converted = conversion(dates_read_as(field), text, steps, read)
+        converted = conversion(dates_read_as(field), text, steps, read, closely=care.closely(field.name))
         subjects[field.name] = Subject(field, headers[field.name], text, converted, checked.beyond)
         own_checks[field.name] = (*checked.checks, *converted.checks)
         values |= converted.columns
@@ -236,11 +236,9 @@ def _compiled(
         constraints=constraints,
         upsert_key=key,
         null_words={
-            field.name: words
+            field.name: frozenset[str]() if read.named_null_words(field) is not None else read.usual_null_words(field)
             for field in template.fields
-            if not care.null_words(field.name)
-            and read.named_null_words(field) is None
-            and (words := read.usual_null_words(field))
+            if not care.closely(field.name)
         },
         plan=plan,
         care=care,

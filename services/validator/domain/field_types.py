@@ -31,9 +31,15 @@ MAX_URL_CHARS: Final = 2_083
 _SEVERAL_URLS: Final = r"^(?i-u:https?)://.*[\s,;|](?i-u:https?)://"
 
 _SHOWN_OPTIONS = 10
+_NO_EMAIL = (
+    f"This is not an e-mail address. Write one address such as name@example.com, at most {emails.MAX_EMAIL_BYTES} "
+    "characters long."
+)
 
 
-def conversion(field: TemplateField, text: pl.Expr, steps: Steps, reading: Reading = _PLAIN_READING) -> Conversion:
+def conversion(
+    field: TemplateField, text: pl.Expr, steps: Steps, reading: Reading = _PLAIN_READING, *, closely: bool = True
+) -> Conversion:
     """The conversion of a field.
 
     Args:
@@ -41,13 +47,14 @@ def conversion(field: TemplateField, text: pl.Expr, steps: Steps, reading: Readi
         text: what ``transforms.checked_text`` gives: no ``""``, null where the field is empty.
         steps: takes the intermediate results.
         reading: how the file's dates, numbers and phone numbers are to be understood.
+        closely: whether what the plain way of reading refuses may be something else, see ``may_be_read_closely``.
     """
     let = steps.let
     match field.type:
         case FieldType.TEXT | FieldType.CUSTOM_REGEX:
             return _textual(field.name, text)
         case FieldType.EMAIL:
-            return _email(field.name, text, let)
+            return _email(field.name, text, let) if closely else _plain_email(field.name, text)
         case FieldType.URL:
             return _url(field.name, text)
         case FieldType.PHONE:
@@ -66,21 +73,26 @@ def _textual(name: str, text: pl.Expr, *checks: Check) -> Conversion:
     return Conversion({name: text}, checks, text, keeps_text=True, comparable=text)
 
 
+def may_be_read_closely(field: TemplateField, text: str) -> bool:
+    """Whether a text that a conversion refuses would be worth one with ``closely``."""
+    return field.type is FieldType.EMAIL and "@" in text
+
+
+def _plain_email(name: str, text: pl.Expr) -> Conversion:
+    return _textual(name, text, Check(RowErrorCode.INVALID_EMAIL, _NO_EMAIL, ~emails.is_plain(text)))
+
+
 def _email(name: str, text: pl.Expr, let: Let) -> Conversion:
     plain = let(emails.is_plain(text))
     rest = let(pl.when(~plain).then(text))
     found = let(emails.addresses(rest))
     none = let(rest.is_not_null() & found.is_null())
     several = let(emails.are_several(pl.when(none).then(rest)).fill_null(value=False))
-    message = (
-        f"This is not an e-mail address. Write one address such as name@example.com, at most {emails.MAX_EMAIL_BYTES} "
-        "characters long."
-    )
     too_many = "These are several e-mail addresses. Keep the one that is meant, or give each a column of its own."
     return _textual(
         name,
         let(pl.coalesce(found, text)),
-        Check(RowErrorCode.INVALID_EMAIL, message, none & ~several),
+        Check(RowErrorCode.INVALID_EMAIL, _NO_EMAIL, none & ~several),
         Check(RowErrorCode.INVALID_EMAIL, too_many, several),
     )
 

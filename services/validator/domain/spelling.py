@@ -77,10 +77,13 @@ def without_words(text: pl.Expr, words: Iterable[str], *, beyond: bool) -> pl.Ex
 
 def answers(texts: pl.Series, ask: Callable[[str], object], dtype: type[pl.DataType]) -> pl.Series:
     """The answer to every text, asked once per distinct text; null for null."""
+    nothing = pl.Series(texts.name, [None], dtype).new_from_index(0, len(texts))
     if texts.null_count() == len(texts):
-        return pl.repeat(None, len(texts), dtype=dtype, eager=True)
-    distinct: list[str] = texts.drop_nulls().unique().to_list()
-    return texts.replace_strict(distinct, [ask(text) for text in distinct], default=None, return_dtype=dtype)
+        return nothing
+    places = texts.is_not_null().arg_true()
+    asked: list[str] = texts.gather(places).to_list()
+    found = {text: ask(text) for text in dict.fromkeys(asked)}
+    return nothing.scatter(places, pl.Series([found[text] for text in asked], dtype=dtype))
 
 
 def _changed_beyond_ascii(text: pl.Expr, change: Callable[[pl.Series], pl.Series]) -> pl.Expr:

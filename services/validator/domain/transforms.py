@@ -115,7 +115,7 @@ def checked_text(
     typed = field.type is not FieldType.TEXT
     if (typed or is_key) and not _trims_last(field):
         text = spelling.cleaned(text, beyond=beyond)
-    if usual and care.null_words(field.name):
+    if usual and care.closely(field.name):
         text = spelling.without_words(text, usual, beyond=False)
     if is_key and field.type in TEXTUAL_TYPES:
         text = spelling.as_compared(text)
