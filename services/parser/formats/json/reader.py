@@ -6,8 +6,13 @@ becomes an issue. A malformed line costs its row; anywhere else nobody can tell 
 starts, and the file is refused.
 """
 
+from __future__ import annotations  # the stubs' pa.Array is generic, the class is not
+
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
 
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode
@@ -16,7 +21,7 @@ from services.parser.formats.api.collector import Problem, RowCollector
 from services.parser.formats.api.encoding import open_decoder
 from services.parser.formats.api.file_format import column_keys
 from services.parser.formats.api.limits import ReaderLimits
-from services.parser.formats.json.records import LINES, MARKED, Unread, splitter
+from services.parser.formats.json.records import LINES, MARKED, SUSPECT, Unread, splitter
 from services.parser.formats.json.values import BOOLEANS, BadRecordError, Number, Value, compact, flatten, kind_of
 
 _ROWS_AT_ONCE = 1_024
@@ -48,6 +53,7 @@ class JsonReader:
             self._take,
             options.get("path", ()),
             searched=options.get("searched", False),
+            many=self._take_many,
         )
         self._decoder = open_decoder(plan.encoding)
         self._bom_left = plan.bom_bytes
@@ -55,6 +61,8 @@ class JsonReader:
         self._keys = keys[: plan.overflow]
         self._has_overflow = plan.overflow is not None
         self._rows_at_once = max(1, min(_ROWS_AT_ONCE, _CELLS_AT_ONCE // max(1, len(keys))))
+        self._cells: list[list[str | None]] = [[] for _ in self._keys]
+        self._in_columns = 0
         self._rows: list[Sequence[str | None]] = []
         self._starts: list[int] = []
         self._problems: dict[int, Problem] = {}
@@ -86,6 +94,8 @@ class JsonReader:
 
     def _take(self, found: Value | Unread, start: int, doubt: int) -> None:
         """Take a record, see ``records.Sink``."""
+        if self._in_columns:
+            self._flush()
         try:
             row = self._row(found)
         except BadRecordError as bad:
@@ -98,6 +108,42 @@ class JsonReader:
         self._starts.append(start)
         if len(self._rows) == self._rows_at_once:
             self._flush()
+
+    def _take_many(self, records: Sequence[Value], first: int) -> None:
+        """Take records, see ``records.ManySink``: into columns, if they have all the plan's keys and flat values."""
+        columns = self._columns_of(records)
+        if columns is None:
+            for number, record in enumerate(records, start=first):
+                self._take(record, number, SUSPECT)
+            return
+        if not self._in_columns:
+            self._flush()
+        for cells, values in zip(self._cells, columns, strict=True):
+            cells.extend(values)
+        self._in_columns += len(records)
+        if self._in_columns >= self._rows_at_once:
+            self._flush()
+
+    def _columns_of(self, records: Sequence[Value]) -> list[Sequence[str | None]] | None:
+        if not self._keys or {len(record) for record in records if isinstance(record, tuple)} != {len(self._keys)}:
+            return None
+        columns: list[Sequence[str | None]] = []
+        for key, pairs in zip(self._keys, zip(*records, strict=True), strict=True):
+            keys, values = zip(*pairs, strict=True)
+            if set(keys) != {key} or not _FLAT.issuperset(kinds := set(map(type, values))):
+                return None
+            if bool in kinds:
+                values = [BOOLEANS[value] if isinstance(value, bool) else value for value in values]
+            columns.append(values)
+        return columns
+
+    def _flush_columns(self) -> None:
+        arrays: list[pa.Array[Any]] = [pa.array(column, pa.string()) for column in self._cells]
+        if self._has_overflow:
+            arrays.append(pa.nulls(self._in_columns, pa.string()))
+        self._collector.add_columns(arrays, self._in_columns)
+        self._cells = [[] for _ in self._keys]
+        self._in_columns = 0
 
     def _examined(self, row: Sequence[str | None], start: int, *, marked: bool) -> Sequence[str | None]:
         """The row, which the collector has to look at; an issue if it holds a surrogate that stands for no byte."""
@@ -148,6 +194,9 @@ class JsonReader:
         return texts
 
     def _flush(self) -> None:
+        if self._in_columns:
+            self._flush_columns()
+            return
         self._collector.add_records(self._starts, self._rows, suspect=self._suspect, problems=self._problems)
         self._rows, self._starts, self._problems, self._suspect = [], [], {}, False
 

@@ -8,12 +8,10 @@ known what is wrong with it.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from libs.contracts.errors import FileRefusedError
-from libs.contracts.reasons import RowErrorCode, RunErrorCode
-from services.parser.formats.api.encoding import MARKS
+from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.json.damage import Place, malformed, other_records
 from services.parser.formats.json.values import (
     Extent,
     Value,
@@ -59,34 +57,24 @@ Sink = Callable[[Value | Unread, int, int], None]
 that of its line; and ``SOUND``, ``SUSPECT`` or ``MARKED``."""
 
 
-class Place(NamedTuple):
-    """Where in the file, both from 1; columns are characters."""
-
-    line: int = 1
-    column: int = 1
-
-    def after(self, text: str, start: int, end: int) -> "Place":
-        """The place of ``text[end]`` if this is that of ``text[start]``."""
-        lines = text.count("\n", start, end)
-        if lines:
-            return Place(self.line + lines, end - text.rfind("\n", start, end))
-        return Place(self.line, self.column + end - start)
-
-
-def malformed(what: str, place: Place, text: str, start: int, at: int) -> FileRefusedError:
-    """Refuse a file for what stands at ``text[at]``; ``place`` is that of ``text[start]``."""
-    place = place.after(text, start, at)
-    if (bad := MARKS.match(text, at)) is not None:
-        what += f" (the byte 0x{ord(bad[0]) & 0xFF:02X} there does not fit the file's encoding)"
-    return FileRefusedError(
-        RunErrorCode.MALFORMED_JSON,
-        f"line {place.line:,}, column {place.column:,}: {what}; from there on the file cannot be read, correct it or "
-        "export it again",
-    )
+Values = list[Value]
+ManySink = Callable[[Values, int], None]
+"""Takes records of which none is in doubt, all at once: the values, and the number of the first one."""
+_CHARS_AT_ONCE = 16_000
+"""Of records that are decoded together: with more of them the processor's caches are too small."""
+_MOST_FAILURES = 3
+"""After that many records are decoded one by one: they have objects in them."""
 
 
 def splitter(
-    shape: str, start: int, limits: ReaderLimits, sink: Sink, path: Sequence[str] = (), *, searched: bool = False
+    shape: str,
+    start: int,
+    limits: ReaderLimits,
+    sink: Sink,
+    path: Sequence[str] = (),
+    *,
+    searched: bool = False,
+    many: ManySink | None = None,
 ) -> "Lines | Elements":
     """The splitter for a shape.
 
@@ -97,12 +85,13 @@ def splitter(
         sink: takes the records.
         path: keys that lead to a list or an object within an object; plans that name none mean the key in the shape.
         searched: whether other lists of records behind them refuse the file, see ``shape.Shape``.
+        many: takes the records that can be decoded together; ``sink`` takes them where it is absent.
     """
     if shape == LINES:
         return Lines(limits, sink)
     if shape.startswith(WRAPPED) and not path:
         path = (shape.removeprefix(WRAPPED),)
-    return Elements(shape, start, limits, sink, tuple(path), searched=searched)
+    return Elements(shape, start, limits, sink, tuple(path), searched=searched, many=many)
 
 
 class _Held:
@@ -212,9 +201,19 @@ class Elements(_Splitter):
     """The elements of an array, or objects one after the other, are the records."""
 
     def __init__(
-        self, shape: str, start: int, limits: ReaderLimits, sink: Sink, path: tuple[str, ...], *, searched: bool
+        self,
+        shape: str,
+        start: int,
+        limits: ReaderLimits,
+        sink: Sink,
+        path: tuple[str, ...],
+        *,
+        searched: bool,
+        many: ManySink | None,
     ) -> None:
         super().__init__(limits, sink)
+        self._many = many
+        self._failures = 0
         self._path = path
         self._searched = searched
         self._in_array = shape == ARRAY or shape.startswith(WRAPPED)
@@ -286,6 +285,11 @@ class Elements(_Splitter):
         if self._doubt == MARKED:
             return self._value(text, at)
         sink, separator, doubt = self._sink, self._separator, self._doubt
+        if doubt == SOUND and self._in_array and self._many is not None:
+            at, goes_on = self._take_many(self._many, text, at)
+            if not goes_on:
+                self._step = self._comma
+                return at
         while at < len(text):
             try:
                 value, end = decode_at(text, at)
@@ -301,6 +305,34 @@ class Elements(_Splitter):
                 return end
             at = found.end()
         return at
+
+    def _take_many(self, many: ManySink, text: str, at: int) -> tuple[int, bool]:
+        """Decode records together, some thousand characters up to a brace at a time, as long as that works.
+
+        It does not where the brace is not the end of a record: then they are decoded one by one.
+
+        Returns:
+            The index behind the records and what separates them, and whether anything does so behind the last one.
+        """
+        while self._failures < _MOST_FAILURES:
+            end = (text.find("}", at + _CHARS_AT_ONCE) if at + _CHARS_AT_ONCE < len(text) else -1) + 1
+            end = end or text.rfind("}", at) + 1
+            if not end or end - at > self._small_chars:
+                break
+            try:
+                values, length = decode_at(f"[{text[at:end]}]")
+            except (ValueError, RecursionError):
+                values, length = None, 0
+            if not isinstance(values, list) or length != end - at + 2 or set(map(type, values)) != {tuple}:
+                self._failures += 1
+                break
+            many(values, self._record)
+            self._record += len(values)
+            found = self._separator(text, end)
+            if found is None:
+                return end, False
+            at = found.end()
+        return at, True
 
     def _value(self, text: str, at: int) -> int:
         """Take out the record at ``text[at]``, whatever it is."""
@@ -357,7 +389,7 @@ class Elements(_Splitter):
     def _check_tail(self, held: _Held) -> None:
         if held.too_large:
             if self._searched:
-                raise _other_records(f"{held.size:,} bytes")
+                raise other_records(f"{held.size:,} bytes")
             return
         before = '{"":' * len(self._path) + "0"
         try:
@@ -376,19 +408,11 @@ class Elements(_Splitter):
                 raise malformed(what, self._start, held.text, 0, 0)
             for other, value in behind if self._searched else ():
                 if isinstance(value, list) and any(isinstance(each, tuple) for each in value):
-                    raise _other_records(f"the list {other!r}")
+                    raise other_records(f"the list {other!r}")
             members = inner
 
     def _end(self, text: str, at: int) -> int:
         raise malformed("the list of records has ended, and something follows", self._place, text, self._placed, at)
-
-
-def _other_records(what: str) -> FileRefusedError:
-    return FileRefusedError(
-        RunErrorCode.RECORDS_UNCLEAR,
-        f"behind the records that were found stand {what}, which may be the ones that are meant; name the right list "
-        "in the template as record_path",
-    )
 
 
 def _utf8_bytes(text: str) -> int:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template
+from services.parser.formats.json.damage import Place, malformed
 from services.parser.formats.json.places import Found, find_records, path_keys, path_text
-from services.parser.formats.json.records import ARRAY, LINES, MEMBER, OBJECT, OBJECTS, WRAPPED, Place, malformed
+from services.parser.formats.json.records import ARRAY, LINES, MEMBER, OBJECT, OBJECTS, WRAPPED
 from services.parser.formats.json.values import Extent, blank_end, decode_at, decode_object, explain, kind_of
 
 _JUDGED_LINES = 100
