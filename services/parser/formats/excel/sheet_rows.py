@@ -22,7 +22,7 @@ from enum import IntEnum
 from itertools import chain, islice
 from typing import Any, cast
 
-from services.parser.formats.api.force_text import without_markers
+from services.parser.formats.excel.force_text import without_markers
 from services.parser.formats.excel.number_formats import masked
 from services.parser.formats.excel.sheet_facts import SheetFacts
 

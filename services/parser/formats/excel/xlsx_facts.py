@@ -22,8 +22,8 @@ _TYPE = re.compile(rb"\st\s*=\s*[\"'](\w+)[\"']")
 _ATTRIBUTE = rb"\s+[\w.:-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*')"
 _NO_REFERENCE = re.compile(rb"<" + _P + rb"(?:c|row)(?:(?!\s+r\s*=)" + _ATTRIBUTE + rb")*\s*/?>")
 _ROW_OR_CELL = re.compile(rb"<(" + _P + rb")(c|row)((?:" + _ATTRIBUTE + rb")*)(\s*/?>)")
-_NO_DATE = re.compile(rb">\s*(?:-|60[<.])")
-"""A value that no date has, where Excel's calendar counts."""
+_NO_DATES = (b"v>-", b"v>60<", b"v>60.")
+"""How values begin that no date has, where Excel's calendar counts."""
 _VALUE = re.compile(rb">\s*(-[^<]*|60(?:\.[0-9]*)?)\s*<")
 _TAG_WITHIN = 10_000
 """Bytes from the tag of a cell to its value: those of a formula are between them."""
@@ -32,6 +32,7 @@ _DURATION = re.compile(
     r"(-?)P(?:([0-9]{1,6})D)?(?:T(?:([0-9]{1,7})H)?(?:([0-9]{1,7})M)?(?:([0-9]{1,7})(?:[.,]([0-9]{1,6})[0-9]*)?S)?)?"
 )
 _LETTERS = re.compile(rb"[A-Z]{1,3}")
+_BLANKS_BEFORE_A_ROW = 64
 _UNSHOWABLE = "#####"
 """What Excel shows of a date before its calendar begins."""
 _NO_DAY = "1900-02-29"
@@ -72,7 +73,6 @@ class XlsxScan:
     Attributes:
         facts: what was found so far.
         rows: number of the last row so far.
-        columns: beginnings of the references of the last cells of rows.
         cells: number of cells, blank ones included.
     """
 
@@ -88,7 +88,6 @@ class XlsxScan:
         self._date_1904 = date_1904
         self._head: list[bytes] | None = []
         self._references = References()
-        self.columns: set[bytes] = set()
 
     @property
     def rows(self) -> int:
@@ -97,7 +96,7 @@ class XlsxScan:
     @property
     def last_columns(self) -> list[int]:
         """Columns of the last cells of rows, ascending."""
-        letters = {found[0] for start in self.columns if (found := _LETTERS.match(start))}
+        letters = {found[0] for start in self._references.columns if (found := _LETTERS.match(start))}
         return sorted(column_index(each.decode()) for each in letters)
 
     @property
@@ -113,7 +112,6 @@ class XlsxScan:
         rows = self._references.given(rows)
         if self._head is not None:
             self._look_at_head(rows)
-        self._look_at_last_cells(rows)
         self._marks.look(rows)
         if b"hidden" in rows and _HIDDEN.search(rows):
             for attributes in _HIDDEN_ROW.findall(rows):
@@ -142,13 +140,6 @@ class XlsxScan:
             if _HIDDEN.search(b" " + attributes) and bounds.keys() == {b"min", b"max"}:
                 self.facts.hidden_columns.update(range(bounds[b"min"] - 1, min(bounds[b"max"], 16_384)))
 
-    def _look_at_last_cells(self, rows: bytes) -> None:
-        """Note the columns of the last cells of all rows."""
-        for row in rows.split(b"row>"):
-            at = row.rfind(b' r="')
-            if at >= 0:
-                self.columns.add(row[at + 4 : at + 7])
-
     def _look_for_masks(self, rows: bytes) -> None:
         for found in _STYLE.finditer(rows):
             if found[1] not in self._masks:
@@ -161,19 +152,23 @@ class XlsxScan:
 
     def _look_for_odd_dates(self, rows: bytes) -> None:
         """Numbers that are formatted as dates and are none: before the calendar begins, and 29 February 1900."""
-        for found in _NO_DATE.finditer(rows):
-            value = _VALUE.match(rows, found.start())
-            reference = max(
-                rows.rfind(quote, max(0, found.start() - _TAG_WITHIN), found.start()) for quote in (b' r="', b" r='")
-            )
-            attributes = _tag_around(rows, reference)
-            style, kind = _STYLE.search(attributes), _TYPE.search(attributes)
-            if value is None or style is None or style[1] not in self._dates or (kind is not None and kind[1] != b"n"):
-                continue
-            if value[1].startswith(b"-"):
-                self._marks.put(attributes, _UNSHOWABLE)
-            elif not self._date_1904:
-                self._put(attributes, _NO_DAY)
+        for needle in _NO_DATES:
+            at = rows.find(needle)
+            while at >= 0:
+                self._judge_date(rows, at + 1)
+                at = rows.find(needle, at + len(needle))
+
+    def _judge_date(self, rows: bytes, at: int) -> None:
+        value = _VALUE.match(rows, at)
+        before = max(0, at - _TAG_WITHIN)
+        attributes = _tag_around(rows, max(rows.rfind(quote, before, at) for quote in (b' r="', b" r='")))
+        style, kind = _STYLE.search(attributes), _TYPE.search(attributes)
+        if value is None or style is None or style[1] not in self._dates or (kind is not None and kind[1] != b"n"):
+            return
+        if value[1].startswith(b"-"):
+            self._marks.put(attributes, _UNSHOWABLE)
+        elif not self._date_1904:
+            self._put(attributes, _NO_DAY)
 
     def _put(self, attributes: bytes, text: str) -> None:
         if (reference := _REFERENCE.search(attributes)) is not None:
@@ -191,18 +186,26 @@ class References:
     Attributes:
         row: number of the last row.
         cells: number of the cells, roughly.
+        columns: beginnings of the references of the last cells of rows.
     """
 
     def __init__(self) -> None:
         self.row = 0
         self.cells = 0
+        self.columns: set[bytes] = set()
         self._column = 0
 
     def given(self, rows: bytes) -> bytes:
         """The same with references everywhere."""
         cells = rows.count(b'<c r="')
         self.cells += cells
-        if cells and cells == rows.count(b"<c") and rows.count(b'<row r="') == rows.count(b"<row"):
+        numbered = True
+        for row in rows.split(b"row>"):
+            at = row.rfind(b' r="')
+            if at >= 0:
+                self.columns.add(row[at + 4 : at + 7])
+                numbered = numbered and row.find(b'<row r="', 0, _BLANKS_BEFORE_A_ROW) >= 0
+        if numbered and cells and cells == rows.count(b"<c"):
             last = _ROW_NUMBER.match(rows, rows.rfind(b'<row r="') + 4)
             self.row = int(last[1]) if last else self.row
             return rows

@@ -276,3 +276,24 @@ def test_no_row_is_lost_in_a_long_file(shape: str, write: Callable[[list[dict[st
     assert plan.options["shape"] == shape
     rows = rows_of(read(data, plan, cuts=tuple(range(0, len(data), 100_003))))
     assert rows == [(str(each["id"]), each["name"], '["]","}"]') for each in records]
+
+
+def test_records_that_are_taken_together_and_alone_keep_their_order_and_numbers() -> None:
+    records = [f'{{"id": {number}, "name": "}}{number}", "ok": true}}' for number in range(1, 8_001)]
+    records[2_999] = '{"id": 3000, "name": {"first": "x"}, "ok": null}'
+    records[3_499] = '{"id": 3500, "id": 3500, "ok": false}'
+    records[6_999] = "7"
+    data = f"[{','.join(records)}]".encode()
+    plan = plan_of(data, template("id", "name"))
+    batches = read(data, plan)
+    at = plan.columns.index("id")
+    rows = rows_of(batches)
+    assert [row if isinstance(row, str) else row[at] for row in rows] == [
+        {3_500: "DUPLICATE_KEY_IN_RECORD", 7_000: "NOT_AN_OBJECT"}.get(number, str(number))
+        for number in range(1, 8_001)
+    ]
+    assert [" ".join(issue.message.split()[:2]) for batch in batches for issue in batch.issues] == [
+        "record 3500:",
+        "record 7000:",
+    ]
+    assert outcome(data, plan) == outcome(data, plan, cuts=(17, 40_000, 40_001, 170_000))
