@@ -97,6 +97,8 @@ class ParsePlan(BaseModel):
         decimal_styles: style of the numbers, per number field.
         currencies: what the amounts of a number field are in: an ISO 4217 code, or a name that several currencies
             share, such as ``$``.
+        mixed_numbers: fields whose columns hold numbers of the format, which have a point, and texts with a decimal
+            comma.
         columns_read: how the column of each field is read that has one.
         letter_pairs: the letter for yes and the one for no, per boolean field whose column has single letters; ``""``
             where these are no pair.
@@ -135,6 +137,7 @@ class ParsePlan(BaseModel):
     today: date | None = None
     decimal_styles: dict[str, DecimalStyle] = {}
     currencies: dict[str, str] = {}
+    mixed_numbers: tuple[str, ...] = ()
     columns_read: dict[str, ColumnReading] = {}
     letter_pairs: dict[str, str] = {}
     typed_numbers: bool = False

@@ -23,16 +23,25 @@ from libs.contracts.templates import DecimalStyle, Percent
 from libs.values.currencies import SPELLINGS
 from libs.values.folding import folded
 
-PLAIN, PERCENT, CURRENCY, FOREIGN = "plain", "percent", "currency", "foreign"
+PLAIN, PERCENT, CURRENCY, FOREIGN, UNCLEAR = "plain", "percent", "currency", "foreign", "unclear"
 """Columns of what ``NumberReader.read`` gives."""
 
 _TEXT = pl.col("text")
 _MINUS = "\u2212"
 _MARKS: Final = {DecimalStyle.POINT: ".", DecimalStyle.COMMA: ","}
 _SEPARATORS: Final = {DecimalStyle.POINT: ", '\u00a0\u202f\u2019", DecimalStyle.COMMA: ". '\u00a0\u202f\u2019"}
-_SCHEMA: Final = pl.Schema({PLAIN: pl.String(), PERCENT: pl.Boolean(), CURRENCY: pl.String(), FOREIGN: pl.Boolean()})
+_SCHEMA: Final = pl.Schema(
+    {
+        PLAIN: pl.String(),
+        PERCENT: pl.Boolean(),
+        CURRENCY: pl.String(),
+        FOREIGN: pl.Boolean(),
+        UNCLEAR: pl.Boolean(),
+    }
+)
 
 _ALREADY_PLAIN = r"^[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
+_GROUP_OR_DECIMALS = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 _CURRENCY = "|".join(re.escape(name) for name in SPELLINGS)
 _SIGNS = ("sign", "sign_inner", "behind", "behind_outer")
 _OPENED, _CLOSED = ("open", "open_inner"), ("close_inner", "close")
@@ -54,6 +63,7 @@ class NumberReader:
         percent: what a percent sign means; nothing is said, and so none is read, where absent.
         currencies: the names of currencies that amounts may have; ``None`` for any.
         point_too: a plain number has a point whatever the style is, because the format writes its numbers so.
+        mixed: there are also texts with a decimal comma in the column, so that nobody can tell what ``1.234`` is.
     """
 
     def __init__(
@@ -63,11 +73,13 @@ class NumberReader:
         percent: Percent | None = None,
         currencies: Collection[str] | None = frozenset(),
         point_too: bool = False,
+        mixed: bool = False,
     ) -> None:
         mark = _MARKS[style]
         self._pattern = _pattern(style, _SEPARATORS[style], rf"[+\-{_MINUS}]?", f"[{mark}][0-9]+")
         self._replaced = {**dict.fromkeys(_SEPARATORS[style], ""), mark: ".", _MINUS: "-"}
         self._point_too = point_too and style is DecimalStyle.COMMA
+        self._mixed = mixed and self._point_too
         self._dressed = _Dressed(style, percent, currencies)
 
     def read(self, texts: pl.Series) -> pl.DataFrame:
@@ -79,9 +91,17 @@ class NumberReader:
         Returns:
             ``plain``: the plain number, null where there is none that can be taken. ``percent``: whether a number has a
             percent sign. ``currency``: the name of the currency of a number. ``foreign``: whether it is no name
-            that the column may have.
+            that the column may have. ``unclear``: whether it is a whole number to one who wrote the text, and one
+            with decimals to the format.
         """
         texts = texts.alias("text")
+        if self._mixed and (unclear := texts.str.contains(_GROUP_OR_DECIMALS)).any():
+            read = self._read(texts)
+            plain = read[PLAIN].zip_with(~unclear, pl.Series([None], dtype=pl.String).new_from_index(0, len(texts)))
+            return read.with_columns(plain.alias(PLAIN), unclear.alias(UNCLEAR))
+        return self._read(texts)
+
+    def _read(self, texts: pl.Series) -> pl.DataFrame:
         plain = self._in_style(texts)
         if self._point_too:
             plain = texts.zip_with(texts.str.contains(_ALREADY_PLAIN), plain)
@@ -143,6 +163,7 @@ class _Dressed:
                 pl.when("valid").then(PERCENT).alias(PERCENT),
                 pl.when("valid").then(pl.coalesce("before", "after")).alias(CURRENCY),
                 pl.when("valid").then(FOREIGN).alias(FOREIGN),
+                pl.lit(None, pl.Boolean()).alias(UNCLEAR),
             )
         )
 

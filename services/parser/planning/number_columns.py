@@ -95,6 +95,11 @@ class NumberColumn:
         return best[0] if most and len(best) == 1 else self.default
 
     @property
+    def mixed(self) -> bool:
+        """Whether it has numbers of the format and texts with a decimal comma."""
+        return self.typed and self.style is DecimalStyle.COMMA and self.votes[DecimalStyle.COMMA] > 0
+
+    @property
     def currency(self) -> str | None:
         return self.of.currency or common_currency(self.currencies)[0]
 
@@ -110,6 +115,8 @@ class NumberColumn:
             said.append(f"{name} amounts are in {currency}, {'as most' if several else 'by its'} values{others}")
         elif self.of.currency is None and several:
             said.append(f"{name} amounts name several currencies, none of them most often, and are refused")
+        if self.mixed:
+            said.append(f"{name} texts such as 1.234 are refused, because numbers of the file have a point")
         if self.percents and self.of.percent is None:
             said.append(f"{name} numbers with a percent sign are refused; say 'percent' in the template")
         return said

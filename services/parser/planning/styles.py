@@ -53,7 +53,7 @@ class StyleSearch:
                 self._dates.append(DateColumn(field, column, template.default_date_order))
             if field.type is FieldType.BOOLEAN:
                 self._booleans.append(BooleanColumn(field, column))
-            if field.type is FieldType.NUMBER and (field.decimal_style is None or field.currency is None):
+            if field.type is FieldType.NUMBER and (typed or field.decimal_style is None or field.currency is None):
                 self._numbers.append(NumberColumn(field, column, number_default, typed))
 
     @property
@@ -90,6 +90,7 @@ class StyleSearch:
                 "currencies": {
                     name: column.currency for name, column in numbers.items() if column.currency is not None
                 },
+                "mixed_numbers": tuple(name for name, column in numbers.items() if column.mixed),
                 "letter_pairs": {name: column.pair for name, column in booleans.items() if column.pair is not None},
                 "columns_read": self._columns_read(),
                 "notes": (*self._plan.notes, *notes),

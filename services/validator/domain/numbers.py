@@ -18,9 +18,10 @@ from bson.decimal128 import create_decimal128_context
 from libs.batches.columns import decimal_column, integer_column
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import DecimalStyle, TemplateField
-from libs.values.numbers import FOREIGN, PERCENT, PLAIN, NumberReader
+from libs.values.numbers import FOREIGN, PERCENT, PLAIN, UNCLEAR, NumberReader
 from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion, Let, spread
+from services.validator.domain.number_order import ordered
 from services.validator.domain.reading import Reading
 
 _TEXT = pl.col("text")
@@ -31,6 +32,10 @@ _STYLE_WORDS = {
 _PERCENT_UNSAID = (
     "This number has a percent sign, and 12 % may be 0.12 or 12. Say which in the template, by 'percent' of the field "
     "('fraction' or 'as_is'), or write the number without the sign."
+)
+_UNCLEAR = (
+    "This is one number with a decimal comma and a thousandth of it as the file writes its own numbers, and the column "
+    "has both. Write it without a separator, or have the column hold numbers only."
 )
 _CUT_BY_EXCEL = r"^[+-]?[0-9](?:\.[0-9]{1,5})?E\+(?:1[1-9]|[2-9][0-9])$"
 """How Excel writes a whole number of more than eleven digits into a text file, so that most of its digits are lost."""
@@ -50,9 +55,6 @@ _FRACTION_OR_EXPONENT = re.compile("[.eE]")
 _MOST_DIGITS = 34
 """Significant digits of a Decimal128, https://en.wikipedia.org/wiki/Decimal128_floating-point_format"""
 _MOST_ARROW_DIGITS = 38
-_POWER_OFFSET = 50_000
-"""Makes every power of ten that a number may have a positive number of five digits."""
-_DIGITS = list("0123456789")
 
 _INTEGERS = {"whole": pl.Int64()}
 _NUMBERS = {"whole": pl.Int64(), "double": pl.Float64(), "decimal": pl.String()}
@@ -64,8 +66,15 @@ def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) 
     """The conversion of a ``number`` field."""
     style = reading.decimal_style(field)
     point_too = reading.typed_cells or reading.typed_numbers
-    reader = NumberReader(style, percent=field.percent, currencies=reading.currency_names(field), point_too=point_too)
-    point = style is DecimalStyle.POINT or point_too
+    reader = NumberReader(
+        style,
+        percent=field.percent,
+        currencies=reading.currency_names(field),
+        point_too=point_too,
+        mixed=field.name in reading.mixed_numbers,
+    )
+    mixed = field.name in reading.mixed_numbers and style is DecimalStyle.COMMA
+    point = style is DecimalStyle.POINT or (point_too and not mixed)
     if field.decimals is not None:
         return _exact(field, field.decimals, text, let, reader, reading, point=point)
     # The cast to int64 takes a sign and ASCII digits and nothing else, so it needs no pattern.
@@ -96,6 +105,7 @@ class _Fault(IntEnum):
     FRACTION = 4
     CUT = 5
     TOO_LARGE = 6
+    UNCLEAR = 7
 
 
 _NO_INTEGER = {
@@ -155,7 +165,7 @@ class _Others:
         if texts.null_count() == len(texts):
             return self._nothing.new_from_index(0, len(texts))
         found = self._reader.read(texts.drop_nulls())
-        unsaid = found[PERCENT].any() or found[FOREIGN].any()
+        unsaid = found[PERCENT].any() or found[FOREIGN].any() or found[UNCLEAR].any()
         if found[PLAIN].null_count() == found.height and not unsaid:
             return spread(self._refused.new_from_index(0, found.height), texts)
         values = pl.DataFrame(list(self._read(found[PLAIN].alias("text")))).with_columns(found.get_columns())
@@ -170,6 +180,8 @@ class _Others:
             .then(pl.lit(_Fault.CURRENCY))
             .when(PERCENT)
             .then(pl.lit(_Fault.PERCENT))
+            .when(UNCLEAR)
+            .then(pl.lit(_Fault.UNCLEAR))
             .otherwise(pl.lit(_Fault.NO_NUMBER))
         )
         struct = pl.struct(*self._values, fault.cast(pl.UInt8).alias("fault"))
@@ -195,6 +207,7 @@ def _checks(
             "number alone, without a unit or other text."
         ),
         _Fault.PERCENT: _PERCENT_UNSAID,
+        **({_Fault.UNCLEAR: _UNCLEAR} if field.name in reading.mixed_numbers else {}),
         _Fault.CURRENCY: (
             f"This amount names a currency that the column does not have. {amounts}. Name the one that all amounts of "
             "the column are in, by 'currency' of the template's field, or give the currencies a column of their own."
@@ -243,7 +256,7 @@ def _whole_text(scaled: str) -> str | None:
 def _integer(name: str, whole: pl.Expr, others: pl.Expr, let: Let, checks: tuple[Check, ...]) -> Conversion:
     value = let(pl.coalesce(whole, others.struct.field("whole")))
     key = value.cast(pl.String)
-    return Conversion({name: value}, checks, key, (value,), comparable=_ordered(key))
+    return Conversion({name: value}, checks, key, (value,), comparable=ordered(key))
 
 
 def _numbers(plain: pl.Series) -> Iterable[pl.Series]:
@@ -286,7 +299,7 @@ def _number(
         key,
         # A bound is a double, and so a decimal is compared with it as one: to 16 significant digits.
         (whole, double, decimal.cast(pl.Float64, strict=False)),
-        comparable=_ordered(key),
+        comparable=ordered(key),
     )
 
 
@@ -367,7 +380,7 @@ def _exact(
     out_of_range = {_Fault.TOO_LARGE: (RowErrorCode.NUMBER_OUT_OF_RANGE, too_large)}
     checks = _checks(others, let, field, reading, out_of_range)
     key = value.cast(pl.String)
-    return Conversion({field.name: value}, checks, key, (value,), comparable=_ordered(key))
+    return Conversion({field.name: value}, checks, key, (value,), comparable=ordered(key))
 
 
 class _Rounded:
@@ -400,41 +413,3 @@ class _Rounded:
             return f"{Decimal(text).quantize(self._unit, ROUND_HALF_UP, Context(_MOST_DIGITS)):f}"
         except InvalidOperation:
             return None
-
-
-def _ordered(number: pl.Expr) -> pl.Expr:
-    """Texts that are ordered and equal as the numbers are, exactly, whatever columns they come from.
-
-    A double counts as the number it prints as: 0.1 is a tenth, and equals the exact decimal 0.1.
-
-    Args:
-        number: numbers as text: ``12``, ``-1.50``, ``1e-7``.
-    """
-    return number.map_batches(_order_texts, return_dtype=pl.String)
-
-
-def _order_texts(numbers: pl.Series) -> pl.Series:
-    """A digit for the sign, five for the power of ten of the first digit, then the digits.
-
-    Of negative numbers every digit is taken from 9, and a sign behind all digits ends them, so that the greater
-    number is the smaller text.
-    """
-    number = pl.col("number")
-    mantissa = number.str.extract("^[+-]?([0-9.]+)")
-    exponent = number.str.extract("[eE]([+-]?[0-9]+)$").cast(pl.Int64).fill_null(0)
-    point = pl.coalesce(mantissa.str.find(".", literal=True), mantissa.str.len_bytes()).cast(pl.Int64)
-    digits = mantissa.str.replace(".", "", literal=True)
-    significant = digits.str.strip_chars_start("0")
-    power = point - (digits.str.len_bytes() - significant.str.len_bytes()).cast(pl.Int64) + exponent + _POWER_OFFSET
-    magnitude = power.cast(pl.String) + significant.str.strip_chars_end("0")
-    return (
-        numbers.to_frame("number")
-        .select(
-            pl.when(significant == "")
-            .then(pl.lit("1"))
-            .when(number.str.starts_with("-"))
-            .then("0" + magnitude.str.replace_many(_DIGITS, _DIGITS[::-1]) + "~")
-            .otherwise("2" + magnitude)
-        )
-        .to_series()
-    )

@@ -33,6 +33,7 @@ class Reading:
         empty_zero_dates: a date of zeros is an empty value.
         default_region: ISO 3166 code for phone numbers without a country code.
         currencies: what the amounts of a field are in, as the parse plan froze it.
+        mixed_numbers: fields whose columns hold numbers of the format and texts with a decimal comma.
         typed_numbers: the format writes its numbers with a decimal point whatever the style of the column is.
         letter_pairs: the letters for yes and no by field, as the parse plan froze them.
         null_values: the template's texts that mean "no value"; ``None`` where it names none.
@@ -51,6 +52,7 @@ class Reading:
     default_date_order: DateOrder = DateOrder.DMY
     default_decimal_style: DecimalStyle = DecimalStyle.POINT
     default_region: str = "US"
+    mixed_numbers: frozenset[str] = frozenset()
     typed_numbers: bool = False
     letter_pairs: Mapping[str, str] = field(default_factory=dict[str, str])
     null_values: tuple[str, ...] | None = None
@@ -119,6 +121,7 @@ def reading(template: Template, plan: ParsePlan) -> Reading:
         default_decimal_style=template.default_decimal_style,
         default_region=template.default_region,
         currencies=plan.currencies,
+        mixed_numbers=frozenset(plan.mixed_numbers),
         typed_numbers=plan.typed_numbers,
         letter_pairs=plan.letter_pairs,
         null_values=template.null_values,

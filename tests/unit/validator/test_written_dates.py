@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from libs.contracts.templates import TemplateField
 from services.validator.domain.date_names import MONTH_NUMBERS
 from services.validator.domain.reading import Reading
+from tests.unit.validator.batches import check, outcome
+from tests.unit.validator.batches import errors as errors_of
 from tests.unit.validator.conversions import TYPED_CELLS, converted, result
 from tests.unit.validator.instants import BAD, DATE, EPOCH, MDY, YMD, date, utc
 
@@ -269,3 +271,21 @@ def test_an_instant_written_with_an_offset_is_read_back(
 def test_cells_of_spreadsheets_are_read_likewise() -> None:
     assert result(DATE, "31-MAR-24", TYPED_CELLS) == utc(2024, 3, 31)
     assert result(date(date_format="DD.MM.YYYY"), "2024-03-31T14:05:00", TYPED_CELLS) == HALF_PAST_TWO
+
+
+_ZEROS = ["0000-00-00", "0000-00-00 00:00:00", "00.00.0000", "00/00/0000", "00/00/00", "00000000", "0000/00/00"]
+
+
+@pytest.mark.parametrize("text", _ZEROS)
+def test_dates_of_zeros_are_errors_or_empty_as_the_template_says(text: str) -> None:
+    assert outcome(DATE, text) == BAD
+    assert [each.code for each in errors_of(check(DATE, text, zero_dates="empty"))] == []
+    required = date(rules=[{"type": "required"}])
+    assert [each.code for each in errors_of(check(required, text, zero_dates="empty"))] == ["REQUIRED"]
+    formatted = date(date_format="YYYY-MM-DD")
+    assert [each.code for each in errors_of(check(formatted, text, zero_dates="empty"))] == []
+
+
+def test_other_texts_are_no_dates_of_zeros() -> None:
+    texts = ["0", "00", "2000-00-00", "00.01.2000", "0000-00-01"]
+    assert [each.code for each in errors_of(check(DATE, *texts, zero_dates="empty"))] == BAD * len(texts)
