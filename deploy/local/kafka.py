@@ -37,6 +37,8 @@ def configure_kafka(directory: Path, port: int, controller_port: int, changes: M
         "broker.session.timeout.ms": "2000",
         "broker.heartbeat.interval.ms": "500",
         "group.initial.rebalance.delay.ms": "0",
+        # No records of nothing for other nodes, twice a second to disk: there are none.
+        "metadata.max.idle.interval.ms": "0",
         "auto.create.topics.enable": "false",
         "offsets.topic.num.partitions": "4",
         "offsets.topic.replication.factor": "1",
