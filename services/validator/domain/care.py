@@ -15,6 +15,16 @@ class Care(NamedTuple):
     cells: frozenset[str] | None
     fields: frozenset[str] | None
 
+    def covers(self, other: "Care") -> bool:
+        """Whether this is at least as much as the other."""
+        return self.joined(other) == self
+
+    def joined(self, other: "Care") -> "Care":
+        """As much as both need."""
+        cells = None if self.cells is None or other.cells is None else self.cells | other.cells
+        fields = None if self.fields is None or other.fields is None else self.fields | other.fields
+        return Care(cells, fields)
+
     def beyond_ascii(self, cell: str) -> bool:
         return self.cells is None or cell in self.cells
 

@@ -149,18 +149,15 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
 
 
 def _with_due_care(compiled: CompiledTemplate, part: pa.Table) -> tuple[CompiledTemplate, pl.DataFrame]:
-    """The part evaluated, and the variant of the template that did it.
-
-    What was met in one part is taken for granted in the next ones: files are alike from their beginning to their end.
-    """
-    compiled = compiled.with_care(Care(beyond_ascii(part), compiled.care.fields))
+    """The part evaluated, and the template with the care that it needed."""
+    compiled = compiled.with_care(Care(beyond_ascii(part), frozenset()))
     frame = _evaluated(compiled, part)
     fields = {field.name: field for field in compiled.template.fields if field.name in compiled.null_words}
     asked = {check.step: (check, fields[check.field]) for check in compiled.checks if check.field in fields}
     met = {field.name for check, field in asked.values() if _deserves_a_closer_look(check, field, compiled, frame)}
-    if not met or compiled.care.fields is None:
+    if not met:
         return compiled, frame
-    compiled = compiled.with_care(Care(compiled.care.cells, compiled.care.fields | met))
+    compiled = compiled.with_care(Care(frozenset(), frozenset(met)))
     return compiled, _evaluated(compiled, part)
 
 

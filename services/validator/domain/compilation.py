@@ -23,8 +23,8 @@ from services.validator.domain.transforms import checked_text, dates_read_as, so
 
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
 """Texts of one record, as UTF-8; its document has a limit of 16 MiB, and more in it than these texts."""
-MOST_VARIANTS: Final = 16
-"""Of one template and plan that are kept compiled, besides the one with all care."""
+MOST_VARIANTS: Final = 8
+"""A template is compiled with a little more care so many times, then with all of it."""
 # Names of the engine's own columns hold a colon, which no field name can.
 FAULTY: Final = "faulty:"
 """Whether a row breaks any check."""
@@ -100,7 +100,7 @@ class CompiledTemplate:
         null_words: what means "no value" in those fields that ``care`` does not look at closely; their types refuse it.
         plan: the file's.
         care: how closely it looks at the cells of a batch.
-        variants: the same template and plan with other care, as far as batches needed it.
+        careful: the same template and plan with the care that batches have needed.
         deletes: whether rows may ask for their record to be deleted.
     """
 
@@ -118,20 +118,34 @@ class CompiledTemplate:
     null_words: Mapping[str, frozenset[str]]
     plan: ParsePlan
     care: Care
-    variants: "dict[Care, CompiledTemplate]"
+    careful: "Careful"
     deletes: bool = False
 
     def with_care(self, care: Care) -> "CompiledTemplate":
-        """The same with other care; with all of it where batches need very different kinds."""
-        if care == self.care:
-            return self
-        found = self.variants.get(care)
-        if found is None and len(self.variants) >= MOST_VARIANTS:
-            care = FULL_CARE
-            found = self.variants.get(care)
-        if found is None:
-            found = self.variants[care] = _compiled(self.template, self.plan, care, self.variants)
-        return found
+        """The same with at least that care: the one that earlier batches needed, if that is enough.
+
+        A file is alike from its beginning to its end, so what one batch needed is taken for granted in the next ones.
+        """
+        latest = self.careful.latest or self
+        if latest.care.covers(care):
+            return latest
+        self.careful.made += 1
+        wanted = latest.care.joined(care) if self.careful.made < MOST_VARIANTS else FULL_CARE
+        self.careful.latest = _compiled(self.template, self.plan, wanted, self.careful)
+        return self.careful.latest
+
+
+@dataclass(slots=True)
+class Careful:
+    """What threads that check batches of one run share. Whoever loses a race compiles once more.
+
+    Attributes:
+        latest: the template with the care that batches have needed so far.
+        made: how often that was compiled.
+    """
+
+    latest: CompiledTemplate | None = None
+    made: int = 0
 
 
 def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
@@ -150,14 +164,10 @@ def compile_template(template: Template, plan: ParsePlan) -> CompiledTemplate:
     """
     if problems := check_patterns(template):
         raise PermanentError(RunErrorCode.INVALID_PATTERN, "; ".join(problems))
-    variants: dict[Care, CompiledTemplate] = {}
-    variants[NO_CARE] = _compiled(template, plan, NO_CARE, variants)
-    return variants[NO_CARE]
+    return _compiled(template, plan, NO_CARE, Careful())
 
 
-def _compiled(
-    template: Template, plan: ParsePlan, care: Care, variants: dict[Care, CompiledTemplate]
-) -> CompiledTemplate:
+def _compiled(template: Template, plan: ParsePlan, care: Care, careful: Careful) -> CompiledTemplate:
     read = reading(template, plan)
     steps = Steps()
     deleting = _deletion(template, plan, read, steps)
@@ -242,7 +252,7 @@ def _compiled(
         },
         plan=plan,
         care=care,
-        variants=variants,
+        careful=careful,
         deletes=deleting is not None,
     )
 

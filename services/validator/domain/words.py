@@ -12,7 +12,7 @@ from libs.contracts.spelling import compared_word, same_words
 
 _PAIRS: Final = (
     # By which computers say it: -1 is true for Access and Visual Basic, 1.0 is what pandas makes of 1.
-    ("true 1 -1 1.0 1,0", "false 0 0.0 0,0"),
+    ("true 1 -1 1.0 1,0 1.00 1,00", "false 0 0.0 0,0 0.00 0,00"),
     ("yes on", "no off"),
     # German, Dutch and Afrikaans, Swedish, Danish, Norwegian, Icelandic.
     ("ja wahr richtig", "nein falsch"),
