@@ -6,6 +6,7 @@ Most are plain, which a pattern tells. The others are read one by one: with lett
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 import idna
@@ -23,6 +24,9 @@ MAX_EMAIL_BYTES: Final = 254
 _MOST_CHARS: Final = 1_000
 """Of an address with what may stand around it."""
 
+_DOMAINS_KEPT: Final = 10_000
+"""Addresses are many and their domains few, which take most of the time."""
+_ASCII_LOCAL = re.compile(_LOCAL)
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _SIGNS = frozenset(".!#$%&'*+/=?^_`{|}~-")
 _SEPARATORS = re.compile(r"[\s,;|/&]+")
@@ -54,7 +58,7 @@ def _address(text: str) -> str | None:
     if "@" in name and _without_scheme(name.strip(" \t\"'")).lower() != text.lower():
         return None
     local, _, domain = text.removesuffix(".").rpartition("@")
-    if not local or not all(map(_may_stand_in_local_part, local)):
+    if not (_ASCII_LOCAL.fullmatch(local) or (local and all(map(_may_stand_in_local_part, local)))):
         return None
     found = _domain(domain)
     address = f"{local}@{found}"
@@ -70,6 +74,7 @@ def _may_stand_in_local_part(char: str) -> bool:
     return char.isalnum() or char in _SIGNS if char.isascii() else unicodedata.category(char)[0] in "LMN"
 
 
+@lru_cache(maxsize=_DOMAINS_KEPT)
 def _domain(text: str) -> str | None:
     if text.isascii():
         lower = text.lower()
