@@ -24,6 +24,7 @@ from libs.contracts.templates import (
     Trim,
     Upper,
 )
+from libs.values.rewriting import SPECIAL_CHARS
 from services.validator.domain import dates, phones, spelling
 from services.validator.domain.care import FULL_CARE, Care
 from services.validator.domain.checks import Check
@@ -33,8 +34,6 @@ from services.validator.domain.steps import Steps
 MAX_TEXT_BYTES: Final = 1024 * 1024
 """What a replacement may make of one cell, as UTF-8."""
 
-_SPECIAL_CHARS = r"[^\p{L}\p{M}\p{Nd}\s]"
-"""Neither a letter (with the marks that belong to it) nor a decimal digit nor white space, in any script."""
 _TOO_LARGE = (
     f"A replacement that the template makes turns this into a text longer than {MAX_TEXT_BYTES // 1024**2} MiB. "
     "Shorten the cell, or have the transform 'replace' of the template changed."
@@ -216,7 +215,7 @@ _TEXT_TO_TEXT: Final[Mapping[type[Transform], Callable[[pl.Expr], pl.Expr]]] = {
     Upper: lambda text: text.str.to_uppercase(),
     Lower: lambda text: text.str.to_lowercase(),
     Capitalize: lambda text: text.str.to_titlecase(),
-    RemoveSpecialChars: lambda text: text.str.replace_all(_SPECIAL_CHARS, ""),
+    RemoveSpecialChars: lambda text: text.str.replace_all(SPECIAL_CHARS, ""),
 }
 
 
