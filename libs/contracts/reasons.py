@@ -137,6 +137,8 @@ class RunErrorCode(StrEnum):
     """JSON: there is no list of objects in the file."""
     RECORDS_UNCLEAR = "RECORDS_UNCLEAR"
     """JSON and XML: the rows may stand in several places of the file, and the template names none."""
+    DRAWN_TABLE = "DRAWN_TABLE"
+    """CSV: the file is a table drawn for people, with a line of dashes under its header."""
     UNCLEAR_HEADER = "UNCLEAR_HEADER"
     """Excel: the header consists of several rows, or what should be it does not name columns."""
     MALFORMED_JSON = "MALFORMED_JSON"

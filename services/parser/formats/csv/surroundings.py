@@ -8,6 +8,8 @@ import csv
 import re
 from collections.abc import Sequence
 
+from libs.contracts.errors import FileRefusedError
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template
 from services.parser.formats.api.headers import clean_name, counted, normalised, squeezed
 from services.parser.formats.csv.grammar import Grammar, Record
@@ -16,6 +18,8 @@ _MAX_PREFACE = 40
 _MAX_FOOTER = 5
 _COMMENT = "#"
 _DIGIT = re.compile(r"\d")
+_RULE = re.compile(r"\s*[-+=:|]*[-=]{3}[-+=:|]*\s*")
+"""A cell of the line that parts a drawn table's header from its rows; a single dash is a cell that is empty."""
 _TOTALS = frozenset(
     {
         *("total", "totals", "grand total", "subtotal", "sum", "sums", "summe", "summen", "gesamt", "gesamtsumme"),
@@ -81,6 +85,23 @@ class Headers:
         if is_header and (most == self.fields > 1 or _is_preface(records[:place], _filled(records[place]))):
             return place
         return 0 if most else _by_shape(first)
+
+
+def refuse_drawing(records: Sequence[Record]) -> None:
+    """Refuse a table as psql, mysql and Markdown draw it: its line of dashes would be a row, its blanks part of cells.
+
+    Raises:
+        FileRefusedError: ``DRAWN_TABLE``.
+    """
+    for cells in records[:2]:
+        filled = [cell for cell in cells if cell and cell.strip()]
+        if filled and all(_RULE.fullmatch(cell) for cell in filled):
+            raise FileRefusedError(
+                RunErrorCode.DRAWN_TABLE,
+                "the header has a line of dashes beside it, so the file is a table drawn for people to look at, and "
+                "where its cells begin and end cannot be known; export the data as CSV (psql: \\copy … csv header), or "
+                "remove that line",
+            )
 
 
 def footer_rows(text: str, grammar: Grammar, width: int) -> tuple[int, list[str]]:

@@ -88,6 +88,7 @@ class ExcelSampler:
             cpu_seconds=self._settings.cpu_seconds,
             skip_hidden_rows=source.hidden_rows == "skip",
             skip_hidden_columns=source.hidden_columns == "skip",
+            skip_blank_texts=True,
         )
         rows: list[bytes] = []
         try:
@@ -128,6 +129,7 @@ class ExcelSampler:
                 "date_1904": said["date_1904"],
                 "options": {
                     "sheet": said["sheet"],
+                    "tidy": True,
                     **({"hidden_rows": "skip"} if source.hidden_rows == "skip" else {}),
                     **({"hidden_columns": "skip"} if source.hidden_columns == "skip" else {}),
                 },
@@ -175,6 +177,8 @@ class ExcelReader:
             cpu_seconds=self._settings.cpu_seconds,
             skip_hidden_rows=self._plan.options.get("hidden_rows") == "skip",
             skip_hidden_columns=self._plan.options.get("hidden_columns") == "skip",
+            # Plans of earlier releases do not say it: a file that they began to read is read as they did.
+            skip_blank_texts=bool(self._plan.options.get("tidy")),
         )
         try:
             with closing(child_frames(self._spool.file, request, self._settings.wait_seconds)) as told:

@@ -147,6 +147,7 @@ class SheetReading:
         checked: indexes of columns in which an error is a problem; elsewhere it is the text it shows.
         skip_hidden_rows: whether hidden rows are no rows.
         skip_hidden_columns: whether hidden columns are no columns.
+        skip_blank_texts: whether rows of nothing but blanks are no rows, as in the other formats.
     """
 
     skip_rows: int = 0
@@ -155,6 +156,7 @@ class SheetReading:
     checked: frozenset[int] = field(default_factory=frozenset[int])
     skip_hidden_rows: bool = False
     skip_hidden_columns: bool = False
+    skip_blank_texts: bool = False
 
 
 class SheetRows:
@@ -260,10 +262,15 @@ class SheetRows:
                 cells = [cells[index] for index in kept]  # noqa: PLW2901
             if place in special:
                 full = self._with_texts(place, cells)
-                if self._matters(place) or full.count("") < len(full):
+                if self._matters(place) or not self._blank(full):
                     yield place, full
-            elif cells.count("") < len(cells):
+            elif not self._blank(cells):
                 yield place, cells
+
+    def _blank(self, cells: Sequence[Cell]) -> bool:
+        if not self._reading.skip_blank_texts:
+            return cells.count("") == len(cells)
+        return all(not cell or cell.isspace() if isinstance(cell, str) else False for cell in cells)
 
     def _with_texts(self, place: int, cells: Sequence[Cell]) -> list[Cell]:
         full = list(cells)

@@ -33,6 +33,7 @@ class Request:
         checked: see ``SheetReading``.
         skip_hidden_rows: see ``SheetReading``.
         skip_hidden_columns: see ``SheetReading``.
+        skip_blank_texts: see ``SheetReading``.
         max_row_bytes: a row with more bytes of text is a problem.
         max_rows: rows after which the process ends.
         memory_bytes: limit of the address space.
@@ -50,6 +51,7 @@ class Request:
     cpu_seconds: int
     skip_hidden_rows: bool = False
     skip_hidden_columns: bool = False
+    skip_blank_texts: bool = False
 
     def json(self) -> str:
         """The argument of the command line."""
@@ -64,6 +66,7 @@ class Request:
             frozenset(self.checked),
             self.skip_hidden_rows,
             self.skip_hidden_columns,
+            self.skip_blank_texts,
         )
 
 

@@ -162,6 +162,28 @@ def test_what_cannot_be_known_is_refused_with_the_remedy(text: str, words: list[
     assert all(word in refused.detail for word in words)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        " id | name \n----+------\n 1  | a\n(1 row)\n",
+        "| id | name |\n|----|------|\n| 1 | a |\n",
+        "| id | name |\n|:---|-----:|\n| 1 | a |\n",
+        "+----+------+\n| id | name |\n+----+------+\n| 1  | a    |\n+----+------+\n",
+        "id\tname\n----\t----\n1\ta\n",
+        "id,name\n---,----\n1,a\n",
+    ],
+)
+def test_tables_drawn_for_people_are_refused(text: str) -> None:
+    refused = refusal(text)
+    assert refused.code == "DRAWN_TABLE"
+    assert "export the data as CSV" in refused.detail
+
+
+def test_dashes_that_are_values_are_rows() -> None:
+    assert read("id,name\n-,--\n1,a\n").cells() == [("-", "--"), ("1", "a")]
+    assert read("id,name\n1,---\n2,===\n").cells() == [("1", "---"), ("2", "===")]
+
+
 def test_what_is_refused_far_into_the_file_is_read_when_the_template_decides() -> None:
     text = f'id,name\n{MANY}7,"a\n8,b"\n9,c\n'
     assert read(text, quote_char="").rows == 150_003

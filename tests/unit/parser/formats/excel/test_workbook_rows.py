@@ -107,6 +107,13 @@ def test_header_and_rows_without_blank_ones() -> None:
     assert seen(blocks) == [(4, FINE, 0, ("1",)), (5, FINE, 0, ("0",)), (6, FINE, 0, ("false",))]
 
 
+def test_rows_of_nothing_but_blanks_are_none() -> None:
+    cells: list[list[Cell]] = [[" ", ""], ["a", "b"], ["\u00a0", " "], [" ", 0.0], ["x", ""], ["", "\u3000"]]
+    table, blocks = rows(cells, skip_blank_texts=True)
+    assert table.header == ["a", "b"]
+    assert [place for place, *_ in seen(blocks)] == [4, 5]
+
+
 def test_skipped_rows_count_blank_ones() -> None:
     table, blocks = rows([["title", ""], ["", ""], ["a", "b"], ["1", "2"]], skip_rows=2)
     assert table.header == ["a", "b"]
