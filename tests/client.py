@@ -12,7 +12,7 @@ import httpx
 
 from deploy.local import gateway_client
 
-TERMINAL = frozenset({"completed", "failed", "cancelled"})
+TERMINAL = frozenset({"completed", "failed", "cancelled", "reverted"})
 POLL_SECONDS = 0.05
 
 
@@ -63,6 +63,10 @@ class GatewayClient(gateway_client.GatewayClient):
     def try_execute(self, run_id: str) -> httpx.Response:
         """The answer to ``execute``, which may be a refusal."""
         return self.http.post(f"/imports/runs/{run_id}/execute")
+
+    def try_revert(self, run_id: str) -> httpx.Response:
+        """The answer to ``revert``, which may be a refusal."""
+        return self.http.post(f"/imports/runs/{run_id}/revert")
 
     def try_cancel(self, run_id: str) -> httpx.Response:
         """The answer to ``cancel``, which may be a refusal."""

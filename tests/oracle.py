@@ -6,6 +6,7 @@ exactly once; exactly one terminal event tells of it; nothing is left behind.
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,8 @@ from libs.contracts.topics import RUN_EVENTS
 from tests.client import TERMINAL, PlantedFile, eventually
 
 Document = dict[str, Any]
+_REVERTIBLE = re.compile(":valid$")
+"""Rows that a completed run has written stay, so that it can be reverted."""
 
 
 class Oracle:
@@ -41,7 +44,7 @@ class Oracle:
             try:
                 run = self.state["runs"].find_one({"_id": run_id})
                 waiting = self.state["outbox"].count_documents({"value": {"$regex": run_id}})
-                kept = self.state["batch_payloads"].count_documents({"run_id": run_id})
+                kept = self.state["batch_payloads"].count_documents({"run_id": run_id, "_id": {"$not": _REVERTIBLE}})
             except PyMongoError:
                 return None
             return run if run is not None and run["status"] in TERMINAL and not waiting and not kept else None
@@ -85,18 +88,44 @@ class Oracle:
         assert len({image["record_id"] for image in images}) == len(images) == records
         assert all(image["restore"]["_import"]["run_id"] != run_id for image in images)
 
+    def assert_reverted(self, run_id: str, before: Mapping[Any, Document], resource: str) -> Document:
+        """A reverted run: the target holds what it held before, but for the records that are noted as kept.
+
+        Args:
+            run_id: the run.
+            before: all records of the target as they were before the run, by id.
+            resource: the target.
+        """
+        run = self.settled(run_id)
+        assert run["status"] == "reverted", run["status"]
+        notes = self.state["undo"].find({"run_id": run_id, "kept.reason": {"$type": "string"}}, {"record_id": 1})
+        kept = [note["record_id"] for note in notes]
+        after = {record["_id"]: record for record in self.target[resource].find()}
+        differing = {each for each in before.keys() | after.keys() if before.get(each) != after.get(each)}
+        assert differing <= set(kept), f"{len(differing - set(kept))} records differ"
+        counts, reverted = run["counts"], run["reverted"]
+        assert counts["written"] == reverted["removed"] + reverted["restored"] + reverted["returned"] + reverted["kept"]
+        assert len(kept) == len(set(kept)) == reverted["kept"]
+        assert {batch["state"] for batch in self.state["batches"].find({"run_id": run_id})} <= {"reverted"}
+        assert [entry["status"] for entry in run["history"]][-3:] == ["completed", "reverting", "reverted"]
+        self._assert_no_trace_of_work(run)
+        return run
+
     def assert_nothing_left(self, run: Mapping[str, Any]) -> None:
         """No lease, no unfinished batch, no undelivered event, no orphan; one terminal event."""
         run_id = run["_id"]
         batches = list(self.state["batches"].find({"run_id": run_id}))
         ended = {"written"} if run["status"] == "completed" else {"written", "failed", "cancelled"}
         assert {batch["state"] for batch in batches} <= ended
-        assert run["parse"]["lease_until"] is None or run["status"] != "completed"
-        assert not run.get("barrier")
-        assert self.state["outbox"].count_documents({"value": {"$regex": run_id}}) == 0
-        eventually(self._no_orphans, "no file and no chunk that no run refers to", 90)
+        self._assert_no_trace_of_work(run)
         terminal = [entry for entry in run["history"] if entry["status"] in TERMINAL]
         assert len(terminal) == 1, run["history"]
+
+    def _assert_no_trace_of_work(self, run: Mapping[str, Any]) -> None:
+        assert run["parse"]["lease_until"] is None or run["status"] != "completed"
+        assert not run.get("barrier")
+        assert self.state["outbox"].count_documents({"value": {"$regex": run["_id"]}}) == 0
+        eventually(self._no_orphans, "no file and no chunk that no run refers to", 90)
 
     def _no_orphans(self) -> bool:
         known = {run["file"]["id"] for run in self.state["runs"].find({}, {"file.id": 1})}

@@ -17,6 +17,9 @@ from libs.contracts.reasons import RunErrorCode
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchPayload
 
+_WRITTEN = ":valid$"
+_NOT_WRITTEN: Document = {"_id": {"$not": {"$regex": _WRITTEN}}}
+
 
 class PayloadKind(StrEnum):
     PARSED = "parsed"
@@ -53,7 +56,8 @@ class Payload:
 
 
 class BatchPayloads:
-    """Payloads by batch and kind. They are dropped when their run has ended."""
+    """Payloads by batch and kind. They are dropped when their run has ended; the rows that it has written stay for a
+    time, see ``BatchPayload``, so that the run can be reverted."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._payloads = mongo.state[BatchPayload.Settings.name]
@@ -108,9 +112,21 @@ class BatchPayloads:
         """Delete all payloads of these runs."""
         await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}})
 
+    async def drop_all_but_written(self, run_ids: Sequence[str]) -> None:
+        """Delete the payloads of completed runs but for the rows that were written, by which they can be reverted."""
+        await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}, **_NOT_WRITTEN})
+
+    async def written(self, run_id: str) -> int:
+        """How many batches of a run have their written rows still stored."""
+        return await self._payloads.count_documents({"run_id": run_id, "_id": {"$regex": _WRITTEN}})
+
+    async def keep_longer(self, run_id: str) -> None:
+        """Let the time begin anew for which the payloads of a run are stored."""
+        await self._payloads.update_many({"run_id": run_id}, {"$set": {"created_at": datetime.now(UTC)}})
+
     async def runs(self) -> list[str]:
-        """Ids of the runs that have payloads."""
-        return await self._payloads.distinct("run_id")
+        """Ids of the runs that have other payloads than the rows that were written."""
+        return await self._payloads.distinct("run_id", _NOT_WRITTEN)
 
 
 def _id(batch_id: str, kind: PayloadKind) -> str:

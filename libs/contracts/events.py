@@ -54,13 +54,24 @@ class ExecutionRequested(Event):
 
 
 class BatchReady(Event):
+    """A batch waits to be written, or, with ``revert``, what was written of it waits to be taken back."""
+
     run_id: str
     epoch: int
     seq: int
+    revert: bool = False
 
 
 _OfBatch = TypeVar("_OfBatch", BatchParsed, BatchReady)
 _CAUSES: dict[type[Event], str] = {BatchParsed: "parsed", BatchReady: "ready"}
+
+
+def to_revert(run_id: str, epoch: int, seq: int) -> tuple[str, BatchReady]:
+    """As ``of_batch``, of a batch that is to be taken back."""
+    identifier = event_id("to revert", run_id, epoch, seq)
+    now = datetime.now(UTC)
+    event = BatchReady(event_id=identifier, occurred_at=now, run_id=run_id, epoch=epoch, seq=seq, revert=True)
+    return f"{run_id}:{seq}", event
 
 
 def of_batch(kind: type[_OfBatch], run_id: str, epoch: int, seq: int) -> tuple[str, _OfBatch]:
@@ -91,6 +102,21 @@ class RunCounts(BaseModel):
     warnings: int = 0
 
 
+class RevertCounts(BaseModel):
+    """What became of the records that a run had written, when it was reverted.
+
+    ``removed`` had been created, ``restored`` had been changed, ``returned`` had been deleted; ``kept`` are those of
+    all three kinds that somebody else has changed since, or that could not be as they were.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    removed: int = 0
+    restored: int = 0
+    returned: int = 0
+    kept: int = 0
+
+
 class RunStatusChanged(Event):
     """One change of a run's status; ``version`` rises by one with each, so that a consumer
     can drop what arrives late."""
@@ -103,6 +129,7 @@ class RunStatusChanged(Event):
     counts: RunCounts | None = None
     error_code: str | None = None
     error_message: str | None = None
+    reverted: RevertCounts | None = None
 
 
 class MessageDeadLettered(Event):

@@ -21,6 +21,21 @@ class SkipReason(StrEnum):
     """No live record has the upsert key of the row, and the row may only change or delete one."""
 
 
+class KeptReason(StrEnum):
+    """Why a record stays as it is when the run that wrote it is reverted."""
+
+    CHANGED = "CHANGED"
+    """Somebody else has changed it since."""
+    GONE = "GONE"
+    """Somebody else has removed it since."""
+    KEY_TAKEN = "KEY_TAKEN"
+    """As it was before, it would have a key that another record has by now."""
+    REFUSED = "REFUSED"
+    """Rules or indexes of the target refuse it as it was before."""
+    ROWS_EXPIRED = "ROWS_EXPIRED"
+    """What the run wrote is no longer stored, so nobody can tell whether it was changed since."""
+
+
 class RowErrorCode(StrEnum):
     """Why a row is rejected, or kept with a warning."""
 

@@ -40,13 +40,14 @@ class BatchState(StrEnum):
     """Where the rows of one batch stand.
 
     ``checked`` exists only in runs whose rows are compared over the whole file: every row passed or failed on its
-    own, and the whole-file check is still to come.
+    own, and the whole-file check is still to come. ``reverted``: what was written is taken back.
     """
 
     PARSED = "parsed"
     CHECKED = "checked"
     VALIDATED = "validated"
     WRITTEN = "written"
+    REVERTED = "reverted"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -55,12 +56,13 @@ BATCH_TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
     BatchState.PARSED: frozenset({BatchState.CHECKED, BatchState.VALIDATED, BatchState.FAILED, BatchState.CANCELLED}),
     BatchState.CHECKED: frozenset({BatchState.VALIDATED, BatchState.FAILED, BatchState.CANCELLED}),
     BatchState.VALIDATED: frozenset({BatchState.WRITTEN, BatchState.FAILED, BatchState.CANCELLED}),
-    BatchState.WRITTEN: frozenset(),
+    BatchState.WRITTEN: frozenset({BatchState.REVERTED}),
+    BatchState.REVERTED: frozenset(),
     BatchState.FAILED: frozenset(),
     BatchState.CANCELLED: frozenset(),
 }
 
-OPEN_BATCH_STATES = frozenset(state for state, targets in BATCH_TRANSITIONS.items() if targets)
+OPEN_BATCH_STATES = frozenset(state for state, targets in BATCH_TRANSITIONS.items() if BatchState.FAILED in targets)
 
 
 def run_may_move(source: RunStatus, target: RunStatus) -> bool:

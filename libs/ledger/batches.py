@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pymongo import ReturnDocument
 
 from libs.contracts.errors import PermanentError
+from libs.contracts.events import RevertCounts
 from libs.contracts.states import BatchState, batch_may_move
 from libs.ledger.connection import LedgerConnection
 from libs.storage.client import Document, Session
@@ -68,6 +69,34 @@ class BatchLedger:
             session=session,
         )
         return answer.modified_count == 1
+
+    async def revert(self, session: Session, batch: BatchDocument, counts: RevertCounts) -> bool:
+        """Compare-and-set of a written batch in the transaction that takes its records back; ``False`` where another
+        worker did it."""
+        answer = await self._connection.batches.update_one(
+            {"_id": batch.id, "epoch": batch.epoch, "state": BatchState.WRITTEN.value},
+            {
+                "$set": {
+                    "state": BatchState.REVERTED.value,
+                    "reverted": counts.model_dump(),
+                    "attempts": 0,
+                    "updated_at": datetime.now(UTC),
+                },
+                "$unset": {"announced": ""},
+            },
+            session=session,
+        )
+        return answer.modified_count == 1
+
+    async def not_reverted(self, run_id: str, row: int) -> bool:
+        """Whether the batch with this row is written and not taken back yet."""
+        of_row = {
+            "run_id": run_id,
+            "state": BatchState.WRITTEN.value,
+            "row_from": {"$lte": row},
+            "row_to": {"$gte": row},
+        }
+        return await self._connection.batches.find_one(of_row, {"_id": 1}) is not None
 
     async def sequence_numbers(self, run_id: str, *states: BatchState) -> list[tuple[int, int]]:
         """``(epoch, seq)`` of a run's batches in any of ``states``, in file order."""

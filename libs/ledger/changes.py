@@ -30,6 +30,7 @@ def run_event(run_id: str, tenant_id: str, template_id: str, change: StatusChang
         counts=change.counts,
         error_code=change.error_code,
         error_message=change.error_message,
+        reverted=change.reverted,
     )
 
 

@@ -1,12 +1,12 @@
 """Whether a phase of a run is over: derived from its batches, never counted up."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from libs.contracts.errors import UnreadableDocumentError
-from libs.contracts.events import RunCounts
+from libs.contracts.events import RevertCounts, RunCounts
 from libs.contracts.ids import batch_id
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
@@ -16,7 +16,7 @@ from libs.ledger.runs import MovedRun, RunLedger
 from libs.ledger.stops import Stops
 from libs.ledger.totals import Totals, add_up
 from libs.storage.client import Document, Session
-from libs.storage.documents import RunDocument
+from libs.storage.documents import PAYLOAD_DAYS, RunDocument
 
 
 class Stage(StrEnum):
@@ -61,7 +61,7 @@ class Completion:
             case RunStatus.VALIDATED if run.goes_on:
                 await self._runs.request_execution(run)
                 return Stage.ADVANCED
-            case RunStatus.EXECUTING:
+            case RunStatus.EXECUTING | RunStatus.REVERTING:
                 return await self._advance(run)
             case _:
                 return Stage.WAITING
@@ -93,7 +93,9 @@ class Completion:
                 await self._stops.stop(run.id, RunStatus.FAILED, code, message)
                 return Stage.TERMINAL
             case _Over() as over:
-                moved = await self._runs.transition(run, over.target, changes=over.changes, counts=over.counts)
+                moved = await self._runs.transition(
+                    run, over.target, changes=over.changes, counts=over.counts, reverted=over.reverted
+                )
                 if moved is not None and moved.status is RunStatus.VALIDATED and moved.goes_on:
                     await self._runs.request_execution(moved)
                 return Stage.ADVANCED
@@ -119,6 +121,8 @@ class Completion:
                 waiting = BatchState.PARSED
             case RunStatus.EXECUTING:
                 waiting = BatchState.VALIDATED
+            case RunStatus.REVERTING:
+                waiting = BatchState.WRITTEN
             case _:
                 return False
         if not found["parse"]["closed"]:
@@ -135,6 +139,7 @@ class _Over:
     target: RunStatus
     counts: RunCounts
     changes: Document = field(default_factory=dict[str, Any])
+    reverted: RevertCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,19 @@ def _shown_of(first: Document) -> Document:
 
 
 def _judged(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:
-    return _after_writing(run, totals) if run.status is RunStatus.EXECUTING else _after_checking(run, totals)
+    match run.status:
+        case RunStatus.EXECUTING:
+            return _after_writing(run, totals)
+        case RunStatus.REVERTING:
+            return _after_reverting(run, totals)
+        case _:
+            return _after_checking(run, totals)
+
+
+def _after_reverting(run: RunDocument, totals: Totals) -> "Stage | _Over":
+    if totals.batches != run.parse.batches or not totals.all_in(BatchState.REVERTED):
+        return Stage.WAITING
+    return _Over(RunStatus.REVERTED, run.counts or RunCounts(), reverted=totals.reverted)
 
 
 def _after_checking(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:
@@ -183,7 +200,8 @@ def _after_writing(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:
         or not totals.rows == counts.rows == counts.written + counts.rejected + counts.skipped
     ):
         return _broken(run, f"{totals.batches} batches, {totals.rows} rows, {counts!r}")
-    return _Over(RunStatus.COMPLETED, counts)
+    until = run.created_at + timedelta(days=PAYLOAD_DAYS)
+    return _Over(RunStatus.COMPLETED, counts, {"revertible_until": until})
 
 
 def _broken(run: RunDocument, found: str) -> _Failed:

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pymongo import ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
-from libs.contracts.events import BatchParsed, BatchReady, Event, of_batch
+from libs.contracts.events import BatchParsed, BatchReady, Event, of_batch, to_revert
 from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
 from libs.contracts.states import BatchState, RunStatus
@@ -95,6 +95,7 @@ class InFlight:
 _STATUS: Mapping[BatchState, RunStatus] = {
     BatchState.PARSED: RunStatus.VALIDATING,
     BatchState.VALIDATED: RunStatus.EXECUTING,
+    BatchState.WRITTEN: RunStatus.REVERTING,
 }
 """The states in which batches are handed out, and the status of a run whose batches are."""
 _TOPICS: Mapping[tuple[BatchState, Lane], Topic] = {
@@ -102,13 +103,19 @@ _TOPICS: Mapping[tuple[BatchState, Lane], Topic] = {
     (BatchState.PARSED, Lane.LARGE): LARGE_BATCH_PARSED,
     (BatchState.VALIDATED, Lane.SMALL): BATCH_READY,
     (BatchState.VALIDATED, Lane.LARGE): LARGE_BATCH_READY,
+    (BatchState.WRITTEN, Lane.SMALL): BATCH_READY,
+    (BatchState.WRITTEN, Lane.LARGE): LARGE_BATCH_READY,
 }
+_DIRECTION: Mapping[BatchState, int] = {BatchState.WRITTEN: DESCENDING}
+"""Batches are taken back in the opposite order: what a later one has freed an earlier one may have had before."""
 
 
 def message(state: BatchState, lane: Lane, run_id: str, epoch: int, seq: int) -> Message:
     """What tells the workers of a lane that a batch waits for them in ``state``."""
     if state is BatchState.PARSED:
         key, event = of_batch(BatchParsed, run_id, epoch, seq)
+    elif state is BatchState.WRITTEN:
+        key, event = to_revert(run_id, epoch, seq)
     else:
         key, event = of_batch(BatchReady, run_id, epoch, seq)
     return _TOPICS[state, lane], key, event
@@ -152,18 +159,19 @@ class Handout:
         in_flight = await self._in_flight(state, run.lane)
         return in_flight.room(run.tenant_id, run.id, self._shares)
 
-    async def announce_first(self, session: Session, run: RunDocument, count: int) -> list[Message]:
-        """Announce the first ``count`` batches of a run that begins to execute, in the transaction of that."""
-        numbers = range(count)
+    async def announce_first(
+        self, session: Session, run: RunDocument, count: int, state: BatchState = BatchState.VALIDATED
+    ) -> list[Message]:
+        """Announce the first ``count`` batches of a run that begins to execute, or the last ones of a run that begins
+        to be reverted, in the transaction of that."""
+        last = run.parse.batches
+        numbers = range(count) if state is BatchState.VALIDATED else range(last - 1, last - 1 - count, -1)
         await self._connection.batches.update_many(
-            {
-                "_id": {"$in": [batch_id(run.id, run.epoch, seq) for seq in numbers]},
-                "state": BatchState.VALIDATED.value,
-            },
-            {"$set": announced_in(BatchState.VALIDATED, run.lane)},
+            {"_id": {"$in": [batch_id(run.id, run.epoch, seq) for seq in numbers]}, "state": state.value},
+            {"$set": announced_in(state, run.lane)},
             session=session,
         )
-        return [message(BatchState.VALIDATED, run.lane, run.id, run.epoch, seq) for seq in numbers]
+        return [message(state, run.lane, run.id, run.epoch, seq) for seq in numbers]
 
     async def again(self, run: RunDocument, state: BatchState) -> list[Message]:
         """The messages of a run that seems to be forgotten: of what it has in flight, and of what there is room for."""
@@ -212,7 +220,7 @@ class Handout:
             {"run_id": run_id, "state": state.value, "announced": {"$ne": state.value}},
             {"$set": announced_in(state, lane)},
             {"epoch": 1, "seq": 1},
-            sort=[("seq", 1)],
+            sort=[("seq", _DIRECTION.get(state, ASCENDING))],
             return_document=ReturnDocument.AFTER,
         )
         return None if found is None else message(state, lane, run_id, found["epoch"], found["seq"])

@@ -69,9 +69,14 @@ class Purge:
         """Delete payloads that whoever ended their run did not live to delete; the number of such runs."""
         stored = await self._connection.payloads.runs()
         ended = self._connection.runs.find(
-            {"_id": {"$in": stored}, "status": {"$in": [status.value for status in TERMINAL_RUN_STATUSES]}}, {"_id": 1}
+            {"_id": {"$in": stored}, "status": {"$in": [status.value for status in TERMINAL_RUN_STATUSES]}},
+            {"status": 1},
         )
-        runs = [run["_id"] async for run in ended]
-        if runs:
-            await self._connection.payloads.drop(runs)
-        return len(runs)
+        by_status = [(run["_id"], run["status"]) async for run in ended]
+        completed = [run_id for run_id, status in by_status if status == RunStatus.COMPLETED.value]
+        others = [run_id for run_id, status in by_status if status != RunStatus.COMPLETED.value]
+        if completed:
+            await self._connection.payloads.drop_all_but_written(completed)
+        if others:
+            await self._connection.payloads.drop(others)
+        return len(by_status)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pymongo import ReturnDocument
 
 from libs.contracts.errors import PermanentError
-from libs.contracts.events import ExecutionRequested, RunCounts, RunSubmitted
+from libs.contracts.events import ExecutionRequested, RevertCounts, RunCounts, RunSubmitted
 from libs.contracts.ids import event_id
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus, run_may_move
 from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
@@ -102,6 +102,7 @@ class RunLedger:
         changes: Document | None = None,
         counts: RunCounts | None = None,
         effect: Effect | None = None,
+        reverted: RevertCounts | None = None,
     ) -> RunDocument | None:
         """Move ``run`` to ``target`` with its event; ``None`` where somebody else moved it first.
 
@@ -111,12 +112,13 @@ class RunLedger:
             changes: further fields to set, by dotted path.
             counts: counts to store on the run and to carry in the event.
             effect: what else happens in the same transaction, and the messages that tell of it.
+            reverted: to store on the run and to carry in the event.
 
         Raises:
             PermanentError: ``FORBIDDEN_TRANSITION``; the table in ``libs.contracts.states`` has no such move, or it
                 is the execution of a run whose purpose is not executed.
         """
-        moved = await self._move(run, target, changes=changes, counts=counts, effect=effect)
+        moved = await self._move(run, target, changes=changes, counts=counts, effect=effect, reverted=reverted)
         return None if moved is None else RunDocument.read(moved.document)
 
     async def end(self, run: RunHead, stop: StopRequest, counts: RunCounts) -> None:
@@ -132,9 +134,12 @@ class RunLedger:
         changes: Document | None = None,
         counts: RunCounts | None = None,
         effect: Effect | None = None,
+        reverted: RevertCounts | None = None,
     ) -> MovedRun | None:
         async def body(session: Session) -> MovedRun | None:
-            return await self.move(session, run, target, changes=changes, counts=counts, effect=effect)
+            return await self.move(
+                session, run, target, changes=changes, counts=counts, effect=effect, reverted=reverted
+            )
 
         moved = await self._connection.mongo.transaction(body)
         if moved is not None:
@@ -152,12 +157,14 @@ class RunLedger:
         counts: RunCounts | None = None,
         effect: Effect | None = None,
         where: Document | None = None,
+        reverted: RevertCounts | None = None,
     ) -> MovedRun | None:
         """As ``transition``, in a transaction of the caller, who says when it is ``committed``.
 
         Args:
             expressions: further fields to set to what the server computes.
             where: what else must be true of the run.
+            reverted: to store on the run and to carry in the event.
         """
         if target is RunStatus.EXECUTING and not run.purpose.traits.executed:
             raise PermanentError("FORBIDDEN_TRANSITION", f"a run whose purpose is {run.purpose} is never executed")
@@ -175,6 +182,8 @@ class RunLedger:
         }
         if counts is not None:
             values["counts"] = counts.model_dump()
+        if reverted is not None:
+            values["reverted"] = reverted.model_dump()
         if target in TERMINAL_RUN_STATUSES:
             values["finished_at"] = now
         change = StatusChange(
@@ -184,6 +193,7 @@ class RunLedger:
             counts=counts,
             error_code=run.stop.code if stopping and run.stop else None,
             error_message=run.stop.message if stopping and run.stop else None,
+            reverted=reverted,
         )
         changed = run_event(run.id, run.tenant_id, run.template_id, change)
 
@@ -220,7 +230,9 @@ class RunLedger:
     async def committed(self, moved: MovedRun) -> None:
         """The transaction of ``move`` is committed: others may know."""
         self._connection.hand_over(moved.outbox)
-        if moved.status in TERMINAL_RUN_STATUSES:
+        if moved.status is RunStatus.COMPLETED:
+            await self._connection.payloads.drop_all_but_written([moved.document["_id"]])
+        elif moved.status in TERMINAL_RUN_STATUSES:
             await self._connection.payloads.drop([moved.document["_id"]])
 
     async def request_execution(self, run: RunDocument) -> RunDocument | None:
@@ -241,3 +253,23 @@ class RunLedger:
 
         changes = {"executing_at": datetime.now(UTC), "held_back": count < batches}
         return await self.transition(run, RunStatus.EXECUTING, changes=changes, effect=announce)
+
+    async def revertible(self, run: RunDocument) -> bool:
+        """Whether all that it takes to revert a completed run is stored: the rows of every batch, and of every
+        before-image its row. What an earlier release has written lacks them."""
+        if run.status is not RunStatus.COMPLETED or run.revertible_until is None:
+            return False
+        unknown = await self._connection.before_images.find_one({"run_id": run.id, "row": None}, {"_id": 1})
+        return unknown is None and await self._connection.payloads.written(run.id) == run.parse.batches
+
+    async def request_revert(self, run: RunDocument) -> RunDocument | None:
+        """Move a completed run to reverting and announce its last batches; ``None`` where it moved meanwhile."""
+        await self._connection.payloads.keep_longer(run.id)
+        batches = run.parse.batches
+        count = min(batches, await self._handout.room(BatchState.WRITTEN, run)) if batches else 0
+
+        async def announce(session: Session) -> list[Message]:
+            return await self._handout.announce_first(session, run, count, BatchState.WRITTEN)
+
+        changes = {"completed_at": run.finished_at, "finished_at": None, "held_back": count < batches}
+        return await self.transition(run, RunStatus.REVERTING, changes=changes, effect=announce)

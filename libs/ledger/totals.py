@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from libs.contracts.events import RunCounts
+from libs.contracts.events import RevertCounts, RunCounts
 from libs.contracts.reasons import SkipReason
 from libs.contracts.states import BatchState
 from libs.ledger.connection import LedgerConnection
@@ -20,12 +20,14 @@ class Totals:
     rows: int = 0
     states: dict[BatchState, int] = field(default_factory=dict[BatchState, int])
     result: BatchResult = field(default_factory=BatchResult)
+    reverted: RevertCounts = field(default_factory=RevertCounts)
 
     @classmethod
     def of(cls, groups: Iterable[Document]) -> Self:
         """Of groups of batches: their ``state``, ``batches``, ``rows`` and the members of their results."""
         totals = cls()
         added = dict.fromkeys(BatchResult.model_fields, 0)
+        reverted = dict.fromkeys(RevertCounts.model_fields, 0)
         for group in groups:
             state = BatchState(group["state"])
             totals.batches += group["batches"]
@@ -33,7 +35,10 @@ class Totals:
             totals.states[state] = totals.states.get(state, 0) + group["batches"]
             for name in added:
                 added[name] += group.get(name, 0)
+            for name in reverted:
+                reverted[name] += group.get(f"reverted_{name}", 0)
         totals.result = BatchResult(**added)
+        totals.reverted = RevertCounts(**reverted)
         return totals
 
     def all_in(self, *states: BatchState) -> bool:
@@ -68,6 +73,7 @@ class Totals:
 async def add_up(connection: LedgerConnection, run_id: str) -> Totals:
     """The batches of a run, added up by the server."""
     sums = {name: {"$sum": f"$result.{name}"} for name in BatchResult.model_fields}
+    sums |= {f"reverted_{name}": {"$sum": f"$reverted.{name}"} for name in RevertCounts.model_fields}
     # One moment: a scan of the index would meet a batch that moves meanwhile twice, or never.
     cursor = await connection.batches.with_options(read_concern=SNAPSHOT).aggregate(
         [

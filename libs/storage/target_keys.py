@@ -35,6 +35,12 @@ BUILDING, ACTIVE = "building", "active"
 _FOREIGN: Document = {"_import": None, KEYS: None, "is_deleted": False}
 _WITH_ENTRIES: Document = {SCOPE_PATH: {"$type": "objectId"}, "is_deleted": False}
 
+_WRITING = {
+    RunStatus.EXECUTING.value: BatchState.VALIDATED.value,
+    RunStatus.REVERTING.value: BatchState.WRITTEN.value,
+}
+"""Runs whose writers change records, and the state of the batches that they still have to do."""
+
 INDEXES = (
     IndexModel(
         [(f"{KEYS}.{member}", ASCENDING) for member in (SCOPE, *PLACES)],
@@ -243,15 +249,15 @@ class TargetKeys:
         Such a transaction changes the entry of its batch in the ledger: it has done so, then this waits until it has
         ended, or it comes upon this change, and is made anew with the registration in sight.
         """
-        executing = {
+        writing = {
             "tenant_id": tenant_id,
-            "status": RunStatus.EXECUTING.value,
+            "status": {"$in": list(_WRITING)},
             "template.target_resource": resource,
         }
-        runs = self._mongo.state[RunDocument.Settings.name].find(executing, {"_id": 1})
+        runs = self._mongo.state[RunDocument.Settings.name].find(writing, {"status": 1})
         async for run in runs:
             await self._mongo.state[BatchDocument.Settings.name].update_many(
-                {"run_id": run["_id"], "state": BatchState.VALIDATED.value}, {"$inc": {"fence": 1}}
+                {"run_id": run["_id"], "state": _WRITING[run["status"]]}, {"$inc": {"fence": 1}}
             )
 
     async def _fill(

@@ -17,6 +17,7 @@ from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.handlers import subscribe
+from services.writer.reverting import RevertBatch
 from services.writer.settings import WriterSettings
 from services.writer.use_cases import BeginExecution, RescueInbox, WriteBatch
 
@@ -38,6 +39,7 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, wri
             context.consumers,
             BeginExecution(ledger, refill),
             WriteBatch(context.mongo, ledger, context.metrics, writer, refill),
+            RevertBatch(context.mongo, ledger, context.metrics, refill),
             workers=writer.writer_transactions,
         )
         rescue = RescueInbox(ledger, refill, context.metrics, settings.rescue_after_seconds)

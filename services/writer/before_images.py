@@ -6,7 +6,7 @@ from datetime import datetime
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import UndoEntry
 from services.writer.domain.batch_plan import RecordUpdate
-from services.writer.work import Run
+from services.writer.target_records import TargetRecords
 
 _IMAGES_AT_A_TIME = 1_000
 """As many as the event loop may take the time to encode."""
@@ -20,20 +20,21 @@ class BeforeImages:
 
     async def keep(
         self,
-        run: Run,
+        run_id: str,
+        target: TargetRecords,
         updates: Sequence[RecordUpdate],
         deletions: Sequence[RecordUpdate],
         saved_at: datetime,
         session: Session,
     ) -> None:
-        """Store what undoes ``updates`` and ``deletions`` of records.
+        """Store what undoes ``updates`` and ``deletions`` of records in ``target``.
 
         Where a run changes a record twice, the first image stays: it is the state before the run.
         A duplicate would abort the transaction, so the ones that exist are asked for first.
         """
         for changes, deletes in ((updates, False), (deletions, True)):
             for first in range(0, len(changes), _IMAGES_AT_A_TIME):
-                images = _images(run, changes[first : first + _IMAGES_AT_A_TIME], saved_at, deletes=deletes)
+                images = _images(run_id, target, changes[first : first + _IMAGES_AT_A_TIME], saved_at, deletes=deletes)
                 await self._keep(images, session)
 
     async def _keep(self, images: dict[str, Document], session: Session) -> None:
@@ -43,18 +44,21 @@ class BeforeImages:
             await self._images.insert_many(images.values(), session=session)
 
 
-def _images(run: Run, changes: Sequence[RecordUpdate], saved_at: datetime, *, deletes: bool) -> dict[str, Document]:
+def _images(
+    run_id: str, target: TargetRecords, changes: Sequence[RecordUpdate], saved_at: datetime, *, deletes: bool
+) -> dict[str, Document]:
     """The entries by their id."""
     return {
-        (identifier := f"{run.id}:{change.record_id}"): {
+        (identifier := f"{run_id}:{change.record_id}"): {
             "_id": identifier,
-            "tenant_id": run.tenant_id,
-            "run_id": run.id,
-            "resource": run.target.resource,
+            "tenant_id": target.tenant_id,
+            "run_id": run_id,
+            "resource": target.resource,
             "record_id": change.record_id,
             "restore": change.before.restore,
             "remove": change.before.remove,
             "deletes": deletes,
+            "row": change.row,
             "created_at": saved_at,
         }
         for change in changes

@@ -5,10 +5,18 @@ from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
 from libs.contracts.topics import BATCH_READY, EXECUTION_REQUESTED, LARGE_BATCH_READY
 from libs.messaging.consumer import Consumers
+from services.writer.reverting import RevertBatch
 from services.writer.use_cases import BeginExecution, WriteBatch
 
 
-def subscribe(consumers: Consumers, begin_execution: BeginExecution, write_batch: WriteBatch, *, workers: int) -> None:
+def subscribe(
+    consumers: Consumers,
+    begin_execution: BeginExecution,
+    write_batch: WriteBatch,
+    revert_batch: RevertBatch,
+    *,
+    workers: int,
+) -> None:
     """Register the writer's handlers."""
 
     @consumers.on(EXECUTION_REQUESTED, ExecutionRequested)
@@ -17,8 +25,10 @@ def subscribe(consumers: Consumers, begin_execution: BeginExecution, write_batch
 
     @consumers.on(BATCH_READY, BatchReady, workers=workers)
     async def on_batch_ready(event: BatchReady) -> None:  # pyright: ignore[reportUnusedFunction]
-        await write_batch(event.run_id, batch_id(event.run_id, event.epoch, event.seq), Lane.SMALL)
+        work = revert_batch if event.revert else write_batch
+        await work(event.run_id, batch_id(event.run_id, event.epoch, event.seq), Lane.SMALL)
 
     @consumers.on(LARGE_BATCH_READY, BatchReady, workers=workers)
     async def on_large_batch_ready(event: BatchReady) -> None:  # pyright: ignore[reportUnusedFunction]
-        await write_batch(event.run_id, batch_id(event.run_id, event.epoch, event.seq), Lane.LARGE)
+        work = revert_batch if event.revert else write_batch
+        await work(event.run_id, batch_id(event.run_id, event.epoch, event.seq), Lane.LARGE)

@@ -80,7 +80,7 @@ class TargetRecords:
                 tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO
             )
         )
-        self._tenant_id = tenant_id
+        self.tenant_id = tenant_id
 
     async def require_keys(self, wanted: Sequence[tuple[str, ...]]) -> tuple[TargetKey, ...]:
         """See that the tenant's records can be found by what is ``wanted``; all keys that bind them.
@@ -89,10 +89,10 @@ class TargetRecords:
             PermanentError: ``KEYS_NOT_UNIQUE``, records break one already; ``TARGET_UNWRITABLE``, the collection can
                 have no indexes.
         """
-        if not wanted and not await self._keys.of(self._tenant_id, self.resource):
+        if not wanted and not await self._keys.of(self.tenant_id, self.resource):
             return ()
         try:
-            return await self._keys.require(self._tenant_id, self.resource, wanted)
+            return await self._keys.require(self.tenant_id, self.resource, wanted)
         except KeysNotUniqueError as error:
             raise error.of_run(self.resource) from error
         except OperationFailure as error:
@@ -102,11 +102,11 @@ class TargetRecords:
 
     async def keys(self, session: Session | None = None) -> tuple[TargetKey, ...]:
         """All keys that bind the tenant's records now."""
-        return await self._keys.of(self._tenant_id, self.resource, session)
+        return await self._keys.of(self.tenant_id, self.resource, session)
 
     async def renew_keys(self, record_ids: Sequence[Any]) -> None:
         """Give records the entries that follow from their fields."""
-        await self._keys.renew(self._tenant_id, self.resource, record_ids)
+        await self._keys.renew(self.tenant_id, self.resource, record_ids)
 
     async def without_entry(self, key: TargetKey, values: Values) -> list[Any]:
         """Ids of the records that hold ``values`` in the fields of ``key`` and carry no entry of it.
@@ -162,7 +162,7 @@ class TargetRecords:
     ) -> dict[Values, Document]:
         asked = [[_stored(value) for value in values] for values in wanted]
         found = self._as_compared.find(
-            holders_of(self._tenant_id, key, asked),
+            holders_of(self.tenant_id, key, asked),
             projection=[KEYS, *key.names, *more],
             batch_size=_RECORDS_PER_ANSWER,
             session=session,
@@ -189,7 +189,7 @@ class TargetRecords:
     def _live_with(self, names: Iterable[str]) -> Document:
         """The filter of live records with values of a key's type, as indexes of earlier releases hold them."""
         with_values = {name: {"$type": KEY_TYPES} for name in names}
-        return {"tenant_id": self._tenant_id, "is_deleted": False, **with_values}
+        return {"tenant_id": self.tenant_id, "is_deleted": False, **with_values}
 
     async def insert(self, encoded: EncodedRecords, session: Session) -> None:
         """Create records.
@@ -223,7 +223,7 @@ class TargetRecords:
 
     async def _bulk_update(self, updates: Sequence[RecordUpdate], session: Session) -> int:
         changes = [
-            UpdateOne({"_id": update.record_id, "tenant_id": self._tenant_id}, {"$set": update.changes})
+            UpdateOne({"_id": update.record_id, "tenant_id": self.tenant_id}, {"$set": update.changes})
             for update in updates
         ]
         try:

@@ -1,7 +1,7 @@
 """Write validated batches: the ledger, the records and their before-images in one transaction a batch."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -9,7 +9,6 @@ import pyarrow as pa
 from cachetools import LRUCache
 
 from libs.batches.columns import ROW
-from libs.batches.extra_keys import extra_columns
 from libs.batches.payloads import BatchPayloads, PayloadKind
 from libs.batches.rejected_rows import RejectedRows
 from libs.batches.tables import BatchRejections, decode_table, pack_rows, warned_rows
@@ -27,19 +26,19 @@ from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.writer.before_images import BeforeImages
 from services.writer.conflicts import KeysChangedError, without_refused
-from services.writer.domain.batch_plan import (
-    BatchPlan,
-    fields_from_file,
-    plan_batch,
-    upsert_keys,
-)
+from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
 from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.refused_rows import RowRefusedError, RowWrites
 from services.writer.settings import WriterSettings
 from services.writer.target_records import StaleKeysError, TargetRecords
-from services.writer.work import Run, Work
+from services.writer.work import Run, Work, run_at_work
 
+WAITING_FOR_WRITERS: Mapping[RunStatus, BatchState] = {
+    RunStatus.EXECUTING: BatchState.VALIDATED,
+    RunStatus.REVERTING: BatchState.WRITTEN,
+}
+"""Runs that writers work at, and the state of the batches that they still have to do."""
 RUNS_AT_WORK = 64
 REMEMBERED_RESOURCES = 1_000
 """Of a tenant each, where it had no keys when they were last looked for."""
@@ -51,7 +50,7 @@ Written = tuple[BatchResult, MovedRun | None]
 
 
 class BeginExecution:
-    """Announces what a run has to write, and ends a run that has nothing to write.
+    """Announces what a run has to write or to take back, and ends a run that has nothing of it.
 
     The release before leaves all of the announcing to this; this one announces a run's first batches as it begins.
     """
@@ -67,9 +66,9 @@ class BeginExecution:
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
             return 0
-        if run is None or run.status is not RunStatus.EXECUTING or run.stop is not None:
+        if run is None or run.status not in WAITING_FOR_WRITERS or run.stop is not None:
             return 0
-        announced = await self._refill.again(run, BatchState.VALIDATED)
+        announced = await self._refill.again(run, WAITING_FOR_WRITERS[run.status])
         if not announced:
             await self._ledger.maybe_advance(run_id)
         return announced
@@ -114,19 +113,7 @@ class WriteBatch:
         run = await self._ledger.runs.get(run_id)
         if run is None or run.plan is None or run.status is not RunStatus.EXECUTING:
             return None
-        sources = {name: at for name, at in run.plan.mapping.items() if at is not None}
-        found = Run(
-            run,
-            run.id,
-            run.tenant_id,
-            run.template,
-            fields_from_file(run.template, run.plan),
-            {name: run.plan.columns[at] for name, at in sources.items()},
-            sources,
-            extra_columns(run.plan.columns, run.plan.unmatched),
-            TargetRecords(self._mongo, run.template.target_resource, run.tenant_id),
-        )
-        self._runs[run_id] = found
+        found = self._runs[run_id] = run_at_work(self._mongo, run, run.plan)
         return found
 
     async def _write(self, run: Run, batch: BatchDocument) -> bool:
@@ -247,7 +234,7 @@ class WriteBatch:
             if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, skipped=skipped):
                 return None
             if plan.updates or plan.deletions:
-                await self._before_images.keep(run, plan.updates, plan.deletions, written_at, session)
+                await self._before_images.keep(run.id, run.target, plan.updates, plan.deletions, written_at, session)
             for writes in _writes(run.target, plan, encoded):
                 await writes.all(session)
             if parsed is not None:
@@ -347,6 +334,6 @@ class RescueInbox:
 
     async def __call__(self) -> None:
         """Announce again what a silent run has in flight, and what there is room for."""
-        async for run in self._ledger.rescue.silent_runs([RunStatus.EXECUTING], self._quiet_seconds):
+        async for run in self._ledger.rescue.silent_runs([*WAITING_FOR_WRITERS], self._quiet_seconds):
             announced = await self._announce(run.id)
             self._metrics.rescues.labels("batch_ready").inc(announced)

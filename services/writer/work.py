@@ -6,11 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from libs.batches.extra_keys import extra_columns
+from libs.contracts.plan import ParsePlan
 from libs.contracts.rejections import RejectedRow, RowError, shown
 from libs.contracts.templates import Template, asked_keys
+from libs.storage.client import Mongo
 from libs.storage.documents import BatchDocument, RunDocument
 from libs.storage.target_keys import TargetKey
-from services.writer.domain.batch_plan import Fields, Record, Values, without_rows
+from services.writer.domain.batch_plan import Fields, Record, Values, fields_from_file, without_rows
 from services.writer.domain.unique_conflicts import split_conflicts
 from services.writer.target_records import TargetRecords
 
@@ -104,3 +107,20 @@ class Work:
         rejections = {**self.refused, **{row: (error,) for row, error in found.items()}}
         deletions = None if self.to_delete is None else without_rows(self.to_delete, self.refused)
         return replace(self, table=table, deletions=deletions, rejections=dict(sorted(rejections.items())))
+
+
+def run_at_work(mongo: Mongo, document: RunDocument, plan: ParsePlan) -> Run:
+    """What the batches of a run share."""
+    template = document.template
+    sources = {name: at for name, at in plan.mapping.items() if at is not None}
+    return Run(
+        document,
+        document.id,
+        document.tenant_id,
+        template,
+        fields_from_file(template, plan),
+        {name: plan.columns[at] for name, at in sources.items()},
+        sources,
+        extra_columns(plan.columns, plan.unmatched),
+        TargetRecords(mongo, template.target_resource, document.tenant_id),
+    )

@@ -8,7 +8,15 @@ whole. Documents are read by ``StateDocument.read``, which says what it cannot r
 from beanie import Document
 
 from libs.storage.documents.access import ApiKey, DeletionRequest, Organization
-from libs.storage.documents.batches import BatchDocument, BatchPayload, BatchResult, RejectedRecord, UndoEntry
+from libs.storage.documents.batches import (
+    PAYLOAD_DAYS,
+    BatchDocument,
+    BatchPayload,
+    BatchResult,
+    Kept,
+    RejectedRecord,
+    UndoEntry,
+)
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.messages import OUTBOX_LEASE, DeadLetter, OutboxEntry
 from libs.storage.documents.runs import (
@@ -31,6 +39,7 @@ __all__ = [
     "DOCUMENTS",
     "LISTED_RUNS",
     "OUTBOX_LEASE",
+    "PAYLOAD_DAYS",
     "PURGED_RUNS",
     "TOLD_RUNS",
     "ApiKey",
@@ -39,6 +48,7 @@ __all__ = [
     "BatchResult",
     "DeadLetter",
     "DeletionRequest",
+    "Kept",
     "Lease",
     "Organization",
     "OutboxEntry",

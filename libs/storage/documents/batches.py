@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field
 from pymongo import ASCENDING, IndexModel
 
+from libs.contracts.events import RevertCounts
 from libs.contracts.lanes import Lane
+from libs.contracts.reasons import KeptReason
 from libs.contracts.rejections import RowError
 from libs.contracts.states import BatchState
 from libs.storage.documents.state_document import StateDocument
@@ -36,6 +38,7 @@ class BatchDocument(StateDocument):
     Attributes:
         announced: the state in which the batch was last announced to workers, see ``libs.ledger.handout``.
         lane: the lane in which it was announced.
+        reverted: what became of its records when it was taken back.
     """
 
     tenant_id: str
@@ -54,6 +57,7 @@ class BatchDocument(StateDocument):
     skipped_rows: dict[str, bytes] = Field(default_factory=dict[str, bytes])
     announced: BatchState | None = None
     lane: Lane | None = None
+    reverted: RevertCounts | None = None
     updated_at: datetime
 
     class Settings:
@@ -94,6 +98,7 @@ class BatchPayload(StateDocument):
         name = "batch_payloads"
         indexes: ClassVar = [
             IndexModel([("run_id", ASCENDING)], name="run"),
+            IndexModel([("run_id", ASCENDING), ("_id", ASCENDING)], name="run_kind"),
             IndexModel([("created_at", ASCENDING)], name="expiry", expireAfterSeconds=PAYLOAD_DAYS * DAY_SECONDS),
         ]
 
@@ -116,6 +121,17 @@ class RejectedRecord(StateDocument):
         ]
 
 
+class Kept(BaseModel):
+    """Why a record stayed as it was when its run was reverted.
+
+    Attributes:
+        fields: names of those that the reason is about.
+    """
+
+    reason: KeptReason
+    fields: list[str]
+
+
 class UndoEntry(StateDocument):
     """Before-image of a record that a run changed.
 
@@ -126,6 +142,8 @@ class UndoEntry(StateDocument):
         restore: values to set again.
         remove: fields that the record did not have.
         deletes: whether the run deleted the record.
+        row: that did it; ``None`` where release 0.1 stored it.
+        kept: set when the run was reverted and the record was not; also of a record that the run created.
     """
 
     tenant_id: str | None = None
@@ -135,12 +153,20 @@ class UndoEntry(StateDocument):
     restore: dict[str, Any]
     remove: list[str]
     deletes: bool = False
+    row: int | None = None
+    kept: Kept | None = None
     created_at: datetime
 
     class Settings:
         name = "undo"
         indexes: ClassVar = [
             IndexModel([("run_id", ASCENDING)], name="run"),
+            IndexModel([("run_id", ASCENDING), ("row", ASCENDING)], name="run_row"),
+            IndexModel(
+                [("tenant_id", ASCENDING), ("run_id", ASCENDING), ("row", ASCENDING)],
+                name="kept",
+                partialFilterExpression={"kept.reason": {"$type": "string"}},
+            ),
             IndexModel(
                 [("run_id", ASCENDING), ("_id", ASCENDING)], name="deleted", partialFilterExpression={"deletes": True}
             ),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, Field, computed_field, model_validator
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from libs.contracts.events import RunCounts
+from libs.contracts.events import RevertCounts, RunCounts
 from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.purposes import PurposeTraits, RunPurpose
@@ -83,6 +83,7 @@ class StatusChange(BaseModel):
     counts: RunCounts | None = None
     error_code: str | None = None
     error_message: str | None = None
+    reverted: RevertCounts | None = None
 
 
 class RunDocument(StateDocument):
@@ -97,6 +98,9 @@ class RunDocument(StateDocument):
             tells. That goes on being stored for processes that know nothing else, and is true of what is purged.
         lane: where its work queues.
         held_back: it may have batches that are not announced yet, see ``libs.ledger.handout``.
+        completed_at: when it was written, of a run that is being or was reverted; of others ``finished_at`` says so.
+        revertible_until: as long as what it takes to revert it is stored; ``None`` where that never was.
+        reverted: what became of its records when it was reverted.
         file_removed_at: since when the file is no longer stored.
         expiring_at: when somebody last began to remove the run; nobody sees it any more.
     """
@@ -133,6 +137,9 @@ class RunDocument(StateDocument):
     validated_at: datetime | None = None
     executing_at: datetime | None = None
     finished_at: datetime | None = None
+    completed_at: datetime | None = None
+    revertible_until: datetime | None = None
+    reverted: RevertCounts | None = None
     file_removed_at: datetime | None = None
     expiring_at: datetime | None = None
 

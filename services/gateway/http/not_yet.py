@@ -37,7 +37,6 @@ _IMPORTS = "use /imports/upload and /imports/runs"
 
 NOT_YET = (
     NotYet("/imports/preview", ["POST"], "computing the full diff of a file", _UPLOAD),
-    NotYet("/imports/runs/{run_id:str}/revert", ["POST"], "reverting a run", "cancel it while it is active"),
     NotYet("/imports/runs/{run_id:str}/retry-all", ["POST"], "retrying rejected rows", _CORRECT),
     NotYet("/imports/rejected/{record_id:str}", ["PUT"], "correcting a rejected row", _CORRECT),
     NotYet("/imports/rejected/{record_id:str}/retry", ["POST"], "retrying a rejected row", _CORRECT),

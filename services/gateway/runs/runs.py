@@ -1,4 +1,4 @@
-"""What an organization can do with its runs: look, wait, execute, cancel."""
+"""What an organization can do with its runs: look, wait, execute, cancel, revert."""
 
 import asyncio
 import time
@@ -15,11 +15,11 @@ from libs.contracts.states import (
     RunStatus,
 )
 from libs.ledger import Ledger, Totals
-from libs.storage.documents import BatchResult, RunDocument
+from libs.storage.documents import PAYLOAD_DAYS, BatchResult, RunDocument
 from services.gateway.access.principal import Principal
 from services.gateway.errors import ConflictError, not_found
 from services.gateway.runs.announcements import Announcements
-from services.gateway.stores.before_images import BeforeImageStore
+from services.gateway.stores.before_images import BeforeImageStore, KeptRecord
 from services.gateway.stores.paging import Page
 from services.gateway.stores.rejected import RejectedStore
 from services.gateway.stores.runs import ListedRun, RunStore
@@ -28,6 +28,9 @@ LOOK_SECONDS = 1.0
 """How often whoever waits looks at the run itself: announcements may get lost."""
 MAX_DELETED_IDS = 1_000
 """Most ids of deleted records that a run lists."""
+MAX_KEPT = 1_000
+"""Most records that a run lists which its revert has kept."""
+REVERT_STATUSES = frozenset({RunStatus.REVERTING, RunStatus.REVERTED})
 CHECKED_STATUSES = frozenset(RunStatus) - {RunStatus.PENDING, RunStatus.VALIDATING}
 
 
@@ -39,12 +42,14 @@ class RunDetails:
         totals: its ledger, added up; ``None`` unless the run is active.
         errors: the first errors of its rejected rows, each with its row.
         deleted_ids: the first ids of the records that it has deleted.
+        kept: the first records that its revert has left as they were.
     """
 
     run: RunDocument
     totals: Totals | None
     errors: list[tuple[int, RowError]]
     deleted_ids: list[str]
+    kept: list[KeptRecord]
 
 
 class Runs:
@@ -94,7 +99,10 @@ class Runs:
             errors = await RejectedStore(principal).first_errors(run.id, self._max_errors)
         deletes = run.template.delete_column is not None and run.executing_at is not None
         deleted_ids = await BeforeImageStore(principal).deleted_ids(run.id, MAX_DELETED_IDS) if deletes else []
-        return RunDetails(run, await self._totals(run), errors, deleted_ids)
+        kept: list[KeptRecord] = []
+        if run.status in REVERT_STATUSES:
+            kept = await BeforeImageStore(principal).kept(run.id, MAX_KEPT)
+        return RunDetails(run, await self._totals(run), errors, deleted_ids, kept)
 
     async def _totals(self, run: RunDocument) -> Totals | None:
         if run.status is RunStatus.VALIDATED and run.counts is not None:
@@ -151,6 +159,31 @@ class Runs:
             raise _wrong_state(run, "cancelled", CANCELLABLE_RUN_STATUSES)
         await self._ledger.stops.finish(run_id)
         return await self.wait(principal, run, TERMINAL_RUN_STATUSES)
+
+    async def revert(self, principal: Principal, run_id: str) -> RunDocument:
+        """Take back what a completed run has written; wait for the end.
+
+        Raises:
+            NotFoundError: there is none.
+            ConflictError: ``WRONG_STATE``, it is not completed, or reverted already; ``NOT_REVERTIBLE``, what it takes
+                is not stored, or no longer.
+        """
+        run = await self.get(principal, run_id)
+        if run.status is RunStatus.COMPLETED and not await self._ledger.runs.revertible(run):
+            raise ConflictError(
+                "NOT_REVERTIBLE",
+                "the run cannot be reverted: the rows that it has written are kept for "
+                f"{PAYLOAD_DAYS} days, and those of runs that an earlier release has executed are not; import a file "
+                "that sets the records right",
+            )
+        started = None
+        if run.status is RunStatus.COMPLETED:
+            started = await self._ledger.runs.request_revert(run)
+        if started is None:
+            raise _wrong_state(await self.get(principal, run_id), "reverted", {RunStatus.COMPLETED})
+        if not started.parse.batches:
+            await self._ledger.maybe_advance(run_id)
+        return await self.wait(principal, started, {RunStatus.REVERTED})
 
 
 def checked_totals(run: RunDocument, counts: RunCounts) -> Totals:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field
 from pymongo import DESCENDING
 
-from libs.contracts.events import RunCounts
+from libs.contracts.events import RevertCounts, RunCounts
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import ImportMode
 from libs.storage.documents import LISTED_RUNS, RunDocument, StoredFile, Wording
@@ -51,6 +51,9 @@ class ListedRun(BaseModel):
     validated_at: datetime | None = None
     executing_at: datetime | None = None
     finished_at: datetime | None = None
+    completed_at: datetime | None = None
+    revertible_until: datetime | None = None
+    reverted: RevertCounts | None = None
     file_removed_at: datetime | None = None
 
     projection: ClassVar[Mapping[str, int]] = {
@@ -58,7 +61,7 @@ class ListedRun(BaseModel):
             (
                 "tenant_id", "template_id", "template_version", "status", "file", "duplicate_of", "parse.rows",
                 "counts", "failure", "created_at", "updated_at", "validated_at", "executing_at", "finished_at",
-                "file_removed_at", "wording.version",
+                "file_removed_at", "wording.version", "completed_at", "revertible_until", "reverted",
                 # Of all words of a vocabulary the one that is shown; those of hundreds of fields may be there too.
                 "wording.words.import_mode",
             ),

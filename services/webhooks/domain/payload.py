@@ -16,6 +16,7 @@ WEBHOOK_EVENT_TYPES: dict[RunStatus, str] = {
     RunStatus.VALIDATING: "import.started",
     RunStatus.VALIDATED: "import.validated",
     RunStatus.COMPLETED: "import.completed",
+    RunStatus.REVERTED: "import.reverted",
     RunStatus.FAILED: "import.failed",
     RunStatus.CANCELLED: "import.cancelled",
 }
@@ -52,6 +53,8 @@ def webhook_payload(event: RunStatusChanged) -> bytes | None:
     if event.counts is not None:
         # Reasons are open-ended; without them the size of the body is bounded.
         data["counts"] = event.counts.model_dump(exclude={"skip_reasons"})
+    if event.reverted is not None:
+        data["reverted"] = event.reverted.model_dump()
     if event.status is RunStatus.COMPLETED:
         body["num_rows"] = event.counts.rows if event.counts else 0
     if event.status is RunStatus.FAILED:

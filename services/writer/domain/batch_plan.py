@@ -166,7 +166,7 @@ def plan_batch(
             skipped.setdefault(SkipReason.NOT_FOUND, []).append(rows[index])
         else:
             created.append(index)
-    differences = _Differences(take_rows(table, matched), template, file_fields, extra)
+    differences = RowDifferences(take_rows(table, matched), template, file_fields, extra)
     updates: list[RecordUpdate] = []
     by = _By(template, run_id, written_at)
     for position, index in enumerate(matched):
@@ -241,8 +241,15 @@ def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:
     return [key_value(template.default_values[name])] * table.num_rows
 
 
-class _Differences:
-    """Compares rows with records; all rows are turned into Python values at once."""
+class RowDifferences:
+    """Compares rows with records; all rows are turned into Python values at once.
+
+    Args:
+        table: a checked batch of ``template``.
+        template: the template.
+        file_fields: those that are compared, besides the upsert key and the default values.
+        extra: columns of the checked batch and their keys in ``extra``.
+    """
 
     def __init__(
         self,
@@ -279,6 +286,10 @@ class _Differences:
             if any(before.get(key) != text for key, text in self._extra[index].items()):
                 changes["extra"] = {**before, **self._extra[index]}
         return changes
+
+    def has_extra_of(self, index: int, record: Record) -> bool:
+        """Whether ``extra`` of a record is what the row at ``index`` says, and nothing more."""
+        return self._extra is None or record.get("extra", {}) == self._extra[index]
 
     def _fields_of(self, index: int, record: Record) -> dict[str, Any]:
         row = self._rows[index]

@@ -157,5 +157,5 @@ async def test_the_document_needs_no_key(http: httpx.AsyncClient) -> None:
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert {operation["operationId"] for operation in operations} == {
         "createTemplate", "listTemplates", "getTemplate", "replaceTemplate", "deleteTemplate",
-        "uploadFile", "dryRun", "listRuns", "getRun", "executeRun", "cancelRun", "listRejected",
+        "uploadFile", "dryRun", "listRuns", "getRun", "executeRun", "cancelRun", "revertRun", "listRejected",
     }  # fmt: skip

@@ -57,6 +57,45 @@ async def test_execute_and_its_wrong_states(http: httpx.AsyncClient, ledger: Led
         assert_error(await http.post(f"/imports/runs/{run_id}/{deed}"), 409, "WRONG_STATE")
 
 
+async def completed(http: httpx.AsyncClient, ledger: Ledger) -> str:
+    """Id of a run that has written its no rows."""
+    run_id = await submit(http)
+    await validate(ledger, run_id)
+    run = await ledger.runs.get(run_id)
+    assert run is not None
+    assert await ledger.runs.request_execution(run) is not None
+    await ledger.maybe_advance(run_id)
+    return run_id
+
+
+async def test_revert_and_its_wrong_states(http: httpx.AsyncClient, ledger: Ledger) -> None:
+    pending = await submit(http)
+    assert "pending" in assert_error(await http.post(f"/imports/runs/{pending}/revert"), 409, "WRONG_STATE")["detail"]
+    run_id = await completed(http, ledger)
+    url = f"/imports/runs/{run_id}"
+    before = (await http.get(url)).json()
+    assert (before["reverted"], before["revertible_until"] > before["created_at"]) == (None, True)
+    answer = await http.post(f"{url}/revert")
+    run = answer.json()
+    assert (answer.status_code, run["status"], run["kept"], run["revertible_until"]) == (200, "reverted", [], None)
+    assert run["reverted"] == dict.fromkeys(("removed_count", "restored_count", "returned_count", "kept_count"), 0)
+    assert run["completed_at"] == before["completed_at"] < run["finished_at"]
+    assert "reverted" in assert_error(await http.post(f"{url}/revert"), 409, "WRONG_STATE")["detail"]
+    (listed,) = [each for each in (await http.get("/imports/runs")).json()["data"] if each["id"] == run_id]
+    assert (listed["status"], listed["reverted"]) == ("reverted", run["reverted"])
+    assert_error(await http.post(f"/imports/runs/{'0' * 24}/revert"), 404, "RUN_NOT_FOUND")
+
+
+async def test_a_run_of_an_earlier_release_is_not_reverted(
+    http: httpx.AsyncClient, ledger: Ledger, mongo: Mongo
+) -> None:
+    run_id = await completed(http, ledger)
+    await mongo.state["runs"].update_one({"_id": run_id}, {"$unset": {"revertible_until": ""}})
+    error = assert_error(await http.post(f"/imports/runs/{run_id}/revert"), 409, "NOT_REVERTIBLE")
+    assert "30 days" in error["detail"]
+    assert (await http.get(f"/imports/runs/{run_id}")).json()["status"] == "completed"
+
+
 async def test_execute_answers_when_the_wait_is_over(http: httpx.AsyncClient, ledger: Ledger) -> None:
     run_id = await submit(http)
     await validate(ledger, run_id)
@@ -126,7 +165,7 @@ async def test_a_list_shows_what_a_list_shows(http: httpx.AsyncClient, ledger: L
     await validate(ledger, run_id)
     [listed] = (await http.get("/imports/runs")).json()["data"]
     shown = (await http.get(f"/imports/runs/{run_id}")).json()
-    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids"}
+    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids", "kept"}
     assert set(shown) - set(listed) == left_out
     assert listed == {name: value for name, value in shown.items() if name not in left_out}
     assert (listed["template_name"], listed["import_mode"], listed["status"]) == ("a list's", "upsert", "validated")

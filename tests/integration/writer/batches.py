@@ -17,6 +17,7 @@ from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
 from libs.storage.target_keys import TargetKeys
 from libs.telemetry.metrics import Metrics
+from services.writer.reverting import RevertBatch
 from services.writer.settings import WriterSettings
 from services.writer.use_cases import WriteBatch
 from tests.integration.ledger.runs import LEASE, OWNER, current, move, refill, submitted
@@ -111,6 +112,20 @@ async def written(
     created = await mongo.target["records"].distinct("_import.row", {"_import.run_id": run.id})
     assert not set(created) & set(rejected)
     return run
+
+
+async def reverted(mongo: Mongo, ledger: Ledger, run: RunDocument) -> RunDocument:
+    """The run after it was asked to be reverted and its batch was taken back."""
+    assert await ledger.runs.revertible(run)
+    assert await ledger.runs.request_revert(run) is not None
+    await revert_batch(mongo, ledger, run)
+    return await current(ledger, run)
+
+
+async def revert_batch(mongo: Mongo, ledger: Ledger, run: RunDocument, seq: int = 0) -> None:
+    """Have a batch of the run taken back."""
+    reverting = RevertBatch(mongo, ledger, Metrics("writer"), refill(ledger))
+    await reverting(run.id, batch_id(run.id, run.epoch, seq), run.lane)
 
 
 async def rejections(mongo: Mongo, run: RunDocument) -> dict[int, tuple[str | None, str, str]]:

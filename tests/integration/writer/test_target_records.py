@@ -9,12 +9,10 @@ from bson.datetime_ms import DatetimeMS
 
 from libs.contracts.errors import PermanentError, TransientError
 from libs.storage.client import Mongo, Session
-from libs.storage.documents import RunDocument
 from services.writer.before_images import BeforeImages
 from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.target_records import TargetRecords, WriteRefusedError
-from services.writer.work import Run
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, checked_batch
 
 pytestmark = pytest.mark.servers
@@ -39,8 +37,6 @@ async def upsert(mongo: Mongo, run_id: str, rows: Iterable[Mapping[str, Any]], a
     contacts = records_of(mongo)
     table = checked_batch(CONTACTS, [dict(row) for row in rows])
     keys = await contacts.require_keys([("email",)])
-    document = RunDocument.model_construct(id=run_id)
-    run = Run(document, run_id, TENANT_ID, CONTACTS, frozenset(FIELDS), {}, {}, (), contacts)
 
     async def body(session: Session) -> BatchPlan:
         existing = await contacts.by_key(keys[0], upsert_keys(table, CONTACTS), COMPARED, session)
@@ -48,7 +44,7 @@ async def upsert(mongo: Mongo, run_id: str, rows: Iterable[Mapping[str, Any]], a
         encoded = RecordEncoder(CONTACTS, run_id, TENANT_ID, at, keys=keys).encode(plan.create)
         await contacts.insert(encoded, session)
         await contacts.update(plan.updates, session)
-        await BeforeImages(mongo).keep(run, plan.updates, [], at, session)
+        await BeforeImages(mongo).keep(run_id, contacts, plan.updates, plan.deletions, at, session)
         return plan
 
     return await mongo.transaction(body)

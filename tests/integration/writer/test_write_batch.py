@@ -202,11 +202,6 @@ async def test_a_record_that_was_written_already_is_no_fault_of_the_row(mongo: M
     await write(mongo, ledger, run)
     await collections(ledger).batches.update_one({"run_id": run.id}, {"$set": {"state": "validated"}})
     await collections(ledger).runs.update_one({"_id": run.id}, {"$set": {"status": "executing"}})
-    kept = await executing(mongo, ledger, [{"sku": "a"}], **APPEND)
-    payloads = mongo.state["batch_payloads"]
-    payload = await payloads.find_one({"run_id": kept.id, "_id": {"$regex": "valid$"}})
-    assert payload is not None
-    await payloads.insert_one({**payload, "_id": payload["_id"].replace(kept.id, run.id), "run_id": run.id})
     for _ in range(2):
         with pytest.raises(TransientError, match="row 1"):
             await write(mongo, ledger, run, max_attempts=2)

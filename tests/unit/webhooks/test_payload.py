@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.events import RunCounts, RunStatusChanged
+from libs.contracts.events import RevertCounts, RunCounts, RunStatusChanged
 from libs.contracts.states import RunStatus
 from services.webhooks.domain.payload import webhook_payload
 
@@ -91,7 +91,7 @@ def test_the_other_names() -> None:
     assert body_of(changed(RunStatus.CANCELLED))["type"] == "import.cancelled"
 
 
-@pytest.mark.parametrize("status", [RunStatus.PENDING, RunStatus.EXECUTING, RunStatus.REVERTING, RunStatus.REVERTED])
+@pytest.mark.parametrize("status", [RunStatus.PENDING, RunStatus.EXECUTING, RunStatus.REVERTING])
 def test_nobody_is_told_of_the_rest(status: RunStatus) -> None:
     assert webhook_payload(changed(status)) is None
 
@@ -120,3 +120,11 @@ def test_small_and_the_same_every_time(status: RunStatus, message: str | None, c
     assert len(payload) < 20_000
     assert payload == webhook_payload(RunStatusChanged.model_validate_json(event.model_dump_json()))
     assert json.loads(payload)["import_id"] == "r1"
+
+
+def test_what_a_revert_did() -> None:
+    event = changed(RunStatus.REVERTED).model_copy(update={"reverted": RevertCounts(removed=3, kept=1)})
+    body = json.loads(webhook_payload(event) or b"")
+    assert body["type"] == "import.reverted"
+    assert body["data"]["reverted"] == {"removed": 3, "restored": 0, "returned": 0, "kept": 1}
+    assert "num_rows" not in body

@@ -166,6 +166,21 @@ class ImportController(Controller):
     async def cancel(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
         return await _ended_answer(principal, runs, await runs.cancel(principal, run_id))
 
+    @post(
+        "/runs/{run_id:str}/revert",
+        operation_id="revertRun",
+        summary="Take back what a completed run has written",
+        description="Records that it created are removed, those that it changed get their former values back, those "
+        "that it deleted return; what somebody else has changed since stays as it is and is listed in `kept`. 200 with "
+        "the run once it is reverted, 202 where that takes longer than the gateway waits; 409 `WRONG_STATE` unless it "
+        "is completed (also when it is reverted already), 409 `NOT_REVERTIBLE` after `revertible_until`.",
+        operation_class=ApiOperation,
+        status_code=HTTPStatus.OK,
+        responses=FOLLOW,
+    )
+    async def revert(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
+        return await _ended_answer(principal, runs, await runs.revert(principal, run_id))
+
     @get(
         "/rejected",
         operation_id="listRejected",

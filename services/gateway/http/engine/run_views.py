@@ -16,6 +16,7 @@ from libs.contracts.templates import DateOrder, DecimalStyle, FieldType, Percent
 from libs.ledger import Totals
 from libs.storage.documents import RejectedRecord, RunDocument
 from services.gateway.http.answers import encoded
+from services.gateway.http.engine.revert_views import KeptView, RevertView, present_kept, present_reverted
 from services.gateway.http.engine.template_view import engine_words, present_mode
 from services.gateway.records.rejected import RejectedOfRun
 from services.gateway.runs.dry_runs import DryRunResult
@@ -122,7 +123,8 @@ class RunSummaryView(BaseModel):
     ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``valid_rows`` are those that
     would be or were written, or were found unchanged. ``duplicate_of`` is the newest earlier run of the template whose
     file was the same to the byte; ``file_removed_at`` is since when the file itself is no longer stored.
-    ``target_tenant_id`` is the organization whose records it changes.
+    ``target_tenant_id`` is the organization whose records it changes. ``revertible_until`` is how long a completed run
+    can be reverted, ``reverted`` what its revert did; the counts stay those of the import.
     """
 
     id: str
@@ -157,6 +159,8 @@ class RunSummaryView(BaseModel):
     executing_at: datetime | None
     completed_at: datetime | None
     finished_at: datetime | None
+    revertible_until: datetime | None
+    reverted: RevertView | None
 
 
 class RunView(RunSummaryView):
@@ -164,7 +168,7 @@ class RunView(RunSummaryView):
 
     ``errors`` are the first ones only (by default at most 1,000); all of them are at ``/imports/rejected?run_id=``.
     ``deleted_ids`` are the first 1,000 records that it deleted; ``deleted_count`` says how many there are. The other
-    members mean the same as in a list.
+    members mean the same as in a list. ``kept`` are the first 1,000 records that a revert left as they are.
     """
 
     preview_rows: list[dict[str, Any]]
@@ -172,6 +176,7 @@ class RunView(RunSummaryView):
     plan: PlanView | None
     progress: ProgressView | None
     deleted_ids: list[str]
+    kept: list[KeptView]
 
 
 class RunPage(BaseModel):
@@ -240,6 +245,7 @@ def present_run(details: RunDetails) -> RunView:
         plan=_present_plan(run),
         progress=_present_progress(run, totals) if totals else None,
         deleted_ids=details.deleted_ids,
+        kept=[present_kept(each) for each in details.kept],
     )
 
 
@@ -276,8 +282,10 @@ def _summary(run: ListedRun | RunDocument) -> dict[str, Any]:
         "updated_at": run.updated_at,
         "validated_at": run.validated_at,
         "executing_at": run.executing_at,
-        "completed_at": run.finished_at if run.status is RunStatus.COMPLETED else None,
+        "completed_at": run.finished_at if run.status is RunStatus.COMPLETED else run.completed_at,
         "finished_at": run.finished_at,
+        "revertible_until": run.revertible_until if run.status is RunStatus.COMPLETED else None,
+        "reverted": None if run.reverted is None else present_reverted(run.reverted),
     }
 
 
