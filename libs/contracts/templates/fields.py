@@ -16,6 +16,7 @@ from libs.contracts.templates.parts import (
     TemplatePart,
     Text,
     Word,
+    added,
 )
 from libs.contracts.templates.rules import Required, Rule
 from libs.contracts.templates.transforms import Concat, Constant, Default, Transform
@@ -97,16 +98,16 @@ class TemplateField(TemplatePart):
     type: FieldType = FieldType.TEXT
     date_format: DateFormat | None = None
     date_order: DateOrder | None = None
-    past: bool = False
+    past: bool = added(default=False)
     decimal_style: DecimalStyle | None = None
     integer: bool = False
     decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)
-    percent: Percent | None = None
-    currency: Currency | None = None
+    percent: Percent | None = added(default=None)
+    currency: Currency | None = added(default=None)
     options: tuple[Text, ...] = Field(default=(), max_length=MAX_ENUM_VALUES)
-    true_values: tuple[Word, ...] = Field(default=(), max_length=MAX_WORDS)
-    false_values: tuple[Word, ...] = Field(default=(), max_length=MAX_WORDS)
-    null_values: tuple[Text, ...] | None = Field(default=None, max_length=MAX_WORDS)
+    true_values: tuple[Word, ...] = added(default=(), max_length=MAX_WORDS)
+    false_values: tuple[Word, ...] = added(default=(), max_length=MAX_WORDS)
+    null_values: tuple[Text, ...] | None = added(default=None, max_length=MAX_WORDS)
     region: Region | None = None
     transforms: tuple[Transform, ...] = Field(default=(), max_length=20)
     rules: tuple[Rule, ...] = Field(default=(), max_length=20)

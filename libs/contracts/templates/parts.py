@@ -1,8 +1,8 @@
 """What the parts of a template have in common: names, limits, and how they are read."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 FIELD_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 RESOURCE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
@@ -41,3 +41,13 @@ class TemplatePart(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def added(*, default: object, **constraints: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """A member that release 0.1 does not know and would refuse: it is stored only where it says something.
+
+    Args:
+        default: its value where a template is silent.
+        constraints: as for ``pydantic.Field``.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default, **constraints)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from libs.contracts.templates.parts import MAX_FIELDS, FileType, Header, TemplatePart
+from libs.contracts.templates.parts import MAX_FIELDS, FileType, Header, TemplatePart, added
 
 Hidden = Literal["include", "skip"]
 """What becomes of what a sheet hides."""
@@ -48,13 +48,13 @@ class SourceFormat(TemplatePart):
     encoding: str | None = Field(default=None, max_length=40)
     has_header: bool | None = None
     skip_rows: int = Field(default=0, ge=0, le=1_000)
-    skip_footer_rows: int | None = Field(default=None, ge=0, le=1_000)
-    comment_prefix: str | None = Field(default=None, min_length=1, max_length=10)
-    quote_char: str | None = Field(default=None, max_length=1)
-    escape_char: str | None = Field(default=None, max_length=1)
+    skip_footer_rows: int | None = added(default=None, ge=0, le=1_000)
+    comment_prefix: str | None = added(default=None, min_length=1, max_length=10)
+    quote_char: str | None = added(default=None, max_length=1)
+    escape_char: str | None = added(default=None, max_length=1)
     column_widths: tuple[ColumnWidth, ...] = Field(default=(), max_length=MAX_FIELDS)
     width_unit: Literal["characters", "bytes"] = "characters"
     sheet: Annotated[int, Field(ge=0, le=10_000)] | Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    record_path: str | None = Field(default=None, min_length=1, max_length=1_000)
-    hidden_rows: Hidden = "include"
-    hidden_columns: Hidden = "include"
+    record_path: str | None = added(default=None, min_length=1, max_length=1_000)
+    hidden_rows: Hidden = added(default="include")
+    hidden_columns: Hidden = added(default="include")

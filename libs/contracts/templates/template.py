@@ -21,6 +21,7 @@ from libs.contracts.templates.parts import (
     Scalar,
     TemplatePart,
     Text,
+    added,
 )
 from libs.contracts.templates.rules import Compare, Max, MaxLength, Min, MinLength, Regex, RequiredIf, Rule, Unique
 from libs.contracts.templates.source import SourceFormat
@@ -89,10 +90,10 @@ class Template(TemplatePart):
     include_unmatched_columns: bool = False
     default_date_order: DateOrder = DateOrder.DMY
     default_decimal_style: DecimalStyle = DecimalStyle.POINT
-    two_digit_year_pivot: int | None = Field(default=None, ge=0, le=100)
-    zero_dates: Literal["error", "empty"] = "error"
+    two_digit_year_pivot: int | None = added(default=None, ge=0, le=100)
+    zero_dates: Literal["error", "empty"] = added(default="error")
     default_region: Region = "US"
-    null_values: tuple[Text, ...] | None = Field(default=None, max_length=MAX_WORDS)
+    null_values: tuple[Text, ...] | None = added(default=None, max_length=MAX_WORDS)
     webhook_url: str | None = Field(default=None, max_length=2_000)
     webhook_enabled: bool = True
     include_data_in_webhook: bool = False

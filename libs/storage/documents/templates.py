@@ -22,6 +22,10 @@ class Wording(BaseModel):
     words: dict[str, Any]
 
 
+def _stored(template: Template) -> dict[str, Any]:
+    return template.model_dump(mode="json")
+
+
 class TemplateDocument(StateDocument):
     """The current version of a template; runs carry a copy of the version they started with.
 
@@ -42,6 +46,8 @@ class TemplateDocument(StateDocument):
 
     class Settings:
         name = "templates"
+        # Beanie would store every member; see ``libs.contracts.templates.parts.added``.
+        bson_encoders: ClassVar = {Template: _stored}
         indexes: ClassVar = [
             IndexModel([("tenant_id", ASCENDING), ("deleted_at", ASCENDING), ("_id", DESCENDING)], name="tenant_live")
         ]

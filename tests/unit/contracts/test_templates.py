@@ -260,3 +260,23 @@ def test_every_problem_of_a_date_format_is_told() -> None:
     assert told.count("; it ") == 2
     for problem in ("'Q'", "must hold YYYY", "must hold hh (or h) and A"):
         assert problem in told
+
+
+def test_what_release_0_1_does_not_know_is_stored_only_where_it_says_something() -> None:
+    field = {"name": "price", "type": "number"}
+    body = {"name": "t", "target_resource": "things", "fields": [field]}
+    added = {"two_digit_year_pivot", "zero_dates", "null_values"}
+    assert not added & set(Template.model_validate(body).model_dump())
+    said = Template.model_validate(
+        {
+            **body,
+            "null_values": ["-"],
+            "source": {"file_type": "json", "record_path": "a.b"},
+            "fields": [{**field, "percent": "as_is"}],
+        }
+    )
+    stored = said.model_dump(mode="json")
+    assert stored["null_values"] == ["-"]
+    assert stored["source"]["record_path"] == "a.b"
+    assert stored["fields"][0]["percent"] == "as_is"
+    assert Template.model_validate(stored) == said
