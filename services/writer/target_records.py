@@ -7,6 +7,7 @@ Every write belongs to the transaction that also moves the batch's entry of the 
 nothing here is retried or undone: the transaction is.
 """
 
+import asyncio
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -167,10 +168,7 @@ class TargetRecords:
             batch_size=_RECORDS_PER_ANSWER,
             session=session,
         )
-        records = await found.to_list()
-        if stale := [record["_id"] for record in records if not carries(record, key)]:
-            raise StaleKeysError(stale)
-        return {tuple(key_value(comparable(record[name])) for name in key.names): record for record in records}
+        return await asyncio.to_thread(_by_values, await found.to_list(), key)
 
     async def _with_values(
         self, names: Fields, wanted: Sequence[Values], more: Iterable[str]
@@ -266,3 +264,14 @@ class TargetRecords:
 def _stored(value: object) -> object:
     """What is stored for a value in the form that Python compares."""
     return Decimal128(value) if isinstance(value, Decimal) else value
+
+
+def _by_values(records: Sequence[Document], key: TargetKey) -> dict[Values, Document]:
+    """Records by the values that they hold of a key.
+
+    Raises:
+        StaleKeysError: some carry other entries.
+    """
+    if stale := [record["_id"] for record in records if not carries(record, key)]:
+        raise StaleKeysError(stale)
+    return {tuple(key_value(comparable(record[name])) for name in key.names): record for record in records}
