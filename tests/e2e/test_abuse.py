@@ -244,12 +244,7 @@ CASES: list[Any] = [
         ("completed", None, 0, {1: ["EXTRA_CELLS"]}),
         id="workbook: far cells",
     ),
-    pytest.param(
-        zip_bomb,
-        EXCEL,
-        ("failed", "FILE_TOO_COMPLEX", 0, {}),
-        id="workbook: ZIP bomb",
-    ),
+    pytest.param(zip_bomb, EXCEL, ("failed", "FILE_TOO_COMPLEX", 0, {}), id="workbook: ZIP bomb"),
     pytest.param(
         lambda: zipped(hello=b"world"), EXCEL, ("failed", "NOT_EXCEL", 0, {}), id="workbook: ZIP that is no workbook"
     ),

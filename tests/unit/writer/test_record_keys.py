@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import bson
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from bson import Decimal128, ObjectId
 from bson.codec_options import CodecOptions
@@ -160,6 +162,13 @@ SPELLINGS = st.text(st.sampled_from("aé\u0301 \u00a0\u200b@.XÅ\u212b\ufa19\u30
 @given(SPELLINGS)
 def test_the_server_looks_at_all_that_is_compared_as_something_else(text: str) -> None:
     assert key_value(text) == text or re.search(SPELLED, text, re.ASCII)
+
+
+@pytest.mark.parametrize("blank", " \t\n\x0b\x0c\r\x85\xa0\u2028\u3000")
+def test_blanks_are_seen_by_every_engine(blank: str) -> None:
+    texts = [blank, f"{blank}a", f"a{blank}"]
+    assert all(key_value(text) != text and re.search(SPELLED, text) for text in texts)
+    assert pc.match_substring_regex(pa.array(texts), SPELLED).to_pylist() == [True] * len(texts)
 
 
 @given(st.lists(SPELLINGS, min_size=1, max_size=5))
