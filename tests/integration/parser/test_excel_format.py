@@ -98,7 +98,7 @@ def _chart(book: xlsxwriter.Workbook) -> object:
 def test_sheet(wanted: str | int | None, read: str) -> None:
     data = written(several_sheets)
     layout = layout_of(data, sheet=wanted)
-    assert layout.settings["options"] == {"sheet": read}
+    assert layout.settings["options"] == {"sheet": read, "tidy": True}
     shown = "'Secret' (hidden), 'Chart' (no table), 'First', 'Second', 'Empty'"
     said = (f"sheet: 'First', the first visible one of {shown}",) if wanted is None else ()
     assert layout.notes == said
