@@ -67,7 +67,7 @@ async def test_a_flood_before_the_answer_is_a_short_failure(script: Script) -> N
     assert "far more than an answer" in outcome.error
     assert outcome.duration_ms < 5_000
     assert time.process_time() - cpu < 2, "processor of receiver and sender together"
-    assert sorted(pauses)[-2] < MAX_BLOCKED_SECONDS, "one may be the machine's"
+    assert sorted([0.0, 0.0, *pauses])[-2] < MAX_BLOCKED_SECONDS, "one may be the machine's"
 
 
 async def test_an_answer_in_single_bytes_is_given_up() -> None:
@@ -119,7 +119,7 @@ async def test_a_handshake_that_floods_is_given_up() -> None:
     server.close()
     assert outcome.result is AttemptResult.FAILED
     assert outcome.duration_ms < 5_000
-    assert sorted(pauses)[-2] < MAX_BLOCKED_SECONDS
+    assert sorted([0.0, 0.0, *pauses])[-2] < MAX_BLOCKED_SECONDS
 
 
 async def test_names_that_hang_hold_up_their_own_organization_only(monkeypatch: pytest.MonkeyPatch) -> None:
