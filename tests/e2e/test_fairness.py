@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 from bson import ObjectId
+from pymongo.read_concern import ReadConcern
 
 from deploy.local.stack import Stack
 from tests.client import TERMINAL, GatewayClient, eventually
@@ -65,7 +66,9 @@ def large_file(rows: int) -> bytes:
 def under_way(oracle: Oracle, template_id: str, **of_run: object) -> list[str]:
     """Ids of runs of a template that have not ended."""
     query = {"template_id": template_id, "status": {"$nin": sorted(TERMINAL)}, **of_run}
-    return [run["_id"] for run in oracle.state["runs"].find(query, {"_id": 1})]
+    # As the gateway sees them: a run that is not yet on the majority of the servers is none.
+    runs = oracle.state["runs"].with_options(read_concern=ReadConcern("majority"))
+    return [run["_id"] for run in runs.find(query, {"_id": 1})]
 
 
 def test_tiny_imports_beside_a_large_one_in_each_of_its_phases(
