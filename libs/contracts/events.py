@@ -62,19 +62,17 @@ _OfBatch = TypeVar("_OfBatch", BatchParsed, BatchReady)
 _CAUSES: dict[type[Event], str] = {BatchParsed: "parsed", BatchReady: "ready"}
 
 
-def to_revert(run_id: str, epoch: int, seq: int) -> tuple[str, BatchReady]:
-    """As ``of_batch``, of a batch that is to be taken back."""
-    identifier = event_id("to revert", run_id, epoch, seq)
-    now = datetime.now(UTC)
-    event = BatchReady(event_id=identifier, occurred_at=now, run_id=run_id, epoch=epoch, seq=seq, revert=True)
-    return f"{run_id}:{seq}", event
-
-
 def of_batch(kind: type[_OfBatch], run_id: str, epoch: int, seq: int) -> tuple[str, _OfBatch]:
     """The key of a message about a batch, and its event, under the id that every repetition of it has."""
     identifier = event_id(_CAUSES[kind], run_id, epoch, seq)
     event = kind(event_id=identifier, occurred_at=datetime.now(UTC), run_id=run_id, epoch=epoch, seq=seq)
     return f"{run_id}:{seq}", event
+
+
+def to_revert(ready: BatchReady) -> BatchReady:
+    """The event where the batch is to be taken back, under an id of its own."""
+    identifier = event_id("to revert", ready.run_id, ready.epoch, ready.seq)
+    return ready.model_copy(update={"event_id": identifier, "revert": True})
 
 
 class RunCounts(BaseModel):

@@ -62,6 +62,13 @@ BATCH_TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
     BatchState.CANCELLED: frozenset(),
 }
 
+HANDED_OUT: dict[RunStatus, BatchState] = {
+    RunStatus.VALIDATING: BatchState.PARSED,
+    RunStatus.EXECUTING: BatchState.VALIDATED,
+    RunStatus.REVERTING: BatchState.WRITTEN,
+}
+"""The state of the batches that are handed out to workers while their run has this status."""
+
 OPEN_BATCH_STATES = frozenset(state for state, targets in BATCH_TRANSITIONS.items() if BatchState.FAILED in targets)
 
 

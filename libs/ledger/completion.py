@@ -9,7 +9,7 @@ from libs.contracts.errors import UnreadableDocumentError
 from libs.contracts.events import RevertCounts, RunCounts
 from libs.contracts.ids import batch_id
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
+from libs.contracts.states import HANDED_OUT, TERMINAL_RUN_STATUSES, BatchState, RunStatus
 from libs.contracts.templates import InvalidRows
 from libs.ledger.connection import LedgerConnection
 from libs.ledger.runs import MovedRun, RunLedger
@@ -116,15 +116,9 @@ class Completion:
         found = await self._connection.runs.find_one({"_id": run_id}, {"status": 1, "stop": 1, "parse.closed": 1})
         if found is None or found["stop"] is not None:
             return False
-        match found["status"]:
-            case RunStatus.VALIDATING:
-                waiting = BatchState.PARSED
-            case RunStatus.EXECUTING:
-                waiting = BatchState.VALIDATED
-            case RunStatus.REVERTING:
-                waiting = BatchState.WRITTEN
-            case _:
-                return False
+        waiting = HANDED_OUT.get(found["status"])
+        if waiting is None:
+            return False
         if not found["parse"]["closed"]:
             return True
         return (

@@ -18,7 +18,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from libs.contracts.events import BatchParsed, BatchReady, Event, of_batch, to_revert
 from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
-from libs.contracts.states import BatchState, RunStatus
+from libs.contracts.states import HANDED_OUT, BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED, BATCH_READY, LARGE_BATCH_PARSED, LARGE_BATCH_READY, Topic
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.storage.client import Document, Session
@@ -92,12 +92,7 @@ class InFlight:
         )
 
 
-_STATUS: Mapping[BatchState, RunStatus] = {
-    BatchState.PARSED: RunStatus.VALIDATING,
-    BatchState.VALIDATED: RunStatus.EXECUTING,
-    BatchState.WRITTEN: RunStatus.REVERTING,
-}
-"""The states in which batches are handed out, and the status of a run whose batches are."""
+_STATUS: Mapping[BatchState, RunStatus] = {state: status for status, state in HANDED_OUT.items()}
 _TOPICS: Mapping[tuple[BatchState, Lane], Topic] = {
     (BatchState.PARSED, Lane.SMALL): BATCH_PARSED,
     (BatchState.PARSED, Lane.LARGE): LARGE_BATCH_PARSED,
@@ -114,10 +109,10 @@ def message(state: BatchState, lane: Lane, run_id: str, epoch: int, seq: int) ->
     """What tells the workers of a lane that a batch waits for them in ``state``."""
     if state is BatchState.PARSED:
         key, event = of_batch(BatchParsed, run_id, epoch, seq)
-    elif state is BatchState.WRITTEN:
-        key, event = to_revert(run_id, epoch, seq)
     else:
         key, event = of_batch(BatchReady, run_id, epoch, seq)
+        if state is BatchState.WRITTEN:
+            event = to_revert(event)
     return _TOPICS[state, lane], key, event
 
 

@@ -19,16 +19,18 @@ def subscribe(
 ) -> None:
     """Register the writer's handlers."""
 
+    async def work_at(event: BatchReady, lane: Lane) -> None:
+        work = revert_batch if event.revert else write_batch
+        await work(event.run_id, batch_id(event.run_id, event.epoch, event.seq), lane)
+
     @consumers.on(EXECUTION_REQUESTED, ExecutionRequested)
     async def on_execution_requested(event: ExecutionRequested) -> None:  # pyright: ignore[reportUnusedFunction]
         await begin_execution(event.run_id)
 
     @consumers.on(BATCH_READY, BatchReady, workers=workers)
     async def on_batch_ready(event: BatchReady) -> None:  # pyright: ignore[reportUnusedFunction]
-        work = revert_batch if event.revert else write_batch
-        await work(event.run_id, batch_id(event.run_id, event.epoch, event.seq), Lane.SMALL)
+        await work_at(event, Lane.SMALL)
 
     @consumers.on(LARGE_BATCH_READY, BatchReady, workers=workers)
     async def on_large_batch_ready(event: BatchReady) -> None:  # pyright: ignore[reportUnusedFunction]
-        work = revert_batch if event.revert else write_batch
-        await work(event.run_id, batch_id(event.run_id, event.epoch, event.seq), Lane.LARGE)
+        await work_at(event, Lane.LARGE)

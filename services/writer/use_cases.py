@@ -1,7 +1,7 @@
 """Write validated batches: the ledger, the records and their before-images in one transaction a batch."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,7 +16,7 @@ from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.lanes import Lane
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.rejections import RejectedRow
-from libs.contracts.states import BatchState, RunStatus
+from libs.contracts.states import HANDED_OUT, BatchState, RunStatus
 from libs.ledger import Ledger, MovedRun
 from libs.process.refill import Refill
 from libs.storage.client import Mongo, Session
@@ -34,11 +34,8 @@ from services.writer.settings import WriterSettings
 from services.writer.target_records import StaleKeysError, TargetRecords
 from services.writer.work import Run, Work, run_at_work
 
-WAITING_FOR_WRITERS: Mapping[RunStatus, BatchState] = {
-    RunStatus.EXECUTING: BatchState.VALIDATED,
-    RunStatus.REVERTING: BatchState.WRITTEN,
-}
-"""Runs that writers work at, and the state of the batches that they still have to do."""
+WRITERS_STATUSES = (RunStatus.EXECUTING, RunStatus.REVERTING)
+"""Of runs that writers work at."""
 RUNS_AT_WORK = 64
 REMEMBERED_RESOURCES = 1_000
 """Of a tenant each, where it had no keys when they were last looked for."""
@@ -66,9 +63,9 @@ class BeginExecution:
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
             return 0
-        if run is None or run.status not in WAITING_FOR_WRITERS or run.stop is not None:
+        if run is None or run.status not in WRITERS_STATUSES or run.stop is not None:
             return 0
-        announced = await self._refill.again(run, WAITING_FOR_WRITERS[run.status])
+        announced = await self._refill.again(run, HANDED_OUT[run.status])
         if not announced:
             await self._ledger.maybe_advance(run_id)
         return announced
@@ -334,6 +331,6 @@ class RescueInbox:
 
     async def __call__(self) -> None:
         """Announce again what a silent run has in flight, and what there is room for."""
-        async for run in self._ledger.rescue.silent_runs([*WAITING_FOR_WRITERS], self._quiet_seconds):
+        async for run in self._ledger.rescue.silent_runs(WRITERS_STATUSES, self._quiet_seconds):
             announced = await self._announce(run.id)
             self._metrics.rescues.labels("batch_ready").inc(announced)
