@@ -34,7 +34,7 @@ BLANKS: Final = (
     "\u205f\u3000\u2800\u3164\uffa0"
 )
 """White space of Unicode; the empty cell of Braille and the fillers of Hangul, which are blank letters."""
-WIDE_BLANKS: Final = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+WIDE_BLANKS: Final = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 """Blanks within a line other than the plain one and the tab."""
 COMPATIBILITY_IDEOGRAPHS: Final = r"\uf900-\ufaff\U0002f800-\U0002fa1f"
 

@@ -9,17 +9,18 @@ from typing import Final
 
 import polars as pl
 
+from libs.contracts.spelling import WIDE_BLANKS
+
 _ZEROS: Final = (
     0xFF10, 0x0660, 0x06F0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0E50, 0x0ED0,
     0x0F20, 0x1040, 0x17E0, 0x1810,
 )  # fmt: skip
 """The zero of each script whose digits stand for 0 to 9, full width first; its digits follow it in Unicode."""
-_BLANKS: Final = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _DASHES: Final = "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
 _TO_FULL_WIDTH: Final = 0xFEE0
 ASCII_OF: Final[Mapping[str, str]] = {
     **{chr(zero + digit): str(digit) for zero in _ZEROS for digit in range(10)},
-    **dict.fromkeys(_BLANKS, " "),
+    **dict.fromkeys(WIDE_BLANKS, " "),
     **dict.fromkeys(_DASHES, "-"),
     **{chr(ord(sign) + _TO_FULL_WIDTH): sign for sign in "+.,%():/$"},
     "\uffe5": "\u00a5",

@@ -31,6 +31,7 @@ from libs.batches.columns import cell_column
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
+from libs.values.force_text import FORMULA_START
 from services.parser.formats.api.batches import ParsedBatch, largest_cell
 from services.parser.formats.api.collector import RowCollector
 from services.parser.formats.api.edges import TextEdges
@@ -39,14 +40,14 @@ from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.api.preamble import Preamble
 from services.parser.formats.csv.grammar import Grammar, Record
 from services.parser.formats.csv.records import RecordScanner, count_line_ends
-from services.parser.formats.csv.sink import TEXT_MARKER, RowSink, is_blank
+from services.parser.formats.csv.sink import RowSink, is_blank
 
 _ROWS_AT_ONCE = 1_024
 _ROWS_OF_A_BLOCK = 16_384
 _FIRST_BLOCK_BYTES = 64 * 1024
 _PREVIEW_BYTES = 64 * 1024
 _LINE_FEED, _CARRIAGE_RETURN = b"\n\r"
-_MARKER = TEXT_MARKER.encode()
+_MARKER = FORMULA_START.encode()
 
 
 class CsvReader:
@@ -246,7 +247,7 @@ class CsvReader:
             text, suspect = block.decode("utf-8", self._marks), True
         suspect = suspect or "\0" in text or len(block) > self._limits.max_cell_bytes
         suspect = suspect or (self._grammar.letters and "\\0" in text)
-        marked = TEXT_MARKER in text
+        marked = FORMULA_START in text
         found = self._grammar.records(text)
         first_line = self._line
         lines = 0

@@ -13,7 +13,6 @@ Plans of earlier releases know nothing of this, and are read as they were.
 
 from __future__ import annotations  # the stubs' pa.Array is generic, the class is not
 
-import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,13 +23,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from libs.values.force_text import FORMULA, without_formula
 from services.parser.formats.api.batches import offsets_of
 from services.parser.formats.api.collector import RowCollector
 from services.parser.formats.csv.grammar import Record
 
-TEXT_MARKER = '="'
-_MARKED = r'^="([^"]*)"$'
-_MARKED_CELL = re.compile(r'="([^"]*)"')
+_MARKED = f"^{FORMULA}$"
 _BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 """All white space of Unicode."""
 _BLANK_CELL = f"^[{_BLANKS}]*$"
@@ -165,8 +163,7 @@ class RowSink:
 
 
 def _without_markers(cells: Record) -> Record:
-    found = [_MARKED_CELL.fullmatch(cell) if cell and cell.startswith(TEXT_MARKER) else None for cell in cells]
-    return [cell if match is None else match[1] for cell, match in zip(cells, found, strict=True)]
+    return [without_formula(cell) if cell else cell for cell in cells]
 
 
 def _blank_rows(columns: Columns, rows: int) -> Sequence[int]:
