@@ -21,8 +21,8 @@ from libs.contracts.topics import RUN_EVENTS
 from tests.client import TERMINAL, PlantedFile, eventually
 
 Document = dict[str, Any]
-_REVERTIBLE = re.compile(":valid$")
-"""Rows that a completed run has written stay, so that it can be reverted."""
+_STAYING = re.compile(":(parsed|valid)$")
+"""Rows as they were read, which are shown, and as a run has written them, by which it can be reverted."""
 
 
 class Oracle:
@@ -44,7 +44,7 @@ class Oracle:
             try:
                 run = self.state["runs"].find_one({"_id": run_id})
                 waiting = self.state["outbox"].count_documents({"value": {"$regex": run_id}})
-                kept = self.state["batch_payloads"].count_documents({"run_id": run_id, "_id": {"$not": _REVERTIBLE}})
+                kept = self.state["batch_payloads"].count_documents({"run_id": run_id, "_id": {"$not": _STAYING}})
             except PyMongoError:
                 return None
             return run if run is not None and run["status"] in TERMINAL and not waiting and not kept else None

@@ -18,7 +18,8 @@ from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchPayload
 
 _WRITTEN = ":valid$"
-_NOT_WRITTEN: Document = {"_id": {"$not": {"$regex": _WRITTEN}}}
+_NOT_READ: Document = {"_id": {"$not": {"$regex": ":parsed$"}}}
+_NOT_READ_OR_WRITTEN: Document = {"_id": {"$not": {"$regex": ":(parsed|valid)$"}}}
 
 
 class PayloadKind(StrEnum):
@@ -52,12 +53,13 @@ class Payload:
     @property
     def id(self) -> str:
         """Deterministic, so that a replay cannot store it twice."""
-        return _id(self.batch_id, self.kind)
+        return payload_id(self.batch_id, self.kind)
 
 
 class BatchPayloads:
-    """Payloads by batch and kind. They are dropped when their run has ended; the rows that it has written stay for a
-    time, see ``BatchPayload``, so that the run can be reverted."""
+    """Payloads by batch and kind. Most are dropped when their run has ended. For a time, see ``BatchPayload``, the rows
+    as they were read stay, so that what became of each can be shown beside it, and those that a completed run has
+    written, so that it can be reverted."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._payloads = mongo.state[BatchPayload.Settings.name]
@@ -72,7 +74,7 @@ class BatchPayloads:
 
     async def find(self, batch_id: str, kind: PayloadKind) -> Payload | None:
         """A payload, or ``None`` where it is not or no longer stored."""
-        found = await self._payloads.find_one({"_id": _id(batch_id, kind)})
+        found = await self._payloads.find_one({"_id": payload_id(batch_id, kind)})
         return None if found is None else _payload(batch_id, kind, found)
 
     async def load(self, batch_id: str, kind: PayloadKind) -> Payload:
@@ -113,8 +115,12 @@ class BatchPayloads:
         await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}})
 
     async def drop_all_but_written(self, run_ids: Sequence[str]) -> None:
-        """Delete the payloads of completed runs but for the rows that were written, by which they can be reverted."""
-        await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}, **_NOT_WRITTEN})
+        """Delete the payloads of completed runs but for the rows as they were read, and as they were written."""
+        await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}, **_NOT_READ_OR_WRITTEN})
+
+    async def drop_all_but_read(self, run_ids: Sequence[str]) -> None:
+        """Delete the payloads of runs but for the rows as they were read."""
+        await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}, **_NOT_READ})
 
     async def written(self, run_id: str) -> int:
         """How many batches of a run have their written rows still stored."""
@@ -125,11 +131,17 @@ class BatchPayloads:
         await self._payloads.update_many({"run_id": run_id}, {"$set": {"created_at": datetime.now(UTC)}})
 
     async def runs(self) -> list[str]:
-        """Ids of the runs that have other payloads than the rows that were written."""
-        return await self._payloads.distinct("run_id", _NOT_WRITTEN)
+        """Ids of the runs that have other payloads than those that stay when a run is completed."""
+        return await self._payloads.distinct("run_id", _NOT_READ_OR_WRITTEN)
+
+    async def with_checked_rows(self, run_ids: Sequence[str]) -> list[str]:
+        """Those of these runs that have checked rows stored."""
+        checked = {"run_id": {"$in": list(run_ids)}, "_id": {"$regex": _WRITTEN}}
+        return await self._payloads.distinct("run_id", checked)
 
 
-def _id(batch_id: str, kind: PayloadKind) -> str:
+def payload_id(batch_id: str, kind: PayloadKind) -> str:
+    """Id of one table of a batch."""
     return f"{batch_id}:{kind}"
 
 

@@ -40,6 +40,19 @@ def unpack_rows(data: bytes) -> npt.NDArray[np.uint32]:
     return np.frombuffer(data, "<u4")
 
 
+def pack_bits(rows: Sequence[int] | npt.NDArray[np.uint32], first: int, count: int) -> bytes:
+    """Some of the rows ``first`` to ``first + count - 1`` as a bit each, the first row in the highest bit of the first
+    byte: for many rows of a batch a thirtieth of what ``pack_rows`` needs."""
+    bits = np.zeros(count, np.bool_)
+    bits[np.asarray(rows, np.int64) - first] = True
+    return np.packbits(bits).tobytes()
+
+
+def unpack_bits(data: bytes, count: int) -> npt.NDArray[np.bool_]:
+    """Which of ``count`` rows are among those of ``pack_bits``."""
+    return np.unpackbits(np.frombuffer(data, np.uint8), count=count).astype(np.bool_)
+
+
 def warned_rows(checked: pa.Table) -> int:
     """How many rows of a checked batch carry warnings."""
     if WARNINGS not in checked.column_names:

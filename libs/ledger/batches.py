@@ -38,6 +38,7 @@ class BatchLedger:
         preview: Sequence[Document] = (),
         examples: Document | None = None,
         skipped: Mapping[str, bytes] | None = None,
+        written: Mapping[str, bytes] | None = None,
     ) -> bool:
         """Compare-and-set of one ledger entry inside the transaction of its effect.
 
@@ -45,6 +46,7 @@ class BatchLedger:
             preview: first rows of the file, for its first batch.
             examples: texts of each column with what they were read as, likewise.
             skipped: row numbers (uint32, little-endian) by the reason why they are skipped.
+            written: of a batch that is written: ``BatchDocument.written_rows``.
 
         ``False``: another worker did it, or the run was stopped; the caller must have no effect.
         """
@@ -63,6 +65,8 @@ class BatchLedger:
         for reason, rows in (skipped or {}).items():
             if rows:
                 setting[f"skipped_rows.{reason}"] = rows
+        if written is not None:
+            setting["written_rows"] = dict(written)
         answer = await self._connection.batches.update_one(
             {"_id": batch.id, "epoch": batch.epoch, "state": batch.state.value},
             {"$set": setting, "$unset": {"announced": ""}},

@@ -11,6 +11,9 @@ from libs.storage.documents import PURGED_RUNS, StopRequest
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
 
+RECENTLY = timedelta(hours=1)
+"""How long the sweep looks for what is left of a run that has ended."""
+
 
 async def remove_run(connection: LedgerConnection, run: Document) -> None:
     """Remove everything that belongs to a run, its file too, then the run itself. May be repeated.
@@ -66,10 +69,20 @@ class Purge:
         return [run["_id"] async for run in self._connection.runs.find(old, {"_id": 1})]
 
     async def rows_of_ended_runs(self) -> int:
-        """Delete payloads that whoever ended their run did not live to delete; the number of such runs."""
-        stored = await self._connection.payloads.runs()
+        """Delete payloads that whoever ended their run did not live to delete; the number of such runs.
+
+        Checked rows, which only completed runs keep, are looked for in what has ended lately. Whatever nobody looks for
+        in time goes with the age of payloads.
+        """
+        lately = datetime.now(UTC) - RECENTLY
+        not_completed = [status.value for status in TERMINAL_RUN_STATUSES - {RunStatus.COMPLETED}]
+        recent = self._connection.runs.find(
+            {"finished_at": {"$gt": lately}, "status": {"$in": not_completed}}, {"_id": 1}
+        )
+        kept = await self._connection.payloads.with_checked_rows([run["_id"] async for run in recent])
+        stored = {*await self._connection.payloads.runs(), *kept}
         ended = self._connection.runs.find(
-            {"_id": {"$in": stored}, "status": {"$in": [status.value for status in TERMINAL_RUN_STATUSES]}},
+            {"_id": {"$in": list(stored)}, "status": {"$in": [status.value for status in TERMINAL_RUN_STATUSES]}},
             {"status": 1},
         )
         by_status = [(run["_id"], run["status"]) async for run in ended]
@@ -78,5 +91,5 @@ class Purge:
         if completed:
             await self._connection.payloads.drop_all_but_written(completed)
         if others:
-            await self._connection.payloads.drop(others)
+            await self._connection.payloads.drop_all_but_read(others)
         return len(by_status)

@@ -233,7 +233,7 @@ class RunLedger:
         if moved.status is RunStatus.COMPLETED:
             await self._connection.payloads.drop_all_but_written([moved.document["_id"]])
         elif moved.status in TERMINAL_RUN_STATUSES:
-            await self._connection.payloads.drop([moved.document["_id"]])
+            await self._connection.payloads.drop_all_but_read([moved.document["_id"]])
 
     async def request_execution(self, run: RunDocument) -> RunDocument | None:
         """Move a validated run to executing and announce its first batches; ``None`` where it moved meanwhile."""

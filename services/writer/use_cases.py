@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from libs.batches.columns import ROW
 from libs.batches.payloads import BatchPayloads, PayloadKind
 from libs.batches.rejected_rows import RejectedRows
-from libs.batches.tables import BatchRejections, decode_table, pack_rows, warned_rows
+from libs.batches.tables import BatchRejections, decode_table, pack_bits, pack_rows, warned_rows
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.lanes import Lane
 from libs.contracts.reasons import RunErrorCode, SkipReason
@@ -227,8 +227,8 @@ class WriteBatch:
             else:
                 plan, encoded = appended
             result = _result(work, plan)
-            skipped = {str(reason): pack_rows(rows) for reason, rows in plan.skipped.items()}
-            if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, skipped=skipped):
+            noted = {"skipped": _skipped(batch, plan), "written": _written_rows(batch, plan)}
+            if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, **noted):
                 return None
             if plan.updates or plan.deletions:
                 await self._before_images.keep(run.id, run.target, plan.updates, plan.deletions, written_at, session)
@@ -296,6 +296,23 @@ def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> 
             [each.row for each in plan.deletions], delete, partial(target.rules.broken_by_updates, plan.deletions)
         ),
     )
+
+
+def _skipped(batch: BatchDocument, plan: BatchPlan) -> dict[str, bytes]:
+    """The rows that the plan skips by reason, with those that the validator has skipped for the same one."""
+    return {
+        str(reason): batch.skipped_rows.get(str(reason), b"") + pack_rows(rows) for reason, rows in plan.skipped.items()
+    }
+
+
+def _written_rows(batch: BatchDocument, plan: BatchPlan) -> dict[str, bytes]:
+    """``BatchDocument.written_rows``: what became of each row that met a record."""
+    count = batch.row_to - batch.row_from + 1
+    return {
+        name: pack_bits([each.row for each in changes], batch.row_from, count)
+        for name, changes in (("updated", plan.updates), ("deleted", plan.deletions))
+        if changes
+    }
 
 
 def _rejected_rows(work: Work, parsed: pa.Table) -> Iterator[RejectedRow]:

@@ -38,6 +38,9 @@ class BatchDocument(StateDocument):
     Attributes:
         announced: the state in which the batch was last announced to workers, see ``libs.ledger.handout``.
         lane: the lane in which it was announced.
+        written_rows: rows (a bit each, see ``libs.batches.tables``) by what they did to the record that they met:
+            ``updated`` or ``deleted`` it. Of a written batch the other rows that are neither rejected nor skipped have
+            created theirs. ``None`` where release 0.1 wrote the batch.
         reverted: what became of its records when it was taken back.
     """
 
@@ -55,6 +58,7 @@ class BatchDocument(StateDocument):
     preview: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
     examples: dict[str, list[dict[str, Any]]] = Field(default_factory=dict[str, list[dict[str, Any]]])
     skipped_rows: dict[str, bytes] = Field(default_factory=dict[str, bytes])
+    written_rows: dict[str, bytes] | None = None
     announced: BatchState | None = None
     lane: Lane | None = None
     reverted: RevertCounts | None = None

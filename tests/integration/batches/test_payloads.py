@@ -98,7 +98,18 @@ async def test_the_rows_of_a_run_are_dropped_and_no_others(mongo: Mongo) -> None
     mine, others = payload(PayloadKind.PARSED, PARSED), payload(PayloadKind.PARSED, PARSED, run_id="s")
     store = await insert(mongo, mine, others)
     await store.drop(["r"])
-    assert await store.runs() == ["s"]
+    assert await mongo.state["batch_payloads"].distinct("run_id") == ["s"]
+
+
+async def test_what_stays_of_an_ended_run(mongo: Mongo) -> None:
+    store = await insert(mongo, *(payload(kind, PARSED) for kind in PayloadKind))
+    assert await store.runs() == ["r"]
+    await store.drop_all_but_written(["r"])
+    assert await mongo.state["batch_payloads"].distinct("_id") == ["r:b:parsed", "r:b:valid"]
+    assert (await store.runs(), await store.with_checked_rows(["r"])) == ([], ["r"])
+    await store.drop_all_but_read(["r"])
+    assert await mongo.state["batch_payloads"].distinct("_id") == ["r:b:parsed"]
+    assert await store.with_checked_rows(["r"]) == []
 
 
 async def test_rows_that_are_gone_are_told(mongo: Mongo) -> None:

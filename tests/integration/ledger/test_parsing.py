@@ -14,7 +14,6 @@ from tests.integration.ledger.runs import (
     LEASE,
     OWNER,
     PLAN,
-    collections,
     current,
     expire,
     new_batch,
@@ -71,12 +70,12 @@ async def test_a_plan_is_frozen_once(ledger: Ledger) -> None:
     assert (await current(ledger, run)).plan == PLAN
 
 
-async def test_batches_come_with_their_rows(ledger: Ledger) -> None:
+async def test_batches_come_with_their_rows(mongo: Mongo, ledger: Ledger) -> None:
     run = await parsing(ledger)
     assert await ledger.parsing.stored_digests(run) == {}
     assert await ledger.parsing.add_batches(run, [new_batch(run, 0, 3), new_batch(run, 1, 2)], LEASE)
     assert await ledger.parsing.stored_digests(run) == {0: "digest-0", 1: "digest-1"}
-    assert await collections(ledger).payloads.runs() == [run.id]
+    assert await mongo.state["batch_payloads"].distinct("run_id") == [run.id]
     progress = (await current(ledger, run)).parse
     assert (progress.batches, progress.rows, progress.closed) == (2, 5, False)
 
@@ -90,7 +89,7 @@ async def test_a_batch_stored_already_leaves_nothing_of_the_others(ledger: Ledge
     assert (await current(ledger, run)).parse.rows == 3
 
 
-async def test_a_stop_fences_the_parser(ledger: Ledger) -> None:
+async def test_a_stop_fences_the_parser(mongo: Mongo, ledger: Ledger) -> None:
     run = await parsing(ledger)
     assert await ledger.stops.request(run.id, RunStatus.CANCELLED, "CANCELLED", "")
     assert not await ledger.parsing.add_batches(run, [new_batch(run, 0, 3)], LEASE)
@@ -99,7 +98,7 @@ async def test_a_stop_fences_the_parser(ledger: Ledger) -> None:
     assert not await ledger.parsing.freeze_plan(run, PLAN)
     assert await ledger.parsing.begin(run.id, OWNER, LEASE) is None
     assert not await states(ledger, run)
-    assert await collections(ledger).payloads.runs() == []
+    assert await mongo.state["batch_payloads"].distinct("run_id") == []
 
 
 async def test_a_closed_parse_stays_closed(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from libs.batches.payloads import BatchPayloads, Payload, PayloadKind
 from libs.contracts.ids import batch_id
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger, Stage
@@ -65,6 +66,18 @@ async def test_a_stop_is_decided_once_and_reported_once(mongo: Mongo, ledger: Le
     assert await states(ledger, run) == {"cancelled": 2}
     assert not await move(mongo, ledger, batch, BatchState.VALIDATED, BatchResult(ok=3))
     assert run.id not in await collections(ledger).payloads.runs()
+
+
+async def test_checked_rows_of_a_stopped_run_go_also_where_nobody_lived_to_delete_them(
+    mongo: Mongo, ledger: Ledger
+) -> None:
+    run = await parsed(ledger, [3])
+    await ledger.stop(run.id, RunStatus.CANCELLED, "CANCELLED", "by its owner")
+    left = Payload(batch_id(run.id, run.epoch, 0), run.id, PayloadKind.VALID, b"")
+    await mongo.transaction(lambda session: BatchPayloads(mongo).insert(session, [left]))
+    assert await ledger.purge.rows_of_ended_runs() == 1
+    assert await mongo.state["batch_payloads"].distinct("_id") == [f"{left.batch_id}:parsed"]
+    assert await ledger.purge.rows_of_ended_runs() == 0
 
 
 async def test_finishing_needs_a_decision(ledger: Ledger) -> None:

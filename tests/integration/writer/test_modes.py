@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from libs.batches.tables import unpack_rows
+from libs.batches.tables import unpack_bits, unpack_rows
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
@@ -37,6 +37,9 @@ async def test_an_update_changes_records_and_creates_none(mongo: Mongo, ledger: 
     batch = await mongo.state["batches"].find_one({"run_id": run.id})
     assert batch is not None
     assert unpack_rows(batch["skipped_rows"]["NOT_FOUND"]).tolist() == [3, 4]
+    assert {name: unpack_bits(bits, 4).tolist() for name, bits in batch["written_rows"].items()} == {
+        "updated": [True, False, False, False]
+    }
     images = await mongo.state["undo"].find({"run_id": run.id}).to_list()
     assert [image["restore"].get("phone") for image in images] == ["1"]
 
@@ -66,6 +69,12 @@ async def test_rows_delete_their_records(mongo: Mongo, ledger: Ledger) -> None:
     assert run.counts is not None
     assert (run.counts.created, run.counts.updated, run.counts.deleted, run.counts.written) == (1, 1, 1, 3)
     assert run.counts.skip_reasons == {"NOT_FOUND": 1}
+    batch = await mongo.state["batches"].find_one({"run_id": run.id})
+    assert batch is not None
+    assert {name: unpack_bits(bits, 4).tolist() for name, bits in batch["written_rows"].items()} == {
+        "updated": [False, True, False, False],
+        "deleted": [True, False, False, False],
+    }
     deleted = await mongo.target["records"].find_one({"sku": "a"})
     assert deleted is not None
     assert (deleted["is_deleted"], deleted["phone"], deleted["_keys"]) == (True, "1", [])

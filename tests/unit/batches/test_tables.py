@@ -5,7 +5,15 @@ import pyarrow as pa
 import pytest
 
 from libs.batches.columns import ROW, WARNINGS, parsed_schema
-from libs.batches.tables import BatchRejections, original_cells, pack_rows, unpack_rows, warned_rows
+from libs.batches.tables import (
+    BatchRejections,
+    original_cells,
+    pack_bits,
+    pack_rows,
+    unpack_bits,
+    unpack_rows,
+    warned_rows,
+)
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.rejections import RejectedRow, RowError
 
@@ -23,6 +31,13 @@ def test_row_numbers_have_32_bits_each(rows: list[int]) -> None:
     assert data == b"".join(row.to_bytes(4, "little") for row in rows)
     assert pack_rows(np.array(rows, np.uint32)) == data
     assert unpack_rows(data).tolist() == rows
+
+
+@pytest.mark.parametrize("rows", [[], [4], [4, 7, 5_003], list(range(4, 5_004))])
+def test_rows_of_a_batch_have_a_bit_each(rows: list[int]) -> None:
+    data = pack_bits(rows, 4, 5_000)
+    assert len(data) == 625
+    assert (np.flatnonzero(unpack_bits(data, 5_000)) + 4).tolist() == rows
 
 
 def test_the_cells_of_some_rows() -> None:
