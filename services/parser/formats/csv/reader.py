@@ -346,7 +346,8 @@ class CsvReader:
 
 def with_nulls(columns: list[pa.Array[Any]], null: str) -> tuple[list[pa.Array[Any]], int]:
     """Columns where the cells that are ``null`` are missing, and how many these are."""
-    found, changed = 0, list[pa.Array[Any]]()
+    found = 0
+    changed: list[pa.Array[Any]] = []
     for column in columns:
         is_null = pc.match_substring_regex(column, f"^{re.escape(null)}$")
         number = is_null.true_count

@@ -92,6 +92,7 @@ def refusal(text: str, **source: object) -> FileRefusedError:
         ("id\tname\n1\t\\N\n2\ta\\tb\\\\c\\nd\n", [("1", None), ("2", "a\tb\\c\nd")]),
         ("id\tname\n1\ta\\\tb\n2\ta\\\nb\n3\t\\N\n", [("1", "a\tb"), ("2", "a\nb"), ("3", None)]),
         ('id,name\n1,"a \\"b\\", c"\n2,\\N\n', [("1", 'a "b", c'), ("2", None)]),
+        ("id\tname\n" + "1\ta\n2\t\\N\n" * 20_000, [("1", "a"), ("2", None)] * 20_000),
         # single quotes
         ("'id','name'\n'1','it''s'\n'2','a,b'\n", [("1", "it's"), ("2", "a,b")]),
         ("id,name\n1,'t Hooft\n2,'s Gravenhage\n", [("1", "'t Hooft"), ("2", "'s Gravenhage")]),
