@@ -104,6 +104,11 @@ class FileStore:
         if size != file.size or digest.hexdigest() != file.sha256:
             raise _damaged(f"{size:,} of {file.size:,} bytes are there")
 
+    async def give(self, file: StoredFile, tenant_id: str) -> None:
+        """Let a stored file belong to another tenant."""
+        change = {"$set": {"metadata.tenant_id": tenant_id}}
+        await self.mongo.state[f"{BUCKET}.files"].update_one({"_id": ObjectId(file.id)}, change)
+
     async def delete(self, file_id: str) -> None:
         """Remove a file that no run refers to; one that is gone already is no error."""
         try:

@@ -29,6 +29,7 @@ from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
 from libs.telemetry.metrics import Metrics
 from services.gateway.access.api_keys import ApiKeys
+from services.gateway.access.reach import Reach
 from services.gateway.http.authentication import Authentication
 from services.gateway.http.dependencies import Capabilities, dependencies
 from services.gateway.http.engine.imports import ImportController
@@ -49,6 +50,7 @@ from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
 from services.gateway.stores.usage import UsageStore
+from services.gateway.templates.borrowing import Borrowing
 from services.gateway.templates.catalog import Quotas, TemplateCatalog
 from services.gateway.templates.judging import TemplateJudge
 from services.gateway.templates.unique_keys import KeyRegistrar
@@ -124,23 +126,28 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
             )
             announcements = Announcements(service)
             keys = KeyRegistrar(context.mongo, gateway.max_keys_per_resource, gateway.key_wait_seconds)
+            reach = Reach(context.mongo)
             link = _KafkaLink(context.topics, broker)
             app.state.api_keys = ApiKeys()
             app.state.gateway = _Gateway(
                 context,
                 link,
                 Capabilities(
+                    reach=reach,
                     settings=gateway,
                     judge=TemplateJudge(gateway.webhook_allowed_networks),
                     catalog=TemplateCatalog(
                         context.mongo,
+                        reach,
                         Webhooks(cipher),
                         keys,
                         Quotas(gateway.max_templates, gateway.max_resources),
                     ),
                     uploads=Uploads(
                         files,
+                        reach,
                         context.ledger,
+                        Borrowing(context.mongo, keys, gateway.max_resources),
                         turns,
                         QuotaKeeper(UsageStore(context.mongo), quotas),
                         gateway.large_file_bytes,

@@ -1,6 +1,8 @@
 """Create an organization and its first API key: ``python -m services.gateway.bootstrap --organization NAME``.
 
-Needs MongoDB only. Prints one JSON line: ``{"organization_id": …, "api_key": …}``.
+``--parent ID`` places it below another organization, whose keys may act for it. Needs MongoDB only; reads
+``ROWDOCK_MONGODB``, ``ROWDOCK_DATABASE`` and ``ROWDOCK_MAX_SUB_ORGANIZATIONS``. Prints one JSON line:
+``{"organization_id": …, "api_key": …}``.
 """
 
 import argparse
@@ -14,7 +16,8 @@ from libs.storage.client import connect
 from libs.storage.documents import DOCUMENTS
 from libs.storage.settings import MongoSettings
 from services.gateway.access.api_keys import KEY_PREFIX, MAX_KEY_CHARS, ApiKeys, new_key
-from services.gateway.errors import ConflictError
+from services.gateway.access.organizations import OrganizationTree, TreeSettings
+from services.gateway.errors import ConflictError, NotFoundError
 
 MIN_KEY_CHARS = len(KEY_PREFIX) + 24
 
@@ -27,19 +30,39 @@ def _known_key(text: str) -> str:
     return text
 
 
-async def bootstrap(settings: MongoSettings, organization: str, key_name: str, key: str) -> dict[str, str]:
+async def bootstrap(
+    settings: MongoSettings, organization: str, key_name: str, key: str, parent_id: str | None = None
+) -> dict[str, str]:
     """Create an organization with ``key``; where the key is registered already, its organization stays.
 
     Raises:
-        ConflictError: ``KEY_REVOKED``.
+        NotFoundError: there is no organization ``parent_id``.
+        ConflictError: ``KEY_REVOKED``, ``OTHER_PARENT``, or it may not be placed there.
     """
     mongo = await connect(settings)
     try:
         await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
-        organization_id = await ApiKeys().create(organization, key_name, key)
+        if parent_id is None:
+            organization_id = await ApiKeys().create(organization, key_name, key)
+        else:
+            tree = OrganizationTree(mongo, TreeSettings.model_validate({}).max_sub_organizations)
+            organization_id = await ApiKeys().create(
+                organization, key_name, key, add=lambda document: tree.add(document, parent_id)
+            )
+            if (stays_below := await tree.parent(organization_id)) != parent_id:
+                raise _other_parent(organization_id, stays_below)
     finally:
         await mongo.client.close()
     return {"organization_id": organization_id, "api_key": key}
+
+
+def _other_parent(organization_id: str, parent_id: str | None) -> ConflictError:
+    where = "below no other" if parent_id is None else f"below {parent_id}"
+    return ConflictError(
+        "OTHER_PARENT",
+        f"the key is that of the organization {organization_id}, which is {where}; "
+        "place it with 'python -m services.gateway.place_organization'",
+    )
 
 
 def main() -> None:
@@ -48,12 +71,13 @@ def main() -> None:
     parser.add_argument("--organization", required=True, metavar="NAME")
     parser.add_argument("--key-name", default="bootstrap", metavar="NAME")
     parser.add_argument("--api-key", type=_known_key, metavar="KEY", help="register this key instead of a new one")
+    parser.add_argument("--parent", metavar="ID", help="the organization that it is below, and that may act for it")
     arguments = parser.parse_args()
     settings = MongoSettings.model_validate({})
     key = arguments.api_key or new_key()
     try:
-        made = asyncio.run(bootstrap(settings, arguments.organization, arguments.key_name, key))
-    except ConflictError as error:
+        made = asyncio.run(bootstrap(settings, arguments.organization, arguments.key_name, key, arguments.parent))
+    except (NotFoundError, ConflictError) as error:
         parser.exit(1, f"{parser.prog}: {error.detail}\n")
     sys.stdout.write(json.dumps(made) + "\n")
 

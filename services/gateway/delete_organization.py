@@ -1,10 +1,10 @@
 """Delete an organization with everything it has: ``python -m services.gateway.delete_organization ID --yes``.
 
-Needs MongoDB only; reads ``ROWDOCK_MONGODB``, ``ROWDOCK_DATABASE``, ``ROWDOCK_TARGET_DATABASE`` and
-``ROWDOCK_ORPHAN_AFTER_SECONDS``. Keys are revoked first; then go runs (active ones are cancelled), files, templates,
-webhooks, dead letters and, unless ``--keep-records``, the imported records. May be interrupted and repeated; running
-gateways finish what is left, and remove the organization itself when no upload of it can be under way any more.
-Prints one JSON line: what was removed by this call.
+Refused while there are organizations below it. Needs MongoDB only; reads ``ROWDOCK_MONGODB``, ``ROWDOCK_DATABASE``,
+``ROWDOCK_TARGET_DATABASE`` and ``ROWDOCK_ORPHAN_AFTER_SECONDS``. Keys are revoked first; then go runs (active ones are
+cancelled), files, templates, webhooks, dead letters and, unless ``--keep-records``, the imported records. May be
+interrupted and repeated; running gateways finish what is left, and remove the organization itself when no upload of it
+can be under way any more. Prints one JSON line: what was removed by this call.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from libs.storage.client import connect
 from libs.storage.documents import DOCUMENTS
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
-from services.gateway.errors import NotFoundError
+from services.gateway.errors import ConflictError, NotFoundError
 from services.gateway.retention.organizations import OrganizationDeletion, Removed
 from services.gateway.stores.dead_letters import DeadLetterStore
 from services.gateway.stores.organizations import OrganizationStore
@@ -42,6 +42,7 @@ async def delete(mongo_settings: MongoSettings, settings: DeletionSettings, tena
 
     Raises:
         NotFoundError: there is no such organization.
+        ConflictError: there are organizations below it.
     """
     mongo = await connect(mongo_settings)
     try:
@@ -70,7 +71,7 @@ def main() -> None:
     work = delete(MongoSettings.model_validate({}), settings, arguments.organization_id, keep=arguments.keep_records)
     try:
         removed = asyncio.run(work)
-    except NotFoundError as error:
+    except (NotFoundError, ConflictError) as error:
         parser.exit(1, f"{parser.prog}: {error.detail}\n")
     sys.stdout.write(json.dumps(asdict(removed)) + "\n")
 

@@ -70,6 +70,10 @@ class NotFoundError(GatewayError):
     """There is no such thing, or another organization has it: that makes no difference."""
 
 
+class NotAllowedError(GatewayError):
+    """It is not for the organization to do."""
+
+
 class ConflictError(GatewayError):
     """It cannot be done in the present state of things."""
 

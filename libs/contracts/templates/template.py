@@ -73,6 +73,7 @@ class Template(TemplatePart):
         webhook_data_sample_size: most rows sent; all where absent.
         dark_mode: how the embedded importer looks.
         auto_execute: go on from validated to executing without being asked.
+        shared_with_children: organizations below the one that has it may use it too.
     """
 
     name: str = Field(min_length=1, max_length=200)
@@ -100,6 +101,7 @@ class Template(TemplatePart):
     webhook_data_sample_size: int | None = Field(default=None, ge=0, le=1_000)
     dark_mode: bool = False
     auto_execute: bool = False
+    shared_with_children: bool = added(default=False)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

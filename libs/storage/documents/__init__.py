@@ -27,12 +27,13 @@ from libs.storage.documents.runs import (
     Rescue,
     RunDocument,
     RunHead,
+    Starter,
     StatusChange,
     StopRequest,
     StoredFile,
 )
 from libs.storage.documents.target_keys import TargetKeyDocument, TargetResource
-from libs.storage.documents.templates import TemplateDocument, Wording
+from libs.storage.documents.templates import CopiedFrom, TemplateDocument, Wording
 from libs.storage.documents.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "BatchDocument",
     "BatchPayload",
     "BatchResult",
+    "CopiedFrom",
     "DeadLetter",
     "DeletionRequest",
     "Kept",
@@ -57,6 +59,7 @@ __all__ = [
     "Rescue",
     "RunDocument",
     "RunHead",
+    "Starter",
     "StatusChange",
     "StopRequest",
     "StoredFile",

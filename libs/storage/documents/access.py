@@ -25,18 +25,31 @@ class DeletionRequest(BaseModel):
 
 
 class Organization(StateDocument):
+    """One that may ask.
+
+    Attributes:
+        parent_id: the organization that it is below, which may act for it; stored only where there is one.
+    """
+
     name: str
     created_at: datetime
+    parent_id: str | None = None
     deletion: DeletionRequest | None = None
 
     class Settings:
         name = "organizations"
+        keep_nulls = False
         indexes: ClassVar = [
             IndexModel(
                 [("deletion.requested_at", ASCENDING)],
                 name="to_be_deleted",
                 partialFilterExpression={"deletion.requested_at": {"$type": "date"}},
-            )
+            ),
+            IndexModel(
+                [("parent_id", ASCENDING)],
+                name="parent",
+                partialFilterExpression={"parent_id": {"$type": "string"}},
+            ),
         ]
 
 

@@ -86,10 +86,23 @@ class StatusChange(BaseModel):
     reverted: RevertCounts | None = None
 
 
+class Starter(BaseModel):
+    """Who has started a run.
+
+    Attributes:
+        tenant_id: whose key it was: of the run's organization, or of one above it.
+        subject: the person or program.
+    """
+
+    tenant_id: str
+    subject: str
+
+
 class RunDocument(StateDocument):
     """One import.
 
     Attributes:
+        tenant_id: the organization whose records it changes, whoever has started it.
         column_mapping: header and the field it fills, or ``None`` for a column that is not wanted, as the upload said;
             pairs, because a user's header never becomes a key.
         duplicate_of: the newest earlier run of the template with the same bytes.
@@ -101,6 +114,7 @@ class RunDocument(StateDocument):
         completed_at: when it was written, of a run that is being or was reverted; of others ``finished_at`` says so.
         revertible_until: as long as what it takes to revert it is stored; ``None`` where that never was.
         reverted: what became of its records when it was reverted.
+        started_by: ``None`` for runs of earlier releases.
         file_removed_at: since when the file is no longer stored.
         expiring_at: when somebody last began to remove the run; nobody sees it any more.
     """
@@ -132,6 +146,7 @@ class RunDocument(StateDocument):
     barrier: Lease | None = None
     rescue: dict[str, Rescue] = Field(default_factory=dict[str, Rescue])
     idempotency_key: str | None = None
+    started_by: Starter | None = None
     created_at: datetime
     updated_at: datetime
     validated_at: datetime | None = None

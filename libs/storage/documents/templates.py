@@ -22,6 +22,14 @@ class Wording(BaseModel):
     words: dict[str, Any]
 
 
+class CopiedFrom(BaseModel):
+    """The template that one is a copy of, as it was then."""
+
+    tenant_id: str
+    template_id: str
+    version: int
+
+
 def _stored(template: Template) -> dict[str, Any]:
     return template.model_dump(mode="json")
 
@@ -32,6 +40,7 @@ class TemplateDocument(StateDocument):
     Attributes:
         vocabulary: the one in which the template was written, and in which it and its runs are shown.
         wording: how it was written, where the model keeps only the meaning; ``None`` where nothing is to be added.
+        copied_from: what it was made of, where it is a copy.
     """
 
     tenant_id: str
@@ -40,6 +49,7 @@ class TemplateDocument(StateDocument):
     vocabulary: str = "engine"
     wording: Wording | None = None
     webhook_endpoint_id: str | None = None
+    copied_from: CopiedFrom | None = None
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None = None

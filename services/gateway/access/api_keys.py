@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 
 from bson import ObjectId
@@ -47,8 +47,21 @@ class ApiKeys:
         self._remembered[fingerprint] = principal
         return principal
 
-    async def create(self, organization: str, key_name: str, key: str) -> str:
+    async def create(
+        self,
+        organization: str,
+        key_name: str,
+        key: str,
+        *,
+        add: Callable[[Organization], Awaitable[object]] = Organization.insert,
+    ) -> str:
         """Create an organization with ``key``, or find the one whose live key it is already.
+
+        Args:
+            organization: its name.
+            key_name: the name of the key.
+            key: the key.
+            add: stores the organization.
 
         Returns:
             The organization's id.
@@ -66,7 +79,7 @@ class ApiKeys:
                 )
             return known.tenant_id
         now, tenant_id = datetime.now(UTC), str(ObjectId())
-        await Organization(_id=tenant_id, name=organization, created_at=now).insert()
+        await add(Organization(_id=tenant_id, name=organization, created_at=now))
         await ApiKey(
             _id=str(ObjectId()),
             tenant_id=tenant_id,

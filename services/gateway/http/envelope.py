@@ -26,6 +26,7 @@ from services.gateway.errors import (
     InvalidInputError,
     InvalidTemplateError,
     LimitError,
+    NotAllowedError,
     NotFoundError,
     Problem,
     StorageFullError,
@@ -40,6 +41,7 @@ logger = structlog.get_logger()
 
 STATUSES: Mapping[type[GatewayError], HTTPStatus] = {
     NotFoundError: HTTPStatus.NOT_FOUND,
+    NotAllowedError: HTTPStatus.FORBIDDEN,
     ConflictError: HTTPStatus.CONFLICT,
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidTemplateError: HTTPStatus.UNPROCESSABLE_ENTITY,

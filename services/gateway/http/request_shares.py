@@ -30,7 +30,7 @@ class RequestShares:
             await self._app(scope, receive, send)
             return
         try:
-            with self._shares.slot(principal.tenant_id):
+            with self._shares.slot(principal.home):
                 await self._app(scope, receive, send)
         except NoSlotError as full:
             raise _refusal(own=full.own) from None

@@ -60,6 +60,7 @@ class OrganizationDeletion:
 
         Raises:
             NotFoundError: there is no such organization.
+            ConflictError: ``ORGANIZATION_HAS_CHILDREN``.
         """
         leaving = await self._store.request_deletion(tenant_id, keep_records=keep_records)
         if leaving is None:

@@ -53,7 +53,7 @@ class DryRuns:
             BusyError, LimitError: too many are being tried, by others or by the organization itself.
         """
         try:
-            with self._shares.slot(principal.tenant_id):
+            with self._shares.slot(principal.home):
                 yield
         except NoSlotError as full:
             if full.own:

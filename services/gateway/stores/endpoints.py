@@ -16,10 +16,10 @@ class EndpointStore(TenantStore[WebhookEndpoint]):
         super().__init__(WebhookEndpoint, principal)
 
     async def by_id(self, ids: Collection[str]) -> dict[str, WebhookEndpoint]:
-        """Those of ``ids`` that there are, by id."""
+        """Those of ``ids`` that there are, by id; also of organizations that the principal looks at."""
         if not ids:
             return {}
-        found = await self._read(self._many({"_id": {"$in": list(ids)}}).to_list())
+        found = await self._read(self._all_seen({"_id": {"$in": list(ids)}}).to_list())
         return {endpoint.id: endpoint for endpoint in found}
 
     async def change(self, endpoint_id: str, changes: dict[str, Any], session: Session) -> None:

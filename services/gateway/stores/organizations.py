@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, Field
 
 from libs.contracts.states import ACTIVE_RUN_STATUSES
-from libs.storage.client import Mongo
+from libs.storage.client import Mongo, Session
 from libs.storage.documents import (
     ApiKey,
     DeletionRequest,
@@ -24,6 +24,7 @@ from libs.storage.documents import (
 )
 from libs.storage.files import BUCKET
 from libs.storage.target_keys import TargetKey, TargetKeys
+from services.gateway.errors import ConflictError
 
 AT_A_TIME = 1_000
 
@@ -61,11 +62,24 @@ class OrganizationStore:
     # --- organizations --------------------------------------------------------------------------
 
     async def request_deletion(self, tenant_id: str, *, keep_records: bool) -> Leaving | None:
-        """Note that an organization is to be deleted, once; ``None`` where there is none."""
+        """Note that an organization is to be deleted, once; ``None`` where there is none.
+
+        Raises:
+            ConflictError: ``ORGANIZATION_HAS_CHILDREN``; they would lose what it shares with them.
+        """
         request = DeletionRequest(requested_at=datetime.now(UTC), keep_records=keep_records)
-        await self._organizations.update_one(
-            {"_id": tenant_id, "deletion": None}, {"$set": {"deletion": request.model_dump()}}
-        )
+
+        async def body(session: Session) -> None:
+            # Whoever places an organization below this one changes it too.
+            asked = await self._organizations.update_one(
+                {"_id": tenant_id, "deletion": None}, {"$set": {"deletion": request.model_dump()}}, session=session
+            )
+            # Those that are being deleted themselves do not count.
+            children = {"parent_id": tenant_id, "deletion": None}
+            if asked.matched_count and await self._organizations.find_one(children, {"_id": 1}, session=session):
+                raise _has_children(tenant_id)
+
+        await self._mongo.transaction(body)
         found = await self._organizations.find_one({"_id": tenant_id}, {"deletion": 1})
         return None if found is None else Leaving.model_validate(found)
 
@@ -155,3 +169,11 @@ class OrganizationStore:
                 ids = [record["_id"] for record in some]
                 removed += (await records.delete_many({"_id": {"$in": ids}, "tenant_id": tenant_id})).deleted_count
         return removed
+
+
+def _has_children(tenant_id: str) -> ConflictError:
+    return ConflictError(
+        "ORGANIZATION_HAS_CHILDREN",
+        f"there are organizations below {tenant_id}; delete them first, or place them elsewhere with "
+        "'python -m services.gateway.place_organization'",
+    )

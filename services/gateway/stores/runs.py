@@ -10,7 +10,7 @@ from pymongo import DESCENDING
 from libs.contracts.events import RevertCounts, RunCounts
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import ImportMode
-from libs.storage.documents import LISTED_RUNS, RunDocument, StoredFile, Wording
+from libs.storage.documents import LISTED_RUNS, RunDocument, Starter, StoredFile, Wording
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page
 from services.gateway.stores.tenant import TenantStore
@@ -46,6 +46,7 @@ class ListedRun(BaseModel):
     parse: ListedParse = ListedParse()
     counts: RunCounts | None = None
     failure: dict[str, str] | None = None
+    started_by: Starter | None = None
     created_at: datetime
     updated_at: datetime
     validated_at: datetime | None = None
@@ -62,6 +63,7 @@ class ListedRun(BaseModel):
                 "tenant_id", "template_id", "template_version", "status", "file", "duplicate_of", "parse.rows",
                 "counts", "failure", "created_at", "updated_at", "validated_at", "executing_at", "finished_at",
                 "file_removed_at", "wording.version", "completed_at", "revertible_until", "reverted",
+                "started_by",
                 # Of all words of a vocabulary the one that is shown; those of hundreds of fields may be there too.
                 "wording.words.import_mode",
             ),

@@ -11,6 +11,8 @@ from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import Organization, RunDocument, TargetKeyDocument, TargetResource, TemplateDocument
 from libs.storage.target_keys import TargetKey, TargetKeys
 from libs.telemetry.failpoints import failpoint
+from services.gateway.access.organizations import OrganizationTree
+from services.gateway.stores.templates import shared_by
 
 _SEEN_AT_ONCE = 10_000
 """So many records, of all organizations together, are looked through while a client waits."""
@@ -28,6 +30,7 @@ class OrganizationTarget:
     def __init__(self, mongo: Mongo, tenant_id: str) -> None:
         self._mongo = mongo
         self._tenant_id = tenant_id
+        self._tree = OrganizationTree(mongo)
         self._registered = TargetKeys(mongo)
         self._registry = mongo.state[TargetKeyDocument.Settings.name]
         self._resources = mongo.state[TargetResource.Settings.name]
@@ -68,6 +71,10 @@ class OrganizationTarget:
         )
         counted = await self._resources.count_documents({"tenant_id": self._tenant_id}, session=session)
         return counted, answer.upserted_id is not None
+
+    async def counts(self, resource: str) -> bool:
+        """Whether a resource counts for the organization."""
+        return await self._resources.find_one({"_id": f"{self._tenant_id}:{resource}"}, {"_id": 1}) is not None
 
     async def keep(self, keys: Collection[TargetKey], session: Session) -> bool:
         """Let nobody release ``keys`` beside this transaction; ``False`` where somebody has."""
@@ -120,10 +127,17 @@ class OrganizationTarget:
         return await self._mongo.transaction(body)
 
     async def _anybody_asks(self, resource: str, what: Document, session: Session | None = None) -> bool:
+        """Whether a template or a run under way does; for keys also templates that are shared with the organization.
+
+        That a resource counts for it is its own templates' doing alone: those it can delete.
+        """
         named = {"tenant_id": self._tenant_id, "template.target_resource": resource, **what}
         under_way = {"status": {"$in": [status.value for status in ACTIVE_RUN_STATUSES]}}
-        for kind, conditions in ((TemplateDocument, {"deleted_at": None}), (RunDocument, under_way)):
-            found = self._mongo.state[kind.Settings.name].find_one({**named, **conditions}, {"_id": 1}, session=session)
+        asked = [(TemplateDocument, {**named, "deleted_at": None}), (RunDocument, {**named, **under_way})]
+        if what and (above := await self._tree.above(self._tenant_id, session)):
+            asked.append((TemplateDocument, {**named, **shared_by(above), "deleted_at": None}))
+        for kind, conditions in asked:
+            found = self._mongo.state[kind.Settings.name].find_one(conditions, {"_id": 1}, session=session)
             if await found is not None:
                 return True
         return False

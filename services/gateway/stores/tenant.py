@@ -20,6 +20,9 @@ MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Of the documents of a page, as they are stored; a page has one at least."""
 _FETCHED: Final = 100
 """Documents that the database sends at a time."""
+_TENANTS_AT_ONCE: Final = 100
+"""Organizations of one query: of so many the server reads the pages along its index and merges them, without sorting
+(``internalQueryMaxScansToExplode`` of MongoDB is 200)."""
 _AS_STORED: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, tz_aware=True)
 Kind = TypeVar("Kind", TemplateDocument, RunDocument, RejectedRecord, WebhookEndpoint, UndoEntry)
 Result = TypeVar("Result")
@@ -30,20 +33,29 @@ class TenantStore(Generic[Kind]):
     """The documents of one kind that belong to the principal's organization.
 
     Every query goes through ``_one`` or ``_many``, which add the organization to it: there is no way to ask without.
+    Only pages, and ``_all_seen``, show also what the organizations have that the principal looks at beside its own.
     """
 
     def __init__(self, kind: type[Kind], principal: Principal) -> None:
         self._kind = kind
         self._tenant_id = principal.tenant_id
+        self._seen = (principal.tenant_id, *principal.reach)
 
     def _mine(self, conditions: Mapping[str, Any]) -> dict[str, Any]:
-        return {**conditions, "tenant_id": self._tenant_id}
+        return {**conditions, **self._whose((self._tenant_id,))}
+
+    def _whose(self, tenants: Sequence[str]) -> dict[str, Any]:
+        """The filter of what some of the organizations have that the principal sees."""
+        return {"tenant_id": tenants[0] if len(tenants) == 1 else {"$in": list(tenants)}}
 
     def _one(self, conditions: Mapping[str, Any], session: Session | None = None) -> FindOne[Kind]:
         return self._kind.find_one(self._mine(conditions), session=session)
 
     def _many(self, conditions: Mapping[str, Any]) -> FindMany[Kind]:
         return self._kind.find(self._mine(conditions))
+
+    def _all_seen(self, conditions: Mapping[str, Any]) -> FindMany[Kind]:
+        return self._kind.find({**conditions, **self._whose(self._seen)})
 
     async def _read(self, query: Awaitable[Result]) -> Result:
         """What a query finds.
@@ -71,19 +83,36 @@ class TenantStore(Generic[Kind]):
         Raises:
             UnreadableDocumentError: as ``_read``.
         """
-        found: list[RawBSONDocument] = []
-        size, more = 0, False
+        groups = [self._seen[at : at + _TENANTS_AT_ONCE] for at in range(0, len(self._seen), _TENANTS_AT_ONCE)]
+        some = [await self._some(conditions, group, order, limit, fields) for group in groups]
+        if len(some) == 1:
+            [(found, more)] = some
+        else:
+            found, more = await asyncio.to_thread(_merged, some, order, limit)
+        return Page(await asyncio.to_thread(self._models, model, found), more)
+
+    async def _some(
+        self,
+        conditions: Mapping[str, Any],
+        tenants: Sequence[str],
+        order: tuple[str, int],
+        limit: int,
+        fields: Mapping[str, Any] | None,
+    ) -> tuple[list[RawBSONDocument], bool]:
+        """The page of some organizations, as it is stored, and whether there is more behind it."""
         collection = cast("Collection", self._kind.get_pymongo_collection())  # pyright: ignore[reportUnknownMemberType]
         stored = collection.with_options(codec_options=_AS_STORED)
-        query = stored.find(self._mine(conditions), fields, sort=[order], limit=limit + 1, batch_size=_FETCHED)
+        asked = {**conditions, **self._whose(tenants)}
+        found: list[RawBSONDocument] = []
+        size = 0
+        query = stored.find(asked, fields, sort=[order], limit=limit + 1, batch_size=_FETCHED)
         async with query as cursor:
             async for document in cursor:
                 size += len(document.raw)
                 if len(found) == limit or (found and size > MAX_PAGE_BYTES):
-                    more = True
-                    break
+                    return found, True
                 found.append(document)
-        return Page(await asyncio.to_thread(self._models, model, found), more)
+        return found, False
 
     def _models(self, model: type[ModelT], found: Sequence[RawBSONDocument]) -> list[ModelT]:
         try:
@@ -105,3 +134,17 @@ class TenantStore(Generic[Kind]):
         if document.tenant_id != self._tenant_id:
             raise ValueError(f"a document of {document.tenant_id} among those of {self._tenant_id}")
         await document.insert(session=session)
+
+
+def _merged(
+    parts: Sequence[tuple[list[RawBSONDocument], bool]], order: tuple[str, int], limit: int
+) -> tuple[list[RawBSONDocument], bool]:
+    """One page of several in the same order. Each is as long as the whole may be, so nothing is missing between."""
+    name, direction = order
+    found = sorted((each for part, _ in parts for each in part), key=lambda each: each[name], reverse=direction < 0)
+    size = 0
+    for number, document in enumerate(found):
+        size += len(document.raw)
+        if number == limit or (number and size > MAX_PAGE_BYTES):
+            return found[:number], True
+    return found, any(more for _, more in parts)

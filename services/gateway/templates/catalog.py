@@ -12,17 +12,18 @@ from bson import ObjectId
 
 from libs.contracts.templates import Template, asked_keys
 from libs.storage.client import Mongo, Session
-from libs.storage.documents import TemplateDocument, Wording
+from libs.storage.documents import CopiedFrom, TemplateDocument, Wording
 from libs.storage.target_keys import TargetKey
 from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
-from services.gateway.errors import BusyError, ConflictError, GatewayError, Problem, not_found
+from services.gateway.access.reach import Reach
+from services.gateway.errors import BusyError, ConflictError, GatewayError, NotAllowedError, Problem, not_found
 from services.gateway.stores.paging import Page
 from services.gateway.stores.target import OrganizationTarget
-from services.gateway.stores.templates import TemplateStore
+from services.gateway.stores.templates import TemplateStore, UsableTemplates
 from services.gateway.templates.judging import ApprovedTemplate
 from services.gateway.templates.unique_keys import KeyRegistrar
-from services.gateway.webhooks.endpoints import Linked, Webhooks
+from services.gateway.webhooks.endpoints import Linked, Webhooks, without_receiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,27 @@ class TemplateCatalog:
 
     Args:
         mongo: the databases.
+        reach: knows from whom an organization gets shared templates.
         webhooks: makes and changes their receivers.
         keys: registers the keys that they ask for.
         quotas: of each organization.
     """
 
-    def __init__(self, mongo: Mongo, webhooks: Webhooks, keys: KeyRegistrar, quotas: Quotas) -> None:
+    def __init__(self, mongo: Mongo, reach: Reach, webhooks: Webhooks, keys: KeyRegistrar, quotas: Quotas) -> None:
         self._mongo = mongo
+        self._reach = reach
         self._webhooks = webhooks
         self._keys = keys
         self._quotas = quotas
 
-    async def create(self, principal: Principal, approved: ApprovedTemplate, written: Written) -> Linked:
+    async def create(
+        self,
+        principal: Principal,
+        approved: ApprovedTemplate,
+        written: Written,
+        *,
+        copied_from: CopiedFrom | None = None,
+    ) -> Linked:
         """Save a new template.
 
         Raises:
@@ -86,6 +96,7 @@ class TemplateCatalog:
             template=approved.template,
             vocabulary=written.vocabulary,
             wording=written.wording(1),
+            copied_from=copied_from,
             created_at=now,
             updated_at=now,
         )
@@ -115,11 +126,11 @@ class TemplateCatalog:
 
         Raises:
             NotFoundError: there is none.
+            NotAllowedError: ``READ_ONLY_SHARED_TEMPLATE``.
             ConflictError: ``TEMPLATE_CHANGED``, it has another version by now; or as ``create``.
         """
         store = TemplateStore(principal)
-        if (current := await store.get(template_id)) is None:
-            raise not_found("template", template_id)
+        current = await self._own(principal, template_id)
         if version is not None and version != current.version:
             raise _changed_meanwhile(f"version {current.version}")
         successor = current.model_copy(
@@ -142,20 +153,34 @@ class TemplateCatalog:
         await self._leave(principal, current.template)
         return linked
 
+    async def copy(self, principal: Principal, template_id: str) -> Linked:
+        """Save a copy of a template, of the organization's own or shared with it, as its own. It is shared with nobody
+        and has no receiver.
+
+        Raises:
+            NotFoundError: there is none.
+            ConflictError, BusyError: as ``create``.
+        """
+        source = await self._usable(principal, template_id)
+        words = source.wording.words if source.wording is not None and source.wording.version == source.version else {}
+        template = without_receiver(source).template.model_copy(update={"shared_with_children": False})
+        origin = CopiedFrom(tenant_id=source.tenant_id, template_id=source.id, version=source.version)
+        written = Written(source.vocabulary, words)
+        return await self.create(principal, ApprovedTemplate(template, None), written, copied_from=origin)
+
     async def get(self, principal: Principal, template_id: str) -> Linked:
-        """A template with its receiver.
+        """A template with its receiver; without it one that is shared with the organization.
 
         Raises:
             NotFoundError: there is none.
         """
-        if (document := await TemplateStore(principal).get(template_id)) is None:
-            raise not_found("template", template_id)
+        document = await self._usable(principal, template_id)
         [linked] = await self._webhooks.of(principal, [document])
         return linked
 
     async def page(self, principal: Principal, limit: int, after: str | None) -> Page[Linked]:
-        """Templates with their receivers, newest first, from behind the id ``after``."""
-        found = await TemplateStore(principal).page(limit, after)
+        """Templates as ``get`` shows them, newest first, from behind the id ``after``."""
+        found = await (await self._all_usable(principal)).page(limit, after)
         return Page(await self._webhooks.of(principal, found.items), found.more)
 
     async def delete(self, principal: Principal, template_id: str) -> None:
@@ -163,12 +188,31 @@ class TemplateCatalog:
 
         Raises:
             NotFoundError: there is none.
+            NotAllowedError: ``READ_ONLY_SHARED_TEMPLATE``.
         """
-        store = TemplateStore(principal)
-        current = await store.get(template_id)
-        if current is None or not await store.delete(template_id, _now()):
+        current = await self._own(principal, template_id)
+        if not await TemplateStore(principal).delete(template_id, _now()):
             raise not_found("template", template_id)
         await self._leave(principal, current.template)
+
+    async def _all_usable(self, principal: Principal) -> UsableTemplates:
+        return UsableTemplates(principal, await self._reach.above(principal.tenant_id))
+
+    async def _usable(self, principal: Principal, template_id: str) -> TemplateDocument:
+        if (document := await (await self._all_usable(principal)).get(template_id)) is None:
+            raise not_found("template", template_id)
+        return document
+
+    async def _own(self, principal: Principal, template_id: str) -> TemplateDocument:
+        """One that may be changed."""
+        if (current := await TemplateStore(principal).get(template_id)) is not None:
+            return current
+        shared = await self._usable(principal, template_id)
+        raise NotAllowedError(
+            "READ_ONLY_SHARED_TEMPLATE",
+            f"the template is shared by the organization {shared.tenant_id}, which alone can change it; make a copy of "
+            "it, and change that",
+        )
 
     async def _with_keys(
         self, principal: Principal, template: Template, write: Callable[[Session], Awaitable[Linked]]
@@ -186,7 +230,7 @@ class TemplateCatalog:
                         return None  # somebody released them, because no template asked for them yet
                     resources, new = await target.count_resource(template.target_resource, session)
                     if new and resources > self._quotas.resources:
-                        raise _too_many_resources(self._quotas.resources)
+                        raise too_many_resources(self._quotas.resources)
                     return await write(session)
 
                 if (linked := await self._mongo.transaction(body)) is not None:
@@ -213,7 +257,8 @@ def _too_many_templates(limit: int) -> ConflictError:
     )
 
 
-def _too_many_resources(limit: int) -> ConflictError:
+def too_many_resources(limit: int) -> ConflictError:
+    """The refusal of one resource more than an organization may have."""
     detail = (
         f"the organization has {limit} target resources, as many as it may have; use one of them, or delete the "
         "templates and the records of one"

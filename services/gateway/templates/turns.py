@@ -32,7 +32,7 @@ class Turns:
         Raises:
             BusyError: ``TEMPLATES_WAITING``; too many of its requests wait already.
         """
-        tenant = principal.tenant_id
+        tenant = principal.home
         lock = self._locks.setdefault(tenant, asyncio.Lock())
         with self._asking(tenant):
             async with lock:

@@ -6,8 +6,8 @@ say: its name and the type that its sender claims are never asked.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,12 +21,14 @@ from libs.contracts.states import RunStatus
 from libs.formats.content import HEAD_BYTES, recognise, refusal
 from libs.ledger import Ledger
 from libs.process.shares import NoSlotError, Turns
-from libs.storage.documents import RunDocument, StatusChange, StoredFile, TemplateDocument
+from libs.storage.documents import RunDocument, Starter, StatusChange, StoredFile, TemplateDocument
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
+from services.gateway.access.reach import Reach
 from services.gateway.errors import (
     BusyError,
+    ConflictError,
     GatewayError,
     InvalidInputError,
     LimitError,
@@ -36,20 +38,28 @@ from services.gateway.errors import (
     not_found,
 )
 from services.gateway.stores.runs import RunStore
-from services.gateway.stores.templates import TemplateStore
+from services.gateway.stores.templates import UsableTemplates
+from services.gateway.templates.borrowing import Borrowing
 from services.gateway.templates.catalog import Written
 from services.gateway.templates.judging import ApprovedTemplate
 from services.gateway.uploads.column_mapping import ColumnMapping, column_mapping
 from services.gateway.uploads.file_names import display_name
 from services.gateway.uploads.quotas import QuotaKeeper
+from services.gateway.webhooks.endpoints import without_receiver
 
 logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An upload that is complete."""
+    """An upload that is complete.
 
+    Attributes:
+        principal: acts for the organization whose records it changes; everything that follows goes by it.
+        template: perhaps one of another organization.
+    """
+
+    principal: Principal
     template: TemplateDocument
     file: StoredFile
     mapping: ColumnMapping | None
@@ -64,12 +74,25 @@ class Submitted:
 
 
 class Upload:
-    """One upload while it arrives. Each part is judged as soon as there is enough to judge it by."""
+    """One upload while it arrives. Each part is judged as soon as there is enough to judge it by.
 
-    def __init__(self, files: FileStore, principal: Principal) -> None:
+    Args:
+        files: where its file is stored.
+        reach: knows for whom it may be, and whose templates there are.
+        caller: who sends it.
+        admit: called before the file is taken, with whom it is for as far as that is known.
+    """
+
+    def __init__(
+        self, files: FileStore, reach: Reach, caller: Principal, admit: Callable[[Principal], Awaitable[None]]
+    ) -> None:
         self._files = files
-        self._principal = principal
+        self._reach = reach
+        self._caller = caller
+        self._admit = admit
+        self._principal = caller
         self._template: TemplateDocument | None = None
+        self._saved = False
         self._head: bytes | None = None
         self._columns: Mapping[str, object] | None = None
         self._mapping: ColumnMapping | None = None
@@ -82,11 +105,27 @@ class Upload:
             NotFoundError: there is none.
             UnsupportedFileError, InvalidInputError: what arrived before does not go with it.
         """
-        found = await TemplateStore(self._principal).get(template_id)
-        if found is None:
+        # That of an organization below may be used for that organization, which may be named only later.
+        owner = await self._reach.acting_for_owner(self._caller, "template_id", template_id)
+        if (found := await self._usable(owner, template_id)) is None:
             raise not_found("template", template_id)
         self._template = found
+        self._saved = True
         self._judge()
+
+    async def choose_tenant(self, tenant_id: str) -> None:
+        """Let the upload be for an organization.
+
+        Raises:
+            NotFoundError: as ``Reach.acting_for``.
+        """
+        self._principal = await self._reach.acting_for(self._caller, tenant_id)
+        if self.file is not None:
+            await self._files.give(self.file, tenant_id)
+
+    async def _usable(self, principal: Principal, template_id: str) -> TemplateDocument | None:
+        above = await self._reach.above(principal.tenant_id)
+        return await UsableTemplates(principal, above).get(template_id)
 
     def bring_template(self, approved: ApprovedTemplate, written: Written) -> None:
         """Read the file by a template that is not saved.
@@ -97,7 +136,7 @@ class Upload:
         now = datetime.now(UTC)
         self._template = TemplateDocument(
             _id=str(ObjectId()),
-            tenant_id=self._principal.tenant_id,
+            tenant_id=self._caller.tenant_id,
             template=approved.template,
             vocabulary=written.vocabulary,
             wording=written.wording(1),
@@ -121,24 +160,37 @@ class Upload:
         Raises:
             UnsupportedFileError: the template's format does not read this kind of file.
             FileTooLargeError: more than ``max_bytes`` arrived.
+            LimitError, StorageFullError: the organization has what it may have.
         """
+        await self._admit(self._principal)
         async with aclosing(self._watched(content)) as chunks:
             self.file = await self._files.store(
                 display_name(name), chunks, tenant_id=self._principal.tenant_id, max_bytes=max_bytes
             )
 
-    def complete(self) -> Received:
+    async def complete(self) -> Received:
         """All that is needed.
 
         Raises:
             InvalidInputError: at ``template`` and ``file``: it did not come.
+            NotFoundError: the template is neither the caller's nor one that the organization may use.
         """
         if self._template is not None and self.file is not None:
-            return Received(self._template, self.file, self._mapping)
+            if self._saved and not await self._may_use(self._template):
+                raise not_found("template", self._template.id)
+            return Received(self._principal, self._template, self.file, self._mapping)
         needed = {"template": self._template, "file": self.file}
         raise invalid_input(
             *(Problem(place, "MISSING", "is required") for place, part in needed.items() if part is None)
         )
+
+    async def _may_use(self, template: TemplateDocument) -> bool:
+        """Whether the caller or the organization that the upload is for may use a saved template."""
+        for tenant_id in (self._caller.tenant_id, self._principal.tenant_id):
+            above = await self._reach.above(tenant_id) if template.template.shared_with_children else ()
+            if template.tenant_id in {tenant_id, *above}:
+                return True
+        return False
 
     async def _watched(self, content: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
         """``content``, judged as soon as enough of it is there; the network may bring it byte by byte."""
@@ -173,41 +225,59 @@ class Uploads:
 
     Args:
         files: where files are stored.
+        reach: for whom uploads may be.
         ledger: where runs are submitted.
+        borrowing: registers what a template asks for in another organization than its own.
         turns: how many files stream in at the same time; further ones wait for their turn.
         keeper: what an organization may have.
         large_from: size from which on a file is large, in bytes.
     """
 
-    def __init__(self, files: FileStore, ledger: Ledger, turns: Turns, keeper: QuotaKeeper, large_from: int) -> None:
+    def __init__(
+        self,
+        files: FileStore,
+        reach: Reach,
+        ledger: Ledger,
+        borrowing: Borrowing,
+        turns: Turns,
+        keeper: QuotaKeeper,
+        large_from: int,
+    ) -> None:
         self._files = files
+        self._reach = reach
         self._ledger = ledger
+        self._borrowing = borrowing
         self._turns = turns
         self._keeper = keeper
         self._large_from = large_from
 
     @asynccontextmanager
     async def receiving(
-        self, principal: Principal, announced: int = 0, idempotency_key: str | None = None
+        self, caller: Principal, announced: int = 0, idempotency_key: str | None = None
     ) -> AsyncGenerator[Upload]:
         """An upload from its first byte to its last. Whatever is raised inside, nothing of it is left behind.
 
+        The caller's organization waits for its turn; what the upload takes counts for the one that it is for.
+
         Args:
-            principal: who sends it.
+            caller: who sends it.
             announced: how many bytes are to come; 0 where nobody knows.
             idempotency_key: where a run has it already, no new one is made, and no quota stands in the way.
 
         Raises:
             BusyError, LimitError: its turn did not come in time, because of others or of the organization itself.
-            LimitError, StorageFullError: the organization has what it may have.
         """
         try:
-            async with self._turns.turn(principal.tenant_id):
-                obstacle = await self._keeper.obstacle(principal, announced)
-                if obstacle is not None and not await self._made_already(principal, idempotency_key):
-                    raise obstacle
-                with self._keeper.arriving(principal, announced):
-                    upload = Upload(self._files, principal)
+            async with self._turns.turn(caller.home):
+                with ExitStack() as arriving:
+
+                    async def admit(principal: Principal) -> None:
+                        obstacle = await self._keeper.obstacle(principal, announced)
+                        if obstacle is not None and not await self._made_already(principal, idempotency_key):
+                            raise obstacle
+                        arriving.enter_context(self._keeper.arriving(principal, announced))
+
+                    upload = Upload(self._files, self._reach, caller, admit)
                     try:
                         yield upload
                     except BaseException:
@@ -219,34 +289,51 @@ class Uploads:
     async def _made_already(self, principal: Principal, idempotency_key: str | None) -> bool:
         return idempotency_key is not None and await RunStore(principal).by_idempotency_key(idempotency_key) is not None
 
-    async def _admit(self, principal: Principal, file: StoredFile) -> None:
+    async def _admit(self, received: Received) -> None:
         """Let a run of a file that has arrived be made.
 
         Raises:
             LimitError, StorageFullError: the organization has what it may have; nothing of the file is left behind.
         """
-        obstacle = await self._keeper.obstacle(principal, file.size)
+        obstacle = await self._keeper.obstacle(received.principal, received.file.size)
         if obstacle is not None:
-            await self._discard(file)
+            await self._discard(received.file)
             raise obstacle
-        self._keeper.taken_in(principal, file.size)
+        self._keeper.taken_in(received.principal, received.file.size)
 
-    async def submit(self, principal: Principal, received: Received, idempotency_key: str | None) -> Submitted:
+    async def _borrow(self, received: Received) -> None:
+        """See that a template of another organization can work in the one that the run is for.
+
+        Raises:
+            ConflictError: at ``template``, see ``Borrowing``; nothing of the file is left behind.
+        """
+        template, tenant_id = received.template, received.principal.tenant_id
+        if template.tenant_id == tenant_id:
+            return
+        try:
+            await self._borrowing.prepare(tenant_id, template.template)
+        except ConflictError as error:
+            await self._discard(received.file)
+            raise error.placed(lambda _: "template") from error
+
+    async def submit(self, received: Received, idempotency_key: str | None) -> Submitted:
         """Make a run of an upload; or find the run that an equal request with the same key made.
 
         Raises:
+            ConflictError: the organization cannot use the template, see ``Borrowing``.
             InvalidInputError: ``IDEMPOTENCY_KEY_REUSED`` at ``idempotency_key``: another request has it.
             LimitError, StorageFullError: the organization has what it may have. In any case nothing of the upload is
                 left behind.
         """
         failpoint("gateway.file_stored_before_submit")
-        runs = RunStore(principal)
+        runs = RunStore(received.principal)
         duplicate_of = await runs.newest_of_content(received.template.id, received.file.sha256)
         known = {"idempotency_key": idempotency_key, "duplicate_of": duplicate_of}
         run = self._new_run(received).model_copy(update=known)
         holder = None if idempotency_key is None else await runs.by_idempotency_key(idempotency_key)
         if holder is None or (holder.refused and different_parts(holder, run)):
-            await self._admit(principal, run.file)
+            await self._borrow(received)
+            await self._admit(received)
         while holder is None or (holder.refused and different_parts(holder, run)):
             try:
                 await self._ledger.runs.submit(run, key_of=None if holder is None else holder.id)
@@ -267,13 +354,13 @@ class Uploads:
         failpoint("gateway.submitted_before_answer")
         return Submitted(holder)
 
-    async def submit_dry_run(self, principal: Principal, received: Received) -> RunDocument:
+    async def submit_dry_run(self, received: Received) -> RunDocument:
         """Make a dry run of an upload: checked, told to nobody, and removed with every trace.
 
         Raises:
             LimitError, StorageFullError: the organization has what it may have.
         """
-        await self._admit(principal, received.file)
+        await self._admit(received)
         run = self._new_run(received).model_copy(update={"purpose": RunPurpose.DRY_RUN, "webhook_endpoint_id": None})
         await self._ledger.runs.submit(run)
         failpoint("gateway.dry_run_submitted")
@@ -303,10 +390,12 @@ def _no_turn(*, own: bool) -> GatewayError:
 def _new_run(received: Received, lane: Lane) -> RunDocument:
     """The run of an upload, under the id of its file: so an orphan file is one without a run of its id."""
     now = datetime.now(UTC)
-    document = received.template
+    principal, document = received.principal, received.template
+    if document.tenant_id != principal.tenant_id:
+        document = without_receiver(document)
     return RunDocument(
         _id=received.file.id,
-        tenant_id=document.tenant_id,
+        tenant_id=principal.tenant_id,
         template_id=document.id,
         template_version=document.version,
         template=document.template,
@@ -316,6 +405,7 @@ def _new_run(received: Received, lane: Lane) -> RunDocument:
         file=received.file,
         column_mapping=received.mapping,
         lane=lane,
+        started_by=Starter(tenant_id=principal.home, subject=principal.subject),
         history=[StatusChange(version=1, status=RunStatus.PENDING, at=now)],
         created_at=now,
         updated_at=now,

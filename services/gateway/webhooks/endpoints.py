@@ -4,7 +4,7 @@ import base64
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 from cryptography.fernet import Fernet
@@ -17,6 +17,9 @@ from services.gateway.stores.endpoints import EndpointStore
 PREFIX = "whsec_"
 SECRET_BYTES = 32
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # Standard Webhooks 1.0.0, "Signature scheme"
+
+_WITHOUT_RECEIVER: Final = {"webhook_url": None, "include_data_in_webhook": False, "webhook_data_sample_size": None}
+"""Changes of a template that another organization than its own gets: the address of a receiver may be a secret."""
 
 
 def is_signing_secret(secret: str) -> bool:
@@ -35,12 +38,14 @@ class Linked:
     """A template with its receiver.
 
     Attributes:
+        shared: another organization has it and shares it; the receiver is then nobody's business.
         secret: the signing secret, where it was made or given just now; it is never shown again.
     """
 
     document: TemplateDocument
     endpoint: WebhookEndpoint | None = None
     secret: str | None = None
+    shared: bool = False
 
 
 class Webhooks:
@@ -54,10 +59,16 @@ class Webhooks:
         self._cipher = cipher
 
     async def of(self, principal: Principal, documents: Collection[TemplateDocument]) -> list[Linked]:
-        """Templates, each with its receiver."""
+        """Templates, each with its receiver; those that are shared with the organization without."""
         ids = [document.webhook_endpoint_id for document in documents if document.webhook_endpoint_id is not None]
         found = await EndpointStore(principal).by_id(ids)
-        return [Linked(document, found.get(document.webhook_endpoint_id or "")) for document in documents]
+        seen = {principal.tenant_id, *principal.reach}
+        return [
+            Linked(document, found.get(document.webhook_endpoint_id or ""))
+            if document.tenant_id in seen
+            else Linked(without_receiver(document), shared=True)
+            for document in documents
+        ]
 
     async def link(
         self, principal: Principal, document: TemplateDocument, secret: str | None, session: Session
@@ -94,3 +105,9 @@ class Webhooks:
 
     def _encrypted(self, secret: str) -> str:
         return self._cipher.encrypt(secret.encode()).decode()
+
+
+def without_receiver(document: TemplateDocument) -> TemplateDocument:
+    """A template as other organizations than its own get it."""
+    template = document.template.model_copy(update=_WITHOUT_RECEIVER)
+    return document.model_copy(update={"template": template, "webhook_endpoint_id": None})

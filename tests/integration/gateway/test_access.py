@@ -156,6 +156,6 @@ async def test_the_document_needs_no_key(http: httpx.AsyncClient) -> None:
     assert document["openapi"].startswith("3.1")
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert {operation["operationId"] for operation in operations} == {
-        "createTemplate", "listTemplates", "getTemplate", "replaceTemplate", "deleteTemplate",
+        "createTemplate", "listTemplates", "getTemplate", "replaceTemplate", "deleteTemplate", "copyTemplate",
         "uploadFile", "dryRun", "listRuns", "getRun", "executeRun", "cancelRun", "revertRun", "listRejected",
     }  # fmt: skip

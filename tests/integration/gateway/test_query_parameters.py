@@ -9,7 +9,7 @@ from services.gateway.http.query_parameters import ANY_QUERY
 from services.gateway.shown import shown
 from tests.integration.gateway.steps import assert_error, create_template
 
-RUN_PARAMETERS = "parameters are 'after', 'limit', 'status', 'template_id'"
+RUN_PARAMETERS = "parameters are 'after', 'include_children', 'limit', 'status', 'template_id', 'tenant_id'"
 
 
 @pytest.mark.parametrize(

@@ -82,18 +82,6 @@ async def test_the_file_may_come_first(http: httpx.AsyncClient) -> None:
     assert answer.json()["file_name"] == "résumé.csv"
 
 
-async def test_the_organization_that_is_imported_into_is_ones_own(acme: Organization) -> None:
-    template = await create_template(acme.http)
-
-    async def into(organization: str) -> httpx.Response:
-        parts = {"template_id": template["id"], "target_tenant_id": organization}
-        return await acme.http.post("/imports/upload", data=parts, files={"file": ("p.csv", CSV)})
-
-    assert (await into(acme.id)).json()["target_tenant_id"] == acme.id
-    error = assert_error(await into("x" * 24), 422, "INVALID_REQUEST", "body.target_tenant_id")
-    assert error["errors"][0]["code"] == "NOT_SUPPORTED_YET"
-
-
 async def test_an_empty_file_is_for_the_parser_to_judge(http: httpx.AsyncClient) -> None:
     template = await create_template(http)
     assert (await upload(http, template["id"], b"")).json()["file_size"] == 0

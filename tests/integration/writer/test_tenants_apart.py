@@ -12,6 +12,7 @@ from libs.contracts.templates import Template
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
 from services.gateway.access.principal import Principal
+from services.gateway.access.reach import Reach
 from services.gateway.errors import ConflictError
 from services.gateway.templates.catalog import Quotas, TemplateCatalog, Written
 from services.gateway.templates.judging import ApprovedTemplate
@@ -57,7 +58,7 @@ class Tenant:
         self._principal = Principal(uuid4().hex, "key:test", "key")
         # A tenant may have two keys in a resource: the quota is seen too.
         registrar, quotas = KeyRegistrar(mongo, 2, 20), Quotas(10, 10)
-        self._catalog = TemplateCatalog(mongo, Webhooks(Fernet(Fernet.generate_key())), registrar, quotas)
+        self._catalog = TemplateCatalog(mongo, Reach(mongo), Webhooks(Fernet(Fernet.generate_key())), registrar, quotas)
         self._saved: dict[int, tuple[str, dict[str, Any]]] = {}
 
     async def take(self, slot: int, what: object) -> object:

@@ -12,6 +12,7 @@ from services.gateway.http.answers import answer, encoded_answer
 from services.gateway.http.dependencies import (
     AnyRequest,
     Asking,
+    AskingForMany,
     DryRunsIn,
     Judge,
     RejectedIn,
@@ -82,11 +83,11 @@ class ImportController(Controller):
         key = idempotency_key(request)
         received = await receive(request, principal, uploads, judge, upload_limits(settings))
         with UPLOAD_PLACES.translating():
-            submitted = await uploads.submit(principal, received, key)
-        run = await runs.wait(principal, submitted.run, CHECKED_STATUSES)
+            submitted = await uploads.submit(received, key)
+        run = await runs.wait(received.principal, submitted.run, CHECKED_STATUSES)
         done = HTTPStatus.CREATED if run.status in CHECKED_STATUSES else HTTPStatus.ACCEPTED
         headers = {"Idempotent-Replayed": "true"} if submitted.replayed else {}
-        return await _run_answer(await runs.details(principal, run), done, headers)
+        return await _run_answer(await runs.details(received.principal, run), done, headers)
 
     @post(
         "/dry-run",
@@ -113,20 +114,20 @@ class ImportController(Controller):
     ) -> Response[DryRunView]:
         with dry_runs.trying(principal):
             received = await receive(request, principal, uploads, judge, dry_run_limits(settings))
-            found = await dry_runs.result(principal, await uploads.submit_dry_run(principal, received))
+            found = await dry_runs.result(received.principal, await uploads.submit_dry_run(received))
             return await answer(lambda: present_dry_run(found))
 
     @get("/runs", operation_id="listRuns", summary="List runs", operation_class=ApiOperation)
     async def list_runs(
         self,
-        principal: Asking,
+        looking: AskingForMany,
         runs: RunsIn,
         limit: Limit = 20,
         after: After = None,
         status: RunFilter = None,
         template_id: TemplateFilter = None,
     ) -> RunPage:
-        found = await runs.page(principal, limit, status=status, template_id=template_id, after=after)
+        found = await runs.page(looking, limit, status=status, template_id=template_id, after=after)
         items = [present_summary(run) for run in found.items]
         return RunPage(data=items, next_after=items[-1].id if found.more else None)
 

@@ -20,7 +20,9 @@ _MAPPING = Schema(
 )
 _TARGET = Schema(
     type=OpenAPIType.STRING,
-    description="The organization whose records are changed; no other than your own is supported yet.",
+    description="The organization whose records are changed: your own, which is the default, or one below it. The run "
+    "is that organization's, and so are the quotas and the `Idempotency-Key` that it counts for. Send it before the "
+    "file.",
 )
 _FILE = Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream")
 _TEMPLATE = Schema(

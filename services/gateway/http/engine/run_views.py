@@ -116,6 +116,13 @@ class RowErrorView(BaseModel):
     value: Any = None
 
 
+class StartedByView(BaseModel):
+    """Whose key started a run: that of its organization, or of one above it."""
+
+    tenant_id: str
+    subject: str
+
+
 class RunSummaryView(BaseModel):
     """An import as a list shows it.
 
@@ -123,7 +130,8 @@ class RunSummaryView(BaseModel):
     ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``valid_rows`` are those that
     would be or were written, or were found unchanged. ``duplicate_of`` is the newest earlier run of the template whose
     file was the same to the byte; ``file_removed_at`` is since when the file itself is no longer stored.
-    ``target_tenant_id`` is the organization whose records it changes. ``revertible_until`` is how long a completed run
+    ``target_tenant_id`` is the organization whose records it changes, ``started_by`` who has started it; null for runs
+    of earlier releases. ``revertible_until`` is how long a completed run
     can be reverted, ``reverted`` what its revert did; the counts stay those of the import.
     """
 
@@ -133,6 +141,7 @@ class RunSummaryView(BaseModel):
     template_version: int
     status: RunStatus
     target_tenant_id: str
+    started_by: StartedByView | None
     target_resource: str
     import_mode: str
     auto_execute: bool
@@ -258,6 +267,7 @@ def _summary(run: ListedRun | RunDocument) -> dict[str, Any]:
         "template_version": run.template_version,
         "status": run.status,
         "target_tenant_id": run.tenant_id,
+        "started_by": None if run.started_by is None else StartedByView(**run.started_by.model_dump()),
         "target_resource": run.template.target_resource,
         "import_mode": present_mode(run.template.mode, engine_words(run.wording, run.template_version)),
         "auto_execute": run.template.auto_execute,

@@ -11,7 +11,7 @@ Names of the engine's own are kept; the rest are additions, under the names of t
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from libs.contracts.templates import (
     MAX_DECIMALS,
@@ -179,17 +179,28 @@ class EngineTemplate(Part):
     webhook_secret: str | None = Field(default=None, max_length=200)
     include_data_in_webhook: bool = False
     webhook_data_sample_size: int | None = Field(default=None, ge=0, le=1_000)
-    shared_from_tenant_id: str | None = Field(
-        default=None, max_length=100, description="Null: sharing templates is not supported yet."
+    shared_with_children: bool = Field(
+        default=False, description="Whether the organizations below may use the template too, without changing it."
     )
     version: int | None = Field(
         default=None, ge=1, description="With PUT: the version that is being replaced; 409 where it no longer is."
     )
 
 
+class CopiedFromView(BaseModel):
+    """The template that one was copied from, and whose it is."""
+
+    template_id: str
+    tenant_id: str
+    version: int
+
+
 class EngineTemplateView(EngineTemplate):
     """A stored template.
 
+    ``tenant_id`` is the organization that has it. Where another one, above, shares it with the one that asks, that is
+    said once more by ``shared_from_tenant_id``, ``read_only`` is true, and its receiver is not shown; it can be copied.
+    ``copied_from`` says what a copy was made of.
     ``webhook_secret`` is shown once, by the call that made it. ``webhook_enabled`` is what is the case: it is false
     also where Rowdock stopped sending by itself, with ``webhook_disabled_at`` and ``webhook_disabled_reason``; saving
     the template with ``true`` switches it on again. ``errors`` tells, in the form that every refusal has, what of the
@@ -199,6 +210,10 @@ class EngineTemplateView(EngineTemplate):
     model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
 
     id: str
+    tenant_id: str
+    shared_from_tenant_id: str | None = None
+    read_only: bool = False
+    copied_from: CopiedFromView | None = None
     webhook_disabled_at: datetime | None = None
     webhook_disabled_reason: str | None = None
     errors: list[ProblemView] = Field(default=[])

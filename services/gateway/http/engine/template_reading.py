@@ -29,7 +29,12 @@ from services.gateway.shown import shown
 from services.gateway.templates.catalog import Written
 from services.gateway.templates.judging import ApprovedTemplate, TemplateJudge
 
-READ_ONLY = frozenset({"id", "created_at", "updated_at", "webhook_disabled_at", "webhook_disabled_reason", "errors"})
+READ_ONLY = frozenset(
+    {
+        "id", "tenant_id", "shared_from_tenant_id", "read_only", "copied_from", "created_at", "updated_at",
+        "webhook_disabled_at", "webhook_disabled_reason", "errors",
+    }
+)  # fmt: skip
 """What an answer holds beyond a request; accepted and ignored, so that an answer can be sent back changed."""
 TEMPLATE_NAMES = {"mode": "import_mode", "fields": "field_mapping", "source": ""}
 FIELD_NAMES = {"name": "target", "column": "source", "rules": "validators", "transforms": "transformations"}
@@ -44,6 +49,7 @@ _TEMPLATE_MEMBERS = (
     "default_values", "required_columns", "include_unmatched_columns", "default_date_order", "default_decimal_style",
     "default_region", "two_digit_year_pivot", "zero_dates", "null_values", "webhook_url", "webhook_enabled",
     "include_data_in_webhook", "webhook_data_sample_size", "dark_mode", "auto_execute",
+    "shared_with_children",
 )  # fmt: skip
 
 
@@ -94,9 +100,6 @@ class _Reading:
     def template(self, given: Json) -> TemplateRequest:
         raw = self.shape(given)
         self.unread |= given.keys() - raw.keys()
-        if raw.get("shared_from_tenant_id") is not None:
-            message = "sharing templates is not supported yet; leave it out"
-            self.problems.add(f"{self.location}.shared_from_tenant_id", "NOT_SUPPORTED_YET", message)
         mode = raw.get("import_mode")
         parts = Template.model_construct(
             **present(

@@ -14,7 +14,7 @@ from libs.contracts.templates import (
 )
 from libs.storage.documents import WebhookEndpoint, Wording
 from services.gateway.http.engine.expressions import Expression, read_expression
-from services.gateway.http.engine.template_models import AUTO, EngineFieldMapping, EngineTemplateView
+from services.gateway.http.engine.template_models import AUTO, CopiedFromView, EngineFieldMapping, EngineTemplateView
 from services.gateway.http.envelope import ProblemView
 from services.gateway.http.field_parts import present_rule, present_transform, without_required
 from services.gateway.http.request_shape import Json
@@ -24,11 +24,16 @@ from services.gateway.webhooks.endpoints import Linked
 def present_template(linked: Linked) -> EngineTemplateView:
     """A stored template with its receiver; reading it again gives the same template."""
     document, endpoint = linked.document, linked.endpoint
-    template = document.template
+    template, copied = document.template, document.copied_from
     source = template.source
     words = engine_words(document.wording, document.version)
     return EngineTemplateView(
         id=document.id,
+        tenant_id=document.tenant_id,
+        shared_from_tenant_id=document.tenant_id if linked.shared else None,
+        read_only=linked.shared,
+        shared_with_children=template.shared_with_children,
+        copied_from=None if copied is None else CopiedFromView(**copied.model_dump()),
         name=template.name,
         description=template.description,
         file_type=source.file_type or AUTO,

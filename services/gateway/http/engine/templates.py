@@ -6,7 +6,7 @@ from litestar import Controller, Response, delete, get, post, put
 from pydantic import BaseModel
 
 from services.gateway.http.answers import answer
-from services.gateway.http.dependencies import AnyRequest, Asking, Catalog, Judge
+from services.gateway.http.dependencies import AnyRequest, Asking, AskingFor, AskingForMany, Catalog, Judge
 from services.gateway.http.engine.operations import TemplateOperation
 from services.gateway.http.engine.parameters import After, Id, Limit
 from services.gateway.http.engine.template_models import EngineTemplateView
@@ -33,20 +33,20 @@ class TemplateController(Controller):
 
     @post("/", operation_id="createTemplate", summary="Create a template", operation_class=TemplateOperation)
     async def create(
-        self, request: AnyRequest, principal: Asking, catalog: Catalog, judge: Judge
+        self, request: AnyRequest, acting: AskingFor, catalog: Catalog, judge: Judge
     ) -> Response[EngineTemplateView]:
         body = await json_body(request)
-        wanted = await judge.turns.run(principal, lambda: read_template(body.decoded(), judge))
+        wanted = await judge.turns.run(acting, lambda: read_template(body.decoded(), judge))
         with wanted.places.translating():
-            linked = await catalog.create(principal, wanted.approved, wanted.written)
+            linked = await catalog.create(acting, wanted.approved, wanted.written)
         headers = {"Location": f"/imports/templates/{linked.document.id}"}
         return await answer(lambda: present_template(linked), HTTPStatus.CREATED, headers)
 
     @get("/", operation_id="listTemplates", summary="List templates", operation_class=ApiOperation)
     async def page(
-        self, principal: Asking, catalog: Catalog, limit: Limit = 20, after: After = None
+        self, looking: AskingForMany, catalog: Catalog, limit: Limit = 20, after: After = None
     ) -> Response[TemplatePage]:
-        found = await catalog.page(principal, limit, after)
+        found = await catalog.page(looking, limit, after)
         return await answer(lambda: _present_page(found))
 
     @get("/{template_id:str}", operation_id="getTemplate", summary="Show a template", operation_class=ApiOperation)
@@ -75,6 +75,19 @@ class TemplateController(Controller):
                 principal, template_id, wanted.approved, wanted.written, version=wanted.version
             )
         return await answer(lambda: present_template(linked))
+
+    @post(
+        "/{template_id:str}/copy",
+        operation_id="copyTemplate",
+        summary="Copy a template, also one that is shared with the organization",
+        description="The copy is the organization's own: it can be changed, is shared with nobody, and has no "
+        "receiver of webhooks.",
+        operation_class=ApiOperation,
+    )
+    async def copy(self, template_id: Id, principal: Asking, catalog: Catalog) -> Response[EngineTemplateView]:
+        linked = await catalog.copy(principal, template_id)
+        headers = {"Location": f"/imports/templates/{linked.document.id}"}
+        return await answer(lambda: present_template(linked), HTTPStatus.CREATED, headers)
 
     @delete(
         "/{template_id:str}",

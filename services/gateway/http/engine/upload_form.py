@@ -53,7 +53,7 @@ def idempotency_key(request: FormRequest) -> str | None:
 async def receive(
     request: FormRequest, principal: Principal, uploads: Uploads, judge: TemplateJudge, limits: FormLimits
 ) -> Received:
-    """Take in the form of a request.
+    """Take in the form of a request. What follows goes by ``Received.principal``, which acts for ``target_tenant_id``.
 
     Raises:
         ApiError, GatewayError: it cannot be used, with the reason. Nothing of it is left behind.
@@ -68,12 +68,9 @@ async def receive(
                     message = "send either 'template_id' or 'template', not both"
                     raise invalid_input(Problem(f"body.{part.name}", "CONFLICT", message))
                 template_from = part.name
-            if isinstance(part, TextPart) and part.name == "target_tenant_id":
-                _check_target(part.text, principal)
-                continue
             await _take(part, upload, principal, judge, limits)
         with UPLOAD_PLACES.translating():
-            return upload.complete()
+            return await upload.complete()
 
 
 async def _take(
@@ -95,15 +92,11 @@ async def _take(
             wanted = await judge.turns.run(principal, lambda: read_template(_json(text, place), judge, place))
             with UPLOAD_PLACES.translating():
                 upload.bring_template(wanted.approved, wanted.written)
+        case TextPart("target_tenant_id", text):
+            await upload.choose_tenant(text)
         case TextPart(_, text):
             with UPLOAD_PLACES.translating():
                 await upload.choose_template(text)
-
-
-def _check_target(tenant_id: str, principal: Principal) -> None:
-    if tenant_id != principal.tenant_id:
-        message = "importing into another organization is not supported yet; leave it out"
-        raise invalid_input(Problem("body.target_tenant_id", "NOT_SUPPORTED_YET", message))
 
 
 def _json(text: str, location: str) -> object:

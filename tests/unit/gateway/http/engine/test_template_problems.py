@@ -102,7 +102,7 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
         (template(import_mode="update"), {"body.upsert_key": "MISSING"}),
         (template(import_mode="upsert"), {"body.upsert_key": "MISSING"}),
         (template(import_mode="upsert", upsert_key="ean"), {"body.upsert_key": "INVALID"}),
-        (template(shared_from_tenant_id="x"), {"body.shared_from_tenant_id": "NOT_SUPPORTED_YET"}),
+        (template(shared_with_children="x"), {"body.shared_with_children": "INVALID"}),
         (with_field(validators=[{"type": "required"}, {"type": "unique", "fields": ["b", "b", "sku"]}]), {
             "body.field_mapping[0].validators[1]": "INVALID",
             "body.field_mapping[0].validators[1].fields": "CONFLICT"}),
