@@ -11,7 +11,7 @@ from deploy.local.servers import Servers, start_servers
 from deploy.local.stack import Stack, running
 from libs.process import heap
 from libs.process.loop_watch import Block, LoopWatch
-from tests import loop_blocks
+from tests import loop_blocks, query_plans
 from tests.client import GatewayClient
 from tests.oracle import Oracle
 from tests.receiver import Receiver
@@ -49,8 +49,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     services = ("gateway", "parser", "validator", "writer", "webhooks")
     failpoints = _folder(directory / "failpoints")
     environment = {name: {**patience, "FAILPOINT_DIRECTORY": str(failpoints)} for name in services}
-    with running(directory, scale={"validator": 2, "writer": 2}, environment=environment) as started:
+    scans: list[str] = []
+    with (
+        running(directory, scale={"validator": 2, "writer": 2}, environment=environment) as started,
+        query_plans.watched(started, scans),
+    ):
         yield started
+    assert not scans, "whole collections were read:\n" + "\n".join(scans)
     blocks = loop_blocks.logged(directory / "logs")
     assert not blocks, "event loops of services were blocked:\n" + "\n".join(blocks)
 

@@ -205,7 +205,8 @@ class Handout:
     async def _in_flight(self, state: BatchState, lane: Lane) -> InFlight:
         """By an index that holds what is announced, and nothing else; no more than ``Shares`` allow, and a few."""
         cursor = self._connection.batches.find(
-            {"announced": state.value, "state": state.value, "lane": lane.value},
+            # Without the type MongoDB does not see that the index, which holds texts alone, has all that is asked for.
+            {"announced": {"$eq": state.value, "$type": "string"}, "state": state.value, "lane": lane.value},
             {"_id": 0, "tenant_id": 1, "run_id": 1},
         )
         return InFlight(Counter([(batch["tenant_id"], batch["run_id"]) async for batch in cursor]))

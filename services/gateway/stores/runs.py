@@ -93,7 +93,8 @@ class RunStore(TenantStore[RunDocument]):
 
     async def by_idempotency_key(self, key: str) -> RunDocument | None:
         """The run that was made by the request with this key, or ``None``."""
-        return await self._read(self._one({"idempotency_key": key, **LISTED_RUNS}))
+        # Without the type MongoDB does not see that the index of the keys has it, and reads all runs of the tenant.
+        return await self._read(self._one({"idempotency_key": {"$eq": key, "$type": "string"}, **LISTED_RUNS}))
 
     async def status(self, run_id: str) -> RunStatus | None:
         """Only the status of a run: cheap enough to ask again and again."""

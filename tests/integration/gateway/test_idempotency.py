@@ -161,3 +161,19 @@ async def test_of_two_files_at_the_same_time_one_gets_the_key(
     assert await stored(mongo, acme) == (before + 1, before + 1)
     waiting = [run_id for of_tenant in await ledger.parsing.waiting(Lane.SMALL) for run_id in of_tenant.run_ids]
     assert won.json()["id"] in waiting
+
+
+async def test_a_key_is_looked_up_by_its_index(acme: Organization, mongo: Mongo) -> None:
+    template = await create_template(acme.http)
+    first = await upload_with_key(acme.http, template["id"])
+    run = await mongo.state["runs"].find_one({"_id": first.json()["id"]})
+    assert run is not None
+    others = [{**run, "_id": f"0{number}", "idempotency_key": None} for number in range(200)]
+    await mongo.state["runs"].insert_many(others)
+    await mongo.state.command("profile", 2)
+    await upload_with_key(acme.http, template["id"])
+    await mongo.state.command("profile", 0)
+    asked = {"command.find": "runs", "command.filter.idempotency_key": {"$exists": True}}
+    looked = await mongo.state["system.profile"].find(asked).to_list()
+    assert looked
+    assert max(each["docsExamined"] for each in looked) == 1

@@ -195,3 +195,19 @@ async def test_runs_that_hold_nothing_back_do_not_hide_those_that_do(ledger: Led
     await collections(ledger).batches.update_many({"run_id": waiting.id}, {"$unset": {"announced": ""}})
     await collections(ledger).runs.update_many({}, {"$set": {"held_back": True}})
     assert numbers(await ledger.handout.fill(PARSED, Lane.LARGE), waiting) == [0, 1, 2]
+
+
+async def test_what_is_in_flight_is_read_from_its_index_alone(mongo: Mongo, ledger: Ledger) -> None:
+    for _ in range(3):
+        run, _ = await stored(ledger, 30)
+        for seq in range(30):
+            await check(mongo, ledger, run, seq)
+    _, announced = await stored(ledger, 4)
+    await mongo.state.command("profile", 2)
+    await ledger.handout.fill(PARSED, Lane.LARGE)
+    await mongo.state.command("profile", 0)
+    looked = await mongo.state["system.profile"].find_one(
+        {"command.find": "batches", "command.filter.announced": {"$exists": True}}
+    )
+    assert looked is not None
+    assert (looked["docsExamined"], looked["keysExamined"]) == (0, len(announced))
