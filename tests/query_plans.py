@@ -1,4 +1,4 @@
-"""Queries of a stack that read a whole collection: with a year of imports in it each of them would take seconds."""
+"""Queries of services that read a whole collection: with a year of imports in it each of them would take seconds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,8 @@ def watched(stack: Stack, found: list[str]) -> Iterator[None]:
     """Add a line to ``found`` for each kind of query that read a whole collection of Rowdock's own meanwhile."""
     with MongoClient[dict[str, Any]](stack.mongodb) as client:
         state = client[stack.database]
-        state.command({"profile": 1, "filter": {"planSummary": {"$regex": "COLLSCAN"}}})
+        ours = {"appName": "rowdock", "planSummary": {"$regex": "COLLSCAN"}}
+        state.command({"profile": 1, "filter": ours})
         yield
         state.command({"profile": 0, "filter": "unset"})
         for operation in state["system.profile"].aggregate(

@@ -20,6 +20,7 @@ from deploy.migrations import (
     m0002_expiry_with_the_run,
     m0003_target_keys,
     m0004_old_unique_indexes,
+    m0005_marked_payloads,
 )
 from deploy.migrations.runner import Migration
 
@@ -28,4 +29,5 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("0002_expiry_with_the_run", m0002_expiry_with_the_run.migrate),
     Migration("0003_target_keys", m0003_target_keys.migrate),
     Migration("0004_old_unique_indexes", m0004_old_unique_indexes.migrate, waits=True),
+    Migration("0005_marked_payloads", m0005_marked_payloads.migrate, waits=True),
 )

@@ -29,6 +29,10 @@ class PayloadKind(StrEnum):
     DELETIONS = "deletions"
 
 
+_TEMPORARY = (PayloadKind.KEYS, PayloadKind.DELETIONS)
+"""What goes when a run has ended, however it ends: marked, so that it is found among all that stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """One table of a batch.
@@ -131,8 +135,8 @@ class BatchPayloads:
         await self._payloads.update_many({"run_id": run_id}, {"$set": {"created_at": datetime.now(UTC)}})
 
     async def runs(self) -> list[str]:
-        """Ids of the runs that have other payloads than those that stay when a run is completed."""
-        return await self._payloads.distinct("run_id", _NOT_READ_OR_WRITTEN)
+        """Ids of the runs that have payloads which do not stay when a run has ended, however it ends."""
+        return await self._payloads.distinct("run_id", {"temporary": True})
 
     async def with_checked_rows(self, run_ids: Sequence[str]) -> list[str]:
         """Those of these runs that have checked rows stored."""
@@ -151,6 +155,7 @@ def _document(payload: Payload) -> Document:
         "run_id": payload.run_id,
         "data": payload.data,
         "issues": [issue.model_dump(mode="json") for issue in payload.issues],
+        **({"temporary": True} if payload.kind in _TEMPORARY else {}),
         "created_at": datetime.now(UTC),
     }
 

@@ -90,19 +90,25 @@ class BatchPayload(StateDocument):
         issues: of a parsed batch: the rows that could not become cells, see ``RowIssue``.
         in_target: of keys: for each constraint that the target was asked about, the rows (uint32, little-endian)
             whose values a record holds; ``None`` before it was asked.
+        temporary: it goes when its run has ended, however that ends. Release 0.1 does not say so.
     """
 
     run_id: str
     data: bytes
     issues: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
     in_target: dict[str, bytes] | None = None
+    temporary: bool | None = None
     created_at: datetime
 
     class Settings:
         name = "batch_payloads"
         indexes: ClassVar = [
-            IndexModel([("run_id", ASCENDING)], name="run"),
             IndexModel([("run_id", ASCENDING), ("_id", ASCENDING)], name="run_kind"),
+            IndexModel(
+                [("temporary", ASCENDING), ("run_id", ASCENDING)],
+                name="temporary",
+                partialFilterExpression={"temporary": True},
+            ),
             IndexModel([("created_at", ASCENDING)], name="expiry", expireAfterSeconds=PAYLOAD_DAYS * DAY_SECONDS),
         ]
 
@@ -164,7 +170,6 @@ class UndoEntry(StateDocument):
     class Settings:
         name = "undo"
         indexes: ClassVar = [
-            IndexModel([("run_id", ASCENDING)], name="run"),
             IndexModel([("run_id", ASCENDING), ("row", ASCENDING)], name="run_row"),
             IndexModel(
                 [("tenant_id", ASCENDING), ("run_id", ASCENDING), ("row", ASCENDING)],

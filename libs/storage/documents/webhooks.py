@@ -48,8 +48,6 @@ class WebhookDelivery(StateDocument):
     class Settings:
         name = "webhook_deliveries"
         indexes: ClassVar = [
-            # For processes of the release before; after them nobody asks for it.
-            IndexModel([("state", ASCENDING), ("next_attempt_at", ASCENDING)], name="due"),
             IndexModel(
                 [
                     ("state", ASCENDING),

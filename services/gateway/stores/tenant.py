@@ -18,8 +18,8 @@ from services.gateway.stores.paging import Page
 
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Of the documents of a page, as they are stored; a page has one at least."""
-_FETCHED: Final = 100
-"""Documents that the database sends at a time."""
+_FETCHED: Final = 101
+"""Documents that the database sends at a time: those of a page of 100, and whether there is another, at once."""
 _TENANTS_AT_ONCE: Final = 100
 """Organizations of one query: of so many the server reads the pages along its index and merges them, without sorting
 (``internalQueryMaxScansToExplode`` of MongoDB is 200)."""

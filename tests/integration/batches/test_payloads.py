@@ -112,6 +112,24 @@ async def test_what_stays_of_an_ended_run(mongo: Mongo) -> None:
     assert await store.with_checked_rows(["r"]) == []
 
 
+async def test_runs_whose_rows_are_to_go_are_found_without_those_that_stay(mongo: Mongo) -> None:
+    store = await insert(
+        mongo,
+        *(
+            payload(kind, PARSED, run_id=f"stays-{number}")
+            for kind in (PayloadKind.PARSED, PayloadKind.VALID)
+            for number in range(50)
+        ),
+        payload(PayloadKind.KEYS, PARSED, run_id="goes"),
+    )
+    await mongo.state.command("profile", 2)
+    assert await store.runs() == ["goes"]
+    await mongo.state.command("profile", 0)
+    looked = await mongo.state["system.profile"].find_one({"command.distinct": "batch_payloads"})
+    assert looked is not None
+    assert (looked["docsExamined"], looked["keysExamined"]) == (0, 1), looked["planSummary"]
+
+
 async def test_rows_that_are_gone_are_told(mongo: Mongo) -> None:
     with pytest.raises(PermanentError) as refused:
         await BatchPayloads(mongo).load("r:b", PayloadKind.PARSED)
