@@ -68,13 +68,18 @@ class Bench:
         found: list[dict[str, Any]] = []
         for number in range(1, rounds + 1):
             with self.progress.step(f"Round {number} of {rounds}: {extension}") as step:
-                with self.target("script") as target:
+                with self.target("script") as target, self._processor(data.rows) as script_used:
                     script = measure_script(target, data.file)
+                    script_used[CLIENTS] = script.processor_seconds
                 with self.target(data.name) as target:
-                    done = import_file(self.stack, self.gateway, self.template(data, target), data.file)
+                    template = self.template(data, target)
+                    with self._processor(data.rows) as used:
+                        done = import_file(self.stack, self.gateway, template, data.file)
+                        used[CLIENTS] = done.processor_seconds
                     check_conservation(self.stack, [done.run], data)
                 rates = {"script_rows_s": data.rows / script.seconds, "rowdock_rows_s": data.rows / done.seconds}
-                found.append({**rates, "phases": done.phases, "ratio": script.seconds / done.seconds})
+                cpu = {"cpu_us_per_row": used, "script_cpu_us_per_row": _of_database(script_used)}
+                found.append({**rates, "phases": done.phases, "ratio": script.seconds / done.seconds, **cpu})
                 step.result = f"script {rates['script_rows_s']:,.0f}, Rowdock {rates['rowdock_rows_s']:,.0f}"
         middles = {key: median(one[key] for one in found) for key in ("script_rows_s", "rowdock_rows_s", "ratio")}
         return {"format": extension, "rows": data.rows, "bytes": data.file.stat().st_size, **middles, "rounds": found}

@@ -105,6 +105,7 @@ class EventParser:
 
     Attributes:
         events: what came since the caller emptied the list.
+        scopes: counts where prefixes began or ended to stand for namespaces.
     """
 
     def __init__(self, max_token_bytes: int) -> None:
@@ -124,6 +125,11 @@ class EventParser:
         self._parser.ordered_attributes = True
         self._parser.buffer_size = PIECE_BYTES
         self._parser.StartNamespaceDeclHandler = self._take_namespace
+        self._parser.EndNamespaceDeclHandler = self._end_namespace
+        self.scopes = 0
+        self._passed_lines = 0
+        self._passed_columns = 0
+        self._passed_in_line = -1
         self._collect()
 
     def feed(self, content: bytes, *, final: bool) -> None:
@@ -138,9 +144,35 @@ class EventParser:
             what = _SAID.get(expat.ErrorString(error.code) or "", "this is no well-formed XML")
             raise FileRefusedError(
                 RunErrorCode.MALFORMED_XML,
-                f"line {error.lineno}, column {error.offset + 1}: {what}; from there on the file cannot be read, "
-                "correct it or export it again",
+                f"line {error.lineno + self._passed_lines}, column {self._column(error)}: {what}; from there on the "
+                "file cannot be read, correct it or export it again",
             ) from None
+
+    def passed(self, content: bytes, start: int, end: int) -> None:
+        """Something between two elements was read by somebody else: from there on lines and columns are others.
+
+        Args:
+            content: the piece of the document, as UTF-8.
+            start: index of what was read.
+            end: index behind it.
+        """
+        line = self._parser.CurrentLineNumber
+        lines = content.count(b"\n", start, end)
+        before = self._parser.CurrentColumnNumber
+        if self._passed_in_line == line:
+            before += self._passed_columns
+        if lines:
+            before, start = 0, content.rfind(b"\n", start, end) + 1
+        self._passed_columns = before + len(content[start:end].decode()) - self._parser.CurrentColumnNumber
+        self._passed_in_line = line
+        self._passed_lines += lines
+
+    @property
+    def _line(self) -> int:
+        return self._parser.CurrentLineNumber + self._passed_lines
+
+    def _column(self, error: expat.ExpatError) -> int:
+        return error.offset + 1 + (self._passed_columns if error.lineno == self._passed_in_line else 0)
 
     @property
     def position(self) -> int:
@@ -156,7 +188,7 @@ class EventParser:
         if size > self._max_token_bytes:
             raise FileRefusedError(
                 RunErrorCode.XML_TOKEN_TOO_LARGE,
-                f"line {self._parser.CurrentLineNumber}: a tag, a comment or what precedes the first tag has more than "
+                f"line {self._line}: a tag, a comment or what precedes the first tag has more than "
                 f"{self._max_token_bytes:,} bytes; shorten it, or look for a missing '>'",
             )
 
@@ -169,8 +201,7 @@ class EventParser:
         if depth >= _MAX_DEPTH:
             raise FileRefusedError(
                 RunErrorCode.XML_TOO_DEEP,
-                f"by line {self._parser.CurrentLineNumber:,} elements are nested more than {_MAX_DEPTH} deep; look for "
-                "missing end tags",
+                f"by line {self._line:,} elements are nested more than {_MAX_DEPTH} deep; look for missing end tags",
             )
 
     def skip(self, depth: int, then: Callable[[], None]) -> None:
@@ -236,14 +267,18 @@ class EventParser:
 
     def _take_namespace(self, prefix: str | None, uri: str | None) -> None:
         """Every name is kept with its namespace in front: a long one would multiply."""
+        self.scopes += 1
         if uri is not None and len(uri) > _MAX_NAMESPACE_CHARS:
             raise FileRefusedError(
                 RunErrorCode.MALFORMED_XML,
-                f"line {self._parser.CurrentLineNumber:,}: the name of a namespace has more than "
+                f"line {self._line:,}: the name of a namespace has more than "
                 f"{_MAX_NAMESPACE_CHARS:,} characters; shorten it",
             )
         if not self._shares_names:
             self._keep_names(prefix, uri)
+
+    def _end_namespace(self, _prefix: str | None) -> None:
+        self.scopes += 1
 
     def check_names(self) -> None:
         """Refuse a file of too many names: they are kept for as long as it is read, by expat too.
@@ -260,6 +295,6 @@ class EventParser:
             if self._names_bytes > _MAX_NAMES_BYTES:
                 raise FileRefusedError(
                     RunErrorCode.XML_TOO_MANY_NAMES,
-                    f"by line {self._parser.CurrentLineNumber:,} the file has {self._names_seen:,} different names of "
+                    f"by line {self._line:,} the file has {self._names_seen:,} different names of "
                     "elements and attributes; names are for columns: put what differs from row to row into their text",
                 )

@@ -13,7 +13,8 @@ from services.parser.formats.api.encoding import Encoding, EncodingDetector, ope
 from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.limits import MIB, ReaderLimits
 from services.parser.formats.xml.places import ROOT_CHILDREN, Rows, find_rows, outline
-from services.parser.formats.xml.reader import XmlReader, XmlRows
+from services.parser.formats.xml.reader import XmlReader
+from services.parser.formats.xml.rows import XmlRows
 
 SAMPLE_BYTES = MIB
 """How much of the file's start decides on the columns."""

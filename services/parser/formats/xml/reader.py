@@ -8,9 +8,10 @@ from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.batches import ParsedBatch
 from services.parser.formats.api.collector import Record, RowCollector
 from services.parser.formats.api.limits import ReaderLimits
-from services.parser.formats.xml.events import PIECE_BYTES
+from services.parser.formats.xml.blocks import RowBlock
+from services.parser.formats.xml.columns import BLOCK_PIECES, XmlColumns, piece_bytes
 from services.parser.formats.xml.places import ROOT_CHILDREN
-from services.parser.formats.xml.rows import Stray, XmlRows, json_text
+from services.parser.formats.xml.rows import Row, Stray, json_text
 from services.parser.formats.xml.shapes import Cells
 
 _ROWS_AT_ONCE = 1_024
@@ -31,8 +32,8 @@ class XmlReader:
         )
         self._bom_left = plan.bom_bytes
         self._pending = bytearray()
-        # Sizes of rows are known to within two pieces.
-        self._piece_bytes = max(1, min(PIECE_BYTES, limits.max_record_bytes // 8))
+        # Sizes of rows that are read one by one are known to within two pieces.
+        self._block_bytes = BLOCK_PIECES * piece_bytes(limits)
         self._overflow = plan.overflow
         self._columns = [name for index, name in enumerate(plan.columns) if index != plan.overflow]
         # Most rows have all columns, and the overflow is last and empty: for them this is fastest.
@@ -41,7 +42,9 @@ class XmlReader:
         columns = [None if index == plan.overflow else name for index, name in enumerate(plan.columns)]
         options = plan.options
         self._row_name: str = options.get("path", ROOT_CHILDREN)[-1]
-        self._xml = XmlRows(plan.encoding, limits, columns, options.get("path", ROOT_CHILDREN), options.get("beside"))
+        self._xml = XmlColumns(
+            plan.encoding, limits, columns, options.get("path", ROOT_CHILDREN), options.get("beside")
+        )
 
     def feed(self, data: bytes) -> list[ParsedBatch]:
         """Take the file's next bytes; answer the batches that are complete.
@@ -52,13 +55,11 @@ class XmlReader:
         dropped = min(self._bom_left, len(data))
         self._bom_left -= dropped
         self._pending += memoryview(data)[dropped:]
-        whole = len(self._pending) - len(self._pending) % self._piece_bytes
-        for start in range(0, whole, self._piece_bytes):
-            self._xml.feed(bytes(self._pending[start : start + self._piece_bytes]))
-            if len(self._xml.rows) >= _ROWS_AT_ONCE:
-                self._collect()
+        whole = len(self._pending) - len(self._pending) % self._block_bytes
+        for start in range(0, whole, self._block_bytes):
+            self._xml.feed(bytes(self._pending[start : start + self._block_bytes]))
+            self._collect()
         del self._pending[:whole]
-        self._collect()
         return self._collector.take()
 
     def close(self) -> list[ParsedBatch]:
@@ -77,7 +78,7 @@ class XmlReader:
             self._add_rows(portion)
         self._xml.rows.clear()
 
-    def _add_rows(self, rows: list[tuple[Cells | Record | Stray | None, int]]) -> None:
+    def _add_rows(self, rows: list[tuple[Row, int]]) -> None:
         records: list[Record] = []
         suspect = False
         for cells, size in rows:
@@ -85,6 +86,11 @@ class XmlReader:
                 self._add_records(records, suspect=suspect)
                 records, suspect = [], False
                 self._add_oversized()
+                continue
+            if isinstance(cells, RowBlock):
+                self._add_records(records, suspect=suspect)
+                records, suspect = [], False
+                self._collector.add_columns(cells.columns, cells.rows)
                 continue
             if isinstance(cells, Stray):
                 self._add_records(records, suspect=suspect)

@@ -30,6 +30,7 @@ from libs.contracts.reasons import RunErrorCode
 from services.parser.formats.api.collector import Record
 from services.parser.formats.api.headers import clean_name
 from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.xml.blocks import RowBlock
 from services.parser.formats.xml.events import End, Event, EventParser, Start
 from services.parser.formats.xml.places import ANY, ROOT_CHILDREN
 from services.parser.formats.xml.prolog import Prolog
@@ -53,6 +54,10 @@ class Stray:
     """A row that cannot be read, because it is an element of another name than the rows."""
 
     name: str
+
+
+Row = Cells | Record | Stray | RowBlock | None
+"""A row as it was found, see ``XmlRows.rows``."""
 
 
 class _Kind:
@@ -119,7 +124,7 @@ class XmlRows:
         row_path: Sequence[str] = ROOT_CHILDREN,
         beside: Collection[str] | None = None,
     ) -> None:
-        self.rows: list[tuple[Cells | Record | Stray | None, int]] = []
+        self.rows: list[tuple[Row, int]] = []
         self._row_path = (ANY, *row_path[1:])
         self._beside = beside
         self._around_rows = len(row_path) - 1
@@ -147,6 +152,7 @@ class XmlRows:
         self._position = 0
         self._row_from = 0
         self._row_after = 0
+        self._skips = False
 
     def feed(self, data: bytes, *, final: bool = False) -> None:
         """Take the file's next bytes; what is refused depends on the pieces, so let them not depend on chance.
@@ -163,7 +169,10 @@ class XmlRows:
                 self._parser.check_token(len(text))
                 return
             self._prolog = None
-        content = text.encode()
+        self._parse(text.encode(), final=final)
+
+    def _parse(self, content: bytes, *, final: bool) -> None:
+        """Take the next piece of the document as UTF-8."""
         self._fed += len(content)
         try:
             self._parser.feed(content, final=final)
@@ -379,13 +388,18 @@ class XmlRows:
 
     def _skip_row(self) -> None:
         """Let go of the rest of the row that is open."""
-        self._parser.skip(self._kind.depth, lambda: self.rows.append((None, 0)))
+        self._skips = True
+        self._parser.skip(self._kind.depth, self._end_skipped_row)
         while self._kind.depth >= _ROW:
             self._kind = self._kind.parent
         self._text = ""
         self._parted_text.clear()
         self._repeated.clear()
         self.cells = {}
+
+    def _end_skipped_row(self) -> None:
+        self._skips = False
+        self.rows.append((None, 0))
 
 
 def _local(name: str) -> str:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from services.parser.formats.xml import events
 from services.parser.formats.xml import rows as xml_rows
-from services.parser.formats.xml.rows import XmlRows
+from services.parser.formats.xml.blocks import RowBlock
+from services.parser.formats.xml.rows import Stray, XmlRows
 from tests.unit.parser.formats.xml.files import (
     ELEMENTS,
     LIMITS,
@@ -62,7 +63,7 @@ def records_of(
         xml.feed(b"", final=True)
     found: list[dict[str | None, str | None]] = []
     for cells, _ in xml.rows:
-        assert cells is not None
+        assert not isinstance(cells, Stray | RowBlock | None)
         pairs = cells.items() if isinstance(cells, dict) else zip(SHAPE_COLUMNS, cells, strict=True)
         found.append({name: cell for name, cell in pairs if cell is not None})
     return found, sum(not isinstance(cells, dict) for cells, _ in xml.rows)
