@@ -32,6 +32,7 @@ _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&
 _NONCHARACTERS = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
 """XML forbids U+FFFE and U+FFFF."""
 _BLANKS = " \t\r\n"
+_FIRST_BYTES = 64 * 1024
 _MOST_TAGS = 4_096
 _MOST_PATTERNS = 32
 _MOST_TAGS_OF_A_ROW = 2_048
@@ -159,11 +160,12 @@ class Block:
         patterns: of the rows so far.
 
     Attributes:
-        end: index up to which the piece is understood; behind it marks do not come in pairs.
+        end: index up to which the piece is understood; behind it marks do not come in pairs. Where no pattern is known
+            not much is looked at.
     """
 
     def __init__(self, content: bytes, start: int, patterns: Patterns) -> None:
-        self._content = content
+        self._content = content if patterns.known else content[: start + _FIRST_BYTES]
         self._patterns = patterns
         self._starts = self._ends = np.empty(0, dtype=np.int64)
         self._tags = np.empty(0, dtype=np.int32)
@@ -218,7 +220,9 @@ class Block:
             in_text = np.append(leaf, False)[of]
             bad[of[(what != ord("\n")) & (what != ord("\t")) & (what != ord("\r"))]] = True
             bad[of[in_text & (what == ord("\r"))]] = True
-            for at in np.unique(of[in_text & (what == ord("\n"))]):
+            lines = np.unique(of[in_text & (what == ord("\n"))])
+            begins = data[self._ends[lines] - start]
+            for at in lines[(begins <= ord(" ")) | (begins >= 0x80)]:
                 # Text that is only white space with a line end is indentation.
                 bad[at] |= self._content[self._ends[at] : self._starts[at + 1]].decode().isspace()
 

@@ -9,20 +9,17 @@ from services.parser.formats.xml.events import PIECE_BYTES
 from services.parser.formats.xml.places import ANY, ROOT_CHILDREN
 from services.parser.formats.xml.rows import XmlRows
 
-BLOCK_PIECES = 15
-"""Pieces of ``PIECE_BYTES`` that are best fed at once: below a MiB, so that what is worked on stays in the caches."""
+_BLOCK_PIECES = 15
+"""Pieces that are looked at together: below a MiB, the size of the chunks in which files are stored."""
 _FEWEST_SINGLE_ROWS = 32
 """So many rows of a block may be read one by one before they are too many."""
 _ROWS_PER_SINGLE_ROW = 8
 _MOST_RESTARTS = 16
 _FIRST_BYTES = 64
-_MOST_PAUSE = 256
+_FIRST_PAUSE = 60
+"""Pieces that expat reads alone after one with too many single rows; the next time four times as many."""
+_MOST_PAUSE = 4_096
 _NEVER = 1 << 62
-
-
-def piece_bytes(limits: ReaderLimits) -> int:
-    """How many bytes expat gets at once."""
-    return max(1, min(PIECE_BYTES, limits.max_record_bytes // 8))
 
 
 class XmlColumns(XmlRows):
@@ -42,13 +39,19 @@ class XmlColumns(XmlRows):
         beside: Collection[str] | None = None,
     ) -> None:
         super().__init__(encoding, limits, columns, row_path, beside)
-        self._piece_bytes = piece_bytes(limits)
+        # Sizes of rows that are read one by one are known to within two pieces.
+        self._piece_bytes = max(1, min(PIECE_BYTES, limits.max_record_bytes // 8))
         self._patterns = Patterns(columns, min(limits.max_record_bytes, limits.max_cell_bytes))
         self._scope = 0
         self._held = b""
-        self._pause = 1
+        self._pause = _FIRST_PAUSE
         self._paused = 0
         self._row_end = None if row_path[-1] == ANY else _end_tag(row_path[-1])
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes are best fed next; less for expat alone, so that rows are taken on while they are in a cache."""
+        return self._piece_bytes if self._paused else _BLOCK_PIECES * self._piece_bytes
 
     def _parse(self, content: bytes, *, final: bool) -> None:
         content, self._held = self._held + content, b""
@@ -62,6 +65,8 @@ class XmlColumns(XmlRows):
                 self._shape, self._rows_to_learn = None, _NEVER
                 at = self._take_block(self._row_end, content, at, final=final)
                 self._rows_to_learn = 1
+            else:
+                self._leave_to_expat()
         self._parse_pieces(content, at, len(content), final=final)
 
     def _parse_pieces(self, content: bytes, at: int, end: int, *, final: bool = False) -> None:
@@ -112,9 +117,11 @@ class XmlColumns(XmlRows):
                 taken += rows.rows
             row_end = row_ends.search(content, at)
             if row_end is None:
-                self._pause = 1
+                self._pause = _FIRST_PAUSE if taken else self._pause
                 if not final and len(content) - at <= self._piece_bytes:
                     self._held, at = content[at:], len(content)
+                elif not taken:
+                    self._leave_to_expat()
                 return at
             single += 1
             start, at, before = at, row_end.end(), len(self.rows)
@@ -130,8 +137,12 @@ class XmlColumns(XmlRows):
                 if not self._is_between_rows:
                     return at
                 block, restarts = Block(content, at, self._patterns), restarts + 1
-        self._paused, self._pause = self._pause, min(4 * self._pause, _MOST_PAUSE)
+        self._leave_to_expat()
         return at
+
+    def _leave_to_expat(self) -> None:
+        """Let expat alone read the next pieces."""
+        self._paused, self._pause = self._pause, min(4 * self._pause, _MOST_PAUSE)
 
 
 def _end_tag(name: str) -> re.Pattern[bytes]:

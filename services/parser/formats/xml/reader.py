@@ -9,7 +9,7 @@ from services.parser.formats.api.batches import ParsedBatch
 from services.parser.formats.api.collector import Record, RowCollector
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.xml.blocks import RowBlock
-from services.parser.formats.xml.columns import BLOCK_PIECES, XmlColumns, piece_bytes
+from services.parser.formats.xml.columns import XmlColumns
 from services.parser.formats.xml.places import ROOT_CHILDREN
 from services.parser.formats.xml.rows import Row, Stray, json_text
 from services.parser.formats.xml.shapes import Cells
@@ -32,8 +32,6 @@ class XmlReader:
         )
         self._bom_left = plan.bom_bytes
         self._pending = bytearray()
-        # Sizes of rows that are read one by one are known to within two pieces.
-        self._block_bytes = BLOCK_PIECES * piece_bytes(limits)
         self._overflow = plan.overflow
         self._columns = [name for index, name in enumerate(plan.columns) if index != plan.overflow]
         # Most rows have all columns, and the overflow is last and empty: for them this is fastest.
@@ -55,11 +53,14 @@ class XmlReader:
         dropped = min(self._bom_left, len(data))
         self._bom_left -= dropped
         self._pending += memoryview(data)[dropped:]
-        whole = len(self._pending) - len(self._pending) % self._block_bytes
-        for start in range(0, whole, self._block_bytes):
-            self._xml.feed(bytes(self._pending[start : start + self._block_bytes]))
-            self._collect()
-        del self._pending[:whole]
+        start = 0
+        while len(self._pending) - start >= (wanted := self._xml.wanted):
+            self._xml.feed(bytes(self._pending[start : start + wanted]))
+            start += wanted
+            if len(self._xml.rows) >= _ROWS_AT_ONCE:
+                self._collect()
+        del self._pending[:start]
+        self._collect()
         return self._collector.take()
 
     def close(self) -> list[ParsedBatch]:
