@@ -50,7 +50,7 @@ class XmlColumns(XmlRows):
 
     @property
     def wanted(self) -> int:
-        """How many bytes are best fed next; less for expat alone, so that rows are taken on while they are in a cache."""
+        """How many bytes are best fed next; fewer for expat alone, whose rows are best taken on while in a cache."""
         return self._piece_bytes if self._paused else _BLOCK_PIECES * self._piece_bytes
 
     def _parse(self, content: bytes, *, final: bool) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from libs.contracts.errors import FileRefusedError
 from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.xml import columns
 from services.parser.formats.xml.blocks import RowBlock
 from services.parser.formats.xml.columns import XmlColumns
 from services.parser.formats.xml.rows import Stray, XmlRows
@@ -186,7 +187,8 @@ def test_rows_that_are_large() -> None:
             assert max(len(cell or "") for column in row.columns for cell in column.to_pylist()) <= 100
 
 
-def test_the_same_after_rows_that_differ_all_the_time() -> None:
+def test_the_same_after_rows_that_differ_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_FIRST_PAUSE", 2)
     names = ("a", "b", "c")
     differing = ["<r>" + f"<a>{at}</a>" * (at % 7) + f"<b>{at}</b>" * (at % 5) + "</r>" for at in range(3_000)]
     alike = ["<r>" + "".join(f"<{name}>{at}</{name}>" for name in names) + "</r>" for at in range(20_000)]
