@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,15 @@ time.sleep(60)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def hangups_are_not_ignored() -> Iterator[None]:
+    """What ``nohup`` has made to be ignored, children ignore as well."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups_are_not_ignored")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_child_that_is_killed_is_to_be_tried_again(number: signal.Signals) -> None:
     """A supervisor or a terminal may send the signals by which it stops a parser to the parser's children as well."""
