@@ -60,6 +60,19 @@ class GatewayClient(gateway_client.GatewayClient):
 
         return eventually(reached, f"run {run_id} is {' or '.join(sorted(wanted))}", seconds)
 
+    def rows(self, run_id: str, **query: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """What became of each row, by pages."""
+        found: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            answer = self.http.get(f"/imports/runs/{run_id}/rows", params={**query, "after": after})
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            found += page["data"]
+            assert page["next_after"] is None or page["next_after"] > after
+            after = page["next_after"]
+        return found
+
     def try_execute(self, run_id: str) -> httpx.Response:
         """The answer to ``execute``, which may be a refusal."""
         return self.http.post(f"/imports/runs/{run_id}/execute")

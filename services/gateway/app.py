@@ -33,6 +33,7 @@ from services.gateway.access.reach import Reach
 from services.gateway.http.authentication import Authentication
 from services.gateway.http.dependencies import Capabilities, dependencies
 from services.gateway.http.engine.imports import ImportController
+from services.gateway.http.engine.rows import RowController
 from services.gateway.http.engine.template_models import EngineTemplate
 from services.gateway.http.engine.templates import TemplateController
 from services.gateway.http.envelope import EXCEPTION_HANDLERS, MAX_JSON_BYTES
@@ -44,6 +45,7 @@ from services.gateway.http.request_shares import RequestShares
 from services.gateway.http.response_headers import add_security_headers
 from services.gateway.http.tracing import HttpMetrics
 from services.gateway.records.rejected import RejectedRows
+from services.gateway.records.rows import RowOutcomes
 from services.gateway.retention.loops import retention_loops
 from services.gateway.runs.announcements import Announcements
 from services.gateway.runs.dry_runs import DryRuns
@@ -155,6 +157,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     runs=Runs(context.ledger, announcements, gateway.wait_seconds, gateway.max_errors),
                     dry_runs=dry_runs,
                     rejected_rows=RejectedRows(),
+                    row_outcomes=RowOutcomes(context.mongo, context.ledger, *_readers(gateway)),
                 ),
             )
 
@@ -181,7 +184,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 await broker.stop()
 
     app = Litestar(
-        route_handlers=[TemplateController, ImportController, *not_yet_handlers()],
+        route_handlers=[TemplateController, ImportController, RowController, *not_yet_handlers()],
         dependencies=dependencies(lambda request: _gateway(request).capabilities),
         middleware=[
             DefineMiddleware(Authentication, exclude=["^/schema"]),
@@ -219,6 +222,17 @@ def openapi_document() -> dict[str, Any]:
         GatewaySettings(secret_key=SecretStr(Fernet.generate_key().decode())),
     )
     return OpenAPIDocument(REQUEST_MODELS).of(app)
+
+
+def _readers(gateway: GatewaySettings) -> tuple[Turns, Turns]:
+    """Whose turn it is to read a page of rows, or to download them."""
+
+    def turns() -> Turns:
+        return Turns(
+            Shares(gateway.max_concurrent_row_readers), gateway.upload_queue_seconds, gateway.max_waiting_uploads
+        )
+
+    return turns(), turns()
 
 
 def _version() -> str:

@@ -27,6 +27,8 @@ class GatewaySettings(BaseSettings):
         upload_queue_seconds: how long an upload waits for its turn before it is refused.
         max_concurrent_requests: requests at work at the same time, shared in the same way.
         max_concurrent_dry_runs: files that are tried at the same time, shared in the same way.
+        max_concurrent_row_readers: pages of rows that are made at the same time, and as many downloads of rows, shared
+            in the same way; further ones wait as uploads do.
         max_active_runs: runs of one organization that have not ended; 0 for any number, as for the next two.
         max_queued_bytes: bytes of the files of those.
         max_stored_bytes: bytes of all files that are kept for one organization.
@@ -73,6 +75,7 @@ class GatewaySettings(BaseSettings):
     upload_idle_seconds: float = Field(default=30, gt=0)
     max_concurrent_requests: int = Field(default=400, ge=1)
     max_concurrent_dry_runs: int = Field(default=16, ge=1)
+    max_concurrent_row_readers: int = Field(default=16, ge=1)
     max_active_runs: int = Field(default=1_000, ge=0)
     max_queued_bytes: int = Field(default=20 * GIB, ge=0)
     max_stored_bytes: int = Field(default=200 * GIB, ge=0)

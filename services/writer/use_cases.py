@@ -227,8 +227,10 @@ class WriteBatch:
             else:
                 plan, encoded = appended
             result = _result(work, plan)
-            noted = {"skipped": _skipped(batch, plan), "written": _written_rows(batch, plan)}
-            if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result, **noted):
+            skipped, noted = _skipped(batch, plan), _written_rows(batch, plan)
+            if not await self._ledger.batches.move(
+                session, batch, BatchState.WRITTEN, result, skipped=skipped, written=noted
+            ):
                 return None
             if plan.updates or plan.deletions:
                 await self._before_images.keep(run.id, run.target, plan.updates, plan.deletions, written_at, session)

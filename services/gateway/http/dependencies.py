@@ -15,6 +15,7 @@ from litestar.params import QueryParameter, SkipValidation
 from services.gateway.access.principal import Principal
 from services.gateway.access.reach import OWNED, Reach
 from services.gateway.records.rejected import RejectedRows
+from services.gateway.records.rows import RowOutcomes
 from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
@@ -35,6 +36,7 @@ class Capabilities:
     runs: Runs
     dry_runs: DryRuns
     rejected_rows: RejectedRows
+    row_outcomes: RowOutcomes
 
 
 AnyRequest = Request[Any, Any, Any]
@@ -62,6 +64,7 @@ UploadsIn = NamedDependency[SkipValidation[Uploads]]
 RunsIn = NamedDependency[SkipValidation[Runs]]
 DryRunsIn = NamedDependency[SkipValidation[DryRuns]]
 RejectedIn = NamedDependency[SkipValidation[RejectedRows]]
+RowsIn = NamedDependency[SkipValidation[RowOutcomes]]
 
 
 def dependencies(capabilities: Callable[[AnyRequest], Capabilities]) -> dict[str, Provide]:

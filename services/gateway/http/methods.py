@@ -1,12 +1,14 @@
 """HEAD, and which methods a path has."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 from litestar.datastructures import MutableScopeHeaders
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 _GET, _HEAD = "GET", "HEAD"
+_ASKED_FOR_HEAD = "rowdock.head"
 
 
 class HeadAsGet:
@@ -26,6 +28,7 @@ class HeadAsGet:
         head = scope["method"] == _HEAD
         if head:
             scope["method"] = _GET
+            cast("dict[str, Any]", scope)[_ASKED_FOR_HEAD] = True
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -39,6 +42,11 @@ class HeadAsGet:
             await send(message)
 
         await self._app(scope, receive, answer)
+
+
+def is_head(scope: Scope) -> bool:
+    """Whether nobody will see the body of the answer, which then need not be made."""
+    return cast("dict[str, Any]", scope).get(_ASKED_FOR_HEAD, False)
 
 
 def _declared_methods(scope: HTTPScope) -> Iterator[str]:
