@@ -172,7 +172,7 @@ class RowOutcomes:
             BusyError, LimitError: others have them all, or it has as many as it may.
         """
         try:
-            async with self._turns(download=download).turn(principal.tenant_id):
+            async with self._turns(download=download).turn(principal.home):
                 yield
         except NoSlotError as full:
             if full.own:

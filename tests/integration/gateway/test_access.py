@@ -158,4 +158,5 @@ async def test_the_document_needs_no_key(http: httpx.AsyncClient) -> None:
     assert {operation["operationId"] for operation in operations} == {
         "createTemplate", "listTemplates", "getTemplate", "replaceTemplate", "deleteTemplate", "copyTemplate",
         "uploadFile", "dryRun", "listRuns", "getRun", "executeRun", "cancelRun", "revertRun", "listRejected",
+        "listRows",
     }  # fmt: skip
