@@ -47,10 +47,7 @@ class OrganizationTree:
         """The organizations below one, level by level; none of those that are being deleted."""
         found, level = list[str](), [tenant_id]
         for _ in range(MAX_LEVELS):
-            children = self._organizations.find(
-                {"parent_id": {"$in": level}, **STAYING}, {"_id": 1}, sort=[("_id", 1)], session=session
-            )
-            if not (level := [child["_id"] async for child in children]):
+            if not (level := await self._children(level, STAYING, session)):
                 break
             found += level
         return tuple(found)
@@ -139,9 +136,14 @@ class OrganizationTree:
         levels, level = 0, [tenant_id]
         while level and levels <= MAX_LEVELS:
             levels += 1
-            children = self._organizations.find({"parent_id": {"$in": level}}, {"_id": 1}, session=session)
-            level = [child["_id"] async for child in children]
+            level = await self._children(level, {}, session)
         return levels
+
+    async def _children(self, parents: Some[str], conditions: Document, session: Session | None) -> list[str]:
+        # Without the type MongoDB does not see that the index, which holds texts alone, has all that is asked for.
+        below = {"parent_id": {"$in": list(parents), "$type": "string"}, **conditions}
+        found = self._organizations.find(below, {"_id": 1}, sort=[("_id", 1)], session=session)
+        return [child["_id"] async for child in found]
 
     async def _touch(self, ids: Some[str], session: Session) -> None:
         """Let no other change of the tree that concerns one of ``ids`` be made beside this one.

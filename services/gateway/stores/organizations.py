@@ -75,7 +75,7 @@ class OrganizationStore:
                 {"_id": tenant_id, "deletion": None}, {"$set": {"deletion": request.model_dump()}}, session=session
             )
             # Those that are being deleted themselves do not count.
-            children = {"parent_id": tenant_id, "deletion": None}
+            children = {"parent_id": {"$eq": tenant_id, "$type": "string"}, "deletion": None}
             if asked.matched_count and await self._organizations.find_one(children, {"_id": 1}, session=session):
                 raise _has_children(tenant_id)
 

@@ -34,6 +34,24 @@ async def test_what_is_below_and_above(mongo: Mongo, new_organization: NewOrgani
     assert "parent_id" not in stored
 
 
+async def test_it_is_read_by_its_index(mongo: Mongo, new_organization: NewOrganization) -> None:
+    """However many organizations there are beside those of the tree."""
+    made, tree = await family(mongo, new_organization), OrganizationTree(mongo)
+    organizations = mongo.state["organizations"]
+    await organizations.insert_many([{"_id": f"{made.parent.id}-{number}", "name": "x"} for number in range(2_000)])
+    await mongo.state.command("profile", 2)
+    try:
+        assert len(await tree.below(made.parent.id)) == 3
+        assert len(await tree.above(made.grandchild.id)) == 2
+    finally:
+        await mongo.state.command("profile", 0)
+    profile = mongo.state["system.profile"].find({"ns": organizations.full_name})
+    looks = [each async for each in profile if each["op"] in {"query", "command"}]
+    assert len(looks) >= 6
+    assert max(each["docsExamined"] for each in looks) <= 3
+    await organizations.delete_many({"name": "x"})
+
+
 async def test_no_organization_gets_below_itself(mongo: Mongo, new_organization: NewOrganization) -> None:
     made, tree = await family(mongo, new_organization), OrganizationTree(mongo)
     for parent in (made.parent, made.child, made.grandchild):
