@@ -13,7 +13,7 @@ PURE       := */domain/*,services/parser/planning/*,services/parser/formats/*
 # Variables given on make's command line reach the programs as environment: BROKER, SCALE and ROWS need nothing here.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-unit coverage faults bench bench-large soak lint format docs lock clean
+.PHONY: help setup up down status demo test test-unit coverage faults bench bench-large bench-rare soak lint format docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ bench: $(STAMP) ## Measure speed, small imports, and how fairly large and small 
 
 bench-large: $(STAMP) ## Memory and speed of reading LARGE_MB (1024) MiB in each format that is streamed (~15 min)
 	@$(BIN)/python -m bench --only large
+
+bench-rare: $(STAMP) ## Speed of importing LARGE_MB (1024) MiB of rare spellings beside ordinary ones (~10 min)
+	@$(BIN)/python -m bench --only rare
 
 soak: $(STAMP) ## A mixed load with hostile clients for MINUTES (60): does anything grow, do small imports stay fast
 	@$(BIN)/python -m bench --only soak

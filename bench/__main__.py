@@ -17,7 +17,7 @@ from rich.markup import escape
 from bench.fairness import Fairness, show_fairness
 from bench.imports import RowsLostError
 from bench.measurement import Bench
-from bench.report import show_dataset, show_formats, show_large
+from bench.report import show_dataset, show_formats, show_large, show_rare
 from bench.small_imports import measure_small_imports, show_small_imports
 from bench.soak import measure_soak, show_soak
 from deploy.local.gateway_client import GatewayClient
@@ -34,7 +34,7 @@ FORMATS = ("xlsx", "json", "xml")
 SPEED_SCALE = "validator=2 writer=2"
 FAIRNESS_ROWS = 5_000_000
 FAIRNESS_SCALES = ("", "parser=2 validator=2 writer=2")
-KINDS = ("datasets", "formats", "large", "small", "fairness", "soak")
+KINDS = ("datasets", "formats", "large", "rare", "small", "fairness", "soak")
 STREAMED = ("csv", "fixed_width", "ndjson", "json", "xml")
 
 
@@ -92,9 +92,7 @@ def _arguments() -> argparse.Namespace:
     minutes = os.environ.get("MINUTES") or 60
     parser.add_argument("--minutes", type=float, default=minutes, help="of the mixed load (MINUTES), with soak")
     large = os.environ.get("LARGE_MB") or 1024
-    parser.add_argument(
-        "--large-mb", type=int, default=large, help="MiB of each large file (LARGE_MB), with --only large"
-    )
+    parser.add_argument("--large-mb", type=int, default=large, help="MiB of each file (LARGE_MB), with large and rare")
     parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help="SCALE; each kind has its own")
     arguments = parser.parse_args()
     if arguments.rows is not None and not 100 <= arguments.rows <= 9_999_999:
@@ -107,7 +105,7 @@ def _arguments() -> argparse.Namespace:
 def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Each kind on a stack of its own, so that every one of them starts from the same: nothing."""
     only, result = arguments.only, dict[str, Any]()
-    if only in {None, "datasets", "formats", "large"}:
+    if only in {None, "datasets", "formats", "large", "rare"}:
         with _bench(arguments.scale or SPEED_SCALE, progress) as bench:
             result |= _measure_speed(bench, arguments)
     if only in {None, "small"}:
@@ -143,6 +141,9 @@ def _measure_speed(bench: Bench, arguments: argparse.Namespace) -> dict[str, Any
     if arguments.only == "large":
         result["large"] = [bench.measure_large(name, arguments.large_mb) for name in STREAMED]
         show_large(bench.progress.console, result["large"])
+    if arguments.only == "rare":
+        result["rare"] = bench.measure_rare(arguments.large_mb)
+        show_rare(bench.progress.console, result["rare"])
     return result | {"broker": bench.stack.broker, "scale": arguments.scale or SPEED_SCALE}
 
 

@@ -13,6 +13,7 @@ from bench.baselines import BLOCK_ROWS, Target, measure_limit, measure_script, s
 from bench.datasets import Dataset, contacts, dataset, large_contacts
 from bench.imports import RowsLostError, check_conservation, import_file, validate_file
 from bench.processes import peak_mb, processor_seconds, reset_peaks
+from bench.rare import ordinary, rare
 from deploy.local.gateway_client import GatewayClient
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
@@ -102,6 +103,34 @@ class Bench:
             "bytes": megabytes * 1024**2,
             "rows": data.rows,
             "seconds": round(seconds, 1),
+            "rss_mb": peaks,
+        }
+
+    def measure_rare(self, megabytes: int) -> list[dict[str, Any]]:
+        """The import of an ordinary file and of one with nothing but rare spellings."""
+        return [self._measure_spelling(make, megabytes) for make in (ordinary, rare)]
+
+    def _measure_spelling(self, make: Callable[[Path, int], Dataset], megabytes: int) -> dict[str, Any]:
+        with self.progress.step(f"Making {megabytes:,} MiB of {make.__name__} values"):
+            data = make(self.data, megabytes)
+        with self.target(data.name) as target, self.progress.step(f"Importing {data.rows:,} rows") as step:
+            template = self.template(data, target)
+            reset_peaks(self.stack)
+            with self._processor(data.rows) as used:
+                done = import_file(self.stack, self.gateway, template, data.file)
+            peaks = peak_mb(self.stack)
+            check_conservation(self.stack, [done.run], data)
+            step.result = f"{data.rows / done.seconds:,.0f} rows/s"
+        size = data.file.stat().st_size
+        data.file.unlink()
+        return {
+            "spelling": data.name,
+            "bytes": size,
+            "rows": data.rows,
+            "rejected": data.rejected,
+            "seconds": round(done.seconds, 1),
+            "phases": done.phases,
+            "cpu_us_per_row": used,
             "rss_mb": peaks,
         }
 

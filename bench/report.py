@@ -9,6 +9,7 @@ from bench.measurement import CLIENTS
 
 RATIO_GOAL = 1.0
 RATIO_WANTED = 0.5
+RARE_WANTED = 1 / 3
 MEMORY_WANTED_MB = 400
 SERVICES = frozenset({"gateway", "parser", "validator", "writer", "webhooks"})
 
@@ -88,6 +89,29 @@ def show_large(console: Console, results: list[dict[str, Any]]) -> None:
     largest = max(one["rss_mb"]["parser"] for one in results)
     memory = f"largest parser {largest:.0f} MiB: at most {MEMORY_WANTED_MB}"
     show_verdict(console, memory, holds=largest <= MEMORY_WANTED_MB)
+
+
+def show_rare(console: Console, results: list[dict[str, Any]]) -> None:
+    """Print what a file of nothing but rare spellings takes beside an ordinary one."""
+    table = Table(title="Values as most programs write them, and as hardly any does", title_justify="left")
+    for column in ("values", "MiB", "rows", "seconds", "rows/s", "MiB/s", "parser MiB", "validator MiB", "writer MiB"):
+        table.add_column(column, justify="left" if column == "values" else "right")
+    for one in results:
+        peaks, mib = one["rss_mb"], one["bytes"] / 1024**2
+        table.add_row(
+            one["spelling"],
+            f"{mib:,.0f}",
+            f"{one['rows']:,}",
+            f"{one['seconds']:,.1f}",
+            f"{one['rows'] / one['seconds']:,.0f}",
+            f"{mib / one['seconds']:.1f}",
+            *(f"{peaks[name]:.0f}" for name in ("parser", "validator", "writer")),
+        )
+    console.print(table)
+    usual, rare = (one["rows"] / one["seconds"] for one in results)
+    verdict = f"rare / ordinary rows a second {rare / usual:.2f}: at least {RARE_WANTED:.2f}"
+    show_verdict(console, verdict, holds=rare / usual >= RARE_WANTED)
+    show_verdict(console, "every row of both written", holds=True)
 
 
 def _speeds(one: dict[str, Any]) -> list[str]:

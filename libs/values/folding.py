@@ -4,6 +4,7 @@ Digits of any script, blanks of any width, dashes that stand for a minus or a hy
 write at full width. A text with digits of two scripts is no number that anybody means: it becomes null.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -31,6 +32,8 @@ ASCII_OF: Final[Mapping[str, str]] = {
 }
 """Characters, and what is read in their place."""
 
+_READ_AS_OTHERS: Final = f"[{''.join(map(re.escape, ASCII_OF))}]"
+_DIGITS: Final = f"[{''.join(chr(zero + digit) for zero in _ZEROS for digit in range(10))}]"
 _SCRIPTS: Final = ("[0-9]", *(f"[{chr(zero)}-{chr(zero + 9)}]" for zero in _ZEROS))
 
 
@@ -39,9 +42,14 @@ def folded(texts: pl.Series) -> pl.Series:
     beyond_ascii = texts.str.len_bytes() != texts.str.len_chars()
     if not beyond_ascii.any():
         return texts
-    foreign = texts.filter(beyond_ascii).alias("text")
+    at = beyond_ascii.arg_true()
+    at = at.filter(texts.gather(at).str.contains(_READ_AS_OTHERS))
+    if not len(at):
+        return texts
+    foreign = texts.gather(at).alias("text")
     text = pl.col("text")
-    scripts = pl.sum_horizontal(text.str.contains(script) for script in _SCRIPTS)
-    replaced = text.str.replace_many(list(ASCII_OF), list(ASCII_OF.values()))
-    found = foreign.to_frame().select(pl.when(scripts <= 1).then(replaced)).to_series()
-    return texts.clone().scatter(beyond_ascii.arg_true(), found)
+    found = text.str.replace_many(list(ASCII_OF), list(ASCII_OF.values()))
+    if foreign.str.contains(_DIGITS).any():
+        scripts = pl.sum_horizontal(text.str.contains(script) for script in _SCRIPTS)
+        found = pl.when(scripts <= 1).then(found)
+    return texts.clone().scatter(at, foreign.to_frame().select(found).to_series())

@@ -51,6 +51,14 @@ _DRESSED = (
     rf"(?P<percent_before>%)? *(?P<body>{_BODY}) *(?P<percent>%)? *(?P<behind>[+-])? *(?P<close_inner>\))? *"
     rf"(?P<after>{_CURRENCY})? *(?P<behind_outer>[+-])? *(?P<close>\))?$"
 )
+_DIGITS = "[0-9](?:.*[0-9])?"
+"""From the first digit of a text to its last one."""
+_NUMBER = r"^[0-9](?:[0-9.,' \x{66b}\x{66c}]*[0-9])?(?:[.,]?[eE][+-]?[0-9]+)?$"
+"""What may stand there, within ``_BODY``."""
+_ONE, _ONE_SCALED = "5", "5e5"
+_ARABIC = "[\u066b\u066c]"
+_MOST_DRESSES: Final = 1_000
+"""That are remembered of a column."""
 _ENDS_WITH_A_MARK = r"[.,]$"
 _TWO_DECIMALS = r"[.,][0-9]{2,}$"
 
@@ -112,15 +120,20 @@ class NumberReader:
         rest = self._dressed.read(folded(texts.gather(at)))
         if rest is None:
             return _undressed(plain)
-        none = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(texts))
-        places = none.scatter(at, pl.int_range(len(at), dtype=pl.UInt32, eager=True))
-        spread = rest.select(pl.all().gather(places))
+        spread = rest.select(pl.all().gather(_places(at, len(texts))))
         return spread.with_columns(plain.zip_with(~left, spread[PLAIN]).alias(PLAIN))
 
     def _in_style(self, texts: pl.Series) -> pl.Series:
-        plain = pl.when(_TEXT.str.contains(self._pattern)).then(_TEXT)
-        replaced = plain.str.replace_many(list(self._replaced), list(self._replaced.values()))
-        return texts.to_frame().select(replaced).to_series()
+        in_style = texts.str.contains(self._pattern)
+        if not in_style.any():
+            return pl.Series(texts.name, [None], pl.String).new_from_index(0, len(texts))
+        return texts.set(~in_style, None).str.replace_many(list(self._replaced), list(self._replaced.values()))
+
+
+def _places(at: pl.Series, length: int) -> pl.Series:
+    """Where each of ``length`` rows is in a selection of the rows ``at``; null for all others."""
+    none = pl.Series([None], dtype=pl.UInt32).new_from_index(0, length)
+    return none.scatter(at, pl.int_range(len(at), dtype=pl.UInt32, eager=True))
 
 
 def _undressed(plain: pl.Series) -> pl.DataFrame:
@@ -138,49 +151,75 @@ def _pattern(style: DecimalStyle, separators: Iterable[str], sign: str, decimals
 
 
 class _Dressed:
-    """Reads numbers with a sign, a percent or a currency around them, and those without a digit beside their mark."""
+    """Reads numbers with a sign, a percent or a currency around them, and those without a digit beside their mark.
+
+    What stands before the first digit and behind the last one are a few texts in a column. So the pattern that knows
+    all of them is asked about each of these once, around a digit that stands for what is between.
+    """
 
     def __init__(self, style: DecimalStyle, percent: Percent | None, currencies: Collection[str] | None) -> None:
         mark, separator = _MARKS[style], {DecimalStyle.POINT: ",", DecimalStyle.COMMA: "."}[style]
         self._whole = _pattern(style, f"{separator} '", "", f"[{mark}][0-9]*")
         self._fraction = rf"^[{mark}][0-9]+(?:[eE][+-]?[0-9]+)?$"
-        self._mark = mark
         self._arabic = {"\u066b": mark, "\u066c": separator}
         self._replaced = {**dict.fromkeys(f"{separator} '", ""), mark: "."}
         self._percent = percent
         self._currencies = None if currencies is None else list(currencies)
+        # Threads share it: one that does not see what another has found out finds it out again.
+        self._known = self._dresses(pl.Series([], dtype=pl.String))
 
     def read(self, texts: pl.Series) -> pl.DataFrame | None:
         """As ``NumberReader.read``, or ``None`` where none of the texts is a number; for folded texts."""
-        groups = texts.to_frame("text").select(_TEXT.str.extract_groups(_DRESSED)).unnest("text")
-        if groups["body"].null_count() == len(groups):
+        digits = texts.str.extract(_DIGITS, 0)
+        numbers = digits.str.contains(_NUMBER).fill_null(value=False)
+        if not numbers.any():
             return None
-        return (
-            groups.with_columns(pl.col("body").str.replace_many(list(self._arabic), list(self._arabic.values())))
-            .with_columns(valid=self._valid(), percent=self._has("percent", "percent_before"), foreign=self._foreign())
-            .select(
-                pl.when("valid", ~pl.col(FOREIGN), self._percent_known()).then(self._plain()).alias(PLAIN),
-                pl.when("valid").then(PERCENT).alias(PERCENT),
-                pl.when("valid").then(pl.coalesce("before", "after")).alias(CURRENCY),
-                pl.when("valid").then(FOREIGN).alias(FOREIGN),
-                pl.lit(None, pl.Boolean()).alias(UNCLEAR),
-            )
-        )
+        at = numbers.arg_true()
+        read = self._read(self._dressed(texts.gather(at), digits.gather(at)))
+        return read if len(at) == len(texts) else read.select(pl.all().gather(_places(at, len(texts))))
 
-    def _valid(self) -> pl.Expr:
-        body = pl.col("body")
-        number = body.str.contains(self._whole) | body.str.contains(self._fraction)
+    def _dressed(self, texts: pl.Series, digits: pl.Series) -> pl.DataFrame:
+        """The body of each number, and what is known of its dress."""
+        one, scaled = pl.lit(_ONE), pl.lit(_ONE_SCALED)
+        exponent = digits.str.contains("[eE]")
+        stand_in = pl.when(pl.lit(exponent)).then(scaled).otherwise(one) if exponent.any() else one
+        dress = texts.to_frame("text").select(dress=_TEXT.str.replace(_DIGITS, stand_in)).to_series()
+        known = self._known
+        dresses = dress.unique()
+        new = dresses.filter(~dresses.is_in(known["dress"].to_list()))
+        if len(new):
+            known = pl.concat([known, self._dresses(new)])
+            if known.height <= _MOST_DRESSES:
+                self._known = known
+        frame = pl.DataFrame([dress, digits.alias("digits")]).join(known, on="dress", how="left", maintain_order="left")
+        body = pl.concat_str("mark_before", "digits", "mark_behind")
+        if digits.str.contains(_ARABIC).any() or known["mark_before"].str.contains(_ARABIC).any():
+            body = body.str.replace_many(list(self._arabic), list(self._arabic.values()))
+        return frame.with_columns(body=body)
+
+    def _dresses(self, texts: pl.Series) -> pl.DataFrame:
+        """What dresses mean, each around one of the two numbers that stand for all others."""
+        groups = (
+            texts.to_frame("dress").with_columns(parts=pl.col("dress").str.extract_groups(_DRESSED)).unnest("parts")
+        )
+        body, behind = pl.col("body"), pl.coalesce("behind", "behind_outer")
+        percent, named = _has("percent", "percent_before"), _has("before", "after")
         opened, closed = _count(_OPENED), _count(_CLOSED)
         once = (opened == closed) & (_count(_SIGNS) + opened <= 1) & (_count(("percent", "percent_before")) <= 1)
-        behind = pl.coalesce("behind", "behind_outer")
+        alone = ~(percent & (named | body.str.contains("e", literal=True)))
         minus = (behind == "-") & ~body.str.contains(_ENDS_WITH_A_MARK)
-        plus = (behind == "+") & body.str.contains(_TWO_DECIMALS)
-        percent = self._has("percent", "percent_before")
-        alone = ~(percent & (self._has("before", "after") | body.str.contains("[eE]")))
-        return (number & once & alone & (behind.is_null() | minus | plus)).fill_null(value=False)
-
-    def _has(self, *groups: str) -> pl.Expr:
-        return pl.any_horizontal(pl.col(group).is_not_null() for group in groups)
+        valid = body.is_not_null() & once & alone & (behind.is_null() | (behind == "+") | minus)
+        return groups.select(
+            "dress",
+            body.str.extract("^([^0-9]*)").fill_null("").alias("mark_before"),
+            body.str.extract("([^0-9]*)$").fill_null("").alias("mark_behind"),
+            valid.fill_null(value=False).alias("valid"),
+            (behind == "+").fill_null(value=False).alias("needs_decimals"),
+            ((pl.coalesce(*_SIGNS) == "-") | _has(*_OPENED)).fill_null(value=False).alias("negative"),
+            percent.alias(PERCENT),
+            pl.coalesce("before", "after").alias(CURRENCY),
+            self._foreign().alias(FOREIGN),
+        )
 
     def _foreign(self) -> pl.Expr:
         if self._currencies is None:
@@ -189,18 +228,34 @@ class _Dressed:
             pl.col(group).is_not_null() & ~pl.col(group).is_in(self._currencies) for group in ("before", "after")
         )
 
-    def _percent_known(self) -> pl.Expr:
-        return ~pl.col(PERCENT) if self._percent is None else pl.lit(value=True)
+    def _read(self, frame: pl.DataFrame) -> pl.DataFrame:
+        body = pl.col("body")
+        number = body.str.contains(self._whole) | body.str.contains(self._fraction)
+        if frame["needs_decimals"].any():
+            number &= ~pl.col("needs_decimals") | body.str.contains(_TWO_DECIMALS)
+        known = ~pl.col(PERCENT) if self._percent is None else pl.lit(value=True)
+        return frame.with_columns(valid=pl.col("valid") & number).select(
+            pl.when("valid", ~pl.col(FOREIGN), known).then(self._plain(frame)).alias(PLAIN),
+            pl.when("valid").then(PERCENT).alias(PERCENT),
+            pl.when("valid").then(CURRENCY).alias(CURRENCY),
+            pl.when("valid").then(FOREIGN).alias(FOREIGN),
+            pl.lit(None, pl.Boolean()).alias(UNCLEAR),
+        )
 
-    def _plain(self) -> pl.Expr:
+    def _plain(self, frame: pl.DataFrame) -> pl.Expr:
         digits = pl.col("body").str.replace_many(list(self._replaced), list(self._replaced.values()))
-        digits = pl.when(digits.str.starts_with(".")).then(pl.lit("0") + digits).otherwise(digits)
-        digits = digits.str.replace(r"\.($|[eE])", "${1}")
-        negative = (pl.coalesce(*_SIGNS) == "-") | self._has(*_OPENED)
-        signed = pl.when(negative).then(pl.lit("-") + digits).otherwise(digits)
+        if (frame["mark_before"] != "").any():
+            digits = pl.when(digits.str.starts_with(".")).then(pl.lit("0") + digits).otherwise(digits)
+        if (frame["mark_behind"] != "").any() or (frame["dress"].str.contains(_ONE_SCALED, literal=True)).any():
+            digits = digits.str.replace(r"\.($|[eE])", "${1}")
+        signed = pl.when("negative").then(pl.lit("-") + digits).otherwise(digits)
         if self._percent is not Percent.FRACTION:
             return signed
         return pl.when(PERCENT).then(signed + "e-2").otherwise(signed)
+
+
+def _has(*groups: str) -> pl.Expr:
+    return pl.any_horizontal(pl.col(group).is_not_null() for group in groups)
 
 
 def _count(groups: Collection[str]) -> pl.Expr:

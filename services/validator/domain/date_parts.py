@@ -3,6 +3,7 @@
 An instant is an Int64 with the milliseconds since 1970-01-01T00:00:00Z. Everything is an expression.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +23,7 @@ _ERAS: Final = {"令和": 2018, "平成": 1988, "昭和": 1925, "大正": 1911, 
 """The year before the first one of an era."""
 _ZONES: Final = {"EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360, "PST": -480, "PDT": -420}
 """Minutes east of Greenwich, as RFC 5322, 4.3 has them."""
+_SIGNED: Final = re.compile(r"([+-])([0-9:]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,9 @@ def composed(parts: Mapping[str, pl.Expr], let: Let, years: TwoDigitYears) -> pl
         milliseconds = parts["fraction"].str.slice(0, 3).str.pad_end(3, "0").cast(pl.Int64).fill_null(0)
     minutes = _days(year, month, day) * 1440 + hour * 60 + number("minute")
     seconds = number("second")
-    if "offset" in parts:
-        minutes -= _minutes_east(parts["offset"])
-    if "zone" in parts:
-        seconds -= _zone_seconds(parts["zone"])
+    for name in ("offset", "zone"):
+        if name in parts:
+            seconds -= _seconds_east(parts[name])
     return pl.when(valid).then(minutes * 60_000 + seconds * 1000 + milliseconds)
 
 
@@ -128,26 +129,31 @@ def _after(one: tuple[pl.Expr, pl.Expr, pl.Expr], other: date) -> pl.Expr:
     return (year > other.year) | ((year == other.year) & later_in_year)
 
 
-def _minutes_east(offset: pl.Expr) -> pl.Expr:
-    """Minutes of an offset from UTC: ``+02:00``, ``-0230``, ``+02``; 0 for ``Z`` and null."""
-    hours = offset.str.slice(1, 2).cast(pl.Int64, strict=False)
-    minutes = offset.str.slice(3).str.strip_prefix(":").cast(pl.Int64, strict=False).fill_null(0)
-    east = hours * 60 + minutes
-    return pl.when(offset.str.starts_with("-")).then(-east).otherwise(east).fill_null(0)
+def _seconds_east(zone: pl.Expr) -> pl.Expr:
+    """Seconds of zones east of Greenwich: ``+02:00``, ``-0230``, ``UTC``, ``GMT+2``, ``+01:34:52``, ``EST``; 0 for
+    null."""
+    return zone.map_batches(_seconds_of, return_dtype=pl.Int64)
 
 
-def _zone_seconds(zone: pl.Expr) -> pl.Expr:
-    """Seconds of a zone east of Greenwich: ``UTC``, ``GMT+2``, ``+01:34:52``, ``EST``; 0 for null."""
-    signed = zone.str.extract("([+-][0-9:]+)")
-    digits = signed.str.replace_all(r"[+\-:]", "")
-    digits = pl.when(digits.str.len_bytes() % 2 == 1).then(pl.lit("0") + digits).otherwise(digits)
-    seconds = pl.sum_horizontal(
-        digits.str.slice(start, 2).cast(pl.Int64, strict=False).fill_null(0) * size
-        for start, size in ((0, 3600), (2, 60), (4, 1))
-    )
-    seconds = pl.when(signed.str.starts_with("-")).then(-seconds).otherwise(seconds)
-    named = zone.replace_strict(_ZONES, default=None, return_dtype=pl.Int64) * 60
-    return pl.coalesce(named, pl.when(signed.is_not_null()).then(seconds), pl.lit(0, pl.Int64))
+def _seconds_of(zones: pl.Series) -> pl.Series:
+    # A column has few of them.
+    distinct: list[str] = zones.drop_nulls().unique().to_list()
+    seconds = list(map(_zone_seconds, distinct))
+    return zones.replace_strict(distinct, seconds, default=None, return_dtype=pl.Int64).fill_null(0)
+
+
+def _zone_seconds(zone: str) -> int:
+    if (minutes := _ZONES.get(zone)) is not None:
+        return minutes * 60
+    signed = _SIGNED.search(zone)
+    if signed is None:
+        return 0
+    digits = re.sub(r"[^0-9]", "", signed[2])
+    if len(digits) % 2:
+        digits = f"0{digits}"
+    hours, minutes, seconds = (int(digits[start : start + 2] or 0) for start in (0, 2, 4))
+    east = hours * 3600 + minutes * 60 + seconds
+    return -east if signed[1] == "-" else east
 
 
 def _exists(year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:

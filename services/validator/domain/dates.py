@@ -22,17 +22,8 @@ from services.validator.domain.checks import Check
 from services.validator.domain.conversions import Conversion, Let
 from services.validator.domain.date_names import DAY, LONG_MONTH, SHORT_MONTH
 from services.validator.domain.date_parts import TwoDigitYears
-from services.validator.domain.free_dates import (
-    Spelling,
-    Way,
-    Ways,
-    by_directives,
-    by_groups,
-    by_pattern,
-    free_dates,
-    iso_day,
-    iso_ways,
-)
+from services.validator.domain.date_ways import Way, Ways, by_directives, by_groups, by_pattern
+from services.validator.domain.free_dates import Spelling, free_dates, iso_day, iso_ways
 from services.validator.domain.reading import Reading
 
 _FIRST_MS = -62_135_596_800_000  # 0001-01-01T00:00:00Z

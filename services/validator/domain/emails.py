@@ -28,6 +28,8 @@ _DOMAINS_KEPT: Final = 10_000
 """Addresses are many and their domains few, which take most of the time."""
 _ASCII_LOCAL = re.compile(_LOCAL)
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_BARE: Final = r"^[\p{L}\p{M}\p{N}.!#$%&'*+/=?^_`{|}~-]+@[^\s@<>,;]*[^\s@<>,;.]$"
+"""With nothing around it, as far as can be told without a look at the domain."""
 _SIGNS = frozenset(".!#$%&'*+/=?^_`{|}~-")
 _SEPARATORS = re.compile(r"[\s,;|/&]+")
 
@@ -39,12 +41,32 @@ def is_plain(text: pl.Expr) -> pl.Expr:
 
 def addresses(text: pl.Expr) -> pl.Expr:
     """The address that a cleaned text holds, as it is stored; null where it holds none, or several."""
-    return text.map_batches(lambda texts: answers(texts, _address, pl.String), return_dtype=pl.String)
+    return text.map_batches(_addresses, return_dtype=pl.String)
 
 
 def are_several(text: pl.Expr) -> pl.Expr:
     """Whether a text holds more than one address; null for null."""
     return text.map_batches(lambda texts: answers(texts, _are_several, pl.Boolean), return_dtype=pl.Boolean)
+
+
+def _addresses(texts: pl.Series) -> pl.Series:
+    if texts.null_count() == len(texts):
+        return texts
+    bare = (texts.str.contains(_BARE) & (texts.str.len_chars() <= _MOST_CHARS)).fill_null(value=False)
+    found = answers(texts.set(bare, None), _address, pl.String)
+    if bare.any():
+        at = bare.arg_true()
+        found = found.scatter(at, _bare_addresses(texts.gather(at)))
+    return found
+
+
+def _bare_addresses(texts: pl.Series) -> pl.Series:
+    """As ``_address``, of texts with a local part, an ``@`` and what may be a domain."""
+    parts = texts.str.splitn("@", 2).struct.unnest()
+    local, domain = parts.get_columns()
+    domains = domain.unique()
+    found = local + "@" + domain.replace_strict(domains, pl.Series(list(map(_domain, domains)), dtype=pl.String))
+    return found.set(found.str.len_bytes() > MAX_EMAIL_BYTES, None)
 
 
 def _address(text: str) -> str | None:

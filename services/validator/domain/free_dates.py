@@ -5,22 +5,16 @@ blanks, digits and dashes made plain (``libs.values.folding``): dumps of databas
 other languages, East Asian dates. No two ways read one text differently.
 """
 
-import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import polars as pl
 
 from libs.contracts.templates import DateOrder
-from libs.values.folding import folded
-from services.validator.domain.conversions import Let, spread
 from services.validator.domain.date_names import DAY, EAST_ASIAN_DAY, MONTH
-from services.validator.domain.date_parts import TwoDigitYears, composed
-from services.validator.domain.steps import Steps, evaluate
-
-_GROUP_NAME = re.compile(r"\(\?P<([a-z_]+)>")
+from services.validator.domain.date_parts import TwoDigitYears
+from services.validator.domain.date_ways import Way, Ways, by_directives, by_expression, by_pattern, quick
 
 # No two branches begin alike, which lets the engine take the groups of such a pattern in one pass, four times as fast.
 # ASCII only (-u): ignoring the case in all of Unicode takes a long s for an s.
@@ -80,9 +74,10 @@ _EAST_ASIAN_TIME = (
 )
 _EAST_ASIAN_DATE = f"(?:年|년) ?{_MONTH} ?(?:月|월) ?{_DAY}(?:[日号號]|일)(?: ?{EAST_ASIAN_DAY})?{_EAST_ASIAN_TIME}$"
 _MICROSOFT_JSON = r"^\\?/Date\((?P<milliseconds>-?[0-9]{1,15})(?:[+-][0-9]{4})?\)\\?/$"
+_DAY_WITH_OFFSET = f"^{_YEAR}-(?P<month>[0-9]{{2}})-(?P<day>[0-9]{{2}})(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})$"
+"""XML Schema's dates, whose offset does not change the day: no time behind a dash, as Db2 has it."""
 _RARE = (
-    # XML Schema's dates, whose offset does not change the day; then ISO 8601 and databases, with every offset.
-    f"^{_YEAR}-(?P<month>[0-9]{{2}})-(?P<day>[0-9]{{2}})(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})$",
+    # ISO 8601 and databases, with every offset.
     f"^{_YEAR}(?P<one>[-/.]) ?{_MONTH}(?P<two>[-/.]) ?{_DAY}\\.?{_ANY_CLOCK}$",
     f"^{_COMPACT}(?:[T ]?{_COMPACT_TIME}{_ZONE})?$",
     f"^{_COMPACT}{_ANY_CLOCK}$",
@@ -109,18 +104,6 @@ _EPOCH_1904, _EPOCH_BEFORE_BUG, _EPOCH_1900 = -24_107, -25_568, -25_569
 _DAY_SECONDS = 86_400
 
 
-class Way(NamedTuple):
-    """A way to write a date.
-
-    Attributes:
-        pattern: of texts that are worth reading.
-        read: from texts to instants, null where there is none.
-    """
-
-    pattern: str
-    read: Callable[[pl.Expr, Let], pl.Expr]
-
-
 @dataclass(frozen=True, slots=True)
 class Spelling:
     """What is to know of a column to read its dates.
@@ -145,55 +128,35 @@ def iso_day(text: pl.Expr) -> pl.Expr:
 
 def iso_ways() -> list[Way]:
     """ISO 8601 as spreadsheets' cells have it."""
-    return [_quick(_ISO_DAY, "%Y-%m-%d"), *_iso_times()]
+    return [quick(_ISO_DAY, "%Y-%m-%d"), *_iso_times()]
 
 
-def free_dates(spelling: Spelling) -> "Ways":
+def free_dates(spelling: Spelling) -> Ways:
     """Reads what ``iso_day`` leaves."""
-    serial = Way(_SERIAL, partial(_serial, typed_cells=spelling.typed_cells, date_1904=spelling.date_1904))
+    serial = by_expression(_SERIAL, partial(_serial, typed_cells=spelling.typed_cells, date_1904=spelling.date_1904))
     named = [by_pattern(pattern, spelling.years) for pattern in _NAMED]
     rare = [by_pattern(pattern, spelling.years) for pattern in (*_RARE, *_rare_numeric(spelling))]
-    rare.append(Way(_MICROSOFT_JSON, _microsoft_json))
-    return Ways([*_iso_times(), *_numeric_ways(spelling), *named, serial], rare)
-
-
-def by_directives(directives: str, text: pl.Expr, _: Let | None = None) -> pl.Expr:
-    """The instant of texts of which a pattern says that they have exactly this form."""
-    # Without the cache: it costs more than it saves on batches of distinct dates.
-    return text.str.to_datetime(directives, time_unit="ms", strict=False, cache=False).cast(pl.Int64)
-
-
-def by_groups(pattern: str, years: TwoDigitYears, text: pl.Expr, let: Let) -> pl.Expr:
-    """The instant of texts that match, by the named groups of the pattern."""
-    groups = let(text.str.extract_groups(pattern))
-    parts = {name: groups.struct.field(name) for name in _GROUP_NAME.findall(pattern)}
-    return composed(parts, let, years)
-
-
-def by_pattern(pattern: str, years: TwoDigitYears) -> Way:
-    return Way(pattern, partial(by_groups, pattern, years))
-
-
-def _quick(pattern: str, directives: str) -> Way:
-    return Way(pattern, partial(by_directives, directives))
+    rare.append(by_expression(_MICROSOFT_JSON, _microsoft_json))
+    day_with_offset = by_pattern(_DAY_WITH_OFFSET, spelling.years, first=True)
+    return Ways([*_iso_times(), *_numeric_ways(spelling), *named, serial], [day_with_offset, *rare])
 
 
 def _iso_times() -> list[Way]:
     directives = "%Y-%m-%dT%H:%M:%S"
     forms = ((_ISO_SECONDS, directives), (f"{_ISO_SECONDS[:-1]}Z$", f"{directives}Z"))
     spaced = [(pattern.replace("T", " "), form.replace("T", " ")) for pattern, form in forms]
-    return [*(_quick(*form) for form in (*forms, *spaced)), by_pattern(_ISO_TIME, TwoDigitYears())]
+    return [*(quick(*form) for form in (*forms, *spaced)), by_pattern(_ISO_TIME, TwoDigitYears())]
 
 
 def _numeric_ways(spelling: Spelling) -> list[Way]:
-    """Quick ways to read dates alone, then all that may stand before a time of day."""
+    """Quick ways to read days alone, then all that may stand before a time of day."""
     order, years = spelling.order, spelling.years
     if order not in _YEAR_LAST:
         return [by_pattern(_YEAR_FIRST, years)]
     directives = {DateOrder.DMY: "%d{0}%m{0}%Y", DateOrder.MDY: "%m{0}%d{0}%Y"}[order]
-    quick = [_quick(_DAY_ONLY.format(sign), directives.format(sign)) for sign in "/-"]
-    quick.append(_quick(_DAY_ONLY.format("[.]"), directives.format(".")))
-    return [*quick, by_pattern(_YEAR_LAST[order], years), by_pattern(_YEAR_FIRST, years)]
+    days = [quick(_DAY_ONLY.format(sign), directives.format(sign)) for sign in "/-"]
+    days.append(quick(_DAY_ONLY.format("[.]"), directives.format(".")))
+    return [*days, by_pattern(_YEAR_LAST[order], years), by_pattern(_YEAR_FIRST, years)]
 
 
 def _rare_numeric(spelling: Spelling) -> list[str]:
@@ -211,57 +174,11 @@ def _rare_numeric(spelling: Spelling) -> list[str]:
     return found
 
 
-class Ways:
-    """Reads texts written in different ways, of which none is another's.
-
-    A way that no text is written in costs no more than a look, and the rare ones nothing as long as the others read
-    every text.
-    """
-
-    def __init__(self, ways: Sequence[Way], rare: Sequence[Way] = ()) -> None:
-        self._ways = [_compiled(way) for way in ways]
-        self._rare = [_compiled(way) for way in rare]
-
-    def __call__(self, texts: pl.Series) -> pl.Series:
-        left = texts.drop_nulls().alias("text")
-        found = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(left))
-        left, found = _read(self._ways, left, found)
-        at = left.is_not_null().arg_true()
-        if self._rare and len(at):
-            plain = folded(left.gather(at)).str.replace_all("  +", " ")
-            none = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(at))
-            _, rarely = _read(self._rare, plain, none)
-            found = found.scatter(at, rarely)
-        return spread(found, texts)
-
-
-_Compiled = tuple[str, tuple[tuple[pl.Expr, ...], ...], pl.Expr]
-
-
-def _compiled(way: Way) -> _Compiled:
-    steps = Steps()
-    instant = way.read(pl.col("text"), steps.let).alias("instant")
-    return way.pattern, steps.stages, instant
-
-
-def _read(ways: Sequence[_Compiled], left: pl.Series, found: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """What is left of the texts, and what was found."""
-    for pattern, stages, instant in ways:
-        if left.null_count() == len(left):
-            break
-        matches = left.str.contains(pattern)
-        if matches.any():
-            read = evaluate(left.set(~matches, None).to_frame(), stages, [instant])["instant"]
-            found = read.zip_with(read.is_not_null(), found)
-            left = left.set(matches, None)
-    return left, found
-
-
-def _microsoft_json(text: pl.Expr, _: Let) -> pl.Expr:
+def _microsoft_json(text: pl.Expr) -> pl.Expr:
     return text.str.extract(_MICROSOFT_JSON).cast(pl.Int64)
 
 
-def _serial(text: pl.Expr, _: Let, *, typed_cells: bool, date_1904: bool) -> pl.Expr:
+def _serial(text: pl.Expr, *, typed_cells: bool, date_1904: bool) -> pl.Expr:
     serial = pl.when(text.str.contains(_SERIAL)).then(text).cast(pl.Float64)
     first, last = (1, _LAST_SERIAL) if typed_cells else (_FIRST_SURE_SERIAL, _LAST_SURE_SERIAL)
     valid = (serial >= first) & (serial < last + 1)

@@ -49,6 +49,7 @@ _SURELY_EXACT_CHARS = 15
 # So few that a double holds them without a second look.
 _FEW_DIGITS = r"^[+-]?[0-9]{1,8}\.[0-9]{1,7}$"
 _MOST_DIGITS_OF_A_DOUBLE = 767
+_LARGEST_EXACT = 2.0**53
 _SMALLEST_NORMAL, _LARGEST = 2.2250738585072014e-308, 1.7976931348623157e308
 _FRACTION_OR_EXPONENT = re.compile("[.eE]")
 
@@ -231,15 +232,37 @@ class _Integers:
         text = pl.col("text")
         digits = text.str.replace(r"^([+-]?[0-9]+)\.0+$", "${1}")
         frame = plain.to_frame("text").select("text", digits.cast(pl.Int64, strict=False).alias("whole"), digits=digits)
-        scaled: list[str] = frame.filter(text.str.contains("[eE]"))["text"].unique().to_list()
-        whole = dict(zip(scaled, map(_whole_text, scaled), strict=True))
-        digits = pl.col("digits").replace_strict(whole, default=pl.col("digits")) if scaled else pl.col("digits")
+        if plain.str.contains("[eE]").any():
+            frame = frame.with_columns(_scaled_digits(frame))
+        digits = pl.col("digits")
         fault = pl.when(digits.str.contains(".", literal=True) | digits.is_null()).then(pl.lit(_Fault.FRACTION))
         if not self._written_out:
             fault = pl.when(text.str.contains(_CUT_BY_EXCEL)).then(pl.lit(_Fault.CUT)).otherwise(fault)
         frame = frame.with_columns(digits.cast(pl.Int64, strict=False).alias("whole"), fault.alias("fault"))
         value = pl.when(pl.col("fault").is_null()).then("whole").alias("whole")
         return frame.select(value, "fault").get_columns()
+
+
+def _scaled_digits(frame: pl.DataFrame) -> pl.Series:
+    """``digits`` with those of numbers with an exponent written out, as ``_whole_text`` does."""
+    text, double = pl.col("text"), pl.col("double")
+    # Of so few characters a double is whole if and only if the number is, and is that number; but for 1e-999.
+    sure = (text.str.len_bytes() <= _SURELY_EXACT_CHARS) & (double != 0) & (double.abs() <= _LARGEST_EXACT)
+    found = (
+        frame.select(text, "digits", scaled=text.str.contains("[eE]"))
+        .with_columns(double=pl.when("scaled").then(text).cast(pl.Float64, strict=False))
+        .with_columns(sure=sure.fill_null(value=False))
+        .with_columns(whole=pl.when("sure", double == double.floor()).then(double).cast(pl.Int64).cast(pl.String))
+    )
+    written = pl.when("scaled").then("whole").otherwise("digits").alias("digits")
+    left: list[str] = found.filter("scaled", ~pl.col("sure"))["text"].unique().to_list()
+    if not left:
+        return found.select(written).to_series()
+    known = dict(zip(left, map(_whole_text, left), strict=True))
+    digits = (
+        pl.when(pl.col("scaled") & ~pl.col("sure")).then(text.replace_strict(known, default=None)).otherwise(written)
+    )
+    return found.select(digits.alias("digits")).to_series()
 
 
 def _whole_text(scaled: str) -> str | None:

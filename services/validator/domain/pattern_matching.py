@@ -34,8 +34,15 @@ class PatternMatch:
         """The match of a template's pattern."""
         return cls(whole_match(pattern), ascii_whole_match(pattern))
 
-    def expression(self, texts: pl.Expr) -> pl.Expr:
-        """Whether each text matches; null where there is none."""
+    def expression(self, texts: pl.Expr, *, beyond: bool = True) -> pl.Expr:
+        """Whether each text matches; null where there is none.
+
+        Args:
+            texts: any texts.
+            beyond: whether there may be more than ASCII in them.
+        """
+        if self.for_ascii is not None and not beyond:
+            return texts.str.contains(self.for_ascii)
         return texts.map_batches(self.matches, return_dtype=pl.Boolean, is_elementwise=True)
 
     def matches(self, texts: pl.Series) -> pl.Series:

@@ -109,7 +109,8 @@ def rule_checks(subject: Subject, subjects: Mapping[str, Subject]) -> Iterator[C
                 yield _bound_check(rule, subject)
             case Regex():
                 message = rule.message or _form_message(rule.pattern)
-                yield Check(RowErrorCode.PATTERN_MISMATCH, message, ~PatternMatch.of(rule.pattern).expression(text))
+                matches = PatternMatch.of(rule.pattern).expression(text, beyond=subject.beyond)
+                yield Check(RowErrorCode.PATTERN_MISMATCH, message, ~matches)
             case OneOf():
                 message = rule.message or f"This value is not allowed. Use one of: {_listed(rule.values)}."
                 yield Check(RowErrorCode.NOT_ALLOWED, message, ~text.is_in(nfc(rule.values)))

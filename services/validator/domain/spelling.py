@@ -18,6 +18,7 @@ _ABOVE = r"\U00010000-\U0010ffff"
 _AFTER_NOTHING: Final = f"(^|[^{JOINED}{_ABOVE}{JOINERS}])[{JOINERS}]+"
 _BEFORE_NOTHING: Final = f"[{JOINERS}]+([^{JOINED}{_ABOVE}{JOINERS}]|$)"
 _NOT_COMPARED: Final = r"[^\x00-\x7f]|^\s|\s$|@.*[A-Z]"
+_MARK: Final = f"[{MARKS}]"
 _SEEN: Final = f"[^{BLANKS}{MARKS}{JOINERS}]"
 
 
@@ -100,13 +101,16 @@ def _changed_at(texts: pl.Series, rare: pl.Series, change: Callable[[pl.Series],
 
 
 def _cleaned(texts: pl.Series) -> pl.Series:
-    text = pl.col("text").str.replace_all(f"[{MARKS}]+", "")
+    text = pl.col("text")
+    if texts.str.contains(_MARK).any():
+        text = text.str.replace_all(f"{_MARK}+", "")
     if texts.str.contains(f"[{JOINERS}]").any():
         text = text.str.replace_all(_AFTER_NOTHING, "${1}").str.replace_all(_BEFORE_NOTHING, "${1}")
     text = text.str.strip_chars(BLANKS)
-    kept = pl.col("text").str.contains(f"[{COMPATIBILITY_IDEOGRAPHS}]")
-    normal = pl.when(kept).then("text").otherwise(pl.col("text").str.normalize("NFC"))
-    return texts.rename("text").to_frame().select(text).select(normal)["text"]
+    bare = texts.rename("text").to_frame().select(text)["text"]
+    normal = bare.str.normalize("NFC")
+    kept = bare.str.contains(f"[{COMPATIBILITY_IDEOGRAPHS}]")
+    return bare.zip_with(kept, normal) if kept.any() else normal
 
 
 def _as_compared(texts: pl.Series) -> pl.Series:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import polars as pl
 
 _PREFIX = "step:"
-_FEW_ROWS = 1_000
+_FEW_ROWS = 5_000
 _FEW_STEPS = 150
 
 
@@ -43,8 +43,8 @@ class Steps:
 def evaluate(frame: pl.DataFrame, stages: Iterable[Iterable[pl.Expr]], outputs: Iterable[pl.Expr]) -> pl.DataFrame:
     """Run all stages over a frame and return the outputs.
 
-    Stage by stage: in one plan, a template of hundreds of fields takes hundreds of megabytes. For few rows and fields
-    what takes time is to begin with a plan, so there is one.
+    Stage by stage: in one plan, a template of hundreds of fields takes hundreds of megabytes. For few fields, and no
+    more rows than a batch has, what takes time is to begin with a plan, so there is one.
     """
     stages = [list(stage) for stage in stages]
     at_once = frame.height <= _FEW_ROWS and sum(map(len, stages)) <= _FEW_STEPS

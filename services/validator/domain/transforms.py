@@ -115,7 +115,7 @@ def checked_text(
     if (typed or is_key) and not _trims_last(field):
         text = spelling.cleaned(text, beyond=beyond)
     if usual and care.closely(field.name):
-        text = spelling.without_words(text, usual, beyond=False)
+        text = spelling.without_words(steps.let(text), usual, beyond=False)
     if is_key and field.type in TEXTUAL_TYPES:
         text = spelling.as_compared(text)
     if reading.empty_zero_dates and field.type is FieldType.DATE:
@@ -168,7 +168,7 @@ class _Changes:
     def _defaulted(self, transform: Default, text: pl.Expr) -> pl.Expr:
         if self.field.type is not FieldType.TEXT:
             text = spelling.cleaned(text, beyond=self.beyond)
-        text = self.steps.let(spelling.without_words(text, self.null_words, beyond=False))
+        text = self.steps.let(spelling.without_words(self.steps.let(text), self.null_words, beyond=False))
         return pl.when(text != "").then(text).fill_null(transform.value)
 
     def _replaced(self, transform: Replace, text: pl.Expr) -> pl.Expr:

@@ -1,6 +1,10 @@
 """Whole numbers, however they are written, and numbers of which a spreadsheet has left only the first digits."""
 
+from decimal import Decimal
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libs.contracts.templates import TemplateField
 from services.validator.domain.reading import Reading
@@ -36,6 +40,12 @@ BAD, OUT_OF_RANGE, NO_INTEGER = ["NOT_A_NUMBER"], ["NUMBER_OUT_OF_RANGE"], ["NOT
         ("9.223372036854775807e18", 2**63 - 1),
         ("9223372036854775808.0", OUT_OF_RANGE),
         ("1e999", OUT_OF_RANGE),
+        ("1e-999", NO_INTEGER),
+        ("0e-999", 0),
+        ("-0E+5", 0),
+        ("12.e1", 120),
+        ("9007199254740993e0", 2**53 + 1),
+        ("123456789e10", 1234567890000000000),
         ("1e99999999999999999999", OUT_OF_RANGE),
         ("1e18", 10**18),
         ("1.23457E+10", 12345700000),
@@ -47,6 +57,19 @@ BAD, OUT_OF_RANGE, NO_INTEGER = ["NOT_A_NUMBER"], ["NUMBER_OUT_OF_RANGE"], ["NOT
 )
 def test_integers(text: str, value: object) -> None:
     assert result(INTEGER, text) == value
+
+
+@given(st.lists(st.tuples(st.decimals("-1e20", "1e20"), st.integers(-40, 40)), min_size=1, max_size=20))
+def test_integers_with_an_exponent(numbers: list[tuple[Decimal, int]]) -> None:
+    texts = [f"{mantissa:f}e{exponent}" for mantissa, exponent in numbers]
+    for text, found in zip(texts, converted(INTEGER, *texts), strict=True):
+        exact = Decimal(text)
+        if exact != exact.to_integral_value():
+            assert found.codes == NO_INTEGER
+        elif -(2**63) <= exact < 2**63:
+            assert found.value == exact
+        else:
+            assert found.codes == OUT_OF_RANGE
 
 
 @pytest.mark.parametrize(
