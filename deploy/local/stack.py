@@ -278,14 +278,20 @@ def restart(stack: Stack, name: str, environment: Mapping[str, str]) -> None:
     stack.wait_ready([name])
 
 
-def make_organization(stack: Stack, name: str) -> str:
+def make_organization(stack: Stack, name: str, parent_id: str | None = None) -> str:
     """Make one more organization, by the program that makes the first; its API key.
+
+    Args:
+        stack: the running stack.
+        name: of the organization.
+        parent_id: the organization that it is below.
 
     Raises:
         LocalStackError: the program failed.
     """
     databases = {"ROWDOCK_DATABASE": stack.database, "ROWDOCK_TARGET_DATABASE": stack.target_database}
-    command = (sys.executable, "-m", "services.gateway.bootstrap", "--organization", name)
+    below = () if parent_id is None else ("--parent", parent_id)
+    command = (sys.executable, "-m", "services.gateway.bootstrap", "--organization", name, *below)
     printed = _run(command, {**stack.servers.environment(), **databases}, stack.directory)
     return str(json.loads(printed.strip().splitlines()[-1])["api_key"])
 
