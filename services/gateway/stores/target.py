@@ -42,6 +42,10 @@ class OrganizationTarget:
         keys = await self._registered.register(self._tenant_id, resource, wanted, limit=limit)
         return tuple(key for key in keys if key.names in set(wanted))
 
+    async def registered(self, resource: str) -> frozenset[tuple[str, ...]]:
+        """The keys that are registered, also those that are being built still."""
+        return frozenset(key.names for key in await self._registered.of(self._tenant_id, resource))
+
     # --- in the transaction that saves a template -----------------------------------------------
 
     async def one_save_at_a_time(self, session: Session) -> None:

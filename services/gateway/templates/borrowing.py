@@ -34,14 +34,15 @@ class Borrowing:
             ConflictError: its records break a key of the template, or it would have more keys or resources than it may
                 have; as where it saves the template itself. Nothing is left of it.
         """
-        target = OrganizationTarget(self._mongo, tenant_id)
+        target, asked = OrganizationTarget(self._mongo, tenant_id), {key.names for key in asked_keys(template)}
         try:
             await self._count(target, template.target_resource)
-            await self._keys.register(tenant_id, template)
+            if asked and not asked <= await target.registered(template.target_resource):
+                await self._keys.register(tenant_id, template)
         except BusyError:
             return  # It goes on in the background, and the run does not begin to compare rows before it is done.
         except GatewayError:
-            await target.release(template.target_resource, {key.names for key in asked_keys(template)})
+            await target.release(template.target_resource, asked)
             await target.forget_if_seen(template.target_resource)
             raise
 
