@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
+from services.gateway.access.organizations import TreeSettings
 from services.gateway.settings import GatewaySettings
 from services.parser.formats.excel.settings import ExcelSettings
 from services.parser.settings import ParserSettings
@@ -22,6 +23,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     ServiceSettings,
     MongoSettings,
     GatewaySettings,
+    TreeSettings,
     ParserSettings,
     ExcelSettings,
     ValidatorSettings,

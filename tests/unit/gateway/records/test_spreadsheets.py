@@ -27,7 +27,7 @@ def read(content: bytes) -> list[list[object]]:
     return [[unescape(cell) if isinstance(cell, str) else cell for cell in row] for row in sheet.values]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-2+3", "@SUM(A1)", "\tx", "\rx", '="01067"', "=cmd|' /C calc'!A0"])
+@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-2+3", "@SUM(1+1)", "\tx", "\rx", '="01067"', "=cmd|' /C calc'!A0"])
 def test_what_a_program_might_compute_is_a_text(text: str) -> None:
     assert harmless(text) == f"'{text}"
     ((cell,),) = read(workbook_of([[text]]))
