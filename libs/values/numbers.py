@@ -57,6 +57,12 @@ _NUMBER = r"^[0-9](?:[0-9.,' \x{66b}\x{66c}]*[0-9])?(?:[.,]?[eE][+-]?[0-9]+)?$"
 """What may stand there, within ``_BODY``."""
 _ONE, _ONE_SCALED = "5", "5e5"
 _ARABIC = "[\u066b\u066c]"
+_DRESSES: Final = {
+    **dict.fromkeys(("dress", "mark_before", "mark_behind"), pl.String()),
+    **dict.fromkeys(("valid", "needs_decimals", "negative", PERCENT), pl.Boolean()),
+    CURRENCY: pl.String(),
+    FOREIGN: pl.Boolean(),
+}
 _MOST_DRESSES: Final = 1_000
 """That are remembered of a column."""
 _ENDS_WITH_A_MARK = r"[.,]$"
@@ -166,7 +172,7 @@ class _Dressed:
         self._percent = percent
         self._currencies = None if currencies is None else list(currencies)
         # Threads share it: one that does not see what another has found out finds it out again.
-        self._known = self._dresses(pl.Series([], dtype=pl.String))
+        self._known = pl.DataFrame(schema=_DRESSES)
 
     def read(self, texts: pl.Series) -> pl.DataFrame | None:
         """As ``NumberReader.read``, or ``None`` where none of the texts is a number; for folded texts."""

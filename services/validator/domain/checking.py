@@ -152,6 +152,8 @@ def _with_due_care(compiled: CompiledTemplate, part: pa.Table) -> tuple[Compiled
     """The part evaluated, and the template with the care that it needed."""
     compiled = compiled.with_care(Care(beyond_ascii(part), frozenset()))
     frame = _evaluated(compiled, part)
+    if not frame[FAULTY].any():
+        return compiled, frame
     fields = {field.name: field for field in compiled.template.fields if field.name in compiled.null_words}
     asked = {check.step: (check, fields[check.field]) for check in compiled.checks if check.field in fields}
     met = {field.name for check, field in asked.values() if _deserves_a_closer_look(check, field, compiled, frame)}
@@ -222,9 +224,7 @@ def _errors(compiled: CompiledTemplate, frame: pl.DataFrame, wanted: pl.Series) 
 
 
 def _errors_of(compiled: CompiledTemplate, faulty: pl.DataFrame) -> dict[int, tuple[RowError, ...]]:
-    answers = faulty.select(
-        check.answer.fill_null(value=False).alias(str(number)) for number, check in enumerate(compiled.checks)
-    ).to_numpy()
+    answers = faulty.select(compiled.answers).to_numpy()
     at_rows, numbers = np.nonzero(answers)
     told = _told(at_rows, np.array([len(check.check.message) for check in compiled.checks])[numbers])
     rows: list[int] = faulty[ROW].to_list()

@@ -95,6 +95,7 @@ class CompiledTemplate:
         values: names of the value columns of a checked batch, in order.
         optional: those columns among them that a batch without a value in them does not have.
         checks: the checks, in the order in which errors are reported.
+        answers: whether a row breaks each of them, never null.
         constraints: whose values are compared over the whole file.
         upsert_key: the field that finds a row's record, in modes that have one.
         null_words: what means "no value" in those fields that ``care`` does not look at closely; their types refuse it.
@@ -113,6 +114,7 @@ class CompiledTemplate:
     values: tuple[str, ...]
     optional: frozenset[str]
     checks: tuple[RowCheck, ...]
+    answers: tuple[pl.Expr, ...]
     constraints: tuple[UniqueConstraint, ...]
     upsert_key: str | None
     null_words: Mapping[str, frozenset[str]]
@@ -243,6 +245,7 @@ def _compiled(template: Template, plan: ParsePlan, care: Care, careful: Careful)
         values=(ROW, *values),
         optional=frozenset(optional_names),
         checks=tuple(asked.checks),
+        answers=tuple(one.answer.fill_null(value=False).alias(str(at)) for at, one in enumerate(asked.checks)),
         constraints=constraints,
         upsert_key=key,
         null_words={
