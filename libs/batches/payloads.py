@@ -4,6 +4,9 @@ A batch has up to four payloads: ``parsed`` (cells as text, with the parser's ro
 where rows of the whole file are compared, ``keys`` (the values that are), and where a column marks records to delete,
 ``deletions`` (row number and upsert key of the rows that do). A writer of an earlier release, which knows no deletions,
 finds none of these rows in ``valid``: it changes nothing for them, and the run fails because it does not add up.
+
+Those of a sync have ``held`` too: row number and upsert key of all rows, those that were rejected among them, because
+none of their records may be deleted. A batch of its deletions has nothing but ``going``: the records that are to go.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +30,8 @@ class PayloadKind(StrEnum):
     VALID = "valid"
     KEYS = "keys"
     DELETIONS = "deletions"
+    HELD = "held"
+    GOING = "going"
 
 
 _TEMPORARY = (PayloadKind.KEYS, PayloadKind.DELETIONS)
@@ -129,6 +134,23 @@ class BatchPayloads:
     async def written(self, run_id: str) -> int:
         """How many batches of a run have their written rows still stored."""
         return await self._payloads.count_documents({"run_id": run_id, "_id": {"$regex": _WRITTEN}})
+
+    async def count(self, run_id: str, kind: PayloadKind) -> int:
+        """How many batches of a run have a payload of this kind."""
+        return await self._payloads.count_documents({"run_id": run_id, "_id": {"$regex": f":{kind}$"}})
+
+    async def store_going(self, batch: str, run_id: str, plan: str, data: bytes) -> None:
+        """Store the records of a batch of deletions, as one attempt at planning them (``plan``) has found them."""
+        await self._payloads.insert_one(_document(Payload(f"{batch}:{plan}", run_id, PayloadKind.GOING, data)))
+
+    async def find_going(self, batch: str, plan: str) -> bytes | None:
+        """What ``store_going`` has stored, or ``None`` where it is no longer there."""
+        found = await self.find(f"{batch}:{plan}", PayloadKind.GOING)
+        return None if found is None else found.data
+
+    async def drop_going(self, run_id: str, plan: str) -> None:
+        """Delete all of an attempt that is given up."""
+        await self._payloads.delete_many({"run_id": run_id, "_id": {"$regex": f":{plan}:{PayloadKind.GOING}$"}})
 
     async def keep_longer(self, run_id: str) -> None:
         """Let the time begin anew for which the payloads of a run are stored."""

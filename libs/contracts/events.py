@@ -80,7 +80,8 @@ class RunCounts(BaseModel):
 
     ``written`` is ``created + updated + deleted``; unchanged rows of an upsert are skipped
     with the reason ``UNCHANGED``. ``warnings`` counts written rows that broke a rule in a
-    template that keeps invalid rows.
+    template that keeps invalid rows. ``not_in_file`` are the records that a sync deleted because
+    its file does not hold them: they belong to no row, and are counted beside the others.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -94,6 +95,7 @@ class RunCounts(BaseModel):
     skipped: int = 0
     skip_reasons: dict[str, int] = {}
     warnings: int = 0
+    not_in_file: int = 0
 
 
 class RevertCounts(BaseModel):

@@ -16,12 +16,14 @@ class PurposeTraits:
         told: every change of its status is published.
         executed: its rows may be written to the target.
         purged: it is removed with every trace once its client has the result.
+        sweeps: in mode ``sync``, records that the file does not hold are deleted.
     """
 
     listed: bool
     told: bool
     executed: bool
     purged: bool
+    sweeps: bool = False
 
 
 class RunPurpose(StrEnum):
@@ -36,6 +38,6 @@ class RunPurpose(StrEnum):
 
 
 PURPOSES: dict[RunPurpose, PurposeTraits] = {
-    RunPurpose.IMPORT: PurposeTraits(listed=True, told=True, executed=True, purged=False),
+    RunPurpose.IMPORT: PurposeTraits(listed=True, told=True, executed=True, purged=False, sweeps=True),
     RunPurpose.DRY_RUN: PurposeTraits(listed=False, told=False, executed=False, purged=True),
 }

@@ -36,6 +36,21 @@ class KeptReason(StrEnum):
     """What the run wrote is no longer stored, so nobody can tell whether it was changed since."""
 
 
+class SyncReason(StrEnum):
+    """Why a sync asks before it deletes."""
+
+    EMPTY_FILE = "EMPTY_FILE"
+    """The file holds no record at all."""
+    UNFINISHED_FILE = "UNFINISHED_FILE"
+    """The last line of the file is not ended: it may be cut off."""
+    UNCLEAR_KEYS = "UNCLEAR_KEYS"
+    """Of some rows it is not sure which record they mean; it may be one of those that would go."""
+    LARGE_SHARE = "LARGE_SHARE"
+    """A larger share of the records would go than the installation lets pass."""
+    MORE_THAN_CONFIRMED = "MORE_THAN_CONFIRMED"
+    """More records would go than was confirmed."""
+
+
 class RowErrorCode(StrEnum):
     """Why a row is rejected, or kept with a warning."""
 
@@ -101,6 +116,9 @@ class RowErrorCode(StrEnum):
 
     UNCLEAR_DELETION = "UNCLEAR_DELETION"
     """The column that marks records to delete says neither yes nor no."""
+
+    OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    """The record of the row is, or would be, none of those that the scope of a sync stands for."""
 
     # The whole file, and the records that exist.
     DUPLICATE_VALUE = "DUPLICATE_VALUE"
@@ -187,6 +205,10 @@ class RunErrorCode(StrEnum):
     """The writer cannot write runs of the template's mode."""
     TARGET_UNWRITABLE = "TARGET_UNWRITABLE"
     """Nothing can be written to the target collection: it is a view, capped, or without rights."""
+    DELETES_NOT_CONFIRMED = "DELETES_NOT_CONFIRMED"
+    """No failure: a sync waits to be told that so many records may be deleted."""
+    DELETE_REFUSED = "DELETE_REFUSED"
+    """The target collection refuses that a record is marked as deleted, which the file of a sync does not hold."""
     KEYS_NOT_UNIQUE = "KEYS_NOT_UNIQUE"
     """Records of the target have the same values in fields whose values the template asks to be unique."""
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"

@@ -21,6 +21,7 @@ from libs.ledger.purge import Purge
 from libs.ledger.rescue import Rescue
 from libs.ledger.runs import MovedRun, RunLedger
 from libs.ledger.stops import Stops
+from libs.ledger.syncs import Syncs
 from libs.ledger.totals import Totals, add_up
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import RunDocument
@@ -50,6 +51,7 @@ class Ledger:
         self.purge = Purge(self._connection)
         self.changes = Changes(self._connection)
         self.expiry = Expiry(self._connection)
+        self.syncs = Syncs(self._connection, self.leases)
         self._completion = Completion(self._connection, self.runs, self.stops)
 
     async def maybe_advance(self, run_id: str) -> Stage:

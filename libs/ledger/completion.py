@@ -11,12 +11,14 @@ from libs.contracts.ids import batch_id
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import HANDED_OUT, TERMINAL_RUN_STATUSES, BatchState, RunStatus
 from libs.contracts.templates import InvalidRows
-from libs.ledger.connection import LedgerConnection
+from libs.ledger.connection import NOT_STOPPED, LedgerConnection, every_batch
 from libs.ledger.runs import MovedRun, RunLedger
 from libs.ledger.stops import Stops
+from libs.ledger.syncs import NOT_PLANNED
 from libs.ledger.totals import Totals, add_up
 from libs.storage.client import Document, Session
-from libs.storage.documents import PAYLOAD_DAYS, RunDocument
+from libs.storage.documents import PAYLOAD_DAYS, RunDocument, SyncStage
+from libs.telemetry.failpoints import failpoint
 
 
 class Stage(StrEnum):
@@ -26,6 +28,8 @@ class Stage(StrEnum):
     """Work of this phase is still open, or the run waits for somebody's decision."""
     WHOLE_FILE_CHECK = "whole_file_check"
     """Every batch is checked on its own; what rows of different batches may not share is to be compared."""
+    DELETIONS = "deletions"
+    """Every row of a sync is written; its deletions may be handed out."""
     ADVANCED = "advanced"
     TERMINAL = "terminal"
 
@@ -99,8 +103,22 @@ class Completion:
                 if moved is not None and moved.status is RunStatus.VALIDATED and moved.goes_on:
                     await self._runs.request_execution(moved)
                 return Stage.ADVANCED
+            case Stage.DELETIONS:
+                await self._release_deletions(run)
+                return Stage.DELETIONS
             case Stage() as stage:
                 return stage
+
+    async def _release_deletions(self, run: RunDocument) -> None:
+        """Let the batches of deletions be handed out, by whoever fills the lane of the run up next."""
+        await self._connection.batches.update_many(
+            {**every_batch(run.id), "state": BatchState.CHECKED.value, "sweeps": True},
+            {"$set": {"state": BatchState.VALIDATED.value, "updated_at": datetime.now(UTC)}},
+        )
+        failpoint("ledger.deletions_released_before_announced")
+        await self._connection.runs.update_one(
+            {"_id": run.id, "status": RunStatus.EXECUTING.value, **NOT_STOPPED}, {"$set": {"held_back": True}}
+        )
 
     async def _verdict(self, run: RunDocument) -> "Stage | _Over | _Failed":
         """What the ledger proves about the phase of a run that is parsed."""
@@ -160,7 +178,7 @@ def _judged(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:
 
 
 def _after_reverting(run: RunDocument, totals: Totals) -> "Stage | _Over":
-    if totals.batches != run.parse.batches or not totals.all_in(BatchState.REVERTED):
+    if totals.batches != run.all_batches or not totals.all_in(BatchState.REVERTED):
         return Stage.WAITING
     return _Over(RunStatus.REVERTED, run.counts or RunCounts(), reverted=totals.reverted)
 
@@ -186,11 +204,14 @@ def _after_checking(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed
 
 
 def _after_writing(run: RunDocument, totals: Totals) -> Stage | _Over | _Failed:
+    if run.sweeps and (run.syncing is None or run.syncing.stage is not SyncStage.PLANNED):
+        return _Failed(RunErrorCode.MODE_NOT_SUPPORTED, NOT_PLANNED)
     if not totals.all_in(BatchState.WRITTEN):
-        return Stage.WAITING
+        deletions_due = totals.states.get(BatchState.CHECKED) and totals.all_in(BatchState.WRITTEN, BatchState.CHECKED)
+        return Stage.DELETIONS if deletions_due else Stage.WAITING
     counts = totals.counts(run.parse.rows)
     if (
-        totals.batches != run.parse.batches
+        totals.batches != run.all_batches
         or not totals.rows == counts.rows == counts.written + counts.rejected + counts.skipped
     ):
         return _broken(run, f"{totals.batches} batches, {totals.rows} rows, {counts!r}")

@@ -159,7 +159,7 @@ class Handout:
     ) -> list[Message]:
         """Announce the first ``count`` batches of a run that begins to execute, or the last ones of a run that begins
         to be reverted, in the transaction of that."""
-        last = run.parse.batches
+        last = run.all_batches
         numbers = range(count) if state is BatchState.VALIDATED else range(last - 1, last - 1 - count, -1)
         await self._connection.batches.update_many(
             {"_id": {"$in": [batch_id(run.id, run.epoch, seq) for seq in numbers]}, "state": state.value},

@@ -35,6 +35,7 @@ class LeaseFields:
 
 
 PARSE = LeaseFields("parse.owner", "parse.lease_until", {"parse.owner": None, "parse.lease_until": None})
+SYNC_PLAN = LeaseFields("syncing.owner", "syncing.until", {"syncing.owner": None, "syncing.until": None})
 WHOLE_FILE_CHECK = LeaseFields("barrier.owner", "barrier.until", {"barrier": None})
 
 
@@ -144,8 +145,8 @@ class Leases:
     async def release_left_behind(self, instance: str) -> int:
         """Free what a dead process of this name held, so that whoever is next need not wait; how many leases."""
         released = 0
-        for fields in (PARSE, WHOLE_FILE_CHECK):
-            active = [RunStatus.PENDING.value, RunStatus.VALIDATING.value]
+        for fields in (PARSE, WHOLE_FILE_CHECK, SYNC_PLAN):
+            active = [RunStatus.PENDING.value, RunStatus.VALIDATING.value, RunStatus.VALIDATED.value]
             held = {"status": {"$in": active}, fields.owner: {"$type": "string"}}
             async for run in self._connection.runs.find(held, {fields.owner: 1}):
                 if (token := self._left_behind(run, fields, instance)) is not None:

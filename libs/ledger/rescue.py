@@ -19,8 +19,10 @@ class Rescue:
         self._connection = connection
         self._stops = stops
 
-    async def silent_runs(self, statuses: Sequence[RunStatus], quiet_seconds: float) -> AsyncIterator[RunDocument]:
-        """Runs in one of ``statuses`` whose ledger has not moved for ``quiet_seconds``.
+    async def silent_runs(
+        self, statuses: Sequence[RunStatus], quiet_seconds: float, *, where: Document | None = None
+    ) -> AsyncIterator[RunDocument]:
+        """Runs in one of ``statuses``, and as ``where`` says, whose ledger has not moved for ``quiet_seconds``.
 
         Each is given to one caller of this service, again after twice the time, up to 32 times it. One that cannot be
         read is failed instead.
@@ -34,6 +36,7 @@ class Rescue:
                 {
                     "status": {"$in": [status.value for status in statuses]},
                     **NOT_STOPPED,
+                    **(where or {}),
                     "$expr": {"$lt": [due, "$$NOW"]},
                 },
                 [

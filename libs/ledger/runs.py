@@ -14,7 +14,9 @@ from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
 from libs.ledger.changes import run_event
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.ledger.handout import Handout, Message
+from libs.ledger.leases import HeldLease
 from libs.ledger.outbox import append_to_outbox
+from libs.ledger.syncs import SLOT_GIVEN_UP, next_sync, request_sync
 from libs.storage.client import Document, Session
 from libs.storage.documents import RunDocument, RunHead, StatusChange, StopRequest
 
@@ -212,6 +214,7 @@ class RunLedger:
                         **{name: {"$literal": value} for name, value in values.items()},
                         "history": {"$concatArrays": [{"$ifNull": ["$history", []]}, [{"$literal": entry}]]},
                         **(expressions or {}),
+                        **(SLOT_GIVEN_UP if target in TERMINAL_RUN_STATUSES else {}),
                     }
                 },
                 {"$unset": "rescue"},
@@ -221,9 +224,13 @@ class RunLedger:
         )
         if found is None:
             return None
+        if target in TERMINAL_RUN_STATUSES and found.get("syncing") is not None:
+            waiting = await next_sync(self._connection, session, found["syncing"]["target"], f"{run.id}:{version}")
+        else:
+            waiting = []
         told: list[Message] = [(RUN_EVENTS, run.id, changed)] if run.purpose.traits.told else []
         further = () if effect is None else await effect(session)
-        messages = [*told, *further]
+        messages = [*told, *further, *waiting]
         rows = await append_to_outbox(self._connection, session, *messages) if messages else []
         return MovedRun(found, target, rows)
 
@@ -236,7 +243,12 @@ class RunLedger:
             await self._connection.payloads.drop_all_but_read([moved.document["_id"]])
 
     async def request_execution(self, run: RunDocument) -> RunDocument | None:
-        """Move a validated run to executing and announce its first batches; ``None`` where it moved meanwhile."""
+        """Move a validated run to executing and announce its first batches; ``None`` where it moved meanwhile.
+
+        A sync is only requested: before it executes, a writer looks up what it would delete.
+        """
+        if run.sweeps:
+            return await request_sync(self._connection, run)
         batches = run.parse.batches
         count = min(batches, await self._handout.room(BatchState.VALIDATED, run)) if batches else 0
 
@@ -254,6 +266,38 @@ class RunLedger:
         changes = {"executing_at": datetime.now(UTC), "held_back": count < batches}
         return await self.transition(run, RunStatus.EXECUTING, changes=changes, effect=announce)
 
+    async def execute_sync(
+        self, run: RunDocument, held: HeldLease, changes: Document, batches: Sequence[Document]
+    ) -> MovedRun | None:
+        """Move a sync that is planned to executing, with its batches of deletions; ``None`` where it moved meanwhile.
+
+        Args:
+            held: the lease under which it was planned.
+            changes: of the run, by dotted path.
+            batches: entries of the ledger.
+        """
+        count = min(run.parse.batches, await self._handout.room(BatchState.VALIDATED, run)) if run.parse.batches else 0
+
+        async def body(session: Session) -> MovedRun | None:
+            async def announce(session: Session) -> list[Message]:
+                if batches:
+                    await self._connection.batches.insert_many(batches, session=session)
+                return await self._handout.announce_first(session, run, count) if count else []
+
+            return await self.move(
+                session,
+                run,
+                RunStatus.EXECUTING,
+                changes={"executing_at": datetime.now(UTC), **changes, "held_back": count < run.parse.batches},
+                effect=announce,
+                where={held.fields.owner: held.token},
+            )
+
+        moved = await self._connection.mongo.transaction(body)
+        if moved is not None:
+            await self.committed(moved)
+        return moved
+
     async def revertible(self, run: RunDocument) -> bool:
         """Whether all that it takes to revert a completed run is stored: the rows of every batch, and of every
         before-image its row. What an earlier release has written lacks them."""
@@ -265,7 +309,7 @@ class RunLedger:
     async def request_revert(self, run: RunDocument) -> RunDocument | None:
         """Move a completed run to reverting and announce its last batches; ``None`` where it moved meanwhile."""
         await self._connection.payloads.keep_longer(run.id)
-        batches = run.parse.batches
+        batches = run.all_batches
         count = min(batches, await self._handout.room(BatchState.WRITTEN, run)) if batches else 0
 
         async def announce(session: Session) -> list[Message]:

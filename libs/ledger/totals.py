@@ -67,6 +67,7 @@ class Totals:
             skipped=sum(reasons.values()),
             skip_reasons=reasons,
             warnings=result.warnings,
+            not_in_file=result.not_in_file,
         )
 
 

@@ -109,6 +109,20 @@ class FileStore:
         change = {"$set": {"metadata.tenant_id": tenant_id}}
         await self.mongo.state[f"{BUCKET}.files"].update_one({"_id": ObjectId(file.id)}, change)
 
+    async def end(self, file: StoredFile) -> bytes:
+        """The last few bytes of the file; none of an empty one.
+
+        Raises:
+            PermanentError: ``STORED_FILE_DAMAGED``; they are missing.
+        """
+        if not file.size:
+            return b""
+        last = {"files_id": ObjectId(file.id), "n": (file.size - 1) // CHUNK_BYTES}
+        found = await self.mongo.state[f"{BUCKET}.chunks"].find_one(last, {"data": 1})
+        if found is None:
+            raise _damaged("its last bytes are missing")
+        return bytes(found["data"][-4:])
+
     async def delete(self, file_id: str) -> None:
         """Remove a file that no run refers to; one that is gone already is no error."""
         try:

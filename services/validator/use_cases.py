@@ -160,10 +160,18 @@ class ValidateBatch:
             payloads.append(_payload(batch, PayloadKind.KEYS, checked.keys))
         if checked.deletions is not None:
             payloads.append(_payload(batch, PayloadKind.DELETIONS, checked.deletions))
+        if checked.held is not None:
+            payloads.append(_payload(batch, PayloadKind.HELD, checked.held))
         shown = preview(checked.valid, self._settings.preview_rows, run.columns) if batch.seq == 0 else ()
         rejected = len(checked.rejected) + len(unreadable)
+        result = BatchResult(
+            ok=_sound_rows(checked.valid, checked.deletions),
+            rejected=rejected,
+            warnings=checked.warnings,
+            unclear_keys=checked.unclear_keys + (len(unreadable) if run.compiled.sweeps else 0),
+        )
         return _Outcome(
-            BatchResult(ok=_sound_rows(checked.valid, checked.deletions), rejected=rejected, warnings=checked.warnings),
+            result,
             tuple(payloads),
             checked.rejected,
             tuple(unreadable),
@@ -366,6 +374,7 @@ def _resolved(
         rejected=batch.result.rejected + len(rejected),
         warnings=warned_rows(remaining),
         duplicate_keys=len(resolution.superseded),
+        unclear_keys=batch.result.unclear_keys,
     )
     return _Resolved(result, tables, rejected, pack_rows(resolution.superseded))
 

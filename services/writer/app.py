@@ -19,6 +19,7 @@ from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.handlers import subscribe
 from services.writer.reverting import RevertBatch
 from services.writer.settings import WriterSettings
+from services.writer.sync_planning import PlanSync
 from services.writer.use_cases import BeginExecution, RescueInbox, WriteBatch
 
 
@@ -35,14 +36,16 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, wri
     async def assemble(context: ServiceContext) -> Sequence[Background]:
         await asyncio.to_thread(warm_up)
         ledger, refill = context.ledger, Refill(context.ledger, context.publisher)
+        syncs = PlanSync(context.mongo, ledger, writer, refill, settings.instance)
+        begin = BeginExecution(ledger, refill, syncs)
         subscribe(
             context.consumers,
-            BeginExecution(ledger, refill),
+            begin,
             WriteBatch(context.mongo, ledger, context.metrics, writer, refill),
             RevertBatch(context.mongo, ledger, context.metrics, refill),
             workers=writer.writer_transactions,
         )
-        rescue = RescueInbox(ledger, refill, context.metrics, settings.rescue_after_seconds)
-        return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue")]
+        rescue = RescueInbox(ledger, begin, context.metrics, settings.rescue_after_seconds)
+        return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue"), syncs.work]
 
     return Service("writer", settings, mongo_settings, assemble)

@@ -17,7 +17,7 @@ from services.writer.domain.refusals import refusal_errors
 from services.writer.domain.unique_conflicts import described
 from services.writer.refused_rows import RowRefusedError, refused_rows
 from services.writer.target_records import StaleKeysError
-from services.writer.work import Work
+from services.writer.work import RowErrors, Work
 
 _COMMON_KEYS = frozenset({"tenant_id", "is_deleted"})
 """Fields that say nothing about a row; those of an index that an earlier release made stand after them."""
@@ -25,6 +25,18 @@ _COMMON_KEYS = frozenset({"tenant_id", "is_deleted"})
 
 class KeysChangedError(Exception):
     """The tenant's keys are others than those that the batch was planned with."""
+
+
+class OutOfScopeError(Exception):
+    """Rows of a sync reach beyond its scope.
+
+    Attributes:
+        errors: what is wrong with each.
+    """
+
+    def __init__(self, errors: RowErrors) -> None:
+        super().__init__(f"{len(errors)} rows are out of scope")
+        self.errors = errors
 
 
 async def without_refused(mongo: Mongo, work: Work, refusal: RowRefusedError) -> Work:

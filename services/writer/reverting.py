@@ -21,7 +21,7 @@ from libs.storage.documents import BatchDocument
 from libs.storage.mongo_errors import DUPLICATE_KEY
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
-from services.writer.domain.revert_plan import RevertPlan, WrittenRows, keep_all, plan_revert
+from services.writer.domain.revert_plan import RevertPlan, WrittenRows, keep_all, plan_return, plan_revert
 from services.writer.work import Run, run_at_work
 from services.writer.written_records import RestoreRefusedError, WrittenRecords
 
@@ -126,7 +126,9 @@ class RevertBatch:
             created = await store.created(batch.row_from, batch.row_to, session)
             changed = await store.changed(batch.row_from, batch.row_to, session)
             current = await store.by_ids([image.record_id for image in changed], keys, session)
-            if written is None:
+            if batch.sweeps:
+                plan = await asyncio.to_thread(plan_return, run.id, changed, current, keys, immovable)
+            elif written is None:
                 plan = keep_all(created, changed)
             else:
                 plan = await asyncio.to_thread(plan_revert, written, created, changed, current, keys, immovable)

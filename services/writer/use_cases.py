@@ -17,20 +17,24 @@ from libs.contracts.lanes import Lane
 from libs.contracts.reasons import RunErrorCode, SkipReason
 from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import HANDED_OUT, BatchState, RunStatus
-from libs.ledger import Ledger, MovedRun
+from libs.ledger import Ledger, MovedRun, Stage
+from libs.ledger.syncs import NOT_PLANNED, REQUESTED_SYNCS
 from libs.process.refill import Refill
 from libs.storage.client import Mongo, Session
-from libs.storage.documents import BatchDocument, BatchResult
+from libs.storage.documents import BatchDocument, BatchResult, SyncStage
 from libs.storage.target_keys import TargetKey
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.writer.before_images import BeforeImages
-from services.writer.conflicts import KeysChangedError, without_refused
+from services.writer.conflicts import KeysChangedError, OutOfScopeError, without_refused
 from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
 from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.record_encoding import RecordEncoder
+from services.writer.domain.sync_scope import out_of_scope
 from services.writer.refused_rows import RowRefusedError, RowWrites
 from services.writer.settings import WriterSettings
+from services.writer.sweeping import SweepBatch
+from services.writer.sync_planning import PlanSync
 from services.writer.target_records import StaleKeysError, TargetRecords
 from services.writer.work import Run, Work, run_at_work
 
@@ -52,22 +56,26 @@ class BeginExecution:
     The release before leaves all of the announcing to this; this one announces a run's first batches as it begins.
     """
 
-    def __init__(self, ledger: Ledger, refill: Refill) -> None:
+    def __init__(self, ledger: Ledger, refill: Refill, syncs: PlanSync) -> None:
         self._ledger = ledger
         self._refill = refill
+        self._syncs = syncs
 
     async def __call__(self, run_id: str) -> int:
-        """Announce what there is room for; the number of batches."""
+        """Announce what there is room for; the number of batches. A sync that is validated is to be planned first."""
         try:
             run = await self._ledger.runs.get(run_id)
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
             return 0
+        if run is not None and run.status is RunStatus.VALIDATED and run.syncing is not None:
+            self._syncs.begin(run_id)
+            return 0
         if run is None or run.status not in WRITERS_STATUSES or run.stop is not None:
             return 0
         announced = await self._refill.again(run, HANDED_OUT[run.status])
-        if not announced:
-            await self._ledger.maybe_advance(run_id)
+        if not announced and await self._ledger.maybe_advance(run_id) is Stage.DELETIONS:
+            await self._refill(BatchState.VALIDATED, run.lane)
         return announced
 
 
@@ -85,6 +93,7 @@ class WriteBatch:
         self._payloads = BatchPayloads(mongo)
         self._rejected = RejectedRows(mongo)
         self._before_images = BeforeImages(mongo)
+        self._sweep = SweepBatch(mongo, ledger)
         self._runs: LRUCache[str, Run] = LRUCache(RUNS_AT_WORK)
         self._keys: LRUCache[str, tuple[TargetKey, ...]] = LRUCache(RUNS_AT_WORK)
         self._without_keys: LRUCache[tuple[str, str], None] = LRUCache(REMEMBERED_RESOURCES)
@@ -100,8 +109,8 @@ class WriteBatch:
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
         await self._refill(BatchState.VALIDATED, lane)
-        if not advanced:
-            await self._ledger.maybe_advance(run_id)
+        if not advanced and await self._ledger.maybe_advance(run_id) is Stage.DELETIONS:
+            await self._refill(BatchState.VALIDATED, lane)
 
     async def _executing(self, run_id: str) -> Run | None:
         """The run once it executes; nothing is written to a target before the whole file is checked."""
@@ -110,6 +119,8 @@ class WriteBatch:
         run = await self._ledger.runs.get(run_id)
         if run is None or run.plan is None or run.status is not RunStatus.EXECUTING:
             return None
+        if run.sweeps and (run.syncing is None or run.syncing.stage is not SyncStage.PLANNED):
+            raise PermanentError(RunErrorCode.MODE_NOT_SUPPORTED, NOT_PLANNED)
         found = self._runs[run_id] = run_at_work(self._mongo, run, run.plan)
         return found
 
@@ -121,6 +132,9 @@ class WriteBatch:
                 f"writing the rows {batch.row_from} to {batch.row_to} failed {self._settings.max_attempts} times. "
                 "This is a fault of Rowdock or its servers, not of the file; tell the operator the id of this run",
             )
+        if batch.sweeps:
+            self._metrics.rows.labels("deleted").inc(await self._sweep(run, batch))
+            return False
         payload = await self._payloads.find(batch.id, PayloadKind.VALID)
         if payload is None:
             return False  # Rows go only when their run has ended; the claim would have failed a moment later.
@@ -192,6 +206,8 @@ class WriteBatch:
             except StaleKeysError as stale:
                 await work.run.target.renew_keys(stale.record_ids)
                 beside_others += 1
+            except OutOfScopeError as beyond:
+                work = work.without(beyond.errors)
             except KeysChangedError:
                 work = work.with_keys(await self._required_keys(work.run))
                 beside_others += 1
@@ -258,7 +274,10 @@ class WriteBatch:
         if work.deletions is not None:
             values += await asyncio.to_thread(upsert_keys, work.deletions, run.template)
             fields |= {"is_deleted", "deleted_at"}
+        fields |= (run.template.scope_filter or {}).keys()
         existing = await run.target.by_key(key, values, fields, session)
+        if beyond := await asyncio.to_thread(out_of_scope, work.table, existing, run.template, run.file_fields):
+            raise OutOfScopeError(beyond)
         return await asyncio.to_thread(
             plan_batch,
             work.table,
@@ -342,14 +361,18 @@ def _result(work: Work, plan: BatchPlan) -> BatchResult:
 class RescueInbox:
     """Finds runs and batches that wait for a writer although no message says so any more."""
 
-    def __init__(self, ledger: Ledger, refill: Refill, metrics: Metrics, quiet_seconds: float) -> None:
+    def __init__(self, ledger: Ledger, begin: BeginExecution, metrics: Metrics, quiet_seconds: float) -> None:
         self._ledger = ledger
         self._metrics = metrics
         self._quiet_seconds = quiet_seconds
-        self._announce = BeginExecution(ledger, refill)
+        self._announce = begin
 
     async def __call__(self) -> None:
         """Announce again what a silent run has in flight, and what there is room for."""
         async for run in self._ledger.rescue.silent_runs(WRITERS_STATUSES, self._quiet_seconds):
             announced = await self._announce(run.id)
             self._metrics.rescues.labels("batch_ready").inc(announced)
+        validated = [RunStatus.VALIDATED]
+        async for run in self._ledger.rescue.silent_runs(validated, self._quiet_seconds, where=REQUESTED_SYNCS):
+            await self._announce(run.id)
+            self._metrics.rescues.labels("sync").inc()

@@ -32,6 +32,7 @@ from libs.storage.documents.runs import (
     StopRequest,
     StoredFile,
 )
+from libs.storage.documents.syncs import SyncProgress, SyncStage
 from libs.storage.documents.target_keys import TargetKeyDocument, TargetResource
 from libs.storage.documents.templates import CopiedFrom, TemplateDocument, Wording
 from libs.storage.documents.webhooks import WebhookDelivery, WebhookEndpoint
@@ -63,6 +64,8 @@ __all__ = [
     "StatusChange",
     "StopRequest",
     "StoredFile",
+    "SyncProgress",
+    "SyncStage",
     "TargetKeyDocument",
     "TargetResource",
     "TemplateDocument",

@@ -19,7 +19,11 @@ PAYLOAD_DAYS = 30
 
 
 class BatchResult(BaseModel):
-    """Where the rows of a batch went; ``rows = ok + rejected + skipped`` from checked on."""
+    """Where the rows of a batch went; ``rows = ok + rejected + skipped`` from checked on.
+
+    ``unclear_keys`` are rows of a sync of which it is not sure which record they mean, ``not_in_file`` records that it
+    deleted: neither is a place where a row can be.
+    """
 
     ok: int = 0
     rejected: int = 0
@@ -30,12 +34,16 @@ class BatchResult(BaseModel):
     updated: int = 0
     deleted: int = 0
     not_found: int = 0
+    unclear_keys: int = 0
+    not_in_file: int = 0
 
 
 class BatchDocument(StateDocument):
     """One entry of the ledger: up to ``plan.batch_rows`` rows of a run.
 
     Attributes:
+        sweeps: it holds no rows but records that a sync deletes. They are numbered on from the last row of the file, so
+            that ``row_from`` and ``row_to`` are numbers which no row has; ``digest`` names the plan that it is part of.
         announced: the state in which the batch was last announced to workers, see ``libs.ledger.handout``.
         lane: the lane in which it was announced.
         written_rows: rows (a bit each, see ``libs.batches.tables``) by what they did to the record that they met:
@@ -52,6 +60,7 @@ class BatchDocument(StateDocument):
     row_to: int
     rows: int
     digest: str
+    sweeps: bool = False
     state: BatchState = BatchState.PARSED
     attempts: int = 0
     result: BatchResult = BatchResult()

@@ -12,9 +12,10 @@ from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.purposes import PurposeTraits, RunPurpose
 from libs.contracts.states import RunStatus
-from libs.contracts.templates import Template
+from libs.contracts.templates import ImportMode, Template
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.state_document import StateDocument, read_stored
+from libs.storage.documents.syncs import SyncProgress
 from libs.storage.documents.templates import Wording
 
 
@@ -111,6 +112,7 @@ class RunDocument(StateDocument):
             tells. That goes on being stored for processes that know nothing else, and is true of what is purged.
         lane: where its work queues.
         held_back: it may have batches that are not announced yet, see ``libs.ledger.handout``.
+        syncing: of a run of mode ``sync``, once it was asked to be executed: what it deletes.
         completed_at: when it was written, of a run that is being or was reverted; of others ``finished_at`` says so.
         revertible_until: as long as what it takes to revert it is stored; ``None`` where that never was.
         reverted: what became of its records when it was reverted.
@@ -144,6 +146,7 @@ class RunDocument(StateDocument):
     examples: dict[str, list[dict[str, Any]]] = Field(default_factory=dict[str, list[dict[str, Any]]])
     failure: dict[str, str] | None = None
     barrier: Lease | None = None
+    syncing: SyncProgress | None = None
     rescue: dict[str, Rescue] = Field(default_factory=dict[str, Rescue])
     idempotency_key: str | None = None
     started_by: Starter | None = None
@@ -200,6 +203,17 @@ class RunDocument(StateDocument):
                 name="lane_held_back",
                 partialFilterExpression={"held_back": True},
             ),
+            IndexModel(
+                [("syncing.slot", ASCENDING)],
+                name="sync_slot",
+                unique=True,
+                partialFilterExpression={"syncing.slot": {"$type": "string"}},
+            ),
+            IndexModel(
+                [("syncing.target", ASCENDING), ("status", ASCENDING), ("syncing.requested_at", ASCENDING)],
+                name="syncs",
+                partialFilterExpression={"syncing.target": {"$type": "string"}},
+            ),
             IndexModel([("finished_at", ASCENDING)], name="ended"),
             IndexModel([("file_removed_at", ASCENDING), ("finished_at", ASCENDING)], name="file_ended"),
             IndexModel(
@@ -224,6 +238,16 @@ class RunDocument(StateDocument):
     def refused(self) -> bool:
         """Whether it failed before it was executed: nothing of it was written."""
         return self.status is RunStatus.FAILED and self.executing_at is None
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether it deletes the records of its scope that the file does not hold."""
+        return self.template.mode is ImportMode.SYNC and self.purpose.traits.sweeps
+
+    @property
+    def all_batches(self) -> int:
+        """How many entries it has in the ledger: those of its file, and those of a sync's deletions."""
+        return self.parse.batches + (0 if self.syncing is None else self.syncing.batches)
 
     @property
     def goes_on(self) -> bool:

@@ -15,15 +15,17 @@ from libs.contracts.states import (
     RunStatus,
 )
 from libs.ledger import Ledger, Totals
-from libs.storage.documents import PAYLOAD_DAYS, BatchResult, RunDocument
+from libs.storage.documents import PAYLOAD_DAYS, BatchResult, RunDocument, SyncStage
 from services.gateway.access.principal import Principal
-from services.gateway.errors import ConflictError, not_found
+from services.gateway.errors import ConflictError, Problem, invalid_input, not_found
 from services.gateway.runs.announcements import Announcements
 from services.gateway.stores.before_images import BeforeImageStore, KeptRecord
 from services.gateway.stores.paging import Page
 from services.gateway.stores.rejected import RejectedStore
 from services.gateway.stores.runs import ListedRun, RunStore
 
+SYNC_LOOK_SECONDS = 0.05
+"""How soon whoever executes a sync looks at it again; each time later, up to ``LOOK_SECONDS``."""
 LOOK_SECONDS = 1.0
 """How often whoever waits looks at the run itself: announcements may get lost."""
 MAX_DELETED_IDS = 1_000
@@ -50,6 +52,25 @@ class RunDetails:
     errors: list[tuple[int, RowError]]
     deleted_ids: list[str]
     kept: list[KeptRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What somebody lets a sync delete.
+
+    Attributes:
+        most: so many records.
+        whatever: any number of them.
+    """
+
+    most: int | None = None
+    whatever: bool = False
+
+
+def question_of(run: RunDocument) -> str | None:
+    """What a sync asks that waits for confirmation; ``None`` of any other run."""
+    waits = run.status is RunStatus.VALIDATED and run.syncing and run.syncing.stage is SyncStage.UNCONFIRMED
+    return run.history[-1].error_message if waits and run.history else None
 
 
 class Runs:
@@ -97,7 +118,7 @@ class Runs:
         settled = run.status is RunStatus.VALIDATED or run.status in TERMINAL_RUN_STATUSES
         if not settled or run.counts is None or run.counts.rejected:
             errors = await RejectedStore(principal).first_errors(run.id, self._max_errors)
-        deletes = run.template.delete_column is not None and run.executing_at is not None
+        deletes = (run.template.delete_column is not None or run.sweeps) and run.executing_at is not None
         deleted_ids = await BeforeImageStore(principal).deleted_ids(run.id, MAX_DELETED_IDS) if deletes else []
         kept: list[KeptRecord] = []
         if run.status in REVERT_STATUSES:
@@ -127,20 +148,54 @@ class Runs:
                 if status is None or status in until:
                     return
 
-    async def execute(self, principal: Principal, run_id: str) -> RunDocument:
+    async def execute(self, principal: Principal, run_id: str, confirmation: Confirmation | None = None) -> RunDocument:
         """Let a validated run be written; wait for the end.
+
+        Args:
+            principal: who asks.
+            run_id: of the run.
+            confirmation: how many records a sync may delete.
 
         Raises:
             NotFoundError: there is none.
-            ConflictError: ``WRONG_STATE``, also where the run is executing already.
+            ConflictError: ``WRONG_STATE``, also where the run is executing already; ``DELETES_NOT_CONFIRMED``, a sync
+                would delete more than it may without being told so.
+            InvalidInputError: something is confirmed of a run that is no sync.
         """
         run = await self.get(principal, run_id)
+        if run.sweeps:
+            return await self._execute_sync(principal, run, confirmation or Confirmation())
+        if confirmation is not None:
+            message = "only a run of the mode 'sync' asks before it deletes; leave it out"
+            raise invalid_input(Problem("confirm_deletes", "CONFLICT", message))
         started = None
         if run.status is RunStatus.VALIDATED and run.stop is None:
             started = await self._ledger.runs.request_execution(run)
         if started is None:
             raise _wrong_state(await self.get(principal, run_id), "executed", {RunStatus.VALIDATED})
         return await self.wait(principal, started, TERMINAL_RUN_STATUSES)
+
+    async def _execute_sync(self, principal: Principal, run: RunDocument, confirmation: Confirmation) -> RunDocument:
+        asked = None
+        if run.status is RunStatus.VALIDATED and run.stop is None:
+            most, whatever = confirmation.most, confirmation.whatever
+            asked = await self._ledger.syncs.request(run, confirmed=most, confirmed_all=whatever)
+        if asked is None or asked.syncing is None:
+            run = await self.get(principal, run.id)
+            if run.status is RunStatus.VALIDATED and run.stop is None:
+                raise ConflictError("WRONG_STATE", "the run is asked to be executed already and will begin by itself")
+            raise _wrong_state(run, "executed", {RunStatus.VALIDATED})
+        store, deadline, pause = RunStore(principal), time.monotonic() + self._wait_seconds, SYNC_LOOK_SECONDS
+        while time.monotonic() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LOOK_SECONDS)
+            now = await store.syncing(run.id)
+            if now is None or now.status in TERMINAL_RUN_STATUSES:
+                break
+            same = now.syncing is not None and now.syncing.requested_at == asked.syncing.requested_at
+            if same and now.syncing is not None and now.syncing.stage is SyncStage.UNCONFIRMED:
+                raise ConflictError("DELETES_NOT_CONFIRMED", question_of(await self.get(principal, run.id)))
+        return await self.get(principal, run.id)
 
     async def cancel(self, principal: Principal, run_id: str) -> RunDocument:
         """Stop an active run; what was written before stays written and is counted.

@@ -10,7 +10,7 @@ from pymongo import DESCENDING
 from libs.contracts.events import RevertCounts, RunCounts
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import ImportMode
-from libs.storage.documents import LISTED_RUNS, RunDocument, Starter, StoredFile, Wording
+from libs.storage.documents import LISTED_RUNS, RunDocument, Starter, StoredFile, SyncProgress, Wording
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page
 from services.gateway.stores.tenant import TenantStore
@@ -73,6 +73,13 @@ class ListedRun(BaseModel):
     }  # fmt: skip
 
 
+class SyncingRun(BaseModel):
+    """Of a sync how far it is."""
+
+    status: RunStatus
+    syncing: SyncProgress | None = None
+
+
 class _StatusOnly(BaseModel):
     status: RunStatus
 
@@ -100,6 +107,10 @@ class RunStore(TenantStore[RunDocument]):
         """Only the status of a run: cheap enough to ask again and again."""
         found = await self._one({"_id": run_id, **LISTED_RUNS}).project(_StatusOnly)
         return None if found is None else found.status
+
+    async def syncing(self, run_id: str) -> SyncingRun | None:
+        """How far a sync is: cheap enough to ask again and again."""
+        return await self._one({"_id": run_id, **LISTED_RUNS}).project(SyncingRun)
 
     async def newest_of_content(self, template_id: str, sha256: str) -> str | None:
         """Id of the newest run of a template whose file has this SHA-256, or ``None``."""

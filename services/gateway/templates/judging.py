@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from libs.contracts.templates import (
     MAX_FIELDS,
     MAX_TEXT_CHARS,
-    ImportMode,
     Max,
     MaxLength,
     Min,
@@ -31,12 +30,12 @@ from libs.formats.file_types import file_types, option_findings
 from libs.patterns import pattern_problems
 from services.gateway.errors import Problem, invalid_template
 from services.gateway.shown import shown
+from services.gateway.templates.scopes import scope_problems
 from services.gateway.templates.turns import Turns
 from services.gateway.webhooks.endpoints import MAX_SECRET_BYTES, MIN_SECRET_BYTES, is_signing_secret
 
 MAX_BOUND = 2**63 - 1
 MAX_LENGTH_BOUND = 2**31 - 1
-LATER_MODES = frozenset({ImportMode.SYNC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +96,7 @@ class TemplateJudge:
         name: str | None = getattr(parts, "name", None)
         if name is not None and not name.strip():
             yield Problem("name", "INVALID", "is blank; give the template a name that can be seen")
-        if parts.mode in LATER_MODES:
-            yield _later("mode", f"{parts.mode.value!r}", "supported: append, create, upsert, update")
-        if parts.scope_filter is not None:
-            yield _later("scope_filter", "a scope", "leave it out")
+        yield from scope_problems(parts)
 
     def _webhook_problems(self, parts: Template, secret: str | None, unread: Collection[str]) -> Iterator[Problem]:
         if parts.webhook_url is not None and (problem := url_problem(parts.webhook_url, self.allowed_networks)):
@@ -216,15 +212,9 @@ def _repeated(names: Sequence[str]) -> list[str]:
 def _findings(parts: Template, unread: Collection[str]) -> Iterator[Problem]:
     """What the model itself says, without what is said of a field only because it could not be read."""
     unread_names = {each.name for number, each in enumerate(parts.fields) if f"fields[{number}]" in unread}
-    if parts.mode in LATER_MODES or parts.scope_filter is not None:
-        parts = parts.model_copy(update={"mode": _supported(parts.mode), "scope_filter": None})
     for finding in template_findings(parts):
         about = {finding.other}
         if finding.field is not None and finding.member != "name":
             about.add(parts.fields[finding.field].name)
         if not about & unread_names:
             yield Problem(finding.location, finding.code, finding.message)
-
-
-def _supported(mode: ImportMode) -> ImportMode:
-    return ImportMode.APPEND if mode in LATER_MODES else mode

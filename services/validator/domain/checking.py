@@ -27,6 +27,7 @@ from libs.batches.columns import (
     ROW_TYPE,
     TEXT,
     WARNINGS,
+    cell_columns,
     decimal_type,
     value_columns,
 )
@@ -73,6 +74,9 @@ class CheckedBatch:
         deletions: the rows that ask for their record to be deleted, with the columns of the upsert key alone;
             ``None`` where the template names no column for that.
         warnings: rows of ``valid`` that carry warnings (``invalid_rows=keep`` only).
+        held: of a sync, the row number and the columns of the upsert key of every row that has one, rejected or not;
+            else ``None``.
+        unclear_keys: of a sync, the rows whose upsert key is missing or broken: nobody knows which record they mean.
         keys: for templates with unique constraints, the row number and one string column per
             constraint, for the rows of ``valid`` and ``deletions``; null where a row has no value.
     """
@@ -82,6 +86,8 @@ class CheckedBatch:
     warnings: int
     keys: pa.Table | None
     deletions: pa.Table | None = None
+    held: pa.Table | None = None
+    unclear_keys: int = 0
 
 
 def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
@@ -107,13 +113,17 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
     cells = parsed.select(list(compiled.sources))
     keep = compiled.template.invalid_rows is InvalidRows.KEEP
     outcomes: list[pl.DataFrame] = []
+    holding: list[pl.DataFrame] = []
     errors: dict[int, tuple[RowError, ...]] = {}
-    warnings = size = 0
+    warnings = size = unclear = 0
     parts = _parts(compiled, cells)
     for part in parts:
         compiled, frame = _with_due_care(compiled, part)
         refused = frame[REFUSED]
         errors |= _errors(compiled, frame, refused)
+        if compiled.sweeps:
+            holding.append(_holding(compiled, frame))
+            unclear += _unclear_keys(compiled, frame)
         columns = [*compiled.values, *_keys(compiled), *([DELETES] if compiled.deletes else [])]
         if keep:
             kept = _kept_faulty(compiled, frame)
@@ -145,6 +155,8 @@ def check_batch(compiled: CompiledTemplate, parsed: pa.Table) -> CheckedBatch:
         warnings=warnings,
         keys=keys,
         deletions=deletions,
+        held=to_arrow(pl.concat(holding)) if holding else None,
+        unclear_keys=unclear,
     )
 
 
@@ -188,6 +200,19 @@ def _deletions(compiled: CompiledTemplate, outcome: pl.DataFrame) -> pa.Table:
     columns = [column.name for column in value_columns(field, outcome.columns)]
     empty = [name for name in columns if name in compiled.optional and outcome[name].null_count() == outcome.height]
     return to_arrow(outcome[[ROW, *columns]].drop(empty))
+
+
+def _holding(compiled: CompiledTemplate, frame: pl.DataFrame) -> pl.DataFrame:
+    field = next(field for field in compiled.template.fields if field.name == compiled.upsert_key)
+    columns = [column.name for column in cell_columns(field, frame.columns)]
+    return frame.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in columns))[[ROW, *columns]]
+
+
+def _unclear_keys(compiled: CompiledTemplate, frame: pl.DataFrame) -> int:
+    """A key that breaks a rule may be half of one: the row may mean another record than the one it names."""
+    broken = [check.answer.fill_null(value=False) for check in compiled.checks if check.field == compiled.upsert_key]
+    missing = pl.col(key_column(compiled.upsert_key or "")).is_null()
+    return frame.select(pl.any_horizontal(missing, *broken).sum()).item()
 
 
 def _evaluated(compiled: CompiledTemplate, part: pa.Table) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from libs.batches.columns import OVERFLOW, ROW, cell_column, decimal_column, ext
 from libs.contracts.errors import PermanentError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
-from libs.contracts.templates import Concat, FieldType, InvalidRows, Template, TemplateField, Unique
+from libs.contracts.templates import Concat, FieldType, ImportMode, InvalidRows, Template, TemplateField, Unique
 from libs.patterns import check_patterns
 from services.validator.domain.care import FULL_CARE, NO_CARE, Care
 from services.validator.domain.checks import Check
@@ -103,6 +103,7 @@ class CompiledTemplate:
         care: how closely it looks at the cells of a batch.
         careful: the same template and plan with the care that batches have needed.
         deletes: whether rows may ask for their record to be deleted.
+        sweeps: whether records that the file does not hold are deleted.
     """
 
     template: Template
@@ -122,6 +123,7 @@ class CompiledTemplate:
     care: Care
     careful: "Careful"
     deletes: bool = False
+    sweeps: bool = False
 
     def with_care(self, care: Care) -> "CompiledTemplate":
         """The same with at least that care: the one that earlier batches needed, if that is enough.
@@ -257,6 +259,7 @@ def _compiled(template: Template, plan: ParsePlan, care: Care, careful: Careful)
         care=care,
         careful=careful,
         deletes=deleting is not None,
+        sweeps=template.mode is ImportMode.SYNC,
     )
 
 

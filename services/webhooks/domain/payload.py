@@ -57,6 +57,9 @@ def webhook_payload(event: RunStatusChanged) -> bytes | None:
         data["reverted"] = event.reverted.model_dump()
     if event.status is RunStatus.COMPLETED:
         body["num_rows"] = event.counts.rows if event.counts else 0
+    if event.status is RunStatus.VALIDATED and event.error_code is not None:
+        # A sync asks before it deletes; nothing has failed.
+        data["question"] = {"code": event.error_code, "message": (event.error_message or "")[:MAX_ERROR_CHARS]}
     if event.status is RunStatus.FAILED:
         message = (event.error_message or event.error_code or "The import failed.")[:MAX_ERROR_CHARS]
         body["error"] = message

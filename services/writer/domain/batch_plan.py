@@ -17,10 +17,9 @@ from bson import Decimal128, Int64, ObjectId
 
 from libs.batches.columns import OVERFLOW, ROW, WARNINGS, CellColumn, CellKind, cell_columns
 from libs.batches.extra_keys import Overflow
-from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_prefix
 from libs.contracts.plan import ParsePlan
-from libs.contracts.reasons import RunErrorCode, SkipReason
+from libs.contracts.reasons import SkipReason
 from libs.contracts.record_keys import KEYS, key_value
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform
 from services.writer.domain.decimal128 import comparable, decimal_cells
@@ -118,7 +117,7 @@ def plan_batch(
 ) -> BatchPlan:
     """Plan the rows of a checked batch.
 
-    In mode ``update`` a row without a record is skipped, in mode ``upsert`` it becomes one.
+    In mode ``update`` a row without a record is skipped, in modes ``upsert`` and ``sync`` it becomes one.
 
     A row equals its record when every compared field does; then it is skipped. Compared are the
     template's fields that the file says something about, the default values, and in ``extra`` the
@@ -137,18 +136,9 @@ def plan_batch(
         keys: what records of the tenant carry an entry of; ``existing`` holds their fields and ``_keys``.
         deletions: rows with nothing but a key, whose records are to be deleted; no row of ``table`` has one of their
             keys. ``existing`` holds their records too, with ``is_deleted`` and ``deleted_at``.
-
-    Raises:
-        PermanentError: ``MODE_NOT_SUPPORTED``; the template's mode is ``sync``.
     """
     if not template.matches_by_key:
         return BatchPlan(create=table, updates=[], skipped={})
-    if template.mode is ImportMode.SYNC:
-        raise PermanentError(
-            RunErrorCode.MODE_NOT_SUPPORTED,
-            f"imports of the mode {template.mode.value!r} cannot be executed yet; choose 'append', 'upsert' or "
-            "'update' in the template",
-        )
     upserted = upsert_keys(table, template)
     rows = row_numbers(table)
     last_of_key = {key: index for index, key in enumerate(upserted)}
@@ -216,6 +206,21 @@ def _deleted(
     return found
 
 
+def swept(record: Record, number: int, template: Template, run_id: str, deleted_at: datetime) -> RecordUpdate:
+    """The deletion of a record that the file of a sync does not hold: no row is noted on it.
+
+    Args:
+        record: with its keys, times and ``_import``.
+        number: by which its before-image is found, see ``BatchDocument.sweeps``.
+    """
+    changes: dict[str, Any] = {"is_deleted": True, "deleted_at": deleted_at}
+    if record.get(KEYS):
+        changes[KEYS] = []
+    update = _By(template, run_id, deleted_at).update(record, number, changes)
+    del update.changes["_import"]["row"]
+    return update
+
+
 def _new_entries(record: Record, changes: Record, keys: Sequence[Key]) -> dict[str, Any]:
     """``_keys`` of a record after a change, where that is not what it has."""
     after = entries(keys, {**record, **changes}) if keys else []
@@ -234,11 +239,15 @@ def field_values(table: pa.Table, template: Template, name: str) -> list[Any]:
     One per row, texts as they are compared; dates are naive UTC. As in the encoder, the original text of a kept cell
     stands in for a null.
     """
+    return [key_value(comparable(value)) for value in raw_values(table, template, name)]
+
+
+def raw_values(table: pa.Table, template: Template, name: str) -> list[Any]:
+    """The same as records hold them."""
     for field in template.fields:
         if field.name == name:
-            cells = _cells(table, field)
-            return [key_value(comparable(cell)) for cell in cells]
-    return [key_value(template.default_values[name])] * table.num_rows
+            return _cells(table, field)
+    return [template.default_values[name]] * table.num_rows
 
 
 class RowDifferences:

@@ -150,6 +150,30 @@ def plan_revert(
     return RevertPlan(remove, restore, kept)
 
 
+def plan_return(
+    run_id: str,
+    changed: Sequence[Changed],
+    current: Mapping[Any, Record],
+    keys: Sequence[Key],
+    immovable: Mapping[Any, tuple[KeptReason, list[str]]],
+) -> RevertPlan:
+    """Plan a batch of what a sync deleted because its file did not hold it: no row speaks of these records."""
+    kept: list[KeptRecord] = []
+    restore: list[Restore] = []
+    for image in changed:
+        record = current.get(image.record_id)
+        if record is None:
+            kept.append(KeptRecord(image.row, image.record_id, KeptReason.GONE, []))
+        elif record.get("is_deleted") is not True or not _is_by(record, run_id, None):
+            fields = [] if record.get("is_deleted") is True else ["is_deleted"]
+            kept.append(KeptRecord(image.row, image.record_id, KeptReason.CHANGED, fields))
+        elif image.record_id in immovable:
+            kept.append(KeptRecord(image.row, image.record_id, *immovable[image.record_id]))
+        else:
+            restore.append(_restored(record, image, keys))
+    return RevertPlan([], restore, kept)
+
+
 def keep_all(created: Iterable[Record], changed: Sequence[Changed]) -> RevertPlan:
     """The plan of a batch whose rows are no longer stored: nobody can tell what was changed since."""
     kept = [KeptRecord(_row_of(each), each["_id"], KeptReason.ROWS_EXPIRED, [], created=True) for each in created]
@@ -200,8 +224,8 @@ def _changed_since(
     return sorted(fields) if fields or unknown or not _is_by(record, run_id, image.row) else None
 
 
-def _is_by(record: Record, run_id: str, row: int) -> bool:
-    """Whether the last run that wrote a record is this one, by this row."""
+def _is_by(record: Record, run_id: str, row: int | None) -> bool:
+    """Whether the last run that wrote a record is this one, by this row, or by none."""
     held: object = record.get("_import")
     origin: Record = cast("Record", held) if isinstance(held, Mapping) else {}
     return origin.get("run_id") == run_id and origin.get("row") == row

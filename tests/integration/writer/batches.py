@@ -11,7 +11,7 @@ from libs.batches.tables import encode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState
-from libs.contracts.templates import combination
+from libs.contracts.templates import ImportMode, combination
 from libs.ledger import Ledger, NewBatch, ParseEnd
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
@@ -78,6 +78,11 @@ async def executing(
         keys_only = run.template.model_copy(update={"fields": (key,)})
         deletions = checked_batch(keys_only, [row for row in numbered if row.get("_delete")])
         payloads.append(Payload(identifier, run.id, PayloadKind.DELETIONS, encode_table(deletions)))
+    if run.template.mode is ImportMode.SYNC:
+        key = next(field for field in run.template.fields if field.name == run.template.upsert_key)
+        keys_only = run.template.model_copy(update={"fields": (key,)})
+        keys = checked_batch(keys_only, [{"_row": row["_row"], key.name: row[key.name]} for row in numbered])
+        payloads.append(Payload(identifier, run.id, PayloadKind.HELD, encode_table(keys)))
     await mongo.transaction(lambda session: BatchPayloads(mongo).insert(session, payloads))
     claimed = await ledger.batches.claim(identifier, BatchState.PARSED)
     assert claimed is not None

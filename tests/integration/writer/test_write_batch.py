@@ -299,16 +299,6 @@ async def test_hostile_headers_in_insert_and_update(mongo: Mongo, ledger: Ledger
     assert again.counts.skip_reasons == {"UNCHANGED": 3}
 
 
-async def test_a_mode_that_is_not_there_yet_fails_the_run(mongo: Mongo, ledger: Ledger) -> None:
-    sync: dict[str, Any] = {**UPSERT, "mode": "sync", "scope_filter": {"country": "SE"}}
-    run = await executing(mongo, ledger, [{"sku": "a"}], **sync)
-    failed = await write(mongo, ledger, run)
-    assert failed.status is RunStatus.FAILED
-    assert failed.stop is not None
-    assert failed.stop.code == "MODE_NOT_SUPPORTED"
-    assert await mongo.target["records"].count_documents({}) == 0
-
-
 async def test_a_run_that_cannot_be_read_fails_with_its_reason(mongo: Mongo, ledger: Ledger) -> None:
     run = await executing(mongo, ledger, [{"sku": "a"}], **APPEND)
     newer = {"$set": {"template.fields.0.rules": [{"type": "palindrome"}]}}

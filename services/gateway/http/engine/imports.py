@@ -24,6 +24,7 @@ from services.gateway.http.engine.operations import DryRunOperation, UploadOpera
 from services.gateway.http.engine.parameters import (
     After,
     AfterRow,
+    ConfirmDeletes,
     Id,
     Limit,
     RejectedLimit,
@@ -49,7 +50,7 @@ from services.gateway.http.engine.upload_form import (
     upload_limits,
 )
 from services.gateway.http.openapi import ApiOperation
-from services.gateway.runs.runs import CHECKED_STATUSES, RunDetails, Runs
+from services.gateway.runs.runs import CHECKED_STATUSES, Confirmation, RunDetails, Runs
 
 FOLLOW: dict[int, ResponseSpec] = {
     HTTPStatus.ACCEPTED: ResponseSpec(RunView, description="Not at its end yet; follow Location.")
@@ -146,13 +147,22 @@ class ImportController(Controller):
         operation_id="executeRun",
         summary="Write a validated run into its target",
         description="200 with the run at its end, 202 where that takes longer than the gateway waits, 409 unless the "
-        "run is validated (also when it is executing or completed already).",
+        "run is validated (also when it is executing or completed already). A sync that would delete more than it may "
+        "unasked answers 409 `DELETES_NOT_CONFIRMED` with the number: nothing is written, and the run stays validated "
+        "until it is executed with `confirm_deletes` or cancelled. It is refused again where even more would go by "
+        "then. Of the syncs of one resource one is executed at a time: 202 with `sync.waiting_for` while another is.",
         operation_class=ApiOperation,
         status_code=HTTPStatus.OK,
         responses=FOLLOW,
     )
-    async def execute(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
-        return await _ended_answer(principal, runs, await runs.execute(principal, run_id))
+    async def execute(
+        self, run_id: Id, principal: Asking, runs: RunsIn, confirm_deletes: ConfirmDeletes = None
+    ) -> Response[RunView]:
+        confirmation = None
+        if confirm_deletes is not None:
+            whatever = confirm_deletes == "true"
+            confirmation = Confirmation(most=None if whatever else int(confirm_deletes), whatever=whatever)
+        return await _ended_answer(principal, runs, await runs.execute(principal, run_id, confirmation))
 
     @post(
         "/runs/{run_id:str}/cancel",

@@ -18,6 +18,14 @@ After = Annotated[
     str | None, QueryParameter(pattern=ID_PATTERN, max_length=24, description="The next_after of the page before.")
 ]
 AfterRow = Annotated[int, QueryParameter(ge=0, le=2**32, description="The next_after of the page before.")]
+ConfirmDeletes = Annotated[
+    str | None,
+    QueryParameter(
+        pattern="^(true|[0-9]{1,10})$",
+        max_length=10,
+        description="How many records a sync may delete: the number that it asked about, or `true` for any.",
+    ),
+]
 RunFilter = Annotated[RunStatus | None, QueryParameter(description="Only runs in this status.")]
 TemplateFilter = Annotated[
     str | None, QueryParameter(min_length=1, max_length=100, description="Only runs of this template.")

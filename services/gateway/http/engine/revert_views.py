@@ -21,11 +21,11 @@ class RevertView(BaseModel):
 
 class KeptView(BaseModel):
     """A record that a revert left as it is, and why: ``CHANGED`` since, ``GONE``, ``KEY_TAKEN`` by another record,
-    ``REFUSED`` by rules of the target, or ``ROWS_EXPIRED``. ``row`` is the one that wrote it, ``fields`` are those that
-    the reason is about."""
+    ``REFUSED`` by rules of the target, or ``ROWS_EXPIRED``. ``row`` is the one that wrote it, null
+    of a record that a sync deleted because its file did not hold it; ``fields`` are those that the reason is about."""
 
     record_id: str
-    row: int
+    row: int | None
     reason: str
     fields: list[str]
 
@@ -40,7 +40,8 @@ def present_reverted(counts: RevertCounts) -> RevertView:
     )
 
 
-def present_kept(record: KeptRecord) -> KeptView:
-    """A record that was kept, with the reason."""
+def present_kept(record: KeptRecord, rows: int) -> KeptView:
+    """A record that was kept by a run of a file of so many rows, with the reason."""
     kept = record.kept
-    return KeptView(record_id=str(record.record_id), row=record.row, reason=kept.reason.value, fields=kept.fields)
+    row = record.row if record.row <= rows else None
+    return KeptView(record_id=str(record.record_id), row=row, reason=kept.reason.value, fields=kept.fields)

@@ -17,6 +17,7 @@ from libs.ledger import Totals
 from libs.storage.documents import RejectedRecord, RunDocument
 from services.gateway.http.answers import encoded
 from services.gateway.http.engine.revert_views import KeptView, RevertView, present_kept, present_reverted
+from services.gateway.http.engine.sync_view import SyncView, present_sync
 from services.gateway.http.engine.template_view import engine_words, present_mode
 from services.gateway.records.rejected import RejectedOfRun
 from services.gateway.runs.dry_runs import DryRunResult
@@ -126,7 +127,8 @@ class StartedByView(BaseModel):
 class RunSummaryView(BaseModel):
     """An import as a list shows it.
 
-    ``total_rows = written_count + rejected_count + skipped_count`` once the run is at its end;
+    ``total_rows = written_count + rejected_count + skipped_count`` once the run is at its end; records that a sync
+    deletes because the file does not hold them are no rows, and only in ``deleted_count``;
     ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``valid_rows`` are those that
     would be or were written, or were found unchanged. ``duplicate_of`` is the newest earlier run of the template whose
     file was the same to the byte; ``file_removed_at`` is since when the file itself is no longer stored.
@@ -177,7 +179,8 @@ class RunView(RunSummaryView):
 
     ``errors`` are the first ones only (by default at most 1,000); all of them are at ``/imports/rejected?run_id=``.
     ``deleted_ids`` are the first 1,000 records that it deleted; ``deleted_count`` says how many there are. The other
-    members mean the same as in a list. ``kept`` are the first 1,000 records that a revert left as they are.
+    members mean the same as in a list. ``sync`` says what a run of that mode deletes, once it was asked to be executed,
+    or why it asks before. ``kept`` are the first 1,000 records that a revert left as they are.
     """
 
     preview_rows: list[dict[str, Any]]
@@ -186,6 +189,7 @@ class RunView(RunSummaryView):
     progress: ProgressView | None
     deleted_ids: list[str]
     kept: list[KeptView]
+    sync: SyncView | None
 
 
 class RunPage(BaseModel):
@@ -254,7 +258,8 @@ def present_run(details: RunDetails) -> RunView:
         plan=_present_plan(run),
         progress=_present_progress(run, totals) if totals else None,
         deleted_ids=details.deleted_ids,
-        kept=[present_kept(each) for each in details.kept],
+        kept=[present_kept(each, run.parse.rows) for each in details.kept],
+        sync=present_sync(run),
     )
 
 
@@ -281,7 +286,7 @@ def _summary(run: ListedRun | RunDocument) -> dict[str, Any]:
         "written_count": counts.written,
         "created_count": counts.created,
         "updated_count": counts.updated,
-        "deleted_count": counts.deleted,
+        "deleted_count": counts.deleted + counts.not_in_file,
         "unchanged_count": counts.skip_reasons.get(SkipReason.UNCHANGED, 0),
         "rejected_count": counts.rejected,
         "skipped_count": counts.skipped,
