@@ -21,6 +21,7 @@ from libs.storage.documents import StoredFile
 
 CHUNK_BYTES = 1024 * 1024
 BUCKET = "files"
+END_BYTES = 64 * 1024
 CHUNKS_UNDER_WAY = 4
 """Chunks of one upload that may be on their way to MongoDB while the next ones arrive."""
 
@@ -110,7 +111,7 @@ class FileStore:
         await self.mongo.state[f"{BUCKET}.files"].update_one({"_id": ObjectId(file.id)}, change)
 
     async def end(self, file: StoredFile) -> bytes:
-        """The last few bytes of the file; none of an empty one.
+        """The last bytes of the file, up to 64 KiB; none of an empty one.
 
         Raises:
             PermanentError: ``STORED_FILE_DAMAGED``; they are missing.
@@ -121,7 +122,7 @@ class FileStore:
         found = await self.mongo.state[f"{BUCKET}.chunks"].find_one(last, {"data": 1})
         if found is None:
             raise _damaged("its last bytes are missing")
-        return bytes(found["data"][-4:])
+        return bytes(found["data"][-END_BYTES:])
 
     async def delete(self, file_id: str) -> None:
         """Remove a file that no run refers to; one that is gone already is no error."""

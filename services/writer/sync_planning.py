@@ -114,8 +114,13 @@ class SyncLookup:
         )
         if not lines:
             return True
-        end = await FileStore(self._mongo).end(document.file)
-        return end.rstrip(b"\0")[-1:] in {b"\n", b"\r"}
+        return ends_with_line_break(await FileStore(self._mongo).end(document.file))
+
+
+def ends_with_line_break(end: bytes) -> bool:
+    """Whether the last line is ended, in any encoding; one of a file with CR and LF is not by its CR alone."""
+    last = end.rstrip(b"\0")[-1:]
+    return last == b"\n" or (last == b"\r" and b"\n" not in end)
 
 
 def _add(held: HeldKeys, payload: Payload, run: Run) -> None:

@@ -52,7 +52,8 @@ def webhook_payload(event: RunStatusChanged) -> bytes | None:
     }
     if event.counts is not None:
         # Reasons are open-ended; without them the size of the body is bounded.
-        data["counts"] = event.counts.model_dump(exclude={"skip_reasons"})
+        hidden = {"skip_reasons"} if event.counts.not_in_file else {"skip_reasons", "not_in_file"}
+        data["counts"] = event.counts.model_dump(exclude=hidden)
     if event.reverted is not None:
         data["reverted"] = event.reverted.model_dump()
     if event.status is RunStatus.COMPLETED:

@@ -404,3 +404,25 @@ def test_text_may_hold_every_character_that_utf8_can() -> None:
     assert check(TEXT, *odd).valid["text"].to_pylist() == odd
     documents = [{"cells": row.cells, "value": row.errors[0].value} for row in batch.rejected]
     assert [bson.decode(bson.encode(each)) for each in documents] == documents
+
+
+@pytest.mark.parametrize("policy", [InvalidRows.SKIP, InvalidRows.KEEP])
+def test_a_sync_holds_the_keys_of_all_rows_and_counts_those_that_are_not_clear(policy: InvalidRows) -> None:
+    key = TemplateField(name="sku", rules=(MaxLength(value=3),))
+    number = TemplateField(name="n", type=FieldType.NUMBER)
+    engine = compiled(key, number, mode=ImportMode.SYNC, upsert_key="sku", scope_filter={"n": 1}, invalid_rows=policy)
+    batch = check_batch(engine, parsed_batch(["a", "b", "", "too long", "c"], ["1", "many", "1", "1", "x"]))
+    assert batch.held is not None
+    held = dict(zip(batch.held["_row"].to_pylist(), batch.held["sku"].to_pylist(), strict=True))
+    assert held == {1: "a", 2: "b", 4: "too long", 5: "c"}
+    assert batch.unclear_keys == 2
+    assert batch.held.num_rows + len(batch.rejected) >= 5
+
+
+def test_numbers_as_keys_of_a_sync() -> None:
+    key = TemplateField(name="n", type=FieldType.NUMBER)
+    engine = compiled(key, mode=ImportMode.SYNC, upsert_key="n", scope_filter={"n": 1})
+    batch = check_batch(engine, parsed_batch(["1", "2.5", "many"]))
+    assert batch.held is not None
+    assert (batch.held.num_rows, batch.unclear_keys) == (2, 1)
+    assert check(TEXT, "a", mode=ImportMode.UPSERT, upsert_key="text").held is None

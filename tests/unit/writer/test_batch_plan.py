@@ -10,7 +10,6 @@ from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.errors import PermanentError
 from libs.contracts.ids import record_id
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import SkipReason
@@ -234,11 +233,11 @@ def test_an_update_does_what_an_upsert_does_but_creates_nothing(
     )
 
 
-def test_a_sync_is_refused() -> None:
+def test_a_sync_plans_rows_as_an_upsert_does() -> None:
     template = CONTACTS.model_copy(update={"mode": ImportMode.SYNC})
     table = checked_batch(template, [{"_row": 1, "email": "a"}])
-    with pytest.raises(PermanentError, match="MODE_NOT_SUPPORTED"):
-        plan_batch(table, {}, template, FIELDS, OTHER_RUN, WRITTEN_AT)
+    planned = plan_batch(table, {}, template, FIELDS, OTHER_RUN, WRITTEN_AT)
+    assert (planned.create.num_rows, planned.updates, planned.deletions) == (1, [], [])
 
 
 @pytest.mark.parametrize(

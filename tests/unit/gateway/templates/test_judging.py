@@ -7,6 +7,7 @@ import pytest
 
 from libs.contracts.templates import (
     Compare,
+    Constant,
     FieldType,
     ImportMode,
     InvalidRows,
@@ -37,13 +38,46 @@ def field(**members: Any) -> tuple[TemplateField, ...]:  # noqa: ANN401 - member
     return (TemplateField(name="ean"), TemplateField(name="sku", **members))
 
 
+SYNC: dict[str, Any] = {"mode": ImportMode.SYNC, "upsert_key": "sku"}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"scope_filter": {"a": "erp"}, "default_values": {"a": "erp"}},
+        {"scope_filter": {"a": 1}, "default_values": {"a": 1.0}},
+        {"scope_filter": {"sku": 1.5}, "fields": field(type="number")},
+        {"scope_filter": {"sku": True}, "fields": field(type="boolean")},
+        {"scope_filter": {"sku": "a", "ean": "b"}, "fields": field(transforms=(Constant(value="a"),))},
+    ],
+)
+def test_scopes_that_the_records_of_a_file_are_in(members: dict[str, Any]) -> None:
+    assert TemplateJudge().problems(parts(**SYNC, **members)) == []
+
+
 @pytest.mark.parametrize(
     ("members", "found"),
     [
         ({"name": " "}, {"name": "INVALID"}),
         ({"mode": ImportMode.UPDATE}, {"upsert_key": "MISSING"}),
-        ({"mode": ImportMode.SYNC, "scope_filter": {"a": 1}}, {
-            "mode": "NOT_SUPPORTED_YET", "scope_filter": "NOT_SUPPORTED_YET"}),
+        ({"mode": ImportMode.SYNC}, {"upsert_key": "MISSING", "scope_filter": "MISSING"}),
+        ({"mode": ImportMode.SYNC, "scope_filter": {}}, {"upsert_key": "MISSING", "scope_filter": "MISSING"}),
+        ({"scope_filter": {"sku": "x"}}, {"scope_filter": "CONFLICT"}),
+        ({**SYNC, "scope_filter": {"a": 1}}, {"scope_filter.a": "CONFLICT"}),
+        ({**SYNC, "scope_filter": {"a": None, "sku": ""}}, {
+            "scope_filter.a": "INVALID", "scope_filter.sku": "INVALID"}),
+        ({**SYNC, "scope_filter": {"a": "erp"}, "default_values": {"a": "shop"}}, {"scope_filter.a": "CONFLICT"}),
+        ({**SYNC, "scope_filter": {"a": 1}, "default_values": {"a": True}}, {"scope_filter.a": "CONFLICT"}),
+        ({**SYNC, "scope_filter": {"sku": 1, "ean": "x" * 1_001}}, {
+            "scope_filter.sku": "CONFLICT", "scope_filter.ean": "INVALID"}),
+        ({**SYNC, "scope_filter": {"sku": "1"}, "fields": field(type="number")}, {"scope_filter.sku": "CONFLICT"}),
+        ({**SYNC, "scope_filter": {"sku": True}, "fields": field(type="number")}, {"scope_filter.sku": "CONFLICT"}),
+        ({**SYNC, "scope_filter": {"sku": 2**63}, "fields": field(type="number")}, {"scope_filter.sku": "INVALID"}),
+        ({**SYNC, "scope_filter": {"sku": "2024-01-01"}, "fields": field(type="date")}, {
+            "scope_filter.sku": "CONFLICT"}),
+        ({**SYNC, "scope_filter": {"sku": "b"}, "fields": field(transforms=(Constant(value="a"),))}, {
+            "scope_filter.sku": "CONFLICT"}),
+        ({**SYNC, "scope_filter": {f"a{at}": 1 for at in range(21)}}, {"scope_filter": "INVALID"}),
         ({"mode": ImportMode.UPSERT}, {"upsert_key": "MISSING"}),
         ({"delete_column": "x"}, {"delete_column": "CONFLICT"}),
         ({"include_data_in_webhook": True}, {"include_data_in_webhook": "NOT_SUPPORTED_YET"}),

@@ -95,9 +95,10 @@ def test_fields_that_cannot_be_read_are_not_blamed_on_others() -> None:
         (template(required_columns=["SKU", "", 3]), {
             "body.required_columns[1]": "INVALID", "body.required_columns[2]": "INVALID"}),
         (template(file_type="docx"), {"body.file_type": "INVALID"}),
-        (template(import_mode="sync"), {"body.import_mode": "NOT_SUPPORTED_YET"}),
+        (template(import_mode="sync"), {"body.upsert_key": "MISSING", "body.scope_filter": "MISSING"}),
+        (template(import_mode="sync", upsert_key="sku", scope_filter={"a": 1}), {"body.scope_filter.a": "CONFLICT"}),
         (template(delete_column="x"), {"body.delete_column": "CONFLICT"}),
-        (template(scope_filter={"a": 1}), {"body.scope_filter": "NOT_SUPPORTED_YET"}),
+        (template(scope_filter={"a": 1}), {"body.scope_filter": "CONFLICT"}),
         (template(column_widths=[3]), {"body.column_widths": "CONFLICT"}),
         (template(import_mode="update"), {"body.upsert_key": "MISSING"}),
         (template(import_mode="upsert"), {"body.upsert_key": "MISSING"}),
