@@ -34,7 +34,7 @@ class PayloadKind(StrEnum):
     GOING = "going"
 
 
-_TEMPORARY = (PayloadKind.KEYS, PayloadKind.DELETIONS)
+_TEMPORARY = (PayloadKind.KEYS, PayloadKind.DELETIONS, PayloadKind.HELD, PayloadKind.GOING)
 """What goes when a run has ended, however it ends: marked, so that it is found among all that stays."""
 
 

@@ -111,7 +111,7 @@ async def next_sync(connection: LedgerConnection, session: Session, target: str,
         by: what gives the slot up: nothing else ever has this name.
     """
     waiting = await connection.runs.find_one(
-        {**_REQUESTED, "syncing.target": target},
+        {**_REQUESTED, "syncing.target": _indexed(target)},
         {"tenant_id": 1, "syncing": 1},
         sort=[("syncing.requested_at", ASCENDING)],
         session=session,
@@ -119,6 +119,11 @@ async def next_sync(connection: LedgerConnection, session: Session, target: str,
     if waiting is None:
         return []
     return [_requested(waiting["_id"], waiting["tenant_id"], SyncProgress.model_validate(waiting["syncing"]), by)]
+
+
+def _indexed(target: str) -> Document:
+    """Without the type MongoDB does not see that the index, which holds texts alone, has all that is asked for."""
+    return {"$eq": target, "$type": "string"}
 
 
 class Syncs:
@@ -162,7 +167,7 @@ class Syncs:
 
     async def _slot_left_behind(self, target: str, waiting: str) -> bool:
         """Whether the slot is free now: a process of an earlier release ends runs and leaves it with them."""
-        holder = await self._connection.runs.find_one({"syncing.slot": target}, {"status": 1})
+        holder = await self._connection.runs.find_one({"syncing.slot": _indexed(target)}, {"status": 1})
         if holder is None:
             return True
         terminal = [status.value for status in TERMINAL_RUN_STATUSES]
@@ -175,7 +180,7 @@ class Syncs:
             {"_id": waiting, **_REQUESTED}, {"$set": {"syncing.waiting_for": holder["_id"]}}
         )
         # It may have ended a moment before this one was seen to wait.
-        return await self._connection.runs.find_one({"syncing.slot": target}, {"_id": 1}) is None
+        return await self._connection.runs.find_one({"syncing.slot": _indexed(target)}, {"_id": 1}) is None
 
     async def ask(self, run: RunDocument, held: HeldLease, found: Document, message: str) -> bool:
         """Let a sync wait for confirmation, and tell so; ``False`` where it moved meanwhile.
