@@ -63,7 +63,9 @@ class RowOutcomeStore:
         place = {"$gte": start, "$lt": f"{run.id};"}
         while True:
             # No cursor stays open while a slow client takes its rows.
-            wanted = {"_id": place, "tenant_id": self._tenant_id, **holding.condition()}
+            # What a sync deletes because its file does not hold it belongs to no row.
+            mine = {"_id": place, "tenant_id": self._tenant_id, "sweeps": {"$ne": True}}
+            wanted = {**mine, **holding.condition()}
             found = await self._batches.find(wanted, {"_id": 1}, sort=[("_id", ASCENDING)], limit=_IDS).to_list()
             for batch in found:
                 yield batch["_id"]
