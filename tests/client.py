@@ -27,7 +27,13 @@ def eventually(check: Callable[[], object], what: str, seconds: float = 60) -> A
 
 
 class GatewayClient(gateway_client.GatewayClient):
-    """The gateway's client, patient: it waits for results and outlives faults of the gateway."""
+    """The gateway's client, patient: it waits for results and outlives faults of the gateway.
+
+    Attributes:
+        confirm_deletes: what it lets a sync delete when it has it executed.
+    """
+
+    confirm_deletes: str | None = None
 
     def __init__(self, url: str, api_key: str) -> None:
         super().__init__(url, api_key, timeout_seconds=120)
@@ -75,7 +81,8 @@ class GatewayClient(gateway_client.GatewayClient):
 
     def try_execute(self, run_id: str) -> httpx.Response:
         """The answer to ``execute``, which may be a refusal."""
-        return self.http.post(f"/imports/runs/{run_id}/execute")
+        query = {} if self.confirm_deletes is None else {"confirm_deletes": self.confirm_deletes}
+        return self.http.post(f"/imports/runs/{run_id}/execute", params=query)
 
     def try_revert(self, run_id: str) -> httpx.Response:
         """The answer to ``revert``, which may be a refusal."""

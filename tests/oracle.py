@@ -63,6 +63,9 @@ class Oracle:
         assert run["status"] == "completed", run.get("failure")
         fields = {"sku": 1, "_import.row": 1, "is_deleted": 1, "deleted_at": 1}
         records = list(self.target[resource].find({"_import.run_id": run_id}, fields))
+        # Those that a sync deletes because its file does not hold them belong to no row.
+        swept = [record for record in records if "row" not in record["_import"]]
+        records = [record for record in records if "row" in record["_import"]]
         written = {record["_import"]["row"]: record["sku"] for record in records}
         rejected = [record["row"] for record in self.state["rejected_records"].find({"run_id": run_id}, {"row": 1})]
         skipped = self.skipped_rows(run_id)
@@ -74,6 +77,8 @@ class Oracle:
         assert set(rejected) == planted.rejected
         assert skipped == planted.skipped
         counts = run["counts"]
+        assert len(swept) == counts.get("not_in_file", 0)
+        assert all(record["is_deleted"] and record["deleted_at"] for record in swept)
         assert counts["rows"] == planted.rows
         assert counts["written"] == len(planted.valid)
         assert counts["deleted"] == len(planted.deleted)
@@ -104,7 +109,7 @@ class Oracle:
         differing = {each for each in before.keys() | after.keys() if before.get(each) != after.get(each)}
         assert differing <= set(kept), f"{len(differing - set(kept))} records differ"
         counts, reverted = run["counts"], run["reverted"]
-        assert counts["written"] == reverted["removed"] + reverted["restored"] + reverted["returned"] + reverted["kept"]
+        assert counts["written"] + counts.get("not_in_file", 0) == sum(reverted.values())
         assert len(kept) == len(set(kept)) == reverted["kept"]
         assert {batch["state"] for batch in self.state["batches"].find({"run_id": run_id})} <= {"reverted"}
         assert [entry["status"] for entry in run["history"]][-3:] == ["completed", "reverting", "reverted"]
