@@ -14,6 +14,7 @@ from litestar.params import QueryParameter, SkipValidation
 
 from services.gateway.access.principal import Principal
 from services.gateway.access.reach import OWNED, Reach
+from services.gateway.http.tracing import trace_of
 from services.gateway.records.rejected import RejectedRows
 from services.gateway.records.rows import RowOutcomes
 from services.gateway.runs.dry_runs import DryRuns
@@ -77,12 +78,15 @@ def dependencies(capabilities: Callable[[AnyRequest], Capabilities]) -> dict[str
             if identifier is None and parameter == "run_id":
                 identifier = request.query_params.get(parameter)
             if identifier is not None:
-                return await capabilities(request).reach.acting_for_owner(caller, parameter, identifier)
+                reach = capabilities(request).reach
+                return _traced(request, await reach.acting_for_owner(caller, parameter, identifier))
         return caller
 
     async def acting(request: AnyRequest, tenant_id: ForTenant = None) -> Principal:
         caller: Principal = request.auth
-        return caller if tenant_id is None else await capabilities(request).reach.acting_for(caller, tenant_id)
+        if tenant_id is None:
+            return caller
+        return _traced(request, await capabilities(request).reach.acting_for(caller, tenant_id))
 
     async def looking(
         request: AnyRequest, tenant_id: ForTenant = None, *, include_children: IncludeChildren = False
@@ -102,3 +106,8 @@ def dependencies(capabilities: Callable[[AnyRequest], Capabilities]) -> dict[str
         "looking": Provide(looking),
         **{field.name: capability(field.name) for field in fields(Capabilities)},
     }
+
+
+def _traced(request: AnyRequest, principal: Principal) -> Principal:
+    trace_of(request.scope).principal = principal
+    return principal

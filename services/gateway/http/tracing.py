@@ -24,7 +24,7 @@ logger = structlog.get_logger()
 
 @dataclass(slots=True)
 class RequestTrace:
-    """What is known of a request: its id, when it came, who asks, the code of its error."""
+    """What is known of a request: its id, when it came, who asks and for whom, the code of its error."""
 
     request_id: str
     principal: Principal | None = None
@@ -70,7 +70,8 @@ class HttpMetrics:
         logger.info(
             "http.request",
             request_id=trace.request_id,
-            tenant_id=trace.principal and trace.principal.tenant_id,
+            tenant_id=trace.principal and trace.principal.home,
+            acting_for=trace.principal and trace.principal.acts_from and trace.principal.tenant_id,
             subject=trace.principal and trace.principal.subject,
             method=method,
             route=route,

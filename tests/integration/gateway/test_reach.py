@@ -16,12 +16,12 @@ from litestar.routes import HTTPRoute
 from libs.contracts.ids import rejected_id
 from libs.storage.client import Mongo
 from services.gateway.access.organizations import OrganizationTree
-from services.gateway.access.reach import OWNED
+from services.gateway.access.reach import OWNED, REMEMBERED_SECONDS
 from services.gateway.http.dependencies import WHO_ASKS
 from services.gateway.http.query_parameters import ANY_QUERY
 from tests.integration.gateway.conftest import Organization
 from tests.integration.gateway.families import NewOrganization, family
-from tests.integration.gateway.steps import CSV, assert_error, create_template, template_body, upload
+from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, template_body, upload
 
 NOBODYS = "f" * 24
 UPLOADS = {"/imports/upload", "/imports/dry-run", "/imports/preview"}
@@ -271,3 +271,27 @@ async def test_quotas_and_idempotency_keys_are_those_of_the_organization_that_is
     assert len(ids) == 3
     again = await into(made.child)
     assert (again.headers["Idempotent-Replayed"], again.json()["id"] in ids) == ("true", True)
+
+
+async def test_who_is_taken_out_is_out_of_reach_within_seconds(
+    mongo: Mongo, new_organization: NewOrganization, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = await family(mongo, new_organization)
+    template = await create_template(made.parent.http, shared_with_children=True)
+    owned = await furnished(mongo, made.grandchild)
+    url = f"/imports/runs/{owned['run_id']}"
+    assert (await made.parent.http.get(url)).status_code == 200
+    line = next(each for each in reversed(capsys.readouterr().out.splitlines()) if "http.request" in each)
+    assert f"acting_for={made.grandchild.id}" in line
+    assert f"tenant_id={made.parent.id}" in line
+    assert (await upload(made.grandchild.http, template["id"])).status_code == 202
+    await OrganizationTree(mongo).move(made.child.id, None)
+
+    async def out_of_reach() -> bool:
+        seen = await made.parent.http.get(url)
+        used = await upload(made.grandchild.http, template["id"])
+        return (seen.status_code, used.status_code) == (404, 404)
+
+    await eventually(out_of_reach, REMEMBERED_SECONDS + 5)
+    assert (await made.child.http.get(url)).status_code == 200
+    assert (await made.grandchild.http.get(url)).status_code == 200

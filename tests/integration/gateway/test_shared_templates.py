@@ -12,7 +12,7 @@ from libs.storage.target_keys import TargetKeys
 from services.gateway.retention.registrations import UnaskedRegistrations
 from tests.integration.gateway.conftest import Organization, new_app
 from tests.integration.gateway.families import NewOrganization, family
-from tests.integration.gateway.steps import CSV, assert_error, create_template, template_body, upload
+from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, template_body, upload
 
 pytestmark = pytest.mark.servers
 
@@ -196,3 +196,23 @@ async def test_it_takes_of_what_the_user_may_have(
             third = await create_template(parent, shared_with_children=True, target_resource="few_c")
             assert_error(await upload(child, third["id"]), 409, "TOO_MANY_RESOURCES", "body.template_id")
             assert await mongo.state["runs"].count_documents({"tenant_id": made.child.id}) == 0
+
+
+async def test_a_run_does_not_wait_until_records_are_compared(
+    mongo: Mongo, mongo_settings: MongoSettings, new_organization: NewOrganization, rebound: None
+) -> None:
+    """That goes on beside it; what the run compares waits for it anyway."""
+    del rebound
+    made = await family(mongo, new_organization)
+    template = await shared(made.parent, target_resource="compared_later", **KEYED)
+    app = new_app(mongo_settings, key_wait_seconds=1e-6, wait_seconds=0)
+    async with app.lifespan():
+        transport = httpx.ASGITransport(app)  # pyright: ignore[reportArgumentType]
+        headers = {"Authorization": f"Bearer {made.child.key}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as child:
+            assert (await upload(child, template["id"])).status_code == 202
+
+            async def registered() -> bool:
+                return await keys(mongo, made.child, "compared_later") == [("sku",)]
+
+            await eventually(registered)

@@ -10,6 +10,7 @@ from services.gateway.http.engine.template_reading import read_template
 from services.gateway.http.forms import FilePart, Form, FormLimits, FormRequest, TextPart
 from services.gateway.http.json_text import InvalidJsonError, decode_json
 from services.gateway.http.places import Places
+from services.gateway.http.tracing import trace_of
 from services.gateway.settings import GatewaySettings
 from services.gateway.templates.judging import TemplateJudge
 from services.gateway.uploads.uploads import Received, Upload, Uploads
@@ -70,7 +71,9 @@ async def receive(
                 template_from = part.name
             await _take(part, upload, principal, judge, limits)
         with UPLOAD_PLACES.translating():
-            return await upload.complete()
+            received = await upload.complete()
+        trace_of(request.scope).principal = received.principal
+        return received
 
 
 async def _take(
