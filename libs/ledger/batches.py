@@ -8,7 +8,7 @@ from pymongo import ReturnDocument
 from libs.contracts.errors import PermanentError
 from libs.contracts.events import RevertCounts
 from libs.contracts.states import BatchState, batch_may_move
-from libs.ledger.connection import LedgerConnection
+from libs.ledger.connection import NOT_ANNOUNCED, LedgerConnection
 from libs.storage.client import Document, Session
 from libs.storage.documents import BatchDocument, BatchResult
 
@@ -69,7 +69,7 @@ class BatchLedger:
             setting["written_rows"] = dict(written)
         answer = await self._connection.batches.update_one(
             {"_id": batch.id, "epoch": batch.epoch, "state": batch.state.value},
-            {"$set": setting, "$unset": {"announced": ""}},
+            {"$set": setting, "$unset": NOT_ANNOUNCED},
             session=session,
         )
         return answer.modified_count == 1
@@ -86,7 +86,7 @@ class BatchLedger:
                     "attempts": 0,
                     "updated_at": datetime.now(UTC),
                 },
-                "$unset": {"announced": ""},
+                "$unset": NOT_ANNOUNCED,
             },
             session=session,
         )

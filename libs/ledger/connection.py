@@ -13,6 +13,8 @@ from libs.storage.documents import BatchDocument, OutboxEntry, RunDocument, Undo
 from libs.telemetry.failpoints import failpoint
 
 NOT_STOPPED: Document = {"stop": None}
+NOT_ANNOUNCED: Document = {"announced": "", "announced_by": ""}
+"""What to unset of a batch that leaves the state in which it was announced, see ``libs.ledger.handout``."""
 
 
 class Relay(Protocol):

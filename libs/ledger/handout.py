@@ -5,15 +5,19 @@ anew whenever somebody fills a lane up, never kept: a message that is lost or a 
 a batch is worked at, and nothing else. Of tenants the one with the fewest batches in flight comes first, then of its
 runs the one with the fewest, then the oldest run; batches of a run go in file order.
 
+Whoever ends a batch counts what its run still has in flight, and fills up once a few places are free, by several at
+once. Who finds nothing in flight also sees whether the run is over.
+
 A run that may hold batches back says so (``held_back``). It is only a hint, so that nobody looks for them in vain: set
 in the transaction that leaves some unannounced, taken back by whoever finds none, and set again by the rescue loop.
 """
 
+import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, UpdateOne
 
 from libs.contracts.events import BatchParsed, BatchReady, Event, of_batch, to_revert
 from libs.contracts.ids import batch_id
@@ -22,7 +26,7 @@ from libs.contracts.states import HANDED_OUT, BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED, BATCH_READY, LARGE_BATCH_PARSED, LARGE_BATCH_READY, Topic
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.storage.client import Document, Session
-from libs.storage.documents import RunDocument
+from libs.storage.documents import BatchDocument, RunDocument
 from libs.telemetry.failpoints import failpoint
 
 Message = tuple[Topic, str, Event]
@@ -30,6 +34,8 @@ Message = tuple[Topic, str, Event]
 
 OLDEST_RUNS = 16
 """Runs of a tenant that are considered at a time, the oldest ones."""
+REFILL_AT_ONCE = 4
+"""So many places of a full window are free before it is filled up again, or a quarter of a smaller window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,15 @@ class InFlight:
         )
         return max(0, min(free))
 
-    def next_of(self, waiting: Iterable[HeldBack], shares: Shares) -> HeldBack | None:
+    def shared_out(self, waiting: Sequence[HeldBack], shares: Shares) -> list[tuple[HeldBack, int]]:
+        """How many batches of each run are to be announced, of those that any are; counted as in flight from now on."""
+        more: Counter[HeldBack] = Counter()
+        while (run := self._next_of(waiting, shares)) is not None:
+            more[run] += 1
+            self.of_run[run.tenant_id, run.run_id] += 1
+        return list(more.items())
+
+    def _next_of(self, waiting: Iterable[HeldBack], shares: Shares) -> HeldBack | None:
         """The run whose batch is to be announced next, or ``None`` where no run has room."""
         tenants = self.of_tenant
         return min(
@@ -132,22 +146,33 @@ class Handout:
     async def fill(self, state: BatchState, lane: Lane) -> list[Message]:
         """Announce what there is room for in a lane; anyone may call it any number of times."""
         messages: list[Message] = []
-        found_none = True
-        while found_none and (waiting := await self._held_back(state, lane)):
-            found_none = False
+        found_few = True
+        while found_few and (waiting := await self._held_back(state, lane)):
+            found_few = False
             in_flight = await self._in_flight(state, lane)
-            while (run := in_flight.next_of(waiting, self._shares)) is not None:
-                announced = await self._announce_next(run.run_id, state, lane)
-                if announced is None:
-                    waiting.remove(run)
+            for run, count in in_flight.shared_out(waiting, self._shares):
+                found, announced = await self._announce_next(run.run_id, state, lane, count)
+                messages += announced
+                if found < count:
                     await self._holds_none_back(run, state)
-                    found_none = True  # it may have hidden a younger run
-                else:
-                    in_flight.of_run[run.tenant_id, run.run_id] += 1
-                    messages.append(announced)
+                    found_few = True  # there is room for others, and it may have hidden a younger run
         if messages:
             failpoint("ledger.announced_before_published")
         return messages
+
+    async def left_in_flight(self, batch: BatchDocument, state: BatchState) -> tuple[int, bool]:
+        """What its run still has in flight, now that ``batch`` has left ``state``.
+
+        Returns:
+            How many batches, as far as that matters; and whether there is room for so many that it is time to fill up.
+        """
+        if batch.announced is not state or batch.lane is None:
+            return 0, True
+        enough = self._shares.run - max(1, min(REFILL_AT_ONCE, self._shares.run // 4))
+        others = {**_in_flight(state, batch.lane), "tenant_id": batch.tenant_id, "run_id": batch.run_id}
+        found = self._connection.batches.find(others, {"_id": 0, "run_id": 1}, limit=enough + 1)
+        count = len(await found.to_list())
+        return count, count <= enough
 
     async def room(self, state: BatchState, run: RunDocument) -> int:
         """How many batches of a run may be announced now."""
@@ -204,22 +229,31 @@ class Handout:
 
     async def _in_flight(self, state: BatchState, lane: Lane) -> InFlight:
         """By an index that holds what is announced, and nothing else; no more than ``Shares`` allow, and a few."""
-        cursor = self._connection.batches.find(
-            # Without the type MongoDB does not see that the index, which holds texts alone, has all that is asked for.
-            {"announced": {"$eq": state.value, "$type": "string"}, "state": state.value, "lane": lane.value},
-            {"_id": 0, "tenant_id": 1, "run_id": 1},
-        )
+        cursor = self._connection.batches.find(_in_flight(state, lane), {"_id": 0, "tenant_id": 1, "run_id": 1})
         return InFlight(Counter([(batch["tenant_id"], batch["run_id"]) async for batch in cursor]))
 
-    async def _announce_next(self, run_id: str, state: BatchState, lane: Lane) -> Message | None:
-        found = await self._connection.batches.find_one_and_update(
-            {"run_id": run_id, "state": state.value, "announced": {"$ne": state.value}},
-            {"$set": announced_in(state, lane)},
-            {"epoch": 1, "seq": 1},
-            sort=[("seq", _DIRECTION.get(state, ASCENDING))],
-            return_document=ReturnDocument.AFTER,
+    async def _announce_next(self, run_id: str, state: BatchState, lane: Lane, count: int) -> tuple[int, list[Message]]:
+        """Announce the next ``count`` batches of a run; how many there are, and the messages of those that nobody else
+        announces at the same time."""
+        held_back: Document = {"state": state.value, "announced": {"$ne": state.value}}
+        order = [("seq", _DIRECTION.get(state, ASCENDING))]
+        batches = self._connection.batches
+        found = await batches.find(
+            {"run_id": run_id, **held_back}, {"epoch": 1, "seq": 1}, sort=order, limit=count
+        ).to_list()
+        if not found:
+            return 0, []
+        token = secrets.token_hex(4)
+        change = {"$set": {**announced_in(state, lane), "announced_by": token}}
+        # One by one in one command, which the driver may repeat after a failover, unlike an update of many.
+        answer = await batches.bulk_write(
+            [UpdateOne({"_id": each["_id"], **held_back}, change) for each in found], ordered=False
         )
-        return None if found is None else message(state, lane, run_id, found["epoch"], found["seq"])
+        mine = found
+        if answer.modified_count < len(found):
+            ours = {"_id": {"$in": [each["_id"] for each in found]}, "announced_by": token}
+            mine = await batches.find(ours, {"epoch": 1, "seq": 1}, sort=order).to_list()
+        return len(found), [message(state, lane, run_id, each["epoch"], each["seq"]) for each in mine]
 
     async def _holds_none_back(self, run: HeldBack, state: BatchState) -> None:
         """Take the hint back, unless the run has got batches since it was seen."""
@@ -227,6 +261,12 @@ class Handout:
             {"_id": run.run_id, "status": _STATUS[state].value, "parse.batches": run.batches},
             {"$set": {"held_back": False}},
         )
+
+
+def _in_flight(state: BatchState, lane: Lane) -> Document:
+    """The filter of what is in flight."""
+    # Without the type MongoDB does not see that the index, which holds texts alone, has all that is asked for.
+    return {"announced": {"$eq": state.value, "$type": "string"}, "state": state.value, "lane": lane.value}
 
 
 def stored_as(lane: Lane) -> Document:

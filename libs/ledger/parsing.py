@@ -186,6 +186,7 @@ class ParseLedger:
         *,
         plan: ParsePlan | None = None,
         end: ParseEnd | None = None,
+        announce: bool = True,
     ) -> list[Message] | None:
         """Store batches and their rows; ``None`` where the parse is no longer the caller's.
 
@@ -195,12 +196,13 @@ class ParseLedger:
         Args:
             plan: to be frozen, where the run has none yet.
             end: with the last batches: closes the parse.
+            announce: those that there is room for; else all are held back.
 
         Returns:
-            The messages of those that are announced already, because there is room for them.
+            The messages of those that are announced already.
         """
         now = datetime.now(UTC)
-        announced = batches[: await self._handout.room(BatchState.PARSED, run)]
+        announced = batches[: await self._handout.room(BatchState.PARSED, run) if announce else 0]
         mark = announced_in(BatchState.PARSED, run.lane)
         setting: Document = {
             "parse.batches": batches[-1].seq + 1,

@@ -17,7 +17,7 @@ from libs.contracts.states import (
     BatchState,
     RunStatus,
 )
-from libs.ledger.connection import NOT_STOPPED, LedgerConnection, every_batch, seconds_from_now
+from libs.ledger.connection import NOT_ANNOUNCED, NOT_STOPPED, LedgerConnection, every_batch, seconds_from_now
 from libs.ledger.runs import RunLedger
 from libs.ledger.totals import add_up
 from libs.storage.documents import RunHead
@@ -62,7 +62,7 @@ class Stops:
         closed = BatchState.CANCELLED if run.stop.status is RunStatus.CANCELLED else BatchState.FAILED
         await self._connection.batches.update_many(
             {**every_batch(run_id), "state": {"$in": [state.value for state in OPEN_BATCH_STATES]}},
-            {"$set": {"state": closed.value, "updated_at": datetime.now(UTC)}, "$unset": {"announced": ""}},
+            {"$set": {"state": closed.value, "updated_at": datetime.now(UTC)}, "$unset": NOT_ANNOUNCED},
         )
         failpoint("ledger.batches_closed_before_stop")
         totals = await add_up(self._connection, run_id)

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from itertools import chain
 
 from libs.batches.payloads import Payload, PayloadKind
 from libs.batches.tables import encode_table
@@ -32,7 +33,9 @@ from services.parser.planning.styles import StyleSearch
 from services.parser.settings import ParserSettings
 
 QUEUED_STORES = 2
-"""Portions of batches that may wait to be stored while the next ones are parsed."""
+"""Portions of batches that may wait to be stored while the next ones are parsed; those that wait are stored at once."""
+HELD_BACK_AT_ONCE = 4
+"""So many batches are held back by a full window before somebody looks whether it has room again."""
 
 
 class ParseLostError(Exception):
@@ -247,16 +250,22 @@ class _Storing:
         self._stored = stored
         self._to_freeze = plan if run.plan is None else None
         self._waiting: list[NewBatch] = []
+        self._held_back = 0
         self._digest = hashlib.sha256()
         self.batches = 0
         self.rows = 0
 
     async def all_of(self, portions: asyncio.Queue[Sequence[ParsedBatch] | None]) -> None:
-        while (portion := await portions.get()) is not None:
-            new = await asyncio.to_thread(self._encode, portion)
-            if self._waiting:
-                await self._store(self._waiting)
-            self._waiting = new
+        more = True
+        while more:
+            read = [await portions.get()]
+            while not portions.empty():
+                read.append(portions.get_nowait())
+            more = read[-1] is not None
+            if new := await asyncio.to_thread(self._encode, chain.from_iterable(filter(None, read))):
+                if self._waiting:
+                    await self._store(self._waiting)
+                self._waiting = new
 
     async def close(self) -> bool:
         """Store what waits and close the parse; whether batches were stored with that.
@@ -276,15 +285,22 @@ class _Storing:
 
     async def _store(self, batches: Sequence[NewBatch], end: ParseEnd | None = None) -> None:
         announced = await self._ledger.parsing.add_batches(
-            self._run, batches, self._settings.parse_lease_seconds, plan=self._to_freeze, end=end
+            self._run,
+            batches,
+            self._settings.parse_lease_seconds,
+            plan=self._to_freeze,
+            end=end,
+            announce=not self._held_back,
         )
         if announced is None:
             raise ParseLostError
         self._to_freeze = None
         failpoint("parser.batch_stored_before_announced")
         await self._refill.publish(announced)
-        if len(announced) < len(batches):
+        self._held_back += len(batches) - len(announced)
+        if self._held_back >= HELD_BACK_AT_ONCE or (self._held_back and end is not None):
             await self._refill(BatchState.PARSED, self._run.lane)
+            self._held_back = 0
         failpoint("parser.batch_announced")
 
     def _encode(self, portion: Iterable[ParsedBatch]) -> list[NewBatch]:

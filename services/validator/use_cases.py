@@ -102,19 +102,23 @@ class ValidateBatch:
 
     async def __call__(self, run_id: str, identifier: str, lane: Lane) -> None:
         """Check the batch unless that is done or its run was stopped; then fill its lane up again."""
-        advanced = False
+        batch, checked, advanced = None, False, False
         try:
             batch = await self._ledger.batches.claim(identifier, BatchState.PARSED)
             if batch is not None:
-                advanced = await self._check(batch)
+                checked, advanced = await self._check(batch)
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
-        await self._refill(BatchState.PARSED, lane)
-        if not advanced:
+        if batch is not None and checked and not advanced:
+            over = await self._refill.after(batch, BatchState.PARSED, lane)
+        else:
+            await self._refill(BatchState.PARSED, lane)
+            over = not advanced
+        if over:
             await self._whole_file_check.advance(run_id)
 
-    async def _check(self, batch: BatchDocument) -> bool:
-        """Check a batch; whether that also moved its run on."""
+    async def _check(self, batch: BatchDocument) -> tuple[bool, bool]:
+        """Check a batch; whether it was this that did it, and whether that also moved its run on."""
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
                 RunErrorCode.BATCH_FAILED,
@@ -123,10 +127,10 @@ class ValidateBatch:
             )
         run = await self._runs.get(batch.run_id)
         if run is None:
-            return False
+            return False, False
         parsed = await self._payloads.find(batch.id, PayloadKind.PARSED)
         if parsed is None:
-            return False  # Rows go only when their run has ended; the claim would have failed a moment later.
+            return False, False  # Rows go only when their run has ended; the claim would have failed a moment later.
         outcome = await asyncio.to_thread(self._outcome, run, batch, parsed)
         target = BatchState.CHECKED if run.compiled.constraints else BatchState.VALIDATED
         failpoint("validator.checked_before_stored")
@@ -149,7 +153,7 @@ class ValidateBatch:
         failpoint("validator.stored_before_advance")
         if moved_run is not None:
             await self._ledger.advanced(run.document, moved_run)
-        return moved_run is not None
+        return checked, moved_run is not None
 
     def _outcome(self, run: _Run, batch: BatchDocument, parsed: Payload) -> _Outcome:
         table = decode_table(parsed.data)

@@ -65,17 +65,23 @@ class RevertBatch:
 
     async def __call__(self, run_id: str, identifier: str, lane: Lane) -> None:
         """Take the batch back unless that is done; then fill its lane up again."""
+        batch, reverted = None, False
         try:
             run = await self._reverting(run_id)
             batch = None if run is None else await self._ledger.batches.claim(identifier, BatchState.WRITTEN)
             if run is not None and batch is not None:
-                await self._revert(run, batch)
+                reverted = await self._revert(run, batch)
         except PermanentError as error:
             # Whoever mends it need do no more: the rescue loop announces the batch again.
             logger.warning("revert.stuck", run_id=run_id, batch_id=identifier, code=error.code)
         failpoint("writer.reverted_before_advance")
-        await self._refill(BatchState.WRITTEN, lane)
-        await self._ledger.maybe_advance(run_id)
+        over = True
+        if batch is not None and reverted:
+            over = await self._refill.after(batch, BatchState.WRITTEN, lane)
+        else:
+            await self._refill(BatchState.WRITTEN, lane)
+        if over:
+            await self._ledger.maybe_advance(run_id)
 
     async def _reverting(self, run_id: str) -> Run | None:
         if (known := self._runs.get(run_id)) is not None:
@@ -86,8 +92,8 @@ class RevertBatch:
         found = self._runs[run_id] = run_at_work(self._mongo, run, run.plan)
         return found
 
-    async def _revert(self, run: Run, batch: BatchDocument) -> None:
-        """Try the batch until it is taken back, without the records that cannot be.
+    async def _revert(self, run: Run, batch: BatchDocument) -> bool:
+        """Try the batch until it is taken back, without the records that cannot be; whether it was this that did it.
 
         Raises:
             TransientError: a key is held by a record of the run that is still to be taken back, or others change the
@@ -111,7 +117,7 @@ class RevertBatch:
                 continue
             for name, count in (counts or RevertCounts()).model_dump().items():
                 self._metrics.rows.labels(name).inc(count)
-            return
+            return counts is not None
         raise TransientError(f"records of the batch {batch.id} were changed while they were taken back")
 
     async def _apply(

@@ -100,16 +100,20 @@ class WriteBatch:
 
     async def __call__(self, run_id: str, identifier: str, lane: Lane) -> None:
         """Write the batch unless that is done or its run was stopped; then fill its lane up again."""
-        advanced = False
+        batch, written, advanced = None, False, False
         try:
             run = await self._executing(run_id)
             batch = None if run is None else await self._ledger.batches.claim(identifier, BatchState.VALIDATED)
             if run is not None and batch is not None:
-                advanced = await self._write(run, batch)
+                written, advanced = await self._write(run, batch)
         except PermanentError as error:
             await self._ledger.stop(run_id, RunStatus.FAILED, error.code, error.detail)
-        await self._refill(BatchState.VALIDATED, lane)
-        if not advanced and await self._ledger.maybe_advance(run_id) is Stage.DELETIONS:
+        if batch is not None and written and not advanced:
+            over = await self._refill.after(batch, BatchState.VALIDATED, lane)
+        else:
+            await self._refill(BatchState.VALIDATED, lane)
+            over = not advanced
+        if over and await self._ledger.maybe_advance(run_id) is Stage.DELETIONS:
             await self._refill(BatchState.VALIDATED, lane)
 
     async def _executing(self, run_id: str) -> Run | None:
@@ -124,8 +128,8 @@ class WriteBatch:
         found = self._runs[run_id] = run_at_work(self._mongo, run, run.plan)
         return found
 
-    async def _write(self, run: Run, batch: BatchDocument) -> bool:
-        """Write a batch; whether that also moved its run on."""
+    async def _write(self, run: Run, batch: BatchDocument) -> tuple[bool, bool]:
+        """Write a batch; whether it was this that did it, and whether that also moved its run on."""
         if batch.attempts > self._settings.max_attempts:
             raise PermanentError(
                 RunErrorCode.BATCH_FAILED,
@@ -134,17 +138,17 @@ class WriteBatch:
             )
         if batch.sweeps:
             self._metrics.rows.labels("deleted").inc(await self._sweep(run, batch))
-            return False
+            return False, False
         payload = await self._payloads.find(batch.id, PayloadKind.VALID)
         if payload is None:
-            return False  # Rows go only when their run has ended; the claim would have failed a moment later.
+            return False, False  # Rows go only when their run has ended; the claim would have failed a moment later.
         checked = await asyncio.to_thread(decode_table, payload.data)
         to_delete = await self._to_delete(run, batch)
         work = Work(run, batch, await self._expected_keys(run), checked, checked, to_delete, to_delete)
         written = await self._written(work)
         failpoint("writer.written_before_advance")
         if written is None:
-            return False
+            return False, False
         result, moved_run = written
         self._metrics.rows.labels("created").inc(result.created)
         self._metrics.rows.labels("updated").inc(result.updated)
@@ -152,7 +156,7 @@ class WriteBatch:
         self._metrics.rows.labels("deleted").inc(result.deleted)
         if moved_run is not None:
             await self._ledger.advanced(run.document, moved_run)
-        return moved_run is not None
+        return True, moved_run is not None
 
     async def _expected_keys(self, run: Run) -> tuple[TargetKey, ...]:
         """The tenant's keys as they were last seen; the transaction that goes by them finds out whether they still are

@@ -46,6 +46,7 @@ class BatchDocument(StateDocument):
             that ``row_from`` and ``row_to`` are numbers which no row has; ``digest`` names the plan that it is part of.
         announced: the state in which the batch was last announced to workers, see ``libs.ledger.handout``.
         lane: the lane in which it was announced.
+        announced_by: random, the same for batches that were announced together.
         written_rows: rows (a bit each, see ``libs.batches.tables``) by what they did to the record that they met:
             ``updated`` or ``deleted`` it. Of a written batch the other rows that are neither rejected nor skipped have
             created theirs. ``None`` where release 0.1 wrote the batch.
@@ -70,6 +71,7 @@ class BatchDocument(StateDocument):
     written_rows: dict[str, bytes] | None = None
     announced: BatchState | None = None
     lane: Lane | None = None
+    announced_by: str | None = None
     reverted: RevertCounts | None = None
     updated_at: datetime
 

@@ -14,7 +14,7 @@ from libs.contracts.topics import BATCH_READY, LARGE_BATCH_PARSED, LARGE_BATCH_R
 from libs.ledger import Ledger, ParseEnd, Shares
 from libs.ledger.handout import OLDEST_RUNS, Message
 from libs.storage.client import Mongo
-from libs.storage.documents import BatchResult, RunDocument
+from libs.storage.documents import BatchDocument, BatchResult, RunDocument
 from tests.integration.ledger.runs import (
     LEASE,
     OWNER,
@@ -54,10 +54,11 @@ async def stored(
     return await current(ledger, run), announced
 
 
-async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, seq: int) -> None:
+async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, seq: int) -> BatchDocument:
     batch = await ledger.batches.claim(batch_id(run.id, run.epoch, seq), PARSED)
     assert batch is not None
     assert await move(mongo, ledger, batch, VALIDATED, BatchResult(ok=1))
+    return batch
 
 
 def numbers(messages: Sequence[Message], run: RunDocument) -> list[int]:
@@ -195,6 +196,42 @@ async def test_runs_that_hold_nothing_back_do_not_hide_those_that_do(ledger: Led
     await collections(ledger).batches.update_many({"run_id": waiting.id}, {"$unset": {"announced": ""}})
     await collections(ledger).runs.update_many({}, {"$set": {"held_back": True}})
     assert numbers(await ledger.handout.fill(PARSED, Lane.LARGE), waiting) == [0, 1, 2]
+
+
+async def test_a_window_is_filled_up_when_several_places_are_free(mongo: Mongo) -> None:
+    ledger = Ledger(mongo, "test", shares=Shares(run=16, tenant=32, all=96))
+    run, announced = await stored(ledger, 30)
+    assert len(announced) == 16
+    found = [
+        await ledger.handout.left_in_flight(await check(mongo, ledger, run, seq), PARSED) for seq in (3, 0, 15, 7, 8)
+    ]
+    assert found == [(13, False), (13, False), (13, False), (12, True), (11, True)]
+    assert numbers(await ledger.handout.fill(PARSED, Lane.LARGE), run) == [16, 17, 18, 19, 20]
+
+
+@pytest.mark.parametrize(("window", "left"), [(1, [(0, True)]), (2, [(1, True), (0, True)]), (3, [(2, True)])])
+async def test_small_windows_are_filled_up_whenever_a_batch_ends(
+    mongo: Mongo, window: int, left: list[tuple[int, bool]]
+) -> None:
+    ledger = Ledger(mongo, "test", shares=Shares(run=window, tenant=32, all=96))
+    run, _ = await stored(ledger, 9)
+    for seq, expected in enumerate(left):
+        assert await ledger.handout.left_in_flight(await check(mongo, ledger, run, seq), PARSED) == expected
+
+
+async def test_only_the_last_batch_in_flight_may_end_a_run(mongo: Mongo, ledger: Ledger) -> None:
+    run, _ = await stored(ledger, 3)
+    other, _ = await stored(ledger, 2)
+    for seq, left in ((2, 2), (0, 1), (1, 0)):
+        assert await ledger.handout.left_in_flight(await check(mongo, ledger, run, seq), PARSED) == (left, True)
+    assert (await in_flight(ledger, PARSED))[other.id] == 2, "of another run"
+
+
+async def test_a_batch_that_nobody_has_announced_may_be_the_last_one(mongo: Mongo, ledger: Ledger) -> None:
+    """Release 0.1 announces without saying so."""
+    run, _ = await stored(ledger, 2)
+    await collections(ledger).batches.update_many({}, {"$unset": {"announced": "", "lane": ""}})
+    assert await ledger.handout.left_in_flight(await check(mongo, ledger, run, 0), PARSED) == (0, True)
 
 
 async def test_what_is_in_flight_is_read_from_its_index_alone(mongo: Mongo, ledger: Ledger) -> None:
