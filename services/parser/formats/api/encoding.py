@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
 from libs.formats.encodings import file_codec, web_codec
@@ -96,6 +98,11 @@ def _with_controls() -> frozenset[str]:
     Not ISO-8859-1: that means Windows-1252, except in plans of earlier releases, which are read as they were.
     """
     return frozenset({f"iso8859-{part}" for part in (*range(2, 12), *range(13, 17))} | {"cp932", "tis-620"})
+
+
+def line_ends(text: bytes) -> int:
+    r"""How many ``\n`` there are; of large texts faster than by ``count``."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
 
 
 def show_marks(text: str) -> str:

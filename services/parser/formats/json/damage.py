@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
-from services.parser.formats.api.encoding import MARKS
+from services.parser.formats.api.encoding import MARKS, line_ends
 
 
 class Place(NamedTuple):
@@ -15,7 +15,7 @@ class Place(NamedTuple):
 
     def after(self, text: str, start: int, end: int) -> "Place":
         """The place of ``text[end]`` if this is that of ``text[start]``."""
-        lines = text.count("\n", start, end)
+        lines = line_ends(text[start:end].encode("utf-8", "surrogatepass"))
         if lines:
             return Place(self.line + lines, end - text.rfind("\n", start, end))
         return Place(self.line, self.column + end - start)

@@ -1,5 +1,6 @@
 """The format ``json``: an array of objects, one object, objects one after the other or one per line."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from libs.contracts.plan import ParsePlan
@@ -10,9 +11,9 @@ from services.parser.formats.api.headers import column_names
 from services.parser.formats.api.limits import MIB, ReaderLimits
 from services.parser.formats.api.sampling import TextSample
 from services.parser.formats.json.reader import JsonReader
-from services.parser.formats.json.records import Unread, splitter
+from services.parser.formats.json.records import Together, Unread, splitter
 from services.parser.formats.json.shape import Shape, detect_shape
-from services.parser.formats.json.values import BadRecordError, Value, flatten, has_surrogates
+from services.parser.formats.json.values import BadRecordError, Pairs, Value, flatten, has_surrogates
 
 
 class JsonSampler:
@@ -45,7 +46,8 @@ class JsonSampler:
         text = open_decoder(encoding.name).decode(data, sample.whole_file)
         shape = detect_shape(text, self._template, whole_file=sample.whole_file)
         keys = _Keys(self._limits)
-        records = splitter(shape.name, shape.start, self._limits, keys.take, shape.path)
+        together = Together((), keys.take_many)
+        records = splitter(shape.name, shape.start, self._limits, keys.take, shape.path, together=together)
         records.feed(text)
         if sample.whole_file:
             records.close()
@@ -98,6 +100,7 @@ class _Keys:
     def __init__(self, limits: ReaderLimits) -> None:
         self._limits = limits
         self._seen: dict[str, None] = {}
+        self._last_keys: tuple[str, ...] = ()
         self.left_out = False
 
     @property
@@ -106,6 +109,8 @@ class _Keys:
 
     def take(self, found: Value | Unread, *_: int) -> None:
         """Take a record, see ``records.Sink``."""
+        if isinstance(found, tuple) and found and self._is_known(found):
+            return
         try:
             keys = flatten(found) if isinstance(found, tuple) else ()
         except BadRecordError:
@@ -113,6 +118,19 @@ class _Keys:
         for key in keys:
             if key not in self._seen:
                 self._add(key)
+
+    def take_many(self, records: Sequence[Value], _first: int) -> None:
+        """Take records, see ``records.ManySink``."""
+        for record in records:
+            self.take(record)
+
+    def _is_known(self, record: Pairs) -> bool:
+        """Whether a record has the keys of the one before and no objects in it: most have."""
+        keys, values = zip(*record, strict=True)
+        if tuple in set(map(type, values)):
+            return False
+        before, self._last_keys = self._last_keys, keys
+        return keys == before
 
     def _add(self, key: str) -> None:
         if len(key) > self._limits.max_header_chars or has_surrogates(key):

@@ -21,7 +21,8 @@ from services.parser.formats.api.collector import Problem, RowCollector
 from services.parser.formats.api.encoding import open_decoder
 from services.parser.formats.api.file_format import column_keys
 from services.parser.formats.api.limits import ReaderLimits
-from services.parser.formats.json.records import LINES, MARKED, SUSPECT, Unread, splitter
+from services.parser.formats.json.blocks import RecordBlock
+from services.parser.formats.json.records import LINES, MARKED, SUSPECT, Together, Unread, splitter
 from services.parser.formats.json.values import BOOLEANS, BadRecordError, Number, Value, compact, flatten, kind_of
 
 _ROWS_AT_ONCE = 1_024
@@ -45,6 +46,8 @@ class JsonReader:
         self._limits = limits
         self._columns = plan.columns
         self._collector = RowCollector(plan, limits, place=self._place, extra_hint="")
+        keys = column_keys(plan)
+        self._keys = keys[: plan.overflow]
         options = plan.options
         self._splitter = splitter(
             shape,
@@ -53,12 +56,10 @@ class JsonReader:
             self._take,
             options.get("path", ()),
             searched=options.get("searched", False),
-            many=self._take_many,
+            together=Together(self._keys, self._take_many, self._take_block),
         )
         self._decoder = open_decoder(plan.encoding)
         self._bom_left = plan.bom_bytes
-        keys = column_keys(plan)
-        self._keys = keys[: plan.overflow]
         self._has_overflow = plan.overflow is not None
         self._rows_at_once = max(1, min(_ROWS_AT_ONCE, _CELLS_AT_ONCE // max(1, len(keys))))
         self._cells: list[list[str | None]] = [[] for _ in self._keys]
@@ -123,6 +124,12 @@ class JsonReader:
         self._in_columns += len(records)
         if self._in_columns >= self._rows_at_once:
             self._flush()
+
+    def _take_block(self, block: RecordBlock) -> None:
+        """Take records that are columns already, see ``blocks``."""
+        self._flush()
+        columns = [*block.columns, pa.nulls(block.rows, pa.string())] if self._has_overflow else block.columns
+        self._collector.add_columns(columns, block.rows)
 
     def _columns_of(self, records: Sequence[Value]) -> list[Sequence[str | None]] | None:
         if not self._keys or {len(record) for record in records if isinstance(record, tuple)} != {len(self._keys)}:

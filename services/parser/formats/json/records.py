@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.limits import ReaderLimits
+from services.parser.formats.json.blocks import RecordBlock, RecordBlocks
 from services.parser.formats.json.damage import Place, malformed, other_records
 from services.parser.formats.json.values import (
     Extent,
@@ -60,10 +61,35 @@ that of its line; and ``SOUND``, ``SUSPECT`` or ``MARKED``."""
 Values = list[Value]
 ManySink = Callable[[Values, int], None]
 """Takes records of which none is in doubt, all at once: the values, and the number of the first one."""
+BlockSink = Callable[[RecordBlock], None]
+"""Takes records that are columns already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """How records are taken that can be decoded together.
+
+    Attributes:
+        keys: those of the plan, for records that are alike.
+        many: takes records.
+        block: takes records that are alike, if that is of use.
+    """
+
+    keys: Sequence[str]
+    many: ManySink
+    block: BlockSink | None = None
+
+
 _CHARS_AT_ONCE = 16_000
 """Of records that are decoded together: with more of them the processor's caches are too small."""
 _MOST_FAILURES = 3
 """After that many records are decoded one by one: they have objects in them."""
+_FEWEST_SINGLE = 16
+"""So many records of a piece may be unlike those before them until they are too many; or of more, a part:"""
+_BLOCK_PER_SINGLE = 8
+_FEWEST_TOGETHER = 8
+"""To take fewer records together costs more than to take each alone."""
+_MOST_PAUSE = 256
 
 
 def splitter(
@@ -74,7 +100,7 @@ def splitter(
     path: Sequence[str] = (),
     *,
     searched: bool = False,
-    many: ManySink | None = None,
+    together: Together | None = None,
 ) -> "Lines | Elements":
     """The splitter for a shape.
 
@@ -85,13 +111,13 @@ def splitter(
         sink: takes the records.
         path: keys that lead to a list or an object within an object; plans that name none mean the key in the shape.
         searched: whether other lists of records behind them refuse the file, see ``shape.Shape``.
-        many: takes the records that can be decoded together; ``sink`` takes them where it is absent.
+        together: takes the records that can be decoded together; ``sink`` takes them where it is absent.
     """
     if shape == LINES:
         return Lines(limits, sink)
     if shape.startswith(WRAPPED) and not path:
         path = (shape.removeprefix(WRAPPED),)
-    return Elements(shape, start, limits, sink, tuple(path), searched=searched, many=many)
+    return Elements(shape, start, limits, sink, tuple(path), searched=searched, together=together)
 
 
 class _Held:
@@ -209,11 +235,14 @@ class Elements(_Splitter):
         path: tuple[str, ...],
         *,
         searched: bool,
-        many: ManySink | None,
+        together: Together | None,
     ) -> None:
         super().__init__(limits, sink)
-        self._many = many
+        self._together = together
         self._failures = 0
+        self._blocks = RecordBlocks(together.keys if together else (), self._small_chars)
+        self._pause = 1
+        self._paused = 0
         self._path = path
         self._searched = searched
         self._in_array = shape == ARRAY or shape.startswith(WRAPPED)
@@ -285,11 +314,13 @@ class Elements(_Splitter):
         if self._doubt == MARKED:
             return self._value(text, at)
         sink, separator, doubt = self._sink, self._separator, self._doubt
-        if doubt == SOUND and self._in_array and self._many is not None:
-            at, goes_on = self._take_many(self._many, text, at)
+        if doubt == SOUND and self._in_array and self._together is not None:
+            at, goes_on = self._take_together(self._together, text, at)
             if not goes_on:
                 self._step = self._comma
                 return at
+            if text.find("}", at) < 0:
+                return self._value(text, at) if at < len(text) else at  # the rest of it is in the next piece
         while at < len(text):
             try:
                 value, end = decode_at(text, at)
@@ -305,6 +336,61 @@ class Elements(_Splitter):
                 return end
             at = found.end()
         return at
+
+    def _take_together(self, together: Together, text: str, at: int) -> tuple[int, bool]:
+        """Take what can be decoded together; answers as ``_take_many``."""
+        if together.block is not None:
+            at, goes_on = self._take_blocks(together.block, text, at)
+            if not goes_on:
+                return at, False
+        return self._take_many(together.many, text, at)
+
+    def _take_blocks(self, take: BlockSink, text: str, at: int) -> tuple[int, bool]:
+        """Take records that are alike, and those few between them that are not, as far as there are many of them.
+
+        Returns:
+            As ``_take_many``.
+        """
+        if self._paused:
+            self._paused -= 1
+            return at, True
+        taken = single = 0
+        content = text[at:].encode()
+        place = 0
+        self._blocks.open(content, place)
+        while at < len(text):
+            if single > max(_FEWEST_SINGLE, taken // _BLOCK_PER_SINGLE):
+                self._paused, self._pause = self._pause, min(4 * self._pause, _MOST_PAUSE)
+                return at, True
+            block, end = self._blocks.take(place)
+            if block is not None:
+                take(block)
+                taken += block.rows
+                single += block.rows < _FEWEST_TOGETHER
+                self._record += block.rows
+                at += end - place if text.isascii() else len(content[place:end].decode())
+                place = end
+            else:
+                single += 1
+                if text.find("}", at) < 0:
+                    return at, True
+                try:
+                    value, end = decode_at(text, at)
+                except (ValueError, RecursionError):
+                    return at, True
+                if not isinstance(value, tuple) or end - at > self._small_chars:
+                    return at, True
+                self._sink(value, self._record, SOUND)
+                self._record += 1
+                place += end - at if text.isascii() else len(text[at:end].encode())
+                at = end
+            found = self._separator(text, at)
+            if found is None:
+                return at, False
+            place += found.end() - at
+            at = found.end()
+        self._pause = 1
+        return at, True
 
     def _take_many(self, many: ManySink, text: str, at: int) -> tuple[int, bool]:
         """Decode records together, some thousand characters up to a brace at a time, as long as that works.
