@@ -10,8 +10,9 @@ from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.headers import column_names
 from services.parser.formats.api.limits import MIB, ReaderLimits
 from services.parser.formats.api.sampling import TextSample
+from services.parser.formats.json.held import Unread
 from services.parser.formats.json.reader import JsonReader
-from services.parser.formats.json.records import Together, Unread, splitter
+from services.parser.formats.json.records import Together, splitter
 from services.parser.formats.json.shape import Shape, detect_shape
 from services.parser.formats.json.values import BadRecordError, Pairs, Value, flatten, has_surrogates
 
@@ -108,7 +109,7 @@ class _Keys:
         return list(self._seen)
 
     def take(self, found: Value | Unread, *_: int) -> None:
-        """Take a record, see ``records.Sink``."""
+        """Take a record, see ``held.Sink``."""
         if isinstance(found, tuple) and found and self._is_known(found):
             return
         try:

@@ -22,7 +22,8 @@ from services.parser.formats.api.encoding import open_decoder
 from services.parser.formats.api.file_format import column_keys
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.json.blocks import RecordBlock
-from services.parser.formats.json.records import LINES, MARKED, SUSPECT, Together, Unread, splitter
+from services.parser.formats.json.held import MARKED, SUSPECT, Unread
+from services.parser.formats.json.records import LINES, Together, splitter
 from services.parser.formats.json.values import BOOLEANS, BadRecordError, Number, Value, compact, flatten, kind_of
 
 _ROWS_AT_ONCE = 1_024
@@ -94,7 +95,7 @@ class JsonReader:
         return self._collector.close()
 
     def _take(self, found: Value | Unread, start: int, doubt: int) -> None:
-        """Take a record, see ``records.Sink``."""
+        """Take a record, see ``held.Sink``."""
         if self._in_columns:
             self._flush()
         try:

@@ -13,6 +13,7 @@ from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.json.blocks import RecordBlock, RecordBlocks
 from services.parser.formats.json.damage import Place, malformed, other_records
+from services.parser.formats.json.held import MARKED, SOUND, Held, Sink, Splitter, Unread, doubt_of
 from services.parser.formats.json.values import (
     Extent,
     Value,
@@ -20,8 +21,6 @@ from services.parser.formats.json.values import (
     decode_at,
     decode_object,
     explain,
-    has_surrogates,
-    too_deep,
 )
 
 ARRAY, OBJECT, OBJECTS, LINES = "array", "object", "objects", "lines"
@@ -31,31 +30,6 @@ WRAPPERS = ("data", "items", "rows", "records", "results")
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
-_ESCAPES = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A record that cannot be decoded.
-
-    Attributes:
-        code: of the issue.
-        problem: what is wrong.
-        raw: its text, or the start of it.
-    """
-
-    code: str
-    problem: str
-    raw: str
-
-
-SOUND, SUSPECT, MARKED = range(3)
-"""How far the texts of a record can be trusted: entirely; one may hold a NUL or a surrogate, or be too large;
-and surrogates may be marks of undecodable bytes (``encoding.MARKS``)."""
-
-Sink = Callable[[Value | Unread, int, int], None]
-"""Takes the records in their order: the value, which need not be an object; the number of the record, or
-that of its line; and ``SOUND``, ``SUSPECT`` or ``MARKED``."""
 
 
 Values = list[Value]
@@ -120,63 +94,7 @@ def splitter(
     return Elements(shape, start, limits, sink, tuple(path), searched=searched, together=together)
 
 
-class _Held:
-    """The text of a record that is not complete yet; of one that is too large only its start."""
-
-    def __init__(self, limits: ReaderLimits) -> None:
-        self._limits = limits
-        self._texts: list[str] = []
-        self.size = 0
-
-    def add(self, text: str) -> None:
-        self._texts.append(text)
-        self.size += _utf8_bytes(text)
-        if self.too_large:
-            self._texts = ["".join(self._texts)[: self._limits.issue_cell_chars]]
-
-    @property
-    def too_large(self) -> bool:
-        return self.size > self._limits.max_record_bytes
-
-    @property
-    def text(self) -> str:
-        return "".join(self._texts)
-
-
-class _Splitter:
-    def __init__(self, limits: ReaderLimits, sink: Sink) -> None:
-        self._limits = limits
-        self._sink = sink
-        # A text of fewer characters can hold neither a record nor a cell that is too large.
-        self._small_chars = min(limits.max_record_bytes, limits.max_cell_bytes) // 4
-        self._held = _Held(limits)
-
-    def _take_one(self, held: _Held, start: int) -> None:
-        """Take a record that was taken out of the text.
-
-        Raises:
-            ValueError: it is malformed.
-        """
-        text = held.text
-        if held.too_large:
-            problem = (
-                f"the record has {held.size:,} bytes and at most {self._limits.max_record_bytes:,} can be read; "
-                "shorten it, or look for a missing quote or bracket"
-            )
-            self._sink(Unread(RowErrorCode.ROW_TOO_LARGE, problem, text), start, SOUND)
-            return
-        try:
-            value, end = decode_at(text)
-        except RecursionError:
-            deep = too_deep()
-            self._sink(Unread(deep.code, deep.problem, text), start, SOUND)
-            return
-        if end != len(text):
-            raise ValueError(f"{text[end]!r} stands behind the value, where nothing may follow")
-        self._sink(value, start, _doubt(text) or (SOUND if len(text) <= self._small_chars else SUSPECT))
-
-
-class Lines(_Splitter):
+class Lines(Splitter):
     """Each line that is not blank is a record; a malformed one is an issue."""
 
     def __init__(self, limits: ReaderLimits, sink: Sink) -> None:
@@ -191,7 +109,7 @@ class Lines(_Splitter):
             return
         self._end_line()
         rest = others.pop()
-        doubt = _doubt(text)
+        doubt = doubt_of(text)
         for line in others:
             stripped = line.strip(" \t\r")
             if stripped and doubt != MARKED and len(line) <= self._small_chars:
@@ -209,8 +127,8 @@ class Lines(_Splitter):
         self._end_line()
 
     def _end_line(self) -> None:
-        held, self._held = self._held, _Held(self._limits)
-        stripped = _Held(self._limits)
+        held, self._held = self._held, Held(self._limits)
+        stripped = Held(self._limits)
         stripped.add(held.text.strip(" \t\r"))
         stripped.size = held.size if held.too_large else stripped.size
         if stripped.size:
@@ -223,7 +141,7 @@ class Lines(_Splitter):
         self._line += 1
 
 
-class Elements(_Splitter):
+class Elements(Splitter):
     """The elements of an array, or objects one after the other, are the records."""
 
     def __init__(
@@ -269,7 +187,7 @@ class Elements(_Splitter):
         """
         at = min(self._skip_left, len(text))
         self._skip_left -= at
-        self._doubt = _doubt(text)
+        self._doubt = doubt_of(text)
         self._placed = 0
         if self._extent is not None:
             at = self._go_on(self._extent, text, at)
@@ -439,7 +357,7 @@ class Elements(_Splitter):
         self._held.add(text[at:end])
         if end is None:
             return len(text)
-        held, self._held, self._extent = self._held, _Held(self._limits), None
+        held, self._held, self._extent = self._held, Held(self._limits), None
         if self._step == self._tail:
             self._check_tail(held)
             self._step = self._end
@@ -472,7 +390,7 @@ class Elements(_Splitter):
         self._extent = Extent(depth=len(self._path))
         return self._go_on(self._extent, text, at)
 
-    def _check_tail(self, held: _Held) -> None:
+    def _check_tail(self, held: Held) -> None:
         if held.too_large:
             if self._searched:
                 raise other_records(f"{held.size:,} bytes")
@@ -499,13 +417,3 @@ class Elements(_Splitter):
 
     def _end(self, text: str, at: int) -> int:
         raise malformed("the list of records has ended, and something follows", self._place, text, self._placed, at)
-
-
-def _utf8_bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _doubt(text: str) -> int:
-    if has_surrogates(text):
-        return MARKED
-    return SOUND if _ESCAPES.search(text) is None else SUSPECT
