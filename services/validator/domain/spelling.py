@@ -18,6 +18,11 @@ _ABOVE = r"\U00010000-\U0010ffff"
 _AFTER_NOTHING: Final = f"(^|[^{JOINED}{_ABOVE}{JOINERS}])[{JOINERS}]+"
 _BEFORE_NOTHING: Final = f"[{JOINERS}]+([^{JOINED}{_ABOVE}{JOINERS}]|$)"
 _NOT_COMPARED: Final = r"[^\x00-\x7f]|^\s|\s$|@.*[A-Z]"
+_PERHAPS_NOT_COMPOSED: Final = (
+    r"[\p{M}\u0374-\u0387\u0958-\u095f\u09dc-\u09df\u0a33-\u0a5e\u0b5c\u0b5d\u0f43-\u0fb9\u1100-\u11ff\u1f71-\u1f7d\u1fbb-\u2001"
+    r"\u2126-\u212b\u2329\u232a\u2adc\uf900-\ufad9\ufb1d-\ufb4e\U0001d15e-\U0001d164\U0001d1bb-\U0001d1c0\U0002f800-\U0002fa1d]"
+)
+"""Without any of these a text is NFC already, which costs a quarter to see of what it costs to make it so."""
 _MARK: Final = f"[{MARKS}]"
 _SEEN: Final = f"[^{BLANKS}{MARKS}{JOINERS}]"
 
@@ -51,7 +56,7 @@ def cleaned(text: pl.Expr, *, beyond: bool) -> pl.Expr:
 
 def composed(text: pl.Expr, *, beyond: bool) -> pl.Expr:
     """Every text as NFC; arguments as for ``cleaned``."""
-    return _changed_beyond_ascii(text, lambda texts: texts.str.normalize("NFC")) if beyond else text
+    return _changed_beyond_ascii(text, _composed) if beyond else text
 
 
 def as_compared(text: pl.Expr) -> pl.Expr:
@@ -95,7 +100,14 @@ def _changed_beyond_ascii(text: pl.Expr, change: Callable[[pl.Series], pl.Series
     return text.map_batches(changed, return_dtype=pl.String)
 
 
+def _composed(texts: pl.Series) -> pl.Series:
+    perhaps = texts.str.contains(_PERHAPS_NOT_COMPOSED).fill_null(value=False)
+    return _changed_at(texts, perhaps, lambda some: some.str.normalize("NFC"))
+
+
 def _changed_at(texts: pl.Series, rare: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    if rare.all():
+        return change(texts).alias(texts.name)
     places = rare.arg_true()
     return texts.scatter(places, change(texts.gather(places))) if len(places) else texts
 
@@ -108,7 +120,7 @@ def _cleaned(texts: pl.Series) -> pl.Series:
         text = text.str.replace_all(_AFTER_NOTHING, "${1}").str.replace_all(_BEFORE_NOTHING, "${1}")
     text = text.str.strip_chars(BLANKS)
     bare = texts.rename("text").to_frame().select(text)["text"]
-    normal = bare.str.normalize("NFC")
+    normal = _composed(bare)
     kept = bare.str.contains(f"[{COMPATIBILITY_IDEOGRAPHS}]")
     return bare.zip_with(kept, normal) if kept.any() else normal
 

@@ -1,5 +1,8 @@
 """Columns are spelled as single texts are, whatever else stands in them."""
 
+import sys
+import unicodedata
+
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -25,6 +28,13 @@ def of_column(expression: pl.Expr, cells: list[str | None]) -> list[object]:
 def test_columns_are_cleaned_as_texts_are(cells: list[str | None]) -> None:
     expected = [None if cell is None else texts.cleaned(cell) for cell in cells]
     assert of_column(spelling.cleaned(pl.col("text"), beyond=True), cells) == expected
+
+
+def test_every_character_is_composed_also_with_those_before_it() -> None:
+    every = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    cells = [*every, *(unicodedata.normalize("NFD", char) for char in every)]
+    expected = [unicodedata.normalize("NFC", cell) for cell in cells]
+    assert of_column(spelling.composed(pl.col("text"), beyond=True), list(cells)) == expected
 
 
 @given(CELLS)
