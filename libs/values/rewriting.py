@@ -1,7 +1,7 @@
 """What the transforms of a template make of texts, for those who want to know how the numbers and dates look then."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 
@@ -19,10 +19,30 @@ from libs.contracts.templates import (
     Upper,
 )
 
-SPECIAL_CHARS: Final = r"[^\p{L}\p{M}\p{Nd}\s]"
+_SPECIAL_CHARS: Final = r"[^\p{L}\p{M}\p{Nd}\s]"
 """Neither a letter (with the marks that belong to it) nor a decimal digit nor white space, in any script."""
 MAX_BYTES: Final = 200
 """A longer text is no number and no date, and a replacement may make it longer still."""
+
+
+_Text = TypeVar("_Text", pl.Series, pl.Expr)
+TextChange = Capitalize | Lower | RemoveSpecialChars | Replace | Upper
+"""Transforms that make a text of each text and know nothing else."""
+
+
+def changed(text: _Text, transform: TextChange) -> _Text:
+    """Texts after such a transform; null for null."""
+    match transform:
+        case Replace():
+            return text.str.replace_all(transform.find, transform.replace, literal=True)
+        case RemoveSpecialChars():
+            return text.str.replace_all(_SPECIAL_CHARS, "")
+        case Upper():
+            return text.str.to_uppercase()
+        case Lower():
+            return text.str.to_lowercase()
+        case Capitalize():
+            return text.str.to_titlecase()
 
 
 def rewritten(texts: pl.Series, transforms: Sequence[Transform]) -> pl.Series:
@@ -37,15 +57,9 @@ def rewritten(texts: pl.Series, transforms: Sequence[Transform]) -> pl.Series:
     for transform in transforms:
         match transform:
             case Replace():
-                texts = _short(texts.str.replace_all(transform.find, transform.replace, literal=True))
-            case RemoveSpecialChars():
-                texts = texts.str.replace_all(SPECIAL_CHARS, "")
-            case Upper():
-                texts = texts.str.to_uppercase()
-            case Lower():
-                texts = texts.str.to_lowercase()
-            case Capitalize():
-                texts = texts.str.to_titlecase()
+                texts = _short(changed(texts, transform))
+            case RemoveSpecialChars() | Upper() | Lower() | Capitalize():
+                texts = changed(texts, transform)
             case NormalizeDate() | NormalizePhone() | Concat() | Constant():
                 break
             case _:

@@ -1,7 +1,7 @@
 """From the cell as it stands in the file to the text that type and rules are applied to."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -24,7 +24,7 @@ from libs.contracts.templates import (
     Trim,
     Upper,
 )
-from libs.values.rewriting import SPECIAL_CHARS
+from libs.values.rewriting import changed
 from services.validator.domain import dates, phones, spelling
 from services.validator.domain.care import FULL_CARE, Care
 from services.validator.domain.checks import Check
@@ -162,8 +162,8 @@ class _Changes:
                 return self._normalised_phone(self.steps.let(text), self.reading.region(transform.region))
             case NormalizeDate():
                 return self._normalised_date(transform, self.steps.let(text))
-            case _:
-                return _TEXT_TO_TEXT[type(transform)](text)
+            case Upper() | Lower() | Capitalize() | RemoveSpecialChars():
+                return changed(text, transform)
 
     def _defaulted(self, transform: Default, text: pl.Expr) -> pl.Expr:
         if self.field.type is not FieldType.TEXT:
@@ -176,8 +176,7 @@ class _Changes:
             text, too_large = _grown(transform, self.steps.let(text), self.steps)
             self.checks.append(Check(RowErrorCode.TEXT_TOO_LARGE, _TOO_LARGE, too_large))
             return text
-        # Nothing to find in a null: a missing cell stays missing.
-        return text.str.replace_all(transform.find, transform.replace, literal=True)
+        return changed(text, transform)
 
     def _normalised_phone(self, text: pl.Expr, region: str) -> pl.Expr:
         trimmed = self.steps.let(spelling.cleaned(text, beyond=self.beyond))
@@ -211,14 +210,6 @@ def _goes_beyond(field: TemplateField, cell: pl.Expr, columns: Mapping[str, pl.E
     return any(care.beyond_ascii(name) for each in read for name in each.meta.root_names())
 
 
-_TEXT_TO_TEXT: Final[Mapping[type[Transform], Callable[[pl.Expr], pl.Expr]]] = {
-    Upper: lambda text: text.str.to_uppercase(),
-    Lower: lambda text: text.str.to_lowercase(),
-    Capitalize: lambda text: text.str.to_titlecase(),
-    RemoveSpecialChars: lambda text: text.str.replace_all(SPECIAL_CHARS, ""),
-}
-
-
 def _joined(cells: list[pl.Expr], *, beyond: bool) -> pl.Expr:
     """The cells that are not empty, without the blanks around them, joined by spaces; ``""`` where all are."""
     if not cells:
@@ -236,8 +227,7 @@ def _grown(transform: Replace, text: pl.Expr, steps: Steps) -> tuple[pl.Expr, pl
     size = text.str.len_bytes() + text.str.count_matches(transform.find, literal=True) * more
     too_large = steps.let((size > MAX_TEXT_BYTES) & text.str.contains(transform.find, literal=True))
     small = pl.when(~too_large).then(text)
-    replaced = small.str.replace_all(transform.find, transform.replace, literal=True)
-    return pl.when(too_large).then(text).otherwise(replaced), too_large
+    return pl.when(too_large).then(text).otherwise(changed(small, transform)), too_large
 
 
 def _growth(transform: Replace) -> int:
