@@ -165,7 +165,7 @@ async def test_a_list_shows_what_a_list_shows(http: httpx.AsyncClient, ledger: L
     await validate(ledger, run_id)
     [listed] = (await http.get("/imports/runs")).json()["data"]
     shown = (await http.get(f"/imports/runs/{run_id}")).json()
-    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids", "kept"}
+    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids", "kept", "sync"}
     assert set(shown) - set(listed) == left_out
     assert listed == {name: value for name, value in shown.items() if name not in left_out}
     assert (listed["template_name"], listed["import_mode"], listed["status"]) == ("a list's", "upsert", "validated")
