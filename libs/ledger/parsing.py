@@ -1,6 +1,6 @@
 """The parse of a run: one parser at a time, which stores batches until the file has no more."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -79,15 +79,11 @@ class ParseLedger:
             "lane": stored_as(lane),
             **NOT_STOPPED,
         }
-        shown: Document = {"tenant_id": 1, "at_work": {"$gt": ["$parse.lease_until", "$$NOW"]}}
-        # Mostly there are few, which are told apart here for less.
-        few = await self._connection.runs.find(unread, shown, sort=[("_id", 1)], limit=RUNS_AT_A_LOOK + 1).to_list()
-        if len(few) <= RUNS_AT_A_LOOK:
-            return _by_tenant(few)
+        at_work: Document = {"$gt": ["$parse.lease_until", "$$NOW"]}
         cursor = await self._connection.runs.aggregate(
             [
                 {"$match": unread},
-                {"$project": shown},
+                {"$project": {"tenant_id": 1, "at_work": at_work}},
                 {"$sort": {"_id": 1}},
                 {
                     "$group": {
@@ -270,18 +266,6 @@ class ParseLedger:
             return False
         answer = await self._connection.runs.update_one(self._parsing(run), {"$set": _closed(end)})
         return answer.modified_count == 1
-
-
-def _by_tenant(runs: Iterable[Document]) -> list[WaitingRuns]:
-    """The same of few runs, oldest first."""
-    found: dict[str, WaitingRuns] = {}
-    for run in runs:
-        tenant = found.setdefault(run["tenant_id"], WaitingRuns(run["tenant_id"], 0, []))
-        if run["at_work"]:
-            tenant.at_work += 1
-        else:
-            tenant.run_ids.append(run["_id"])
-    return list(found.values())
 
 
 def _closed(end: ParseEnd) -> Document:
