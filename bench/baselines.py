@@ -25,6 +25,7 @@ from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from bench.careful_script import judge
 from libs.storage.client import MAJORITY
 
 LIMIT_PROCESSES = 2
@@ -85,14 +86,17 @@ def measure_limit(target: Target, records: Path, rows: int) -> Effort:
     return Effort(seconds, sum(share.processor_seconds for share in done))
 
 
-def measure_script(target: Target, file: Path) -> Effort:
-    """The script that people write instead: it validates nothing and inserts with ``insert_many``.
+def measure_script(target: Target, file: Path, *, careful: bool = False) -> Effort:
+    """The script that people write instead: it validates nothing and inserts texts as they are with ``insert_many``.
+
+    The careful one does to every row of contacts what the template asks for, and inserts those that are rejected with
+    their errors into a collection beside (see ``careful_script``).
 
     It reads with what is usual for the file's extension: ``pandas.read_csv`` (in blocks where the file is
     large), ``openpyxl`` in its read-only mode, ``json.load``, ``lxml.etree.iterparse``.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_script, target, file).result()
+        return pool.submit(_script, target, file, careful=careful).result()
 
 
 def save_records(target: Target, records: Path) -> None:
@@ -160,15 +164,34 @@ def _insert_batch(
     )
 
 
-def _script(target: Target, file: Path) -> Effort:
+def _script(target: Target, file: Path, *, careful: bool) -> Effort:
     read = {".csv": _read_csv, ".xlsx": _read_xlsx, ".json": _read_json, ".xml": _read_xml}[file.suffix]
     with MongoClient[dict[str, Any]](target.uri) as client:
         client.admin.command("ping")
         collection = client[target.database].get_collection(target.collection, write_concern=WriteConcern("majority"))
+        rejected = collection.database.get_collection(
+            f"{target.collection}_rejected", write_concern=WriteConcern("majority")
+        )
         started, processor = time.monotonic(), _processor_seconds()
         for documents in read(file):
-            collection.insert_many(documents)
+            good, bad = _judged(documents) if careful else (documents, [])
+            collection.insert_many(good)
+            if bad:
+                rejected.insert_many(bad)
         return Effort(time.monotonic() - started, _processor_seconds() - processor)
+
+
+def _judged(rows: Documents) -> tuple[Documents, Documents]:
+    """Records, and rejected rows with what is wrong with them."""
+    good: Documents = []
+    bad: Documents = []
+    for number, row in enumerate(rows, 1):
+        record, errors = judge(row)
+        if errors:
+            bad.append({"row": number, "data": row, "errors": errors})
+        else:
+            good.append(record)
+    return good, bad
 
 
 def _read_csv(file: Path) -> Iterator[Documents]:

@@ -18,7 +18,7 @@ LARGE_BLOCK_ROWS = 100_000
 
 _FIRST_NAMES = ("Anna", "Bjorn", "Carla", "Dmitri", "Elena", "Farid", "Greta", "Hugo", "Ines", "Jonas")
 _LAST_NAMES = ("Larsson", "Muller", "Garcia", "Ivanov", "Rossi", "Khan", "Dubois", "Novak", "Silva", "Okafor")
-_CITIES = ("Stockholm", "Berlin", "Madrid", "Paris", "Rome", "Vienna", "Oslo", "Lisbon")
+CITIES = ("Stockholm", "Berlin", "Madrid", "Paris", "Rome", "Vienna", "Oslo", "Lisbon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _contacts(rows: int) -> Iterator[tuple[object, ...]]:
             last,
             name + (" at example" if row % BAD_EVERY == BAD_EMAIL_ROW else domain),
             f"+46 70 {chance.randrange(10**7):07d}",
-            chance.choice(_CITIES),
+            chance.choice(CITIES),
             day,
             "12,x4" if row % BAD_EVERY == BAD_NUMBER_ROW else balance,
             "yes" if row % 2 else "no",
@@ -158,7 +158,7 @@ _CONTACTS: dict[str, Any] = {
         _field("last_name", "text", (_TRIM, _UPPER), (_rule("max_length", value=50),)),
         _field("email", "email", (_TRIM, _LOWER), (_REQUIRED,)),
         _field("phone", "text", ({"type": "replace", "find": " ", "replace": ""},)),
-        _field("city", "text", (_TRIM,), (_rule("enum", values=list(_CITIES)),)),
+        _field("city", "text", (_TRIM,), (_rule("enum", values=list(CITIES)),)),
         _field("signup_date", "date"),
         _field("balance", "number", (_TRIM,), (_rule("min", value=0),)),
         _field("active", "boolean"),

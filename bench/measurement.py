@@ -67,22 +67,37 @@ class Bench:
             done = import_file(self.stack, self.gateway, self.template(warm_up, target), warm_up.file)
             check_conservation(self.stack, [done.run], warm_up)
         found: list[dict[str, Any]] = []
+        rates: dict[str, float] = {}
+        ratios: dict[str, float] = {}
         for number in range(1, rounds + 1):
             with self.progress.step(f"Round {number} of {rounds}: {extension}") as step:
                 with self.target("script") as target, self._processor(data.rows) as script_used:
                     script = measure_script(target, data.file)
                     script_used[CLIENTS] = script.processor_seconds
+                with self.target("careful") as target, self._processor(data.rows) as careful_used:
+                    careful = measure_script(target, data.file, careful=True)
+                    careful_used[CLIENTS] = careful.processor_seconds
+                    self._check_careful(target, data)
                 with self.target(data.name) as target:
                     template = self.template(data, target)
                     with self._processor(data.rows) as used:
                         done = import_file(self.stack, self.gateway, template, data.file)
                         used[CLIENTS] = done.processor_seconds
                     check_conservation(self.stack, [done.run], data)
-                rates = {"script_rows_s": data.rows / script.seconds, "rowdock_rows_s": data.rows / done.seconds}
-                cpu = {"cpu_us_per_row": used, "script_cpu_us_per_row": _of_database(script_used)}
-                found.append({**rates, "phases": done.phases, "ratio": script.seconds / done.seconds, **cpu})
-                step.result = f"script {rates['script_rows_s']:,.0f}, Rowdock {rates['rowdock_rows_s']:,.0f}"
-        middles = {key: median(one[key] for one in found) for key in ("script_rows_s", "rowdock_rows_s", "ratio")}
+                seconds = {"script": script.seconds, "careful": careful.seconds, "rowdock": done.seconds}
+                rates = {f"{name}_rows_s": data.rows / taken for name, taken in seconds.items()}
+                ratios = {
+                    "ratio": script.seconds / done.seconds,
+                    "careful_ratio": careful.seconds / done.seconds,
+                }
+                cpu = {
+                    "cpu_us_per_row": used,
+                    "script_cpu_us_per_row": _of_database(script_used),
+                    "careful_cpu_us_per_row": _of_database(careful_used),
+                }
+                found.append({**rates, **ratios, "phases": done.phases, **cpu})
+                step.result = ", ".join(f"{name} {data.rows / taken:,.0f}" for name, taken in seconds.items())
+        middles = {key: median(one[key] for one in found) for key in (*rates, *ratios)}
         return {"format": extension, "rows": data.rows, "bytes": data.file.stat().st_size, **middles, "rounds": found}
 
     def measure_large(self, extension: str, megabytes: int) -> dict[str, Any]:
@@ -133,6 +148,17 @@ class Bench:
             "cpu_us_per_row": used,
             "rss_mb": peaks,
         }
+
+    def _check_careful(self, target: Target, data: Dataset) -> None:
+        """The careful script has to reject what the template rejects, or it is compared for less."""
+        with MongoClient[dict[str, Any]](target.uri) as client:
+            database = client[target.database]
+            written, rejected = (
+                database[name].count_documents({}) for name in (target.collection, f"{target.collection}_rejected")
+            )
+            database.drop_collection(f"{target.collection}_rejected")
+        if (written, rejected) != (data.rows - data.rejected, data.rejected):
+            raise RowsLostError(f"the careful script wrote {written:,} and rejected {rejected:,} of {data.file.name}")
 
     def _round(self, data: Dataset, records: Path, number: int, rounds: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
