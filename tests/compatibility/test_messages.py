@@ -1,6 +1,7 @@
 """Messages of earlier releases, read by the code of today."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -40,11 +41,18 @@ def test_there_is_a_message_of_every_topic() -> None:
     assert BY_TOPIC.keys() == EVENTS.keys()
 
 
+def as_far_as(said: Any, read: Any) -> Any:  # noqa: ANN401 - any value of a message
+    """What was read, without the members that an earlier release did not say."""
+    if not isinstance(said, dict) or not isinstance(read, dict):
+        return read
+    return {name: as_far_as(said[name], value) for name, value in read.items() if name in said}
+
+
 @pytest.mark.parametrize(("topic", "message"), MESSAGES)
 def test_a_message_means_what_it_says(topic: str, message: Document) -> None:
     event = decode(EVENTS[topic], message["value"].encode())
     said = json.loads(message["value"])
-    assert {name: value for name, value in event.model_dump(mode="json").items() if name in said} == said
+    assert as_far_as(said, event.model_dump(mode="json")) == said
     assert dict(message["headers"])["event-id"] == event.event_id
     match event:
         case RunSubmitted() | ExecutionRequested() | RunStatusChanged():
