@@ -21,8 +21,9 @@ from libs.contracts.topics import RUN_EVENTS
 from tests.client import TERMINAL, PlantedFile, eventually
 
 Document = dict[str, Any]
-_STAYING = re.compile(":(parsed|valid)$")
-"""Rows as they were read, which are shown, and as a run has written them, by which it can be reverted."""
+_STAYING = re.compile(":(parsed|retried|valid|keys)$")
+"""Rows as they were read, which are shown, as a run has written them, by which it can be reverted, and the values of
+them that rejected rows are compared with when they are retried."""
 
 
 class Oracle:

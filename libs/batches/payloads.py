@@ -1,6 +1,7 @@
 """The store of the rows of batches: Arrow IPC in documents well below MongoDB's 16 MiB, see ``libs.batches.tables``.
 
-A batch has up to four payloads: ``parsed`` (cells as text, with the parser's row issues), ``valid`` (typed fields),
+A batch has up to four payloads: ``parsed`` (cells as text, with the parser's row issues; ``retried`` where they are
+rejected rows of another run, so that no validator finds them that does not know of it), ``valid`` (typed fields),
 where rows of the whole file are compared, ``keys`` (the values that are), and where a column marks records to delete,
 ``deletions`` (row number and upsert key of the rows that do). A writer of an earlier release, which knows no deletions,
 finds none of these rows in ``valid``: it changes nothing for them, and the run fails because it does not add up.
@@ -16,17 +17,21 @@ from enum import StrEnum
 
 from libs.contracts.errors import PermanentError
 from libs.contracts.plan import RowIssue
+from libs.contracts.purposes import RunPurpose
 from libs.contracts.reasons import RunErrorCode
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchPayload
 
 _WRITTEN = ":valid$"
-_NOT_READ: Document = {"_id": {"$not": {"$regex": ":parsed$"}}}
-_NOT_READ_OR_WRITTEN: Document = {"_id": {"$not": {"$regex": ":(parsed|valid)$"}}}
+_KEYS = ":keys$"
+_STAYING = ":(parsed|retried|valid|keys)$"
+_STAYING_WITHOUT_KEYS = ":(parsed|retried|valid)$"
+_NOT_READ: Document = {"_id": {"$not": {"$regex": ":(parsed|retried)$"}}}
 
 
 class PayloadKind(StrEnum):
     PARSED = "parsed"
+    RETRIED = "retried"
     VALID = "valid"
     KEYS = "keys"
     DELETIONS = "deletions"
@@ -35,7 +40,13 @@ class PayloadKind(StrEnum):
 
 
 _TEMPORARY = (PayloadKind.KEYS, PayloadKind.DELETIONS, PayloadKind.HELD, PayloadKind.GOING)
-"""What goes when a run has ended, however it ends: marked, so that it is found among all that stays."""
+"""What goes when a run has ended, however it ends: marked, so that it is found among all that stays. Keys that
+stay lose the mark."""
+
+
+def parsed_kind(purpose: RunPurpose) -> PayloadKind:
+    """Under which kind the parser stores the cells of such a run."""
+    return PayloadKind.RETRIED if purpose.traits.of_parent else PayloadKind.PARSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +134,18 @@ class BatchPayloads:
         """Delete all payloads of these runs."""
         await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}})
 
-    async def drop_all_but_written(self, run_ids: Sequence[str]) -> None:
-        """Delete the payloads of completed runs but for the rows as they were read, and as they were written."""
-        await self._payloads.delete_many({"run_id": {"$in": list(run_ids)}, **_NOT_READ_OR_WRITTEN})
+    async def drop_all_but_written(self, run_ids: Sequence[str], *, keys: bool = True) -> None:
+        """Delete the payloads of completed runs but for the rows as they were read, and as they were written.
+
+        Args:
+            run_ids: the runs.
+            keys: keep these too: rows that were rejected are compared with them when they are retried.
+        """
+        of_runs: Document = {"run_id": {"$in": list(run_ids)}}
+        if keys:
+            await self._payloads.update_many({**of_runs, "_id": {"$regex": _KEYS}}, {"$unset": {"temporary": ""}})
+        staying = _STAYING if keys else _STAYING_WITHOUT_KEYS
+        await self._payloads.delete_many({**of_runs, "_id": {"$not": {"$regex": staying}}})
 
     async def drop_all_but_read(self, run_ids: Sequence[str]) -> None:
         """Delete the payloads of runs but for the rows as they were read."""
@@ -134,6 +154,10 @@ class BatchPayloads:
     async def written(self, run_id: str) -> int:
         """How many batches of a run have their written rows still stored."""
         return await self._payloads.count_documents({"run_id": run_id, "_id": {"$regex": _WRITTEN}})
+
+    async def with_keys(self, run_id: str) -> int:
+        """How many batches of a run have their keys still stored."""
+        return await self._payloads.count_documents({"run_id": run_id, "_id": {"$regex": _KEYS}})
 
     async def count(self, run_id: str, kind: PayloadKind) -> int:
         """How many batches of a run have a payload of this kind."""

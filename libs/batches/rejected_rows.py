@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from libs.contracts.ids import rejected_id
-from libs.contracts.rejections import RejectedRow
+from libs.contracts.rejections import RejectedRow, RejectedState
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import RejectedRecord
 
@@ -48,6 +48,7 @@ def _document(tenant_id: str, run_id: str, row: RejectedRow, created_at: datetim
             }
             for error in row.errors
         ],
-        "state": "open",
+        "state": RejectedState.OPEN.value,
+        **({"unread": True} if row.unread else {}),
         "created_at": created_at,
     }

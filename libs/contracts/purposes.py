@@ -17,6 +17,7 @@ class PurposeTraits:
         executed: its rows may be written to the target.
         purged: it is removed with every trace once its client has the result.
         sweeps: in mode ``sync``, records that the file does not hold are deleted.
+        of_parent: its rows are rejected rows of another run, and not those of a file.
     """
 
     listed: bool
@@ -24,6 +25,7 @@ class PurposeTraits:
     executed: bool
     purged: bool
     sweeps: bool = False
+    of_parent: bool = False
 
 
 class RunPurpose(StrEnum):
@@ -31,6 +33,10 @@ class RunPurpose(StrEnum):
     """Rows become records."""
     DRY_RUN = "dry_run"
     """A file is only tried: its client sees what would become of the rows."""
+    RETRY = "retry"
+    """Rejected rows of a completed run, corrected or not, become records after all."""
+    CHECK = "check"
+    """A corrected row is only tried."""
 
     @property
     def traits(self) -> PurposeTraits:
@@ -40,4 +46,6 @@ class RunPurpose(StrEnum):
 PURPOSES: dict[RunPurpose, PurposeTraits] = {
     RunPurpose.IMPORT: PurposeTraits(listed=True, told=True, executed=True, purged=False, sweeps=True),
     RunPurpose.DRY_RUN: PurposeTraits(listed=False, told=False, executed=False, purged=True),
+    RunPurpose.RETRY: PurposeTraits(listed=True, told=True, executed=True, purged=False, of_parent=True),
+    RunPurpose.CHECK: PurposeTraits(listed=False, told=False, executed=False, purged=True, of_parent=True),
 }

@@ -19,6 +19,7 @@ from libs.ledger.leases import Leases
 from libs.ledger.parsing import NewBatch, ParseEnd, ParseLedger
 from libs.ledger.purge import Purge
 from libs.ledger.rescue import Rescue
+from libs.ledger.retries import Retries, Submission
 from libs.ledger.runs import MovedRun, RunLedger
 from libs.ledger.stops import Stops
 from libs.ledger.syncs import Syncs
@@ -26,7 +27,7 @@ from libs.ledger.totals import Totals, add_up
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import RunDocument
 
-__all__ = ["Ledger", "MovedRun", "NewBatch", "ParseEnd", "Shares", "Stage", "Totals"]
+__all__ = ["Ledger", "MovedRun", "NewBatch", "ParseEnd", "Shares", "Stage", "Submission", "Totals"]
 
 
 class Ledger:
@@ -45,6 +46,7 @@ class Ledger:
         self.runs = RunLedger(self._connection, self.handout)
         self.leases = Leases(self._connection)
         self.parsing = ParseLedger(self._connection, self.runs, self.leases, self.handout)
+        self.retries = Retries(self._connection, self.parsing)
         self.batches = BatchLedger(self._connection)
         self.stops = Stops(self._connection, self.runs)
         self.rescue = Rescue(self._connection, self.stops)

@@ -253,11 +253,19 @@ class ParseLedger:
             return None
         return [message(BatchState.PARSED, run.lane, run.id, run.epoch, batch.seq) for batch in announced]
 
-    async def extend(self, run: RunDocument, lease_seconds: float) -> bool:
-        """Keep the parse lease alive; ``False`` where the parse is no longer the caller's."""
-        answer = await self._connection.runs.update_one(
-            self._parsing(run), [{"$set": {"parse.lease_until": seconds_from_now(lease_seconds)}}]
-        )
+    async def extend(
+        self, run: RunDocument, lease_seconds: float, session: Session | None = None, changes: Document | None = None
+    ) -> bool:
+        """Keep the parse lease alive; ``False`` where the parse is no longer the caller's.
+
+        Args:
+            run: the run.
+            lease_seconds: for how long.
+            session: of a transaction that a stop and a second parser are to fence.
+            changes: further fields to set, as expressions.
+        """
+        setting = {"parse.lease_until": seconds_from_now(lease_seconds), **(changes or {})}
+        answer = await self._connection.runs.update_one(self._parsing(run), [{"$set": setting}], session=session)
         return answer.modified_count == 1
 
     async def close(self, run: RunDocument, end: ParseEnd) -> bool:

@@ -6,6 +6,7 @@ from libs.contracts.ids import event_id
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus
 from libs.ledger.connection import LedgerConnection, every_batch
+from libs.ledger.runs import keeps_keys
 from libs.storage.client import Document
 from libs.storage.documents import PURGED_RUNS, StopRequest
 from libs.storage.files import FileStore
@@ -83,13 +84,14 @@ class Purge:
         stored = {*await self._connection.payloads.runs(), *kept}
         ended = self._connection.runs.find(
             {"_id": {"$in": list(stored)}, "status": {"$in": [status.value for status in TERMINAL_RUN_STATUSES]}},
-            {"status": 1},
+            {"status": 1, "counts.rejected": 1, "parent_run_id": 1},
         )
-        by_status = [(run["_id"], run["status"]) async for run in ended]
-        completed = [run_id for run_id, status in by_status if status == RunStatus.COMPLETED.value]
-        others = [run_id for run_id, status in by_status if status != RunStatus.COMPLETED.value]
-        if completed:
-            await self._connection.payloads.drop_all_but_written(completed)
+        runs = await ended.to_list()
+        completed = [run for run in runs if run["status"] == RunStatus.COMPLETED.value]
+        others = [run["_id"] for run in runs if run["status"] != RunStatus.COMPLETED.value]
+        for keys in (True, False):
+            if some := [run["_id"] for run in completed if keeps_keys(run) is keys]:
+                await self._connection.payloads.drop_all_but_written(some, keys=keys)
         if others:
             await self._connection.payloads.drop_all_but_read(others)
-        return len(by_status)
+        return len(runs)

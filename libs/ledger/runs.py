@@ -39,6 +39,22 @@ class MovedRun:
     outbox: Sequence[Document]
 
 
+def stored_run(run: RunDocument) -> Document:
+    """A new run as it is stored."""
+    return {
+        **run.model_dump(by_alias=True, mode="python"),
+        "status": run.status.value,
+        "template": run.template.model_dump(mode="json"),
+        "plan": None if run.plan is None else run.plan.model_dump(mode="json"),
+    }
+
+
+def keeps_keys(run: Document) -> bool:
+    """Whether rows may be retried that a completed run or its parent has rejected, and are compared with its own."""
+    counts: Document = run.get("counts") or {}
+    return run.get("parent_run_id") is not None or counts.get("rejected", 0) > 0
+
+
 class RunLedger:
     """The collection ``runs``."""
 
@@ -80,9 +96,7 @@ class RunLedger:
         Raises:
             pymongo.errors.DuplicateKeyError: a run with its idempotency key exists.
         """
-        document = run.model_dump(by_alias=True, mode="python")
-        document["status"] = run.status.value
-        document["template"] = run.template.model_dump(mode="json")
+        document = stored_run(run)
         submitted = RunSubmitted.of(run.id, run.tenant_id, run.lane)
 
         async def body(session: Session) -> None:
@@ -105,6 +119,7 @@ class RunLedger:
         counts: RunCounts | None = None,
         effect: Effect | None = None,
         reverted: RevertCounts | None = None,
+        where: Document | None = None,
     ) -> RunDocument | None:
         """Move ``run`` to ``target`` with its event; ``None`` where somebody else moved it first.
 
@@ -115,12 +130,15 @@ class RunLedger:
             counts: counts to store on the run and to carry in the event.
             effect: what else happens in the same transaction, and the messages that tell of it.
             reverted: to store on the run and to carry in the event.
+            where: what else must be true of the run.
 
         Raises:
             PermanentError: ``FORBIDDEN_TRANSITION``; the table in ``libs.contracts.states`` has no such move, or it
                 is the execution of a run whose purpose is not executed.
         """
-        moved = await self._move(run, target, changes=changes, counts=counts, effect=effect, reverted=reverted)
+        moved = await self._move(
+            run, target, changes=changes, counts=counts, effect=effect, reverted=reverted, where=where
+        )
         return None if moved is None else RunDocument.read(moved.document)
 
     async def end(self, run: RunHead, stop: StopRequest, counts: RunCounts) -> None:
@@ -137,10 +155,11 @@ class RunLedger:
         counts: RunCounts | None = None,
         effect: Effect | None = None,
         reverted: RevertCounts | None = None,
+        where: Document | None = None,
     ) -> MovedRun | None:
         async def body(session: Session) -> MovedRun | None:
             return await self.move(
-                session, run, target, changes=changes, counts=counts, effect=effect, reverted=reverted
+                session, run, target, changes=changes, counts=counts, effect=effect, where=where, reverted=reverted
             )
 
         moved = await self._connection.mongo.transaction(body)
@@ -188,6 +207,8 @@ class RunLedger:
             values["reverted"] = reverted.model_dump()
         if target in TERMINAL_RUN_STATUSES:
             values["finished_at"] = now
+            if run.purpose.traits.of_parent and run.purpose.traits.executed:
+                values["unsettled"] = True
         change = StatusChange(
             version=version,
             status=target,
@@ -238,7 +259,8 @@ class RunLedger:
         """The transaction of ``move`` is committed: others may know."""
         self._connection.hand_over(moved.outbox)
         if moved.status is RunStatus.COMPLETED:
-            await self._connection.payloads.drop_all_but_written([moved.document["_id"]])
+            document = moved.document
+            await self._connection.payloads.drop_all_but_written([document["_id"]], keys=keeps_keys(document))
         elif moved.status in TERMINAL_RUN_STATUSES:
             await self._connection.payloads.drop_all_but_read([moved.document["_id"]])
 
@@ -307,7 +329,8 @@ class RunLedger:
         return unknown is None and await self._connection.payloads.written(run.id) == run.parse.batches
 
     async def request_revert(self, run: RunDocument) -> RunDocument | None:
-        """Move a completed run to reverting and announce its last batches; ``None`` where it moved meanwhile."""
+        """Move a completed run to reverting and announce its last batches; ``None`` where it moved meanwhile, or where
+        rejected rows of it are being retried."""
         await self._connection.payloads.keep_longer(run.id)
         batches = run.all_batches
         count = min(batches, await self._handout.room(BatchState.WRITTEN, run)) if batches else 0
@@ -316,4 +339,5 @@ class RunLedger:
             return await self._handout.announce_first(session, run, count, BatchState.WRITTEN)
 
         changes = {"completed_at": run.finished_at, "finished_at": None, "held_back": count < batches}
-        return await self.transition(run, RunStatus.REVERTING, changes=changes, effect=announce)
+        idle: Document = {"retry_at_work": None}
+        return await self.transition(run, RunStatus.REVERTING, changes=changes, effect=announce, where=idle)

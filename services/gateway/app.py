@@ -34,6 +34,8 @@ from services.gateway.http.authentication import Authentication
 from services.gateway.http.dependencies import Capabilities, dependencies
 from services.gateway.http.engine.imports import ImportController
 from services.gateway.http.engine.rows import RowController
+from services.gateway.http.engine.rejected import RejectedController
+from services.gateway.http.engine.rejected_views import Correction
 from services.gateway.http.engine.template_models import EngineTemplate
 from services.gateway.http.engine.templates import TemplateController
 from services.gateway.http.envelope import EXCEPTION_HANDLERS, MAX_JSON_BYTES
@@ -46,6 +48,7 @@ from services.gateway.http.response_headers import add_security_headers
 from services.gateway.http.tracing import HttpMetrics
 from services.gateway.records.rejected import RejectedRows
 from services.gateway.records.rows import RowOutcomes
+from services.gateway.records.retries import Retries
 from services.gateway.retention.loops import retention_loops
 from services.gateway.runs.announcements import Announcements
 from services.gateway.runs.dry_runs import DryRuns
@@ -61,7 +64,7 @@ from services.gateway.uploads.uploads import Uploads
 from services.gateway.webhooks.endpoints import Webhooks
 
 SERVICE = "gateway"
-REQUEST_MODELS = (EngineTemplate,)
+REQUEST_MODELS = (EngineTemplate, Correction)
 KAFKA_RETRY_SECONDS = 2.0
 HEALTH_TIMEOUT_SECONDS = 3.0
 
@@ -130,6 +133,11 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
             keys = KeyRegistrar(context.mongo, gateway.max_keys_per_resource, gateway.key_wait_seconds)
             reach = Reach(context.mongo)
             link = _KafkaLink(context.topics, broker)
+            keeper = QuotaKeeper(UsageStore(context.mongo), quotas)
+            borrowing = Borrowing(context.mongo, keys, gateway.max_resources)
+            uploads = Uploads(files, reach, context.ledger, borrowing, turns, keeper, gateway.large_file_bytes)
+            runs = Runs(context.ledger, announcements, gateway.wait_seconds, gateway.max_errors)
+            retries = Retries(context.ledger, runs, keeper)
             app.state.api_keys = ApiKeys()
             app.state.gateway = _Gateway(
                 context,
@@ -145,18 +153,11 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                         keys,
                         Quotas(gateway.max_templates, gateway.max_resources),
                     ),
-                    uploads=Uploads(
-                        files,
-                        reach,
-                        context.ledger,
-                        Borrowing(context.mongo, keys, gateway.max_resources),
-                        turns,
-                        QuotaKeeper(UsageStore(context.mongo), quotas),
-                        gateway.large_file_bytes,
-                    ),
-                    runs=Runs(context.ledger, announcements, gateway.wait_seconds, gateway.max_errors),
+                    uploads=uploads,
+                    runs=runs,
                     dry_runs=dry_runs,
-                    rejected_rows=RejectedRows(),
+                    rejected_rows=RejectedRows(context.ledger, dry_runs, retries),
+                    retries=retries,
                     row_outcomes=RowOutcomes(context.mongo, context.ledger, *_readers(gateway)),
                 ),
             )
@@ -169,6 +170,8 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     metrics.rescues.labels("rows").inc(ended)
                 if forgotten := await dry_runs.sweep():
                     metrics.rescues.labels("dry_run").inc(forgotten)
+                if settled := await retries.sweep():
+                    metrics.rescues.labels("retry").inc(settled)
 
             loops: list[Background] = [
                 lambda: link.run([*standard_loops(context), announcements.listen]),
@@ -184,7 +187,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 await broker.stop()
 
     app = Litestar(
-        route_handlers=[TemplateController, ImportController, RowController, *not_yet_handlers()],
+        route_handlers=[TemplateController, ImportController, RejectedController, RowController, *not_yet_handlers()],
         dependencies=dependencies(lambda request: _gateway(request).capabilities),
         middleware=[
             DefineMiddleware(Authentication, exclude=["^/schema"]),

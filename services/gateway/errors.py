@@ -113,7 +113,8 @@ class TookTooLongError(GatewayError):
 def not_found(kind: str, identifier: str) -> NotFoundError:
     """There is no ``kind`` of that id."""
     return NotFoundError(
-        f"{kind.upper()}_NOT_FOUND", f"there is no {kind} {shown(identifier)} in this organization; check the id"
+        f"{kind.upper().replace(' ', '_')}_NOT_FOUND",
+        f"there is no {kind} {shown(identifier)} in this organization; check the id",
     )
 
 

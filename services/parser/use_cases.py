@@ -7,7 +7,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import chain
 
-from libs.batches.payloads import Payload, PayloadKind
+from libs.batches.payloads import Payload, parsed_kind
 from libs.batches.tables import encode_table
 from libs.contracts.errors import FileRefusedError, PermanentError
 from libs.contracts.ids import batch_id
@@ -30,6 +30,7 @@ from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.registry import file_format
 from services.parser.planning.plan import make_plan
 from services.parser.planning.styles import StyleSearch
+from services.parser.retried_rows import claimed_batches
 from services.parser.settings import ParserSettings
 
 QUEUED_STORES = 2
@@ -56,6 +57,7 @@ class ParseRun:
     ) -> None:
         self._ledger = ledger
         self._files = files
+        self._mongo = files.mongo
         self._refill = refill
         self._metrics = metrics
         self._settings = settings
@@ -110,8 +112,13 @@ class ParseRun:
         stored = await self._ledger.parsing.stored_digests(run) if run.parse.batches else {}
         storing = _Storing(self._ledger, self._refill, run, plan, self._settings, stored)
         portions: asyncio.Queue[Sequence[ParsedBatch] | None] = asyncio.Queue(QUEUED_STORES)
+        seconds = self._settings.parse_lease_seconds
+        retried = run.purpose.traits.of_parent
+        batches = (
+            claimed_batches(self._mongo, self._ledger, run, plan, seconds) if retried else self._batches(file, plan)
+        )
         try:
-            async with asyncio.TaskGroup() as group, aclosing(self._batches(file, plan)) as read:
+            async with asyncio.TaskGroup() as group, aclosing(batches) as read:
                 group.create_task(storing.all_of(portions))
                 async for batches in read:
                     await portions.put(batches)
@@ -323,5 +330,6 @@ class _Storing:
 
     def _new_batch(self, batch: ParsedBatch, content: str) -> NewBatch:
         identifier = batch_id(self._run.id, self._run.epoch, batch.seq)
-        payload = Payload(identifier, self._run.id, PayloadKind.PARSED, encode_table(batch.table), batch.issues)
+        kind = parsed_kind(self._run.purpose)
+        payload = Payload(identifier, self._run.id, kind, encode_table(batch.table), batch.issues)
         return NewBatch(batch.seq, batch.row_from, batch.row_to, batch.rows, content, payload)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from cachetools import LRUCache
 
-from libs.batches.payloads import BatchPayloads, Payload, PayloadKind
+from libs.batches.payloads import BatchPayloads, Payload, PayloadKind, parsed_kind
 from libs.batches.rejected_rows import RejectedRows
 from libs.batches.tables import BatchRejections, decode_table, encode_table, pack_rows, unpack_rows, warned_rows
 from libs.contracts.errors import PermanentError
@@ -32,6 +32,7 @@ from libs.telemetry.metrics import Metrics
 from services.validator.domain.checking import check_batch
 from services.validator.domain.compilation import CompiledTemplate, compile_template
 from services.validator.domain.duplicates import (
+    Batches,
     DuplicateResolution,
     apply_resolution,
     rejections,
@@ -39,10 +40,12 @@ from services.validator.domain.duplicates import (
     without_lost,
 )
 from services.validator.domain.examples import examples
+from services.validator.domain.held_values import HeldValues, held_values
 from services.validator.domain.preview import preview
 from services.validator.domain.unreadable_rows import issue_rejections
 from services.validator.settings import ValidatorSettings
 from services.validator.target_lookup import TargetLookup
+from services.validator.written_keys import WrittenKeys
 
 RUNS_AT_WORK = 64
 COMPILED_TEMPLATES = 64
@@ -128,7 +131,7 @@ class ValidateBatch:
         run = await self._runs.get(batch.run_id)
         if run is None:
             return False, False
-        parsed = await self._payloads.find(batch.id, PayloadKind.PARSED)
+        parsed = await self._payloads.find(batch.id, parsed_kind(run.document.purpose))
         if parsed is None:
             return False, False  # Rows go only when their run has ended; the claim would have failed a moment later.
         outcome = await asyncio.to_thread(self._outcome, run, batch, parsed)
@@ -249,6 +252,7 @@ class WholeFileCheck:
         self._payloads = BatchPayloads(mongo)
         self._rejected = RejectedRows(mongo)
         self._target = TargetLookup(mongo)
+        self._written_keys = WrittenKeys(mongo)
 
     async def advance(self, run_id: str) -> None:
         """Move the run on, through this check where it stands before it."""
@@ -293,7 +297,24 @@ class WholeFileCheck:
                 load = self._payloads.load(identifier, PayloadKind.KEYS)
                 yield seq, decode_table(asyncio.run_coroutine_threadsafe(load, loop).result().data)
 
-        return await asyncio.to_thread(resolve_duplicates, run.compiled, keys, rows, in_target=in_target)
+        held = await self._held_before(run, keys, rows)
+        return await asyncio.to_thread(
+            resolve_duplicates, run.compiled, keys, rows, in_target=in_target, held_before=held
+        )
+
+    async def _held_before(self, run: _Run, own: Batches, rows: int) -> Mapping[str, HeldValues]:
+        """Values of a retry that rows hold which were written before; of any other run none."""
+        if not run.document.purpose.traits.of_parent:
+            return {}
+        batches = await self._written_keys.batches(run.document)
+        loop = asyncio.get_running_loop()
+
+        def written() -> Iterator[tuple[int, pa.Table]]:
+            for seq, batch in enumerate(batches):
+                load = self._written_keys.keys(run.tenant_id, batch)
+                yield seq, asyncio.run_coroutine_threadsafe(load, loop).result()
+
+        return await asyncio.to_thread(held_values, run.compiled, own, written, rows)
 
     async def _rows_in_target(self, run: _Run, batches: Sequence[str]) -> Mapping[str, npt.NDArray[np.uint32]]:
         """Rows whose values the target holds, by constraint. The first answer is kept with the batch's keys."""
@@ -317,7 +338,7 @@ class WholeFileCheck:
     async def _apply(self, run: _Run, batch: BatchDocument, resolution: DuplicateResolution | None) -> None:
         resolved = _Resolved(batch.result)
         if resolution is not None:
-            kinds = [PayloadKind.VALID, PayloadKind.PARSED, PayloadKind.KEYS]
+            kinds = [PayloadKind.VALID, parsed_kind(run.document.purpose), PayloadKind.KEYS]
             if run.compiled.deletes:
                 kinds.append(PayloadKind.DELETIONS)
             payloads = [await self._payloads.load(batch.id, kind) for kind in kinds]

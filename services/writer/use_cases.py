@@ -9,7 +9,7 @@ import pyarrow as pa
 from cachetools import LRUCache
 
 from libs.batches.columns import ROW
-from libs.batches.payloads import BatchPayloads, PayloadKind
+from libs.batches.payloads import BatchPayloads, PayloadKind, parsed_kind
 from libs.batches.rejected_rows import RejectedRows
 from libs.batches.tables import BatchRejections, decode_table, pack_bits, pack_rows, warned_rows
 from libs.contracts.errors import PermanentError, TransientError
@@ -235,7 +235,7 @@ class WriteBatch:
         if not run.template.matches_by_key:
             plan = plan_batch(work.table, {}, run.template, run.file_fields, run.id, written_at, run.extra)
             appended = plan, await asyncio.to_thread(encoder.encode, plan.create)
-        parsed = await self._parsed(batch) if work.rejections else None
+        parsed = await self._parsed(run, batch) if work.rejections else None
 
         async def body(session: Session) -> Written | None:
             # In the transaction that changes the batch's entry: whoever registers a key waits for it or ends it.
@@ -264,8 +264,8 @@ class WriteBatch:
 
         return await self._mongo.transaction(body)
 
-    async def _parsed(self, batch: BatchDocument) -> pa.Table:
-        payload = await self._payloads.load(batch.id, PayloadKind.PARSED)
+    async def _parsed(self, run: Run, batch: BatchDocument) -> pa.Table:
+        payload = await self._payloads.load(batch.id, parsed_kind(run.document.purpose))
         return await asyncio.to_thread(decode_table, payload.data)
 
     async def _plan(self, work: Work, written_at: datetime, session: Session) -> BatchPlan:

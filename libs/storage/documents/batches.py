@@ -9,7 +9,7 @@ from pymongo import ASCENDING, IndexModel
 from libs.contracts.events import RevertCounts
 from libs.contracts.lanes import Lane
 from libs.contracts.reasons import KeptReason
-from libs.contracts.rejections import RowError
+from libs.contracts.rejections import UNREAD_CODES, RejectedState, RowError
 from libs.contracts.states import BatchState
 from libs.storage.documents.state_document import StateDocument
 
@@ -125,20 +125,48 @@ class BatchPayload(StateDocument):
 
 
 class RejectedRecord(StateDocument):
-    """A rejected row. ``cells`` follow the columns of the run's plan, so that no user header becomes a key."""
+    """A rejected row. ``cells`` follow the columns of the run's plan, so that no user header becomes a key.
+
+    Attributes:
+        errors: the reasons; of a row that was corrected or retried since, those that remained.
+        unread: whether the parser could not read it, so that its cells may be cut; release 0.1 stored that of none.
+        state: what has become of it since.
+        corrected: index and text of each cell that was corrected, ascending.
+        revision: rises with every correction.
+        checked: whether ``errors`` are about the corrections.
+        retry_run_id: the run that retries it, or retried it last.
+        state_before: that in which this run found it.
+        skip_reason: why that run skipped it.
+    """
 
     tenant_id: str
     run_id: str
     row: int
     cells: list[str | None]
     errors: list[RowError]
-    state: str = "open"
+    unread: bool = False
+    state: RejectedState = RejectedState.OPEN
+    corrected: list[tuple[int, str | None]] | None = None
+    revision: int = 0
+    checked: bool = True
+    retry_run_id: str | None = None
+    state_before: RejectedState | None = None
+    skip_reason: str | None = None
     created_at: datetime
+
+    @property
+    def needs_every_cell(self) -> bool:
+        """Whether it can be tried again only with a correction of every cell."""
+        return self.unread or any(error.field is None and error.code in UNREAD_CODES for error in self.errors)
 
     class Settings:
         name = "rejected_records"
         indexes: ClassVar = [
             IndexModel([("tenant_id", ASCENDING), ("run_id", ASCENDING), ("row", ASCENDING)], name="tenant_run_row"),
+            IndexModel(
+                [("tenant_id", ASCENDING), ("run_id", ASCENDING), ("state", ASCENDING), ("row", ASCENDING)],
+                name="tenant_run_state",
+            ),
         ]
 
 

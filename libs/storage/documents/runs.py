@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, computed_field, model_validator
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -65,6 +65,20 @@ class StopRequest(BaseModel):
     at: datetime
 
 
+class RetryRequest(BaseModel):
+    """Which rejected rows of its parent a run is about.
+
+    Attributes:
+        rows: one ``row``; all that are ``corrected``; ``all`` that are open or corrected; or those in a ``file``.
+        row: the one.
+        claimed: they are all found, and no other can join them.
+    """
+
+    rows: Literal["row", "corrected", "all", "file"]
+    row: int | None = None
+    claimed: bool = False
+
+
 class Rescue(BaseModel):
     """When a service looks after a silent run next, and how often it has.
 
@@ -119,6 +133,10 @@ class RunDocument(StateDocument):
         started_by: ``None`` for runs of earlier releases.
         file_removed_at: since when the file is no longer stored.
         expiring_at: when somebody last began to remove the run; nobody sees it any more.
+        parent_run_id: the run whose rejected rows it is about.
+        retry: which of them.
+        unsettled: of a retry: it may have an end that the rows of its parent do not tell of yet.
+        retry_at_work: id of its retry that has not ended; there is one at a time.
     """
 
     tenant_id: str
@@ -160,6 +178,10 @@ class RunDocument(StateDocument):
     reverted: RevertCounts | None = None
     file_removed_at: datetime | None = None
     expiring_at: datetime | None = None
+    parent_run_id: str | None = None
+    retry: RetryRequest | None = None
+    unsettled: bool = False
+    retry_at_work: str | None = None
 
     class Settings:
         name = "runs"
@@ -220,6 +242,16 @@ class RunDocument(StateDocument):
                 [("expiring_at", ASCENDING)],
                 name="expiring",
                 partialFilterExpression={"expiring_at": {"$type": "date"}},
+            ),
+            IndexModel(
+                [("parent_run_id", ASCENDING), ("_id", ASCENDING)],
+                name="retries",
+                partialFilterExpression={"parent_run_id": {"$type": "string"}},
+            ),
+            IndexModel(
+                [("unsettled", ASCENDING), ("_id", ASCENDING)],
+                name="unsettled",
+                partialFilterExpression={"unsettled": True},
             ),
         ]
 

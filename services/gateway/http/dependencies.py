@@ -17,6 +17,7 @@ from services.gateway.access.reach import OWNED, Reach
 from services.gateway.http.tracing import trace_of
 from services.gateway.records.rejected import RejectedRows
 from services.gateway.records.rows import RowOutcomes
+from services.gateway.records.retries import Retries
 from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
@@ -38,6 +39,7 @@ class Capabilities:
     dry_runs: DryRuns
     rejected_rows: RejectedRows
     row_outcomes: RowOutcomes
+    retries: Retries
 
 
 AnyRequest = Request[Any, Any, Any]
@@ -66,6 +68,7 @@ RunsIn = NamedDependency[SkipValidation[Runs]]
 DryRunsIn = NamedDependency[SkipValidation[DryRuns]]
 RejectedIn = NamedDependency[SkipValidation[RejectedRows]]
 RowsIn = NamedDependency[SkipValidation[RowOutcomes]]
+RetriesIn = NamedDependency[SkipValidation[Retries]]
 
 
 def dependencies(capabilities: Callable[[AnyRequest], Capabilities]) -> dict[str, Provide]:

@@ -31,16 +31,11 @@ class NotYet(NamedTuple):
 
 
 _UPLOAD = "upload the file to POST /imports/upload and look at its preview_rows before you execute the run"
-_CORRECT = "correct the rows in the file and upload it again"
 _IMPORTERS = "use /imports/templates"
 _IMPORTS = "use /imports/upload and /imports/runs"
 
 NOT_YET = (
     NotYet("/imports/preview", ["POST"], "computing the full diff of a file", _UPLOAD),
-    NotYet("/imports/runs/{run_id:str}/retry-all", ["POST"], "retrying rejected rows", _CORRECT),
-    NotYet("/imports/rejected/{record_id:str}", ["PUT"], "correcting a rejected row", _CORRECT),
-    NotYet("/imports/rejected/{record_id:str}/retry", ["POST"], "retrying a rejected row", _CORRECT),
-    NotYet("/imports/rejected/{record_id:str}/discard", ["POST"], "discarding a rejected row", "leave it as it is"),
     NotYet("/api/v1/importers", ["GET", "POST"], "the importers API", _IMPORTERS),
     NotYet("/api/v1/importers/{importer_id:str}", ["GET", "PUT", "DELETE"], "the importers API", _IMPORTERS),
     NotYet("/api/v1/clerk/webhook", ["POST"], "the synchronisation of users", "use API keys"),

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from libs.contracts.events import RunCounts
-from libs.contracts.rejections import RowError
+from libs.contracts.rejections import RejectedState, RowError
 from libs.contracts.states import (
     ACTIVE_RUN_STATUSES,
     CANCELLABLE_RUN_STATUSES,
@@ -45,6 +45,7 @@ class RunDetails:
         errors: the first errors of its rejected rows, each with its row.
         deleted_ids: the first ids of the records that it has deleted.
         kept: the first records that its revert has left as they were.
+        rejected_rows: how many of its rejected rows are in each state.
     """
 
     run: RunDocument
@@ -52,6 +53,7 @@ class RunDetails:
     errors: list[tuple[int, RowError]]
     deleted_ids: list[str]
     kept: list[KeptRecord]
+    rejected_rows: Mapping[RejectedState, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,17 @@ class Runs:
         kept: list[KeptRecord] = []
         if run.status in REVERT_STATUSES:
             kept = await BeforeImageStore(principal).kept(run.id, MAX_KEPT)
-        return RunDetails(run, await self._totals(run), errors, deleted_ids, kept)
+        rows = await self._rejected_rows(principal, run)
+        return RunDetails(run, await self._totals(run), errors, deleted_ids, kept, rows)
+
+    async def _rejected_rows(self, principal: Principal, run: RunDocument) -> Mapping[RejectedState, int]:
+        """What has become of the rejected rows, told only once their number is settled."""
+        if run.counts is None or not run.counts.rejected or run.status not in TERMINAL_RUN_STATUSES:
+            return {}
+        if run.retry_at_work is not None:
+            await self._ledger.retries.settle(run.retry_at_work)
+        others = await RejectedStore(principal).count(run.id)
+        return {RejectedState.OPEN: run.counts.rejected - sum(others.values()), **others}
 
     async def _totals(self, run: RunDocument) -> Totals | None:
         if run.status is RunStatus.VALIDATED and run.counts is not None:
@@ -221,7 +233,7 @@ class Runs:
         Raises:
             NotFoundError: there is none.
             ConflictError: ``WRONG_STATE``, it is not completed, or reverted already; ``NOT_REVERTIBLE``, what it takes
-                is not stored, or no longer.
+                is not stored, or no longer; ``HAS_RETRIES``, rejected rows of it were written since, or are being.
         """
         run = await self.get(principal, run_id)
         if run.status is RunStatus.COMPLETED and not await self._ledger.runs.revertible(run):
@@ -233,12 +245,24 @@ class Runs:
             )
         started = None
         if run.status is RunStatus.COMPLETED:
+            await self._refuse_with_retries(principal, run)
             started = await self._ledger.runs.request_revert(run)
         if started is None:
             raise _wrong_state(await self.get(principal, run_id), "reverted", {RunStatus.COMPLETED})
         if not started.parse.batches:
             await self._ledger.maybe_advance(run_id)
         return await self.wait(principal, started, {RunStatus.REVERTED})
+
+    async def _refuse_with_retries(self, principal: Principal, run: RunDocument) -> None:
+        if run.retry_at_work is not None:
+            await self._ledger.retries.settle(run.retry_at_work)
+        retries = await RunStore(principal).standing_retries(run.id)
+        if retries:
+            raise ConflictError(
+                "HAS_RETRIES",
+                "retries have written rejected rows of this run, perhaps over records of it; revert these runs first, "
+                f"in this order: {', '.join(retries)}",
+            )
 
 
 def checked_totals(run: RunDocument, counts: RunCounts) -> Totals:

@@ -1,9 +1,12 @@
 """Rejected rows of one organization."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+
 from pydantic import BaseModel
 from pymongo import ASCENDING
 
-from libs.contracts.rejections import RowError
+from libs.contracts.rejections import UNTOUCHED_STATES, RejectedState, RowError
 from libs.storage.documents import RejectedRecord
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page
@@ -18,15 +21,67 @@ class _RowErrors(BaseModel):
     errors: list[RowError]
 
 
+class _RowOnly(BaseModel):
+    row: int
+
+
 class RejectedStore(TenantStore[RejectedRecord]):
     """Rows that were not written, by run."""
 
     def __init__(self, principal: Principal) -> None:
         super().__init__(RejectedRecord, principal)
 
-    async def page(self, run_id: str, limit: int, after: int) -> Page[RejectedRecord]:
-        """Rejected rows of a run in the order of the file, from behind row ``after``; fewer where they are large."""
-        return await self._page(RejectedRecord, _behind(run_id, after), _IN_FILE_ORDER, limit)
+    async def get(self, record_id: str) -> RejectedRecord | None:
+        """A rejected row, or ``None``."""
+        return await self._read(self._one({"_id": record_id}))
+
+    async def page(
+        self, run_id: str, limit: int, after: int, states: Collection[RejectedState] = ()
+    ) -> Page[RejectedRecord]:
+        """Rejected rows of a run in the order of the file, from behind row ``after``; fewer where they are large.
+
+        Args:
+            run_id: the run.
+            limit: most rows.
+            after: the last row of the page before.
+            states: only rows in one of these; all rows where empty.
+        """
+        wanted = {"state": {"$in": sorted(states)}} if states else {}
+        return await self._page(RejectedRecord, {**_behind(run_id, after), **wanted}, _IN_FILE_ORDER, limit)
+
+    async def first_rows(self, run_id: str, states: Collection[RejectedState], limit: int) -> list[int]:
+        """Numbers of the first rows of a run in one of ``states``, at most ``limit``."""
+        wanted = {"run_id": run_id, "state": {"$in": sorted(states)}}
+        found = await self._many(wanted).sort("row").limit(limit).project(_RowOnly).to_list()
+        return [each.row for each in found]
+
+    async def count(self, run_id: str) -> dict[RejectedState, int]:
+        """How many rejected rows of a run are in each state but ``open``."""
+        counts: dict[RejectedState, int] = {}
+        for state in RejectedState:
+            if state is not RejectedState.OPEN:
+                counts[state] = await self._many({"run_id": run_id, "state": state.value}).count()
+        return counts
+
+    async def correct(self, record: RejectedRecord, cells: Sequence[tuple[int, str | None]]) -> bool:
+        """Store the corrections of a row; ``False`` where somebody else has changed it, or a retry is at it."""
+        state = RejectedState.CORRECTED if cells else RejectedState.OPEN
+        changes = {
+            "corrected": [list(cell) for cell in cells] or None,
+            "state": state.value,
+            "checked": False,
+            "revision": record.revision + 1,
+        }
+        return await self._set(_untouched(record), changes, None)
+
+    async def note_errors(self, record: RejectedRecord, revision: int, errors: Sequence[RowError]) -> bool:
+        """Store what is wrong with the corrections of that revision; ``False`` where there are others by now."""
+        of_revision = {**_untouched(record), "revision": revision}
+        return await self._set(of_revision, {"errors": [asdict(error) for error in errors], "checked": True}, None)
+
+    async def discard(self, record: RejectedRecord) -> bool:
+        """Give a row up; ``False`` where somebody else has changed it, or a retry is at it."""
+        return await self._set(_untouched(record), {"state": RejectedState.DISCARDED.value}, None)
 
     async def first_errors(self, run_id: str, limit: int) -> list[tuple[int, RowError]]:
         """The first errors of a run's rejected rows, each with its row, in the order of the file."""
@@ -39,6 +94,12 @@ class RejectedStore(TenantStore[RejectedRecord]):
             errors += [(record.row, error) for record in page.items for error in record.errors]
             after, more = page.items[-1].row if page.items else after, page.more
         return errors[:limit]
+
+
+def _untouched(record: RejectedRecord) -> dict[str, object]:
+    """The row as it was seen. One of release 0.1 has no revision."""
+    revision = record.revision or {"$in": [0, None]}
+    return {"_id": record.id, "state": {"$in": sorted(UNTOUCHED_STATES)}, "revision": revision}
 
 
 def _behind(run_id: str, row: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from pymongo import DESCENDING
 
 from libs.contracts.events import RevertCounts, RunCounts
-from libs.contracts.states import RunStatus
+from libs.contracts.states import ACTIVE_RUN_STATUSES, RunStatus
 from libs.contracts.templates import ImportMode
 from libs.storage.documents import LISTED_RUNS, RunDocument, Starter, StoredFile, SyncProgress, Wording
 from services.gateway.access.principal import Principal
@@ -56,6 +56,7 @@ class ListedRun(BaseModel):
     revertible_until: datetime | None = None
     reverted: RevertCounts | None = None
     file_removed_at: datetime | None = None
+    parent_run_id: str | None = None
 
     projection: ClassVar[Mapping[str, int]] = {
         **dict.fromkeys(
@@ -63,7 +64,7 @@ class ListedRun(BaseModel):
                 "tenant_id", "template_id", "template_version", "status", "file", "duplicate_of", "parse.rows",
                 "counts", "failure", "created_at", "updated_at", "validated_at", "executing_at", "finished_at",
                 "file_removed_at", "wording.version", "completed_at", "revertible_until", "reverted",
-                "started_by",
+                "started_by", "parent_run_id",
                 # Of all words of a vocabulary the one that is shown; those of hundreds of fields may be there too.
                 "wording.words.import_mode",
             ),
@@ -71,6 +72,9 @@ class ListedRun(BaseModel):
         ),
         **{f"template.{member}": 1 for member in ListedTemplate.model_fields},
     }  # fmt: skip
+
+
+_MAX_RETRIES = 100
 
 
 class SyncingRun(BaseModel):
@@ -111,6 +115,15 @@ class RunStore(TenantStore[RunDocument]):
     async def syncing(self, run_id: str) -> SyncingRun | None:
         """How far a sync is: cheap enough to ask again and again."""
         return await self._one({"_id": run_id, **LISTED_RUNS}).project(SyncingRun)
+
+    async def standing_retries(self, run_id: str) -> list[str]:
+        """Ids of the retries of a run that have written something and can be reverted, and of those that have not
+        ended; newest first."""
+        active = {"status": {"$in": sorted(status.value for status in ACTIVE_RUN_STATUSES)}}
+        written = {"status": RunStatus.COMPLETED.value, "counts.written": {"$gt": 0}}
+        standing = {"parent_run_id": run_id, "$and": [{"$or": [active, written]}, LISTED_RUNS]}
+        found = await self._many(standing).sort("-_id").limit(_MAX_RETRIES).project(_IdOnly).to_list()
+        return [each.id for each in found]
 
     async def newest_of_content(self, template_id: str, sha256: str) -> str | None:
         """Id of the newest run of a template whose file has this SHA-256, or ``None``."""

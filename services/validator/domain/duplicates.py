@@ -46,6 +46,8 @@ _Hashes = npt.NDArray[np.uint64]
 _SEEDS = (0x524F57, 0x444F434B)
 _NO_ROWS: _Rows = np.empty(0, np.uint32)
 _NOTHING: Mapping[str, _Rows] = {}
+_NO_HOLDERS = (_NO_ROWS, _NO_ROWS)
+_NOT_HELD: Mapping[str, tuple[_Rows, _Rows]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def resolve_duplicates(
     rows: int,
     rows_per_pass: int = ROWS_PER_PASS,
     in_target: Mapping[str, _Rows] = _NOTHING,
+    held_before: Mapping[str, tuple[_Rows, _Rows]] = _NOT_HELD,
 ) -> dict[int, DuplicateResolution]:
     """Find the values that repeat and decide which rows keep them.
 
@@ -98,6 +101,8 @@ def resolve_duplicates(
         rows: about how many rows there are; it decides the number of passes, not the result.
         rows_per_pass: about how many hashes may be held at a time.
         in_target: per constraint by name, the rows whose value a live record of the target holds; ascending.
+        held_before: of a retry, per constraint by name: the rows whose value a row holds that was written before,
+            ascending, and the numbers of those.
 
     Returns:
         Resolutions by ``seq``, for those batches that lose rows or get warnings.
@@ -110,6 +115,8 @@ def resolve_duplicates(
         if constraint.by_rule:
             search = _Search(batches, constraint.name, passes, rows_per_pass, first_rows, _NO_ROWS)
             repeated.append(Repetition(constraint, *search.run(last_wins=False)))
+            if len((before := held_before.get(constraint.name, _NO_HOLDERS))[0]):
+                repeated.append(Repetition(constraint, *before))
         if len(held := in_target.get(constraint.name, _NO_ROWS)):
             repeated.append(Repetition(constraint, held, None))
     superseded = _NO_ROWS
@@ -118,6 +125,8 @@ def resolve_duplicates(
         gone = _NO_ROWS if keep else _union([found.rows for found in repeated])
         search = _Search(batches, compiled.upsert_key, passes, rows_per_pass, first_rows, gone)
         superseded, _ = search.run(last_wins=True)
+        later, _ = held_before.get(compiled.upsert_key, _NO_HOLDERS)
+        superseded = _union([superseded, later[~np.isin(later, gone)]])
     return _by_batch(repeated, superseded, first_rows, keep=keep)
 
 

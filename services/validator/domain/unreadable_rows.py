@@ -21,4 +21,4 @@ def _issue_rejection(issue: RowIssue, columns: Sequence[str]) -> RejectedRow:
     column = columns[at] if at is not None and at < len(columns) else None
     value = issue.cells[at] if at is not None and at < len(issue.cells) else ""
     error = RowError(None, column, issue.code, issue.message, shown(value))
-    return RejectedRow(issue.row, list(issue.cells), (error,))
+    return RejectedRow(issue.row, list(issue.cells), (error,), unread=True)

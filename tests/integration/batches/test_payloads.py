@@ -105,10 +105,14 @@ async def test_what_stays_of_an_ended_run(mongo: Mongo) -> None:
     store = await insert(mongo, *(payload(kind, PARSED) for kind in PayloadKind))
     assert await store.runs() == ["r"]
     await store.drop_all_but_written(["r"])
-    assert await mongo.state["batch_payloads"].distinct("_id") == ["r:b:parsed", "r:b:valid"]
+    assert await store.with_keys("r") == 1
+    kept = ["r:b:parsed", "r:b:retried", "r:b:valid"]
+    assert await mongo.state["batch_payloads"].distinct("_id") == sorted([*kept, "r:b:keys"])
     assert (await store.runs(), await store.with_checked_rows(["r"])) == ([], ["r"])
+    await store.drop_all_but_written(["r"], keys=False)
+    assert await mongo.state["batch_payloads"].distinct("_id") == kept
     await store.drop_all_but_read(["r"])
-    assert await mongo.state["batch_payloads"].distinct("_id") == ["r:b:parsed"]
+    assert await mongo.state["batch_payloads"].distinct("_id") == ["r:b:parsed", "r:b:retried"]
     assert await store.with_checked_rows(["r"]) == []
 
 

@@ -159,4 +159,5 @@ async def test_the_document_needs_no_key(http: httpx.AsyncClient) -> None:
         "createTemplate", "listTemplates", "getTemplate", "replaceTemplate", "deleteTemplate", "copyTemplate",
         "uploadFile", "dryRun", "listRuns", "getRun", "executeRun", "cancelRun", "revertRun", "listRejected",
         "listRows",
+        "getRejected", "correctRejected", "retryRejected", "discardRejected", "retryAllRejected",
     }  # fmt: skip

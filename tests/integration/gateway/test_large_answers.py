@@ -9,7 +9,7 @@ from libs.contracts.ids import rejected_id
 from libs.contracts.plan import ParsePlan
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
-from services.gateway.http.engine.run_views import MAX_PAGE_BYTES
+from services.gateway.http.engine.rejected_views import MAX_PAGE_BYTES
 from tests.integration.gateway.conftest import Organization
 from tests.integration.gateway.steps import assert_error, create_template, submit, template_body
 

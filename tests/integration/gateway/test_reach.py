@@ -92,7 +92,7 @@ async def ask(http: httpx.AsyncClient, method: str, path: str, ids: dict[str, st
 def told(answer: httpx.Response, ids: dict[str, str]) -> tuple[int, str]:
     """An answer, but for what differs each time."""
     text = answer.text.replace(answer.headers["x-request-id"], "REQUEST")
-    for name, identifier in ids.items():
+    for name, identifier in sorted(ids.items(), key=lambda each: -len(each[1])):  # some begin with others
         text = text.replace(identifier, name)
     return answer.status_code, text
 

@@ -165,7 +165,7 @@ async def test_a_list_shows_what_a_list_shows(http: httpx.AsyncClient, ledger: L
     await validate(ledger, run_id)
     [listed] = (await http.get("/imports/runs")).json()["data"]
     shown = (await http.get(f"/imports/runs/{run_id}")).json()
-    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids", "kept", "sync"}
+    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids", "kept", "sync", "rejected_rows"}
     assert set(shown) - set(listed) == left_out
     assert listed == {name: value for name, value in shown.items() if name not in left_out}
     assert (listed["template_name"], listed["import_mode"], listed["status"]) == ("a list's", "upsert", "validated")
@@ -281,5 +281,5 @@ async def test_counts(acme: Organization, mongo: Mongo) -> None:
     assert shown == {
         "total_rows": 10, "valid_rows": 8, "written_count": 5, "created_count": 3, "updated_count": 2,
         "deleted_count": 0, "unchanged_count": 3, "rejected_count": 1, "skipped_count": 4, "warning_count": 1,
-        "skipped": {"UNCHANGED": 3, "DUPLICATE_UPSERT_KEY": 1}, "preview_rows": [],
+        "skipped": {"UNCHANGED": 3, "DUPLICATE_UPSERT_KEY": 1}, "preview_rows": [], "rejected_rows": None,
     }  # fmt: skip

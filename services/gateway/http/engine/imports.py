@@ -1,6 +1,5 @@
-"""``/imports``: uploads, runs and rejected rows. Each handler reads the request, calls a capability, presents."""
+"""``/imports``: uploads and runs. Each handler reads the request, calls a capability, presents."""
 
-import asyncio
 from http import HTTPStatus
 
 from litestar import Controller, Response, get, post
@@ -8,14 +7,13 @@ from litestar.openapi import ResponseSpec
 
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
-from services.gateway.http.answers import answer, encoded_answer
+from services.gateway.http.answers import answer
 from services.gateway.http.dependencies import (
     AnyRequest,
     Asking,
     AskingForMany,
     DryRunsIn,
     Judge,
-    RejectedIn,
     RunsIn,
     Settings,
     UploadsIn,
@@ -23,21 +21,16 @@ from services.gateway.http.dependencies import (
 from services.gateway.http.engine.operations import DryRunOperation, UploadOperation
 from services.gateway.http.engine.parameters import (
     After,
-    AfterRow,
     ConfirmDeletes,
     Id,
     Limit,
-    RejectedLimit,
     RunFilter,
-    RunOfRows,
     TemplateFilter,
 )
 from services.gateway.http.engine.run_views import (
     DryRunView,
-    RejectedPage,
     RunPage,
     RunView,
-    encode_rejected,
     present_dry_run,
     present_run,
     present_summary,
@@ -58,7 +51,7 @@ FOLLOW: dict[int, ResponseSpec] = {
 
 
 class ImportController(Controller):
-    """Uploads, runs and rejected rows."""
+    """Uploads and runs."""
 
     path = "/imports"
     tags = ("Imports",)
@@ -88,7 +81,7 @@ class ImportController(Controller):
         run = await runs.wait(received.principal, submitted.run, CHECKED_STATUSES)
         done = HTTPStatus.CREATED if run.status in CHECKED_STATUSES else HTTPStatus.ACCEPTED
         headers = {"Idempotent-Replayed": "true"} if submitted.replayed else {}
-        return await _run_answer(await runs.details(received.principal, run), done, headers)
+        return await run_answer(await runs.details(received.principal, run), done, headers)
 
     @post(
         "/dry-run",
@@ -162,7 +155,7 @@ class ImportController(Controller):
         if confirm_deletes is not None:
             whatever = confirm_deletes == "true"
             confirmation = Confirmation(most=None if whatever else int(confirm_deletes), whatever=whatever)
-        return await _ended_answer(principal, runs, await runs.execute(principal, run_id, confirmation))
+        return await ended_answer(principal, runs, await runs.execute(principal, run_id, confirmation))
 
     @post(
         "/runs/{run_id:str}/cancel",
@@ -175,7 +168,7 @@ class ImportController(Controller):
         responses=FOLLOW,
     )
     async def cancel(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
-        return await _ended_answer(principal, runs, await runs.cancel(principal, run_id))
+        return await ended_answer(principal, runs, await runs.cancel(principal, run_id))
 
     @post(
         "/runs/{run_id:str}/revert",
@@ -184,40 +177,25 @@ class ImportController(Controller):
         description="Records that it created are removed, those that it changed get their former values back, those "
         "that it deleted return; what somebody else has changed since stays as it is and is listed in `kept`. 200 with "
         "the run once it is reverted, 202 where that takes longer than the gateway waits; 409 `WRONG_STATE` unless it "
-        "is completed (also when it is reverted already), 409 `NOT_REVERTIBLE` after `revertible_until`.",
+        "is completed (also when it is reverted already), 409 `NOT_REVERTIBLE` after `revertible_until`, 409 "
+        "`HAS_RETRIES` while retries of it stand.",
         operation_class=ApiOperation,
         status_code=HTTPStatus.OK,
         responses=FOLLOW,
     )
     async def revert(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
-        return await _ended_answer(principal, runs, await runs.revert(principal, run_id))
-
-    @get(
-        "/rejected",
-        operation_id="listRejected",
-        summary="List the rejected rows of a run",
-        description="A page of large rows may have fewer of them than `limit`; the last one has no `next_after`.",
-        operation_class=ApiOperation,
-    )
-    async def rejected(
-        self,
-        run_id: RunOfRows,
-        principal: Asking,
-        rejected_rows: RejectedIn,
-        limit: RejectedLimit = 100,
-        after: AfterRow = 0,
-    ) -> Response[RejectedPage]:
-        found = await rejected_rows.page(principal, run_id, limit, after)
-        return encoded_answer(await asyncio.to_thread(encode_rejected, found))
+        return await ended_answer(principal, runs, await runs.revert(principal, run_id))
 
 
-async def _ended_answer(principal: Principal, runs: Runs, run: RunDocument) -> Response[RunView]:
+async def ended_answer(principal: Principal, runs: Runs, run: RunDocument) -> Response[RunView]:
+    """200 with a run at its end, 202 with one that is still at work."""
     ended = run.finished_at is not None
-    return await _run_answer(await runs.details(principal, run), HTTPStatus.OK if ended else HTTPStatus.ACCEPTED)
+    return await run_answer(await runs.details(principal, run), HTTPStatus.OK if ended else HTTPStatus.ACCEPTED)
 
 
-async def _run_answer(
+async def run_answer(
     details: RunDetails, status: HTTPStatus, headers: dict[str, str] | None = None
 ) -> Response[RunView]:
+    """The answer with a run, and where it is found."""
     location = {"Location": f"/imports/runs/{details.run.id}"}
     return await answer(lambda: present_run(details), status, location | (headers or {}))

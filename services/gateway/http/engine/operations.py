@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from litestar.openapi.spec import OpenAPIType, Parameter, Schema
 
+from services.gateway.http.engine.rejected_views import Correction
 from services.gateway.http.engine.template_models import EngineTemplate
 from services.gateway.http.engine.upload_form import IDEMPOTENCY_HEADER, MAX_MAPPING_BYTES, MAX_TEMPLATE_BYTES
 from services.gateway.http.openapi import ApiOperation, reference, request_body
@@ -41,6 +42,17 @@ class TemplateOperation(ApiOperation):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.request_body = request_body("application/json", reference(EngineTemplate))
+
+
+@dataclass
+class CorrectionOperation(ApiOperation):
+    """Takes corrections of a row."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        body = request_body("application/json", reference(Correction))
+        body.content["application/json"].example = {"corrected_data": {"sku": "ABC123", "price": "199.00"}}
+        self.request_body = body
 
 
 @dataclass

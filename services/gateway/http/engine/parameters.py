@@ -5,6 +5,7 @@ from typing import Annotated
 from litestar.params import FromPath, QueryParameter
 
 from libs.contracts.ids import ID_PATTERN
+from libs.contracts.rejections import RejectedState
 from libs.contracts.states import RunStatus
 
 MAX_PAGE = 100
@@ -33,3 +34,5 @@ TemplateFilter = Annotated[
 RunOfRows = Annotated[
     str, QueryParameter(min_length=1, max_length=100, description="The run whose rejected rows are wanted.")
 ]
+RejectedFilter = Annotated[RejectedState | None, QueryParameter(description="Only rows in this state.")]
+IncludeUncorrected = Annotated[bool, QueryParameter(description="Retry rows that nobody has corrected too.")]

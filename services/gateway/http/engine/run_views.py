@@ -1,31 +1,25 @@
 """Runs and rejected records as clients see them."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from libs.contracts.events import RunCounts
 from libs.contracts.plan import ColumnReading, ParsePlan
 from libs.contracts.reasons import SkipReason
-from libs.contracts.rejections import RowError
+from libs.contracts.rejections import RejectedState, RowError
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import DateOrder, DecimalStyle, FieldType, Percent
 from libs.ledger import Totals
-from libs.storage.documents import RejectedRecord, RunDocument
-from services.gateway.http.answers import encoded
+from libs.storage.documents import RunDocument
 from services.gateway.http.engine.revert_views import KeptView, RevertView, present_kept, present_reverted
 from services.gateway.http.engine.sync_view import SyncView, present_sync
 from services.gateway.http.engine.template_view import engine_words, present_mode
-from services.gateway.records.rejected import RejectedOfRun
 from services.gateway.runs.dry_runs import DryRunResult
 from services.gateway.runs.runs import RunDetails
 from services.gateway.stores.runs import ListedRun
-
-MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
-"""Of a page of rejected rows; it has one row at least."""
 
 
 class FailureView(BaseModel):
@@ -133,8 +127,8 @@ class RunSummaryView(BaseModel):
     would be or were written, or were found unchanged. ``duplicate_of`` is the newest earlier run of the template whose
     file was the same to the byte; ``file_removed_at`` is since when the file itself is no longer stored.
     ``target_tenant_id`` is the organization whose records it changes, ``started_by`` who has started it; null for runs
-    of earlier releases. ``revertible_until`` is how long a completed run
-    can be reverted, ``reverted`` what its revert did; the counts stay those of the import.
+    of earlier releases. ``revertible_until`` is how long a completed run can be reverted, ``reverted`` what its revert
+    did; the counts stay those of the import. ``parent_run_id`` is the run whose rejected rows it retries.
     """
 
     id: str
@@ -172,6 +166,23 @@ class RunSummaryView(BaseModel):
     finished_at: datetime | None
     revertible_until: datetime | None
     reverted: RevertView | None
+    parent_run_id: str | None
+
+
+class RejectedRowsView(BaseModel):
+    """What has become of the rejected rows of a run since; together they are ``rejected_count``.
+
+    ``retried_skipped`` were sound to a retry, and there was nothing to change; ``returned``, of a retry, are told by
+    the run whose rows they are.
+    """
+
+    open: int
+    corrected: int
+    retrying: int
+    retried_written: int
+    retried_skipped: int
+    discarded: int
+    returned: int
 
 
 class RunView(RunSummaryView):
@@ -181,6 +192,7 @@ class RunView(RunSummaryView):
     ``deleted_ids`` are the first 1,000 records that it deleted; ``deleted_count`` says how many there are. The other
     members mean the same as in a list. ``sync`` says what a run of that mode deletes, once it was asked to be executed,
     or why it asks before. ``kept`` are the first 1,000 records that a revert left as they are.
+    ``rejected_rows`` says what has become of the rejected rows since; null where there are none, or not yet.
     """
 
     preview_rows: list[dict[str, Any]]
@@ -190,6 +202,7 @@ class RunView(RunSummaryView):
     deleted_ids: list[str]
     kept: list[KeptView]
     sync: SyncView | None
+    rejected_rows: RejectedRowsView | None
 
 
 class RunPage(BaseModel):
@@ -218,31 +231,6 @@ class DryRunView(BaseModel):
     plan: PlanView | None
 
 
-class RejectedView(BaseModel):
-    """A rejected row: ``data`` by header; ``cells`` as read, perhaps more or fewer than ``columns``.
-
-    ``corrected_data`` is null: rows cannot be corrected yet.
-    """
-
-    id: str
-    run_id: str
-    row: int
-    state: str
-    data: dict[str, str | None]
-    columns: list[str]
-    cells: list[str | None]
-    errors: list[dict[str, Any]]
-    corrected_data: dict[str, str | None] | None
-    created_at: datetime
-
-
-class RejectedPage(BaseModel):
-    """In the order of the file; ``next_after`` is the ``after`` of the next page, null on the last."""
-
-    data: list[RejectedView]
-    next_after: int | None
-
-
 def present_summary(run: ListedRun | RunDocument) -> RunSummaryView:
     """A run as a list shows it."""
     return RunSummaryView(**_summary(run))
@@ -260,6 +248,21 @@ def present_run(details: RunDetails) -> RunView:
         deleted_ids=details.deleted_ids,
         kept=[present_kept(each, run.parse.rows) for each in details.kept],
         sync=present_sync(run),
+        rejected_rows=_present_rejected_rows(details.rejected_rows),
+    )
+
+
+def _present_rejected_rows(counts: Mapping[RejectedState, int]) -> RejectedRowsView | None:
+    if not counts:
+        return None
+    return RejectedRowsView(
+        open=counts.get(RejectedState.OPEN, 0),
+        corrected=counts.get(RejectedState.CORRECTED, 0),
+        retrying=counts.get(RejectedState.RETRYING, 0),
+        retried_written=counts.get(RejectedState.WRITTEN, 0),
+        retried_skipped=counts.get(RejectedState.SKIPPED, 0),
+        discarded=counts.get(RejectedState.DISCARDED, 0),
+        returned=counts.get(RejectedState.RETURNED, 0),
     )
 
 
@@ -301,6 +304,7 @@ def _summary(run: ListedRun | RunDocument) -> dict[str, Any]:
         "finished_at": run.finished_at,
         "revertible_until": run.revertible_until if run.status is RunStatus.COMPLETED else None,
         "reverted": None if run.reverted is None else present_reverted(run.reverted),
+        "parent_run_id": run.parent_run_id,
     }
 
 
@@ -401,37 +405,4 @@ def _present_progress(run: RunDocument, totals: Totals) -> ProgressView:
         rows_validated=result.ok + result.rejected + result.duplicate_keys,
         rows_written=result.created + result.updated + result.deleted,
         parsing_finished=run.parse.closed,
-    )
-
-
-def encode_rejected(found: RejectedOfRun) -> bytes:
-    """A ``RejectedPage`` as JSON. It ends early where it would be larger than ``MAX_PAGE_BYTES``: a row says its
-    headers each time, so a few bytes in the database may be megabytes here."""
-    rows: list[bytes] = []
-    size, last, more = 0, 0, found.rows.more
-    for record in found.rows.items:
-        row = encoded(_present_rejected(record, found.columns))
-        size += len(row)
-        if rows and size > MAX_PAGE_BYTES:
-            more = True
-            break
-        rows.append(row)
-        last = record.row
-    return b'{"data":[%s],"next_after":%s}' % (b",".join(rows), str(last).encode() if more else b"null")
-
-
-def _present_rejected(record: RejectedRecord, columns: Sequence[str]) -> RejectedView:
-    """A rejected row; cells beyond the last column are in ``cells`` only."""
-    padded = [*record.cells, *[None] * (len(columns) - len(record.cells))]
-    return RejectedView.model_construct(
-        id=record.id,
-        run_id=record.run_id,
-        row=record.row,
-        state=record.state,
-        data=dict(zip(columns, padded, strict=False)),
-        columns=list(columns),
-        cells=record.cells,
-        errors=[asdict(error) for error in record.errors],
-        corrected_data=None,
-        created_at=record.created_at,
     )

@@ -19,7 +19,7 @@ Sizes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ParsedBatch:
-    """Consecutive rows of the file, each either in ``table`` or in ``issues``.
+    """Consecutive rows of the file, or of a retry, each either in ``table`` or in ``issues``.
 
     Attributes:
         seq: 0-based number of the batch.
@@ -38,7 +38,7 @@ class ParsedBatch:
 
     @property
     def rows(self) -> int:
-        return self.row_to - self.row_from + 1
+        return self.table.num_rows + len(self.issues)
 
 
 @dataclass(frozen=True, slots=True)

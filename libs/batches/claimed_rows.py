@@ -1,0 +1,129 @@
+"""The store of rejected rows while a retry is at them: claimed for it, read by it, and told what became of them.
+
+A row is claimed by compare-and-set on its state and belongs to one retry until that has ended; what is told of it
+afterwards asks for that retry, so that everything here may be repeated.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Final
+
+from pymongo import UpdateOne
+
+from libs.contracts.rejections import UNTOUCHED_STATES, RejectedState
+from libs.storage.client import Document, Mongo, Session
+from libs.storage.documents import RejectedRecord
+
+_ROWS_AT_A_TIME: Final = 250
+_ENDED: Final = (RejectedState.WRITTEN.value, RejectedState.SKIPPED.value)
+
+
+class ClaimedRows:
+    """Rejected rows of one run, for its retries."""
+
+    def __init__(self, mongo: Mongo, tenant_id: str, run_id: str) -> None:
+        self._rows = mongo.state[RejectedRecord.Settings.name]
+        self._of_run: Document = {"tenant_id": tenant_id, "run_id": run_id}
+
+    async def claim(self, session: Session, retry_id: str, rows: Sequence[int], states: Collection[str]) -> int:
+        """Claim those of ``rows`` that are in one of ``states``; how many those are."""
+        answer = await self._rows.update_many(
+            {**self._of_run, "state": {"$in": sorted(states)}, "row": {"$in": list(rows)}},
+            [
+                {
+                    "$set": {
+                        "state_before": "$state",
+                        "state": RejectedState.RETRYING.value,
+                        "retry_run_id": {"$literal": retry_id},
+                    }
+                }
+            ],
+            session=session,
+        )
+        return answer.modified_count
+
+    async def claimable(self, states: Collection[str], after: int, limit: int) -> list[int]:
+        """Numbers of the next rows behind ``after`` in one of ``states``, ascending; at most ``limit``."""
+        found = self._rows.find(
+            {**self._of_run, "state": {"$in": sorted(states)}, "row": {"$gt": after}}, {"_id": 0, "row": 1}
+        )
+        return [each["row"] async for each in found.sort("row").limit(limit)]
+
+    async def any_claimable(self, states: Collection[str]) -> bool:
+        """Whether there is a row in one of ``states``."""
+        wanted = {**self._of_run, "state": {"$in": sorted(states)}}
+        return await self._rows.find_one(wanted, {"_id": 1}) is not None
+
+    async def of_retry(self, retry_id: str) -> AsyncIterator[RejectedRecord]:
+        """The rows that a retry has claimed, ascending."""
+        claimed = {**self._of_run, "state": RejectedState.RETRYING.value, "retry_run_id": retry_id}
+        async for stored in self._rows.find(claimed, batch_size=_ROWS_AT_A_TIME).sort("row"):
+            yield RejectedRecord.read(stored)
+
+    async def one(self, row: int) -> RejectedRecord | None:
+        """A row, whatever has become of it."""
+        found = await self._rows.find_one({**self._of_run, "row": row})
+        return None if found is None else RejectedRecord.read(found)
+
+    async def reject_again(self, retry_id: str, errors: Sequence[tuple[int, list[Document]]]) -> None:
+        """Rows that a retry has rejected are open again, with the errors that they have there."""
+        for first in range(0, len(errors), _ROWS_AT_A_TIME):
+            changes: list[UpdateOne] = [
+                UpdateOne(
+                    {**self._of_retry(retry_id), "row": row},
+                    {"$set": {"state": RejectedState.OPEN.value, "errors": found, "checked": True}},
+                )
+                for row, found in errors[first : first + _ROWS_AT_A_TIME]
+            ]
+            await self._rows.bulk_write(changes, ordered=False)
+
+    async def end_some(
+        self, retry_id: str, rows: Sequence[int], state: RejectedState, reason: str | None = None
+    ) -> None:
+        """Say of claimed rows that they are ``written``, or ``skipped`` for a reason."""
+        await self._end({**self._of_retry(retry_id), "row": {"$in": list(rows)}}, state, reason)
+
+    async def end_range(self, retry_id: str, row_from: int, row_to: int) -> None:
+        """Say of claimed rows, from one to another, that they are written."""
+        within = {"$gte": row_from, "$lte": row_to}
+        await self._end({**self._of_retry(retry_id), "row": within}, RejectedState.WRITTEN, None)
+
+    async def _end(self, rows: Document, state: RejectedState, reason: str | None) -> None:
+        await self._rows.update_many(rows, {"$set": {"state": state.value, "skip_reason": reason, "errors": []}})
+
+    async def release(self, retry_id: str) -> None:
+        """Rows that nothing became of are what they were before the retry."""
+        await self._rows.update_many(self._of_retry(retry_id), [_AS_BEFORE])
+
+    async def undo(self, retry_id: str, kept: Sequence[int]) -> None:
+        """The retry was reverted: its rows are what they were before, but for those whose records it has kept."""
+        await self._rows.update_many(
+            {**self._of_run, "retry_run_id": retry_id, "state": {"$in": list(_ENDED)}, "row": {"$nin": list(kept)}},
+            [_AS_BEFORE],
+        )
+
+    def _of_retry(self, retry_id: str) -> Document:
+        return {**self._of_run, "state": RejectedState.RETRYING.value, "retry_run_id": retry_id}
+
+
+_AS_BEFORE: Document = {
+    "$set": {"state": {"$ifNull": ["$state_before", RejectedState.OPEN.value]}, "skip_reason": None}
+}
+
+
+async def rejected_in_retry(
+    mongo: Mongo, tenant_id: str, retry_id: str, after: int, limit: int
+) -> list[tuple[int, list[Document]]]:
+    """The next rows behind ``after`` that a retry itself has rejected, with their errors; ascending."""
+    rows = mongo.state[RejectedRecord.Settings.name]
+    of_retry = {"tenant_id": tenant_id, "run_id": retry_id, "row": {"$gt": after}}
+    found = rows.find(of_retry, {"_id": 0, "row": 1, "errors": 1})
+    return [(each["row"], each["errors"]) async for each in found.sort("row").limit(limit)]
+
+
+async def give_back(mongo: Mongo, tenant_id: str, retry_id: str) -> None:
+    """What a retry has rejected is told by the run that first rejected it."""
+    rows = mongo.state[RejectedRecord.Settings.name]
+    await rows.update_many(
+        {"tenant_id": tenant_id, "run_id": retry_id, "state": {"$in": [state.value for state in UNTOUCHED_STATES]}},
+        {"$set": {"state": RejectedState.RETURNED.value}},
+    )
