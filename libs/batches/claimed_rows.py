@@ -70,7 +70,7 @@ class ClaimedRows:
             changes: list[UpdateOne] = [
                 UpdateOne(
                     {**self._of_retry(retry_id), "row": row},
-                    {"$set": {"state": RejectedState.OPEN.value, "errors": found, "checked": True}},
+                    {"$set": {"state": RejectedState.OPEN.value, "remaining": found, "checked": True}},
                 )
                 for row, found in errors[first : first + _ROWS_AT_A_TIME]
             ]
@@ -88,7 +88,7 @@ class ClaimedRows:
         await self._end({**self._of_retry(retry_id), "row": within}, RejectedState.WRITTEN, None)
 
     async def _end(self, rows: Document, state: RejectedState, reason: str | None) -> None:
-        await self._rows.update_many(rows, {"$set": {"state": state.value, "skip_reason": reason, "errors": []}})
+        await self._rows.update_many(rows, {"$set": {"state": state.value, "skip_reason": reason, "remaining": []}})
 
     async def release(self, retry_id: str) -> None:
         """Rows that nothing became of are what they were before the retry."""

@@ -33,9 +33,9 @@ from services.gateway.access.reach import Reach
 from services.gateway.http.authentication import Authentication
 from services.gateway.http.dependencies import Capabilities, dependencies
 from services.gateway.http.engine.imports import ImportController
-from services.gateway.http.engine.rows import RowController
 from services.gateway.http.engine.rejected import RejectedController
 from services.gateway.http.engine.rejected_views import Correction
+from services.gateway.http.engine.rows import RowController
 from services.gateway.http.engine.template_models import EngineTemplate
 from services.gateway.http.engine.templates import TemplateController
 from services.gateway.http.envelope import EXCEPTION_HANDLERS, MAX_JSON_BYTES
@@ -47,8 +47,8 @@ from services.gateway.http.request_shares import RequestShares
 from services.gateway.http.response_headers import add_security_headers
 from services.gateway.http.tracing import HttpMetrics
 from services.gateway.records.rejected import RejectedRows
-from services.gateway.records.rows import RowOutcomes
 from services.gateway.records.retries import Retries
+from services.gateway.records.rows import RowOutcomes
 from services.gateway.retention.loops import retention_loops
 from services.gateway.runs.announcements import Announcements
 from services.gateway.runs.dry_runs import DryRuns

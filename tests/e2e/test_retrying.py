@@ -107,6 +107,10 @@ def test_rows_are_corrected_checked_and_written_once(
     corrected(gateway, rows[5]["id"], price="50.00")
     retry = ended(gateway, gateway.http.post(f"/imports/runs/{run['id']}/retry-all"))
     assert (retry["total_rows"], retry["written_count"], retry["rejected_count"]) == (2, 1, 1)
+    outcomes = {each["row"]: each["outcome"] for each in gateway.rows(retry["id"])}
+    assert outcomes == {3: "rejected", 5: "created"}
+    history = {each["row"]: [reason["code"] for reason in each["reasons"]] for each in gateway.rows(run["id"])}
+    assert (history[2], history[3], history[5]) == (["NOT_A_NUMBER"], ["REQUIRED"], ["NOT_A_NUMBER"])
     after = by_row(gateway, run["id"])
     assert {row: each["state"] for row, each in after.items()} == {
         2: "written", 3: "open", 4: "open", 5: "written", 6: "open"

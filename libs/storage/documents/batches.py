@@ -128,12 +128,13 @@ class RejectedRecord(StateDocument):
     """A rejected row. ``cells`` follow the columns of the run's plan, so that no user header becomes a key.
 
     Attributes:
-        errors: the reasons; of a row that was corrected or retried since, those that remained.
+        errors: the reasons for which its run has rejected it.
+        remaining: those that there are by now, once it was corrected or retried.
         unread: whether the parser could not read it, so that its cells may be cut; release 0.1 stored that of none.
         state: what has become of it since.
         corrected: index and text of each cell that was corrected, ascending.
         revision: rises with every correction.
-        checked: whether ``errors`` are about the corrections.
+        checked: whether ``remaining`` are about the corrections.
         retry_run_id: the run that retries it, or retried it last.
         state_before: that in which this run found it.
         skip_reason: why that run skipped it.
@@ -147,12 +148,18 @@ class RejectedRecord(StateDocument):
     unread: bool = False
     state: RejectedState = RejectedState.OPEN
     corrected: list[tuple[int, str | None]] | None = None
+    remaining: list[RowError] | None = None
     revision: int = 0
     checked: bool = True
     retry_run_id: str | None = None
     state_before: RejectedState | None = None
     skip_reason: str | None = None
     created_at: datetime
+
+    @property
+    def current_errors(self) -> list[RowError]:
+        """What is wrong with it by now."""
+        return self.errors if self.remaining is None else self.remaining
 
     @property
     def needs_every_cell(self) -> bool:

@@ -16,8 +16,8 @@ from services.gateway.access.principal import Principal
 from services.gateway.access.reach import OWNED, Reach
 from services.gateway.http.tracing import trace_of
 from services.gateway.records.rejected import RejectedRows
-from services.gateway.records.rows import RowOutcomes
 from services.gateway.records.retries import Retries
+from services.gateway.records.rows import RowOutcomes
 from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings

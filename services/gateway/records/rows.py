@@ -13,7 +13,7 @@ import pyarrow as pa
 from bson import ObjectId
 
 from libs.batches.columns import ROW, WARNINGS
-from libs.batches.payloads import PayloadKind, payload_id
+from libs.batches.payloads import PayloadKind, parsed_kind, payload_id
 from libs.batches.tables import decode_table, original_cells
 from libs.contracts.ids import record_id
 from libs.contracts.states import OPEN_BATCH_STATES, BatchState
@@ -235,12 +235,17 @@ class RowOutcomes:
             run = await RunStore(principal).get(run.id) or run  # It was stopped since it was read.
         stop = (run.stop.code, run.stop.message) if run.stop is not None else ("CANCELLED", "the run was stopped")
         parsed, valid = None, None
-        if (data := await store.payload(payload_id(identifier, PayloadKind.PARSED))) is not None:
+        if (data := await store.payload(payload_id(identifier, parsed_kind(run.purpose)))) is not None:
             parsed = await asyncio.to_thread(decode_table, data)
         if entry.result.warnings:
             valid = await store.payload(payload_id(identifier, PayloadKind.VALID))
         warnings = {} if valid is None else await asyncio.to_thread(_warnings, valid)
-        return _Batch(run, entry, await asyncio.to_thread(BatchOutcomes, entry, stop[0]), stop, parsed, warnings, kept)
+        outcomes = await asyncio.to_thread(BatchOutcomes, entry, stop[0])
+        present = None
+        if run.purpose.traits.of_parent:  # It has some rows of a file only.
+            read = np.array([], np.int64) if parsed is None else parsed[ROW].to_numpy().astype(np.int64)
+            present = np.union1d(read, entry.rejected)
+        return _Batch(run, entry, outcomes, stop, parsed, warnings, kept, present)
 
     async def _chosen(self, store: RowOutcomeStore, batch: "_Batch", query: RowQuery) -> Rows:
         """Numbers of the rows of a batch that are wanted, ascending."""
@@ -284,7 +289,11 @@ class RowOutcomes:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """A batch as it is shown."""
+    """A batch as it is shown.
+
+    Attributes:
+        present: numbers of the rows that it has, where it has not all of those from its first to its last.
+    """
 
     run: RunDocument
     entry: BatchEntry
@@ -293,6 +302,7 @@ class _Batch:
     parsed: pa.Table | None
     warnings: Mapping[int, list[Document]]
     kept: Sequence[int]
+    present: Rows | None = None
 
     def shown(
         self,
@@ -326,6 +336,11 @@ class _Batch:
 
 
 def _with_outcome(batch: _Batch, only: RowFilter | None) -> Rows:
+    rows = _with_outcome_of_all(batch, only)
+    return rows if batch.present is None else np.intersect1d(rows, batch.present)
+
+
+def _with_outcome_of_all(batch: _Batch, only: RowFilter | None) -> Rows:
     match only:
         case None:
             return np.arange(batch.entry.row_from, batch.entry.row_to + 1)

@@ -77,7 +77,7 @@ class RejectedStore(TenantStore[RejectedRecord]):
     async def note_errors(self, record: RejectedRecord, revision: int, errors: Sequence[RowError]) -> bool:
         """Store what is wrong with the corrections of that revision; ``False`` where there are others by now."""
         of_revision = {**_untouched(record), "revision": revision}
-        return await self._set(of_revision, {"errors": [asdict(error) for error in errors], "checked": True}, None)
+        return await self._set(of_revision, {"remaining": [asdict(error) for error in errors], "checked": True}, None)
 
     async def discard(self, record: RejectedRecord) -> bool:
         """Give a row up; ``False`` where somebody else has changed it, or a retry is at it."""

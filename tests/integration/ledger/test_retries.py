@@ -153,7 +153,8 @@ async def test_what_became_of_every_row_is_told_whatever_dies(
     assert await states(ledger, parent) == expected
     again = await mongo.state["rejected_records"].find_one({"run_id": parent.id, "row": 3})
     assert again is not None
-    assert [error["code"] for error in again["errors"]] == ["TOO_LONG"]
+    assert [error["code"] for error in again["remaining"]] == ["TOO_LONG"]
+    assert [error["code"] for error in again["errors"]] == ["REQUIRED"]
     assert (await current(ledger, parent)).retry_at_work is None
     assert run.id not in await ledger.retries.unsettled(1_000)
     # A second settling of it, by whoever was late, does not touch what another retry has claimed since.

@@ -120,7 +120,7 @@ def _present_rejected(record: RejectedRecord, columns: Sequence[str]) -> Rejecte
         data=dict(zip(columns, padded, strict=False)),
         columns=list(columns),
         cells=record.cells,
-        errors=[asdict(error) for error in record.errors],
+        errors=[asdict(error) for error in record.current_errors],
         corrected_data=_corrected(record, columns),
         checked=record.checked,
         retry_run_id=record.retry_run_id,
