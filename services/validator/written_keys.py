@@ -11,6 +11,9 @@ from libs.contracts.reasons import RunErrorCode
 from libs.storage.client import Mongo
 from libs.storage.documents import BatchDocument, RejectedRecord, RunDocument
 
+_OF_ROWS = {"sweeps": {"$ne": True}}
+"""Batches of the deletions of a sync have no rows."""
+
 
 class WrittenKeys:
     """Reads the ``keys`` that completed runs keep; see ``BatchPayloads``."""
@@ -27,7 +30,9 @@ class WrittenKeys:
         found: list[tuple[str, str, int, int, int]] = []
         for run_id in runs:
             shown = {"row_from": 1, "row_to": 1, "result.rejected": 1}
-            async for batch in self._batches.find({"run_id": run_id, "state": "written"}, shown).sort("seq"):
+            async for batch in self._batches.find({"run_id": run_id, "state": "written", **_OF_ROWS}, shown).sort(
+                "seq"
+            ):
                 rejected = batch["result"]["rejected"]
                 found.append((run_id, batch["_id"], batch["row_from"], batch["row_to"], rejected))
         return found

@@ -230,6 +230,24 @@ def test_retries_are_taken_back_before_their_parent(gateway: GatewayClient, orac
     assert correct(gateway, rows[3]["id"], name="x").json()["code"] == "WRONG_STATE"
 
 
+def test_a_retry_of_a_sync_deletes_nothing(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
+    columns = [{"source": name, "target": name} for name in ("sku", "name")]
+    columns.append({"source": "price", "target": "price", "type": "number"})
+    keyed = template(
+        resource, import_mode="sync", upsert_key="sku", field_mapping=columns,
+        scope_filter={"source": "erp"}, default_values={"source": "erp"},
+    )  # fmt: skip
+    content = b"sku,name,price\nC1,one,1\nC2,two,x\nC3,three,3\n"
+    run = imported(gateway, content, keyed)
+    assert run["status"] == "completed", run
+    row = by_row(gateway, run["id"])[2]
+    assert corrected(gateway, row["id"], price=2)["errors"] == []
+    retry = retried(gateway, row["id"])
+    assert (retry["status"], retry["written_count"], retry["deleted_count"]) == ("completed", 1, 0)
+    assert set(written(oracle, resource)) == {"C1", "C2", "C3"}
+    assert oracle.target[resource].count_documents({"source": "erp", "is_deleted": False}) == 3
+
+
 def test_rows_that_could_not_be_read_need_every_cell(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
     run = imported(gateway, ROWS + b"A7,Ferrule,7.00,what,is,this\n", template(resource))
     row = by_row(gateway, run["id"])[7]
