@@ -5,6 +5,7 @@ claimed for it in the transaction that creates it, several by its parser before 
 each row is settled once the retry has an end, from its ledger alone; a step of that may be repeated by anyone.
 """
 
+import asyncio
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from libs.storage.documents import RunDocument
 from libs.telemetry.failpoints import failpoint
 
 ROWS_AT_A_TIME: Final = 1_000
+PATIENCE_SECONDS: Final = 5.0
 _TERMINAL: Document = {"$in": sorted(status.value for status in TERMINAL_RUN_STATUSES)}
 
 
@@ -125,6 +127,14 @@ class Retries:
         """Ids of retries that have ended, of whose rows something may still be to be told."""
         found = self._connection.runs.find({"unsettled": True, "status": _TERMINAL}, {"_id": 1})
         return [run["_id"] async for run in found.limit(limit)]
+
+    async def settle_soon(self, run_id: str) -> bool:
+        """``settle``, for whoever waits for an answer: ``False`` too where it takes long and is left to a sweep."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self.settle(run_id)
+        except TimeoutError:
+            return False
 
     async def settle(self, run_id: str) -> bool:
         """Tell of the rows of a retry that has ended what became of them; ``False`` where it has not.

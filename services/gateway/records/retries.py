@@ -83,7 +83,7 @@ class Retries:
             case Submission.SUBMITTED:
                 self._keeper.taken_in(principal, 0)
         ended = await self._runs.wait(principal, run, TERMINAL_RUN_STATUSES)
-        await self._ledger.retries.settle(run.id)
+        await self._ledger.retries.settle_soon(run.id)
         return ended
 
     async def free_parent(self, principal: Principal, run_id: str) -> RunDocument:
@@ -93,7 +93,7 @@ class Retries:
             NotFoundError, ConflictError: as ``retry_all``.
         """
         run = await self.completed(principal, run_id)
-        if run.retry_at_work is not None and not await self._ledger.retries.settle(run.retry_at_work):
+        if run.retry_at_work is not None and not await self._ledger.retries.settle_soon(run.retry_at_work):
             raise ConflictError(
                 "RETRY_UNDER_WAY",
                 f"the run {run.retry_at_work} is retrying rejected rows of this one; wait until it has ended",
@@ -132,7 +132,7 @@ class Retries:
     async def settle_of(self, run: RunDocument) -> None:
         """Have it told what became of the rows of the retry that is noted as being at work, if that has ended."""
         if run.retry_at_work is not None:
-            await self._ledger.retries.settle(run.retry_at_work)
+            await self._ledger.retries.settle_soon(run.retry_at_work)
 
     async def sweep(self) -> int:
         """Settle retries that nobody waited for; how many those were."""

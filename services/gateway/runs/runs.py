@@ -133,7 +133,7 @@ class Runs:
         if run.counts is None or not run.counts.rejected or run.status not in TERMINAL_RUN_STATUSES:
             return {}
         if run.retry_at_work is not None:
-            await self._ledger.retries.settle(run.retry_at_work)
+            await self._ledger.retries.settle_soon(run.retry_at_work)
         others = await RejectedStore(principal).count(run.id)
         return {RejectedState.OPEN: run.counts.rejected - sum(others.values()), **others}
 
@@ -255,7 +255,7 @@ class Runs:
 
     async def _refuse_with_retries(self, principal: Principal, run: RunDocument) -> None:
         if run.retry_at_work is not None:
-            await self._ledger.retries.settle(run.retry_at_work)
+            await self._ledger.retries.settle_soon(run.retry_at_work)
         retries = await RunStore(principal).standing_retries(run.id)
         if retries:
             raise ConflictError(
