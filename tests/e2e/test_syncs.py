@@ -97,6 +97,15 @@ def test_a_sync_deletes_asks_and_is_taken_back(
     assert run["updated_count"] == 10_000
     assert run["total_rows"] == 10_500 == run["written_count"] + run["rejected_count"] + run["skipped_count"]
     assert len(run["deleted_ids"]) == 1_000
+    pages, query = list[str](), dict[str, object]()
+    while True:
+        page = gateway.http.get(f"/imports/runs/{run['id']}/deleted", params={"limit": 900, **query}).json()
+        pages += page["data"]
+        if page["next_after"] is None:
+            break
+        query = {"after": page["next_after"]}
+    gone = {str(record["_id"]) for record in oracle.target[resource].find({"is_deleted": True})}
+    assert len(pages) == 10_000 == len(gone & set(pages))
     assert live(oracle, resource, source="erp") == names(range(10_000, 20_500))
     assert live(oracle, resource, source="shop") == {"X1", "X2"}
     assert gateway.try_revert(run["id"]).status_code in {200, 202}

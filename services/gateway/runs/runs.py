@@ -137,6 +137,15 @@ class Runs:
         others = await RejectedStore(principal).count(run.id)
         return {RejectedState.OPEN: run.counts.rejected - sum(others.values()), **others}
 
+    async def deleted(self, principal: Principal, run_id: str, limit: int, after: str | None) -> Page[str]:
+        """Ids of the records that a run has deleted, from behind the id ``after``.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        run = await self.get(principal, run_id)
+        return await BeforeImageStore(principal).deleted(run.id, limit, after)
+
     async def _totals(self, run: RunDocument) -> Totals | None:
         if run.status is RunStatus.VALIDATED and run.counts is not None:
             return checked_totals(run, run.counts)

@@ -21,13 +21,16 @@ from services.gateway.http.dependencies import (
 from services.gateway.http.engine.operations import DryRunOperation, UploadOperation
 from services.gateway.http.engine.parameters import (
     After,
+    AfterRecord,
     ConfirmDeletes,
     Id,
     Limit,
+    RejectedLimit,
     RunFilter,
     TemplateFilter,
 )
 from services.gateway.http.engine.run_views import (
+    DeletedPage,
     DryRunView,
     RunPage,
     RunView,
@@ -185,6 +188,20 @@ class ImportController(Controller):
     )
     async def revert(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
         return await ended_answer(principal, runs, await runs.revert(principal, run_id))
+
+    @get(
+        "/runs/{run_id:str}/deleted",
+        operation_id="listDeleted",
+        summary="List the records that a run has deleted",
+        description="All of them; the run itself shows the first 1,000. Those that a revert has brought back since "
+        "are among them.",
+        operation_class=ApiOperation,
+    )
+    async def deleted(
+        self, run_id: Id, principal: Asking, runs: RunsIn, limit: RejectedLimit = 100, after: AfterRecord = None
+    ) -> DeletedPage:
+        found = await runs.deleted(principal, run_id, limit, after)
+        return DeletedPage(data=list(found.items), next_after=found.items[-1] if found.more else None)
 
 
 async def ended_answer(principal: Principal, runs: Runs, run: RunDocument) -> Response[RunView]:

@@ -27,6 +27,9 @@ ConfirmDeletes = Annotated[
         description="How many records a sync may delete: the number that it asked about, or `true` for any.",
     ),
 ]
+AfterRecord = Annotated[
+    str | None, QueryParameter(min_length=1, max_length=1_000, description="The next_after of the page before.")
+]
 RunFilter = Annotated[RunStatus | None, QueryParameter(description="Only runs in this status.")]
 TemplateFilter = Annotated[
     str | None, QueryParameter(min_length=1, max_length=100, description="Only runs of this template.")

@@ -205,6 +205,13 @@ class RunView(RunSummaryView):
     rejected_rows: RejectedRowsView | None
 
 
+class DeletedPage(BaseModel):
+    """Ids of deleted records in their own order; ``next_after`` is the ``after`` of the next page, null on the last."""
+
+    data: list[str]
+    next_after: str | None
+
+
 class RunPage(BaseModel):
     """Newest first; ``next_after`` is the ``after`` of the next page, null on the last."""
 
