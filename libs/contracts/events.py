@@ -45,8 +45,14 @@ class BatchParsed(Event):
 
 
 class ExecutionRequested(Event):
+    """A run is to be written, or, with ``preview``, it is to be worked out what that would do.
+
+    A writer of the release before takes no notice of the second: the run does not execute.
+    """
+
     run_id: str
     tenant_id: str
+    preview: bool = False
 
 
 class BatchReady(Event):

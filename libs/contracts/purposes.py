@@ -37,6 +37,8 @@ class RunPurpose(StrEnum):
     """Rejected rows of a completed run, corrected or not, become records after all."""
     CHECK = "check"
     """A corrected row is only tried."""
+    PREVIEW = "preview"
+    """Likewise, with what they would do to the records that exist."""
 
     @property
     def traits(self) -> PurposeTraits:
@@ -48,4 +50,5 @@ PURPOSES: dict[RunPurpose, PurposeTraits] = {
     RunPurpose.DRY_RUN: PurposeTraits(listed=False, told=False, executed=False, purged=True),
     RunPurpose.RETRY: PurposeTraits(listed=True, told=True, executed=True, purged=False, of_parent=True),
     RunPurpose.CHECK: PurposeTraits(listed=False, told=False, executed=False, purged=True, of_parent=True),
+    RunPurpose.PREVIEW: PurposeTraits(listed=False, told=False, executed=False, purged=True, sweeps=True),
 }

@@ -17,6 +17,7 @@ from libs.ledger.expiry import Expiry
 from libs.ledger.handout import Handout, Shares
 from libs.ledger.leases import Leases
 from libs.ledger.parsing import NewBatch, ParseEnd, ParseLedger
+from libs.ledger.previews import PreviewLedger
 from libs.ledger.purge import Purge
 from libs.ledger.rescue import Rescue
 from libs.ledger.retries import Retries, Submission
@@ -50,6 +51,7 @@ class Ledger:
         self.batches = BatchLedger(self._connection)
         self.stops = Stops(self._connection, self.runs)
         self.rescue = Rescue(self._connection, self.stops)
+        self.previews = PreviewLedger(self._connection)
         self.purge = Purge(self._connection)
         self.changes = Changes(self._connection)
         self.expiry = Expiry(self._connection)

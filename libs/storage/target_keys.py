@@ -187,6 +187,11 @@ class TargetKeys:
             failpoint("target_keys.adopted_some")
         return adopted
 
+    async def has_unadopted(self, tenant_id: str, resource: str) -> bool:
+        """Whether there are records that ``adopt`` would give their entries."""
+        foreign = {**_FOREIGN, "tenant_id": tenant_id}
+        return await self._mongo.target[resource].find_one(foreign, {"_id": 1}) is not None
+
     async def renew(self, tenant_id: str, resource: str, ids: Sequence[Any]) -> None:
         """Give records their entries anew: others changed their fields and not these, or made them without.
 

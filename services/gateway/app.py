@@ -33,6 +33,7 @@ from services.gateway.access.reach import Reach
 from services.gateway.http.authentication import Authentication
 from services.gateway.http.dependencies import Capabilities, dependencies
 from services.gateway.http.engine.imports import ImportController
+from services.gateway.http.engine.previews import PreviewController
 from services.gateway.http.engine.rejected import RejectedController
 from services.gateway.http.engine.rejected_views import Correction
 from services.gateway.http.engine.rows import RowController
@@ -52,6 +53,7 @@ from services.gateway.records.rows import RowOutcomes
 from services.gateway.retention.loops import retention_loops
 from services.gateway.runs.announcements import Announcements
 from services.gateway.runs.dry_runs import DryRuns
+from services.gateway.runs.previews import Previews
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
 from services.gateway.stores.usage import UsageStore
@@ -156,6 +158,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                     uploads=uploads,
                     runs=runs,
                     dry_runs=dry_runs,
+                    previews=Previews(context.ledger, dry_runs, gateway.wait_seconds, gateway.max_errors),
                     rejected_rows=RejectedRows(context.ledger, dry_runs, retries),
                     retries=retries,
                     row_outcomes=RowOutcomes(context.mongo, context.ledger, *_readers(gateway)),
@@ -187,7 +190,14 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
                 await broker.stop()
 
     app = Litestar(
-        route_handlers=[TemplateController, ImportController, RejectedController, RowController, *not_yet_handlers()],
+        route_handlers=[
+            TemplateController,
+            ImportController,
+            PreviewController,
+            RejectedController,
+            RowController,
+            *not_yet_handlers(),
+        ],
         dependencies=dependencies(lambda request: _gateway(request).capabilities),
         middleware=[
             DefineMiddleware(Authentication, exclude=["^/schema"]),

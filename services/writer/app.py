@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from libs.batches.columns import ROW, ROW_TYPE
 from libs.batches.tables import decode_table, encode_table
+from libs.contracts.lanes import Lane
 from libs.contracts.templates import Template, TemplateField
 from libs.process.context import ServiceContext
 from libs.process.loops import Background, repeat
@@ -17,6 +18,7 @@ from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.handlers import subscribe
+from services.writer.previewing import PreviewRun
 from services.writer.reverting import RevertBatch
 from services.writer.settings import WriterSettings
 from services.writer.sync_planning import PlanSync
@@ -38,14 +40,21 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, wri
         ledger, refill = context.ledger, Refill(context.ledger, context.publisher)
         syncs = PlanSync(context.mongo, ledger, writer, refill, settings.instance)
         begin = BeginExecution(ledger, refill, syncs)
+        previews = PreviewRun(context.mongo, ledger, settings.instance)
         subscribe(
             context.consumers,
             begin,
             WriteBatch(context.mongo, ledger, context.metrics, writer, refill),
             RevertBatch(context.mongo, ledger, context.metrics, refill),
+            previews,
             workers=writer.writer_transactions,
         )
         rescue = RescueInbox(ledger, begin, context.metrics, settings.rescue_after_seconds)
-        return [lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue"), syncs.work]
+        return [
+            lambda: repeat(settings.rescue_after_seconds / 4, rescue, "rescue"),
+            syncs.work,
+            lambda: previews.work(Lane.SMALL),
+            lambda: previews.work(Lane.LARGE),
+        ]
 
     return Service("writer", settings, mongo_settings, assemble)

@@ -58,6 +58,10 @@ class CollectionRules:
         self._mongo = mongo
         self._records = records
 
+    async def there_are(self) -> bool:
+        """Whether there is anything that documents may be refused for."""
+        return await self._rules() is not None
+
     async def broken_by_new(self, encoded: EncodedRecords) -> dict[int, Document]:
         """Index and ``errInfo`` of each new record that the validator refuses."""
         rules = await self._rules()

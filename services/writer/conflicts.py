@@ -1,6 +1,7 @@
 """What becomes of a batch of which the server refuses a row: the batch without the rows that cannot be written."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +53,7 @@ async def without_refused(mongo: Mongo, work: Work, refusal: RowRefusedError) ->
     """
     if refusal.refusal.code == DUPLICATE_KEY:
         try:
-            return await _without_duplicates(work, refusal.row, refusal.refusal.reason)
+            return await without_duplicates(work, refusal.row, refusal.refusal.reason)
         except StaleKeysError as stale:
             await work.run.target.renew_keys(stale.record_ids)
             return work
@@ -66,8 +67,44 @@ async def without_refused(mongo: Mongo, work: Work, refusal: RowRefusedError) ->
     return work.without(refused)
 
 
-async def _without_duplicates(work: Work, row: int, reason: Document) -> Work:
-    """Only the one row where the index is not one that Rowdock made, so that its rules are unknown."""
+TakenBy = Callable[[Work, Fields, TargetKey | None], Awaitable[Mapping[Values, Record]]]
+FoundBy = Callable[[Work], Awaitable[frozenset[Any] | None]]
+
+
+async def taken_values(work: Work, fields: Fields, key: TargetKey | None) -> Mapping[Values, Record]:
+    """The records that hold values of the batch in these fields, by entries where there is a key of them."""
+    values, more = await asyncio.to_thread(values_of, work, fields)
+    return await work.run.target.by_values(fields, values, more, key)
+
+
+def values_of(work: Work, fields: Fields) -> tuple[list[Values], list[str]]:
+    """What the rows of a batch hold in these fields, and what else has to be known of records that hold the same."""
+    template = work.run.template
+    columns = [field_values(work.checked, template, name) for name in fields]
+    more = [] if template.upsert_key is None else [template.upsert_key]
+    return list(zip(*columns, strict=True)), more
+
+
+async def found_keys(work: Work) -> frozenset[Any] | None:
+    """The upsert keys of the batch that have a record, where rows without one are not written."""
+    template = work.run.template
+    if template.mode is not ImportMode.UPDATE or template.upsert_key is None:
+        return None
+    key = work.key_of(template.upsert_key)
+    assert key is not None, "the batch was planned by it"
+    return frozenset(await work.run.target.by_key(key, upsert_keys(work.checked, template), ()))
+
+
+async def without_duplicates(
+    work: Work, row: int, reason: Document, taken_by: TakenBy = taken_values, found_by: FoundBy = found_keys
+) -> Work:
+    """The batch without the rows that the unique index of ``reason``, the server's write error of ``row``, keeps from
+    being written: only the one row where the index is not one that Rowdock made, so that its rules are unknown.
+
+    Raises:
+        TransientError: the row's own record is there already.
+        StaleKeysError: a record carries an entry that does not follow from its fields.
+    """
     run = work.run
     key, fields, values = _broken(work, reason)
     if SCOPE_PATH in fields:
@@ -86,8 +123,8 @@ async def _without_duplicates(work: Work, row: int, reason: Document) -> Work:
         if await run.target.by_key(key, [value], ()):
             return work
     elif fields and fields not in work.taken and run.template.sets.issuperset(fields):
-        taken = await _taken(work, fields, key)
-        found = await _found(work)
+        taken = await taken_by(work, fields, key)
+        found = await found_by(work)
         parted = replace(work, taken={**work.taken, fields: taken}, found=found).parted()
         if len(parted.rejections) > len(work.rejections):
             return parted
@@ -113,20 +150,3 @@ def _broken(work: Work, reason: Document) -> tuple[TargetKey | None, Fields, Val
     key = work.key_of(*fields)
     fields = fields if key is None else key.names
     return key, fields, tuple(held.get(name) for name in fields)
-
-
-async def _taken(work: Work, fields: Fields, key: TargetKey | None) -> Mapping[Values, Record]:
-    template = work.run.template
-    columns = [field_values(work.checked, template, name) for name in fields]
-    more = [] if template.upsert_key is None else [template.upsert_key]
-    return await work.run.target.by_values(fields, zip(*columns, strict=True), more, key)
-
-
-async def _found(work: Work) -> frozenset[Any] | None:
-    """The upsert keys of the batch that have a record, where rows without one are not written."""
-    template = work.run.template
-    if template.mode is not ImportMode.UPDATE or template.upsert_key is None:
-        return None
-    key = work.key_of(template.upsert_key)
-    assert key is not None, "the batch was planned by it"
-    return frozenset(await work.run.target.by_key(key, upsert_keys(work.checked, template), ()))

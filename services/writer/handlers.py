@@ -5,6 +5,7 @@ from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
 from libs.contracts.topics import BATCH_READY, EXECUTION_REQUESTED, LARGE_BATCH_READY
 from libs.messaging.consumer import Consumers
+from services.writer.previewing import PreviewRun
 from services.writer.reverting import RevertBatch
 from services.writer.use_cases import BeginExecution, WriteBatch
 
@@ -14,6 +15,7 @@ def subscribe(
     begin_execution: BeginExecution,
     write_batch: WriteBatch,
     revert_batch: RevertBatch,
+    previews: PreviewRun,
     *,
     workers: int,
 ) -> None:
@@ -25,7 +27,10 @@ def subscribe(
 
     @consumers.on(EXECUTION_REQUESTED, ExecutionRequested)
     async def on_execution_requested(event: ExecutionRequested) -> None:  # pyright: ignore[reportUnusedFunction]
-        await begin_execution(event.run_id)
+        if event.preview:
+            previews.begin()
+        else:
+            await begin_execution(event.run_id)
 
     @consumers.on(BATCH_READY, BatchReady, workers=workers)
     async def on_batch_ready(event: BatchReady) -> None:  # pyright: ignore[reportUnusedFunction]

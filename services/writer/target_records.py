@@ -105,6 +105,10 @@ class TargetRecords:
         """All keys that bind the tenant's records now."""
         return await self._keys.of(self.tenant_id, self.resource, session)
 
+    async def has_unadopted(self) -> bool:
+        """Whether records of other applications carry no entries yet; ``require_keys`` gives them theirs."""
+        return await self._keys.has_unadopted(self.tenant_id, self.resource)
+
     async def renew_keys(self, record_ids: Sequence[Any]) -> None:
         """Give records the entries that follow from their fields."""
         await self._keys.renew(self.tenant_id, self.resource, record_ids)

@@ -11,10 +11,10 @@ from cachetools import LRUCache
 from libs.batches.columns import ROW
 from libs.batches.payloads import BatchPayloads, PayloadKind, parsed_kind
 from libs.batches.rejected_rows import RejectedRows
-from libs.batches.tables import BatchRejections, decode_table, pack_bits, pack_rows, warned_rows
+from libs.batches.tables import BatchRejections, decode_table, pack_bits, pack_rows
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.lanes import Lane
-from libs.contracts.reasons import RunErrorCode, SkipReason
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import HANDED_OUT, BatchState, RunStatus
 from libs.ledger import Ledger, MovedRun, Stage
@@ -27,10 +27,10 @@ from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.writer.before_images import BeforeImages
 from services.writer.conflicts import KeysChangedError, OutOfScopeError, without_refused
-from services.writer.domain.batch_plan import BatchPlan, plan_batch, upsert_keys
+from services.writer.domain.batch_plan import BatchPlan
 from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.record_encoding import RecordEncoder
-from services.writer.domain.sync_scope import out_of_scope
+from services.writer.planning import existing_records, plan_of, result_of
 from services.writer.refused_rows import RowRefusedError, RowWrites
 from services.writer.settings import WriterSettings
 from services.writer.sweeping import SweepBatch
@@ -233,7 +233,7 @@ class WriteBatch:
         encoder = RecordEncoder(run.template, run.id, run.tenant_id, written_at, run.extra, work.keys)
         appended = None
         if not run.template.matches_by_key:
-            plan = plan_batch(work.table, {}, run.template, run.file_fields, run.id, written_at, run.extra)
+            plan = plan_of(work, {}, written_at)
             appended = plan, await asyncio.to_thread(encoder.encode, plan.create)
         parsed = await self._parsed(run, batch) if work.rejections else None
 
@@ -242,11 +242,12 @@ class WriteBatch:
             if await run.target.keys(session) != work.keys:
                 raise KeysChangedError
             if appended is None:
-                plan = await self._plan(work, written_at, session)
+                existing = await existing_records(work, session)
+                plan = await asyncio.to_thread(plan_of, work, existing, written_at)
                 encoded = await asyncio.to_thread(encoder.encode, plan.create)
             else:
                 plan, encoded = appended
-            result = _result(work, plan)
+            result = result_of(work, plan)
             skipped, noted = _skipped(batch, plan), _written_rows(batch, plan)
             if not await self._ledger.batches.move(
                 session, batch, BatchState.WRITTEN, result, skipped=skipped, written=noted
@@ -267,33 +268,6 @@ class WriteBatch:
     async def _parsed(self, run: Run, batch: BatchDocument) -> pa.Table:
         payload = await self._payloads.load(batch.id, parsed_kind(run.document.purpose))
         return await asyncio.to_thread(decode_table, payload.data)
-
-    async def _plan(self, work: Work, written_at: datetime, session: Session) -> BatchPlan:
-        run = work.run
-        assert run.template.upsert_key is not None
-        values = await asyncio.to_thread(upsert_keys, work.table, run.template)
-        if (key := work.key_of(run.template.upsert_key)) is None:
-            raise KeysChangedError
-        fields = {*run.compared, *(name for key in work.keys for name in key.names)}
-        if work.deletions is not None:
-            values += await asyncio.to_thread(upsert_keys, work.deletions, run.template)
-            fields |= {"is_deleted", "deleted_at"}
-        fields |= (run.template.scope_filter or {}).keys()
-        existing = await run.target.by_key(key, values, fields, session)
-        if beyond := await asyncio.to_thread(out_of_scope, work.table, existing, run.template, run.file_fields):
-            raise OutOfScopeError(beyond)
-        return await asyncio.to_thread(
-            plan_batch,
-            work.table,
-            existing,
-            run.template,
-            run.file_fields,
-            run.id,
-            written_at,
-            run.extra,
-            work.keys,
-            work.deletions,
-        )
 
 
 def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> tuple[RowWrites, ...]:
@@ -342,24 +316,6 @@ def _written_rows(batch: BatchDocument, plan: BatchPlan) -> dict[str, bytes]:
 
 def _rejected_rows(work: Work, parsed: pa.Table) -> Iterator[RejectedRow]:
     return map(work.run.located, BatchRejections(parsed, work.rejections))
-
-
-def _result(work: Work, plan: BatchPlan) -> BatchResult:
-    checked = work.batch.result
-    rejected = len(work.rejections)
-    return checked.model_copy(
-        update={
-            "ok": checked.ok - rejected,
-            "rejected": checked.rejected + rejected,
-            "warnings": checked.warnings - (warned_rows(work.checked) - warned_rows(work.table)),
-            "created": plan.create.num_rows,
-            "updated": len(plan.updates),
-            "deleted": len(plan.deletions),
-            "unchanged": len(plan.skipped.get(SkipReason.UNCHANGED, [])),
-            "not_found": len(plan.skipped.get(SkipReason.NOT_FOUND, [])),
-            "duplicate_keys": checked.duplicate_keys + len(plan.skipped.get(SkipReason.DUPLICATE_UPSERT_KEY, [])),
-        }
-    )
 
 
 class RescueInbox:

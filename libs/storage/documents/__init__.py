@@ -19,6 +19,7 @@ from libs.storage.documents.batches import (
 )
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.messages import OUTBOX_LEASE, DeadLetter, OutboxEntry
+from libs.storage.documents.previews import PreviewDocument, PreviewState, SeenTarget
 from libs.storage.documents.runs import (
     LISTED_RUNS,
     PURGED_RUNS,
@@ -57,11 +58,14 @@ __all__ = [
     "Organization",
     "OutboxEntry",
     "ParseProgress",
+    "PreviewDocument",
+    "PreviewState",
     "RejectedRecord",
     "Rescue",
     "RetryRequest",
     "RunDocument",
     "RunHead",
+    "SeenTarget",
     "Starter",
     "StatusChange",
     "StopRequest",
@@ -86,6 +90,7 @@ DOCUMENTS: list[type[Document]] = [
     BatchPayload,
     RejectedRecord,
     UndoEntry,
+    PreviewDocument,
     OutboxEntry,
     WebhookEndpoint,
     WebhookDelivery,

@@ -237,6 +237,11 @@ class RunDocument(StateDocument):
                 partialFilterExpression={"syncing.target": {"$type": "string"}},
             ),
             IndexModel([("finished_at", ASCENDING)], name="ended"),
+            IndexModel(
+                [("tenant_id", ASCENDING), ("template.target_resource", ASCENDING), ("finished_at", ASCENDING)],
+                name="changed_target",
+                partialFilterExpression={"executing_at": {"$type": "date"}},
+            ),
             IndexModel([("file_removed_at", ASCENDING), ("finished_at", ASCENDING)], name="file_ended"),
             IndexModel(
                 [("expiring_at", ASCENDING)],

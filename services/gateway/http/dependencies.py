@@ -19,6 +19,7 @@ from services.gateway.records.rejected import RejectedRows
 from services.gateway.records.retries import Retries
 from services.gateway.records.rows import RowOutcomes
 from services.gateway.runs.dry_runs import DryRuns
+from services.gateway.runs.previews import Previews
 from services.gateway.runs.runs import Runs
 from services.gateway.settings import GatewaySettings
 from services.gateway.templates.catalog import TemplateCatalog
@@ -37,6 +38,7 @@ class Capabilities:
     uploads: Uploads
     runs: Runs
     dry_runs: DryRuns
+    previews: Previews
     rejected_rows: RejectedRows
     row_outcomes: RowOutcomes
     retries: Retries
@@ -66,6 +68,7 @@ Catalog = NamedDependency[SkipValidation[TemplateCatalog]]
 UploadsIn = NamedDependency[SkipValidation[Uploads]]
 RunsIn = NamedDependency[SkipValidation[Runs]]
 DryRunsIn = NamedDependency[SkipValidation[DryRuns]]
+PreviewsIn = NamedDependency[SkipValidation[Previews]]
 RejectedIn = NamedDependency[SkipValidation[RejectedRows]]
 RowsIn = NamedDependency[SkipValidation[RowOutcomes]]
 RetriesIn = NamedDependency[SkipValidation[Retries]]

@@ -30,12 +30,10 @@ class NotYet(NamedTuple):
     instead: str
 
 
-_UPLOAD = "upload the file to POST /imports/upload and look at its preview_rows before you execute the run"
 _IMPORTERS = "use /imports/templates"
 _IMPORTS = "use /imports/upload and /imports/runs"
 
 NOT_YET = (
-    NotYet("/imports/preview", ["POST"], "computing the full diff of a file", _UPLOAD),
     NotYet("/api/v1/importers", ["GET", "POST"], "the importers API", _IMPORTERS),
     NotYet("/api/v1/importers/{importer_id:str}", ["GET", "PUT", "DELETE"], "the importers API", _IMPORTERS),
     NotYet("/api/v1/clerk/webhook", ["POST"], "the synchronisation of users", "use API keys"),

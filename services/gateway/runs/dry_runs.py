@@ -68,9 +68,7 @@ class DryRuns:
             TookTooLongError: ``DRY_RUN_TOO_LONG``.
         """
         try:
-            await _reach(lambda: self._status(run.id), CHECKED_STATUSES, self._wait_seconds)
-            checked = await self._ledger.runs.get(run.id)
-            if checked is None or checked.status not in {RunStatus.VALIDATED, RunStatus.FAILED}:
+            if (checked := await self.checked(run)) is None:
                 raise TookTooLongError(
                     "DRY_RUN_TOO_LONG",
                     f"checking the file took longer than {self._wait_seconds:g} seconds and was given up; "
@@ -79,6 +77,19 @@ class DryRuns:
             return DryRunResult(checked, await RejectedStore(principal).first_errors(run.id, self._max_errors))
         finally:
             await asyncio.shield(self._ledger.purge.run(run.id))
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long a check may take."""
+        return self._wait_seconds
+
+    async def checked(self, run: RunDocument) -> RunDocument | None:
+        """A submitted run once it is validated or has failed; ``None`` where that takes longer than it may."""
+        await _reach(lambda: self._status(run.id), CHECKED_STATUSES, self._wait_seconds)
+        checked = await self._ledger.runs.get(run.id)
+        if checked is None or checked.status not in {RunStatus.VALIDATED, RunStatus.FAILED}:
+            return None
+        return checked
 
     async def _status(self, run_id: str) -> RunStatus | None:
         return await self._ledger.runs.status(run_id)

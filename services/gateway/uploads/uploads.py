@@ -354,14 +354,14 @@ class Uploads:
         failpoint("gateway.submitted_before_answer")
         return Submitted(holder)
 
-    async def submit_dry_run(self, received: Received) -> RunDocument:
-        """Make a dry run of an upload: checked, told to nobody, and removed with every trace.
+    async def submit_dry_run(self, received: Received, purpose: RunPurpose = RunPurpose.DRY_RUN) -> RunDocument:
+        """Make a run of an upload that is only tried: checked, told to nobody, and removed with every trace.
 
         Raises:
             LimitError, StorageFullError: the organization has what it may have.
         """
         await self._admit(received)
-        run = self._new_run(received).model_copy(update={"purpose": RunPurpose.DRY_RUN, "webhook_endpoint_id": None})
+        run = self._new_run(received).model_copy(update={"purpose": purpose, "webhook_endpoint_id": None})
         await self._ledger.runs.submit(run)
         failpoint("gateway.dry_run_submitted")
         return run

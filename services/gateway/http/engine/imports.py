@@ -14,6 +14,7 @@ from services.gateway.http.dependencies import (
     AskingForMany,
     DryRunsIn,
     Judge,
+    PreviewsIn,
     RunsIn,
     Settings,
     UploadsIn,
@@ -24,7 +25,9 @@ from services.gateway.http.engine.parameters import (
     AfterRecord,
     ConfirmDeletes,
     Id,
+    IgnoreChanges,
     Limit,
+    PreviewVersion,
     RejectedLimit,
     RunFilter,
     TemplateFilter,
@@ -146,14 +149,27 @@ class ImportController(Controller):
         "run is validated (also when it is executing or completed already). A sync that would delete more than it may "
         "unasked answers 409 `DELETES_NOT_CONFIRMED` with the number: nothing is written, and the run stays validated "
         "until it is executed with `confirm_deletes` or cancelled. It is refused again where even more would go by "
-        "then. Of the syncs of one resource one is executed at a time: 202 with `sync.waiting_for` while another is.",
+        "then. Of the syncs of one resource one is executed at a time: 202 with `sync.waiting_for` while another is. "
+        "Where a preview of the run was worked out and other runs have changed its target since, 409 "
+        "`PREVIEW_OUTDATED` says which, unless `ignore_changes` is true; `preview_version` makes sure that it is the "
+        "preview which was looked at. A run of which nobody has asked for a preview is executed without this.",
         operation_class=ApiOperation,
         status_code=HTTPStatus.OK,
         responses=FOLLOW,
     )
     async def execute(
-        self, run_id: Id, principal: Asking, runs: RunsIn, confirm_deletes: ConfirmDeletes = None
+        self,
+        run_id: Id,
+        principal: Asking,
+        runs: RunsIn,
+        previews: PreviewsIn,
+        confirm_deletes: ConfirmDeletes = None,
+        preview_version: PreviewVersion = None,
+        *,
+        ignore_changes: IgnoreChanges = False,
     ) -> Response[RunView]:
+        if not ignore_changes:
+            await previews.require_current(principal, run_id, preview_version)
         confirmation = None
         if confirm_deletes is not None:
             whatever = confirm_deletes == "true"

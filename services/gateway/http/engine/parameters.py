@@ -34,6 +34,13 @@ RunFilter = Annotated[RunStatus | None, QueryParameter(description="Only runs in
 TemplateFilter = Annotated[
     str | None, QueryParameter(min_length=1, max_length=100, description="Only runs of this template.")
 ]
+PreviewVersion = Annotated[
+    str | None,
+    QueryParameter(min_length=1, max_length=100, description="The version of the preview that was looked at."),
+]
+IgnoreChanges = Annotated[
+    bool, QueryParameter(description="Whether the run is executed also where other runs have changed the target since.")
+]
 RunOfRows = Annotated[
     str, QueryParameter(min_length=1, max_length=100, description="The run whose rejected rows are wanted.")
 ]

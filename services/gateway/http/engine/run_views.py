@@ -249,8 +249,8 @@ def present_run(details: RunDetails) -> RunView:
     return RunView(
         **_summary(run),
         preview_rows=run.preview_rows,
-        errors=_present_errors(details.errors),
-        plan=_present_plan(run),
+        errors=present_errors(details.errors),
+        plan=present_plan(run),
         progress=_present_progress(run, totals) if totals else None,
         deleted_ids=details.deleted_ids,
         kept=[present_kept(each, run.parse.rows) for each in details.kept],
@@ -328,9 +328,9 @@ def present_dry_run(result: DryRunResult) -> DryRunView:
         skipped=counts.skip_reasons,
         warning_count=counts.warnings,
         preview_rows=run.preview_rows,
-        errors=_present_errors(result.errors),
+        errors=present_errors(result.errors),
         error=FailureView(**run.failure) if run.failure else None,
-        plan=_present_plan(run),
+        plan=present_plan(run),
     )
 
 
@@ -340,7 +340,8 @@ def _valid_rows(counts: RunCounts | None) -> int:
     return counts.rows - counts.rejected - counts.skipped + counts.skip_reasons.get(SkipReason.UNCHANGED, 0)
 
 
-def _present_errors(errors: Sequence[tuple[int, RowError]]) -> list[RowErrorView]:
+def present_errors(errors: Sequence[tuple[int, RowError]]) -> list[RowErrorView]:
+    """Errors of rows."""
     # Spelled out: a thousand of them are shown with every look at a run, and ``asdict`` copies deeply.
     return [
         RowErrorView(
@@ -355,7 +356,8 @@ def _present_errors(errors: Sequence[tuple[int, RowError]]) -> list[RowErrorView
     ]
 
 
-def _present_plan(run: RunDocument) -> PlanView | None:
+def present_plan(run: RunDocument) -> PlanView | None:
+    """How the file of a run is read, once that is decided."""
     if (plan := run.plan) is None:
         return None
     mapping = {name: None if index is None else plan.columns[index] for name, index in plan.mapping.items()}
