@@ -160,5 +160,5 @@ async def test_the_document_needs_no_key(http: httpx.AsyncClient) -> None:
         "uploadFile", "dryRun", "listRuns", "getRun", "executeRun", "cancelRun", "revertRun", "listRejected",
         "listRows",
         "getRejected", "correctRejected", "retryRejected", "discardRejected", "retryAllRejected",
-        "previewFile", "previewRun", "getPreview",
+        "previewFile", "previewRun", "getPreview", "listDeleted",
     }  # fmt: skip
