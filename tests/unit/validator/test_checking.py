@@ -251,9 +251,11 @@ def test_issues_become_rejected_rows() -> None:
         RowIssue(row=6, code="NUL_CHARACTER", message="NUL.", cells=("a",), column=7),
     ]
     assert issue_rejections(issues, ["A", "B"]) == [
-        RejectedRow(3, ["a", "b", "c"], (RowError(None, None, "EXTRA_CELLS", "Too many.", ""),)),
-        RejectedRow(5, ["a", "b" * 300], (RowError(None, "B", "CELL_TOO_LARGE", "Too large.", "b" * 200),)),
-        RejectedRow(6, ["a"], (RowError(None, None, "NUL_CHARACTER", "NUL.", ""),)),
+        RejectedRow(3, ["a", "b", "c"], (RowError(None, None, "EXTRA_CELLS", "Too many.", ""),), unread=True),
+        RejectedRow(
+            5, ["a", "b" * 300], (RowError(None, "B", "CELL_TOO_LARGE", "Too large.", "b" * 200),), unread=True
+        ),
+        RejectedRow(6, ["a"], (RowError(None, None, "NUL_CHARACTER", "NUL.", ""),), unread=True),
     ]
 
 
