@@ -170,7 +170,7 @@ def test_release_0_1_reads_what_is_written_today(
         "organizations": {},
         "api_keys": {},
     }
-    unknown_then = {"target_keys", "target_resources"}
+    unknown_then = {"previews", "target_keys", "target_resources"}
     for document in DOCUMENTS:
         name = document.Settings.name
         if name in unknown_then:
