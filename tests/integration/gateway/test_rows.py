@@ -149,6 +149,15 @@ async def test_rows_that_could_not_be_read(acme: Organization, mongo: Mongo, led
     assert table.text.splitlines()[3] == "3,rejected,,EXTRA_CELLS: too many,,,c"
 
 
+async def test_rows_of_a_retry_have_the_numbers_of_the_file(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
+    run = await parsed(ledger, acme, [[["a"], ["b"], ["c"]]], "sku")
+    await mongo.state["runs"].update_one({"_id": run.id}, {"$set": {"purpose": "retry"}})
+    await mongo.state["batches"].update_one({"run_id": run.id}, {"$set": {"row_from": 1_001, "row_to": 9_003}})
+    await rejected(mongo, run, *(RejectedRow(row, ["x"], (WRONG,)) for row in (1_001, 5_002, 9_003)))
+    found = await pages(acme.http, run, limit=1)
+    assert [row for rows in found for row in rows] == [1_001, 5_002, 9_003]
+
+
 async def test_cells_that_are_no_longer_stored(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:
     run = await parsed(ledger, acme, [[["a"], ["b"]]], "sku")
     await rejected(mongo, run, RejectedRow(2, ["b"], (WRONG,)))

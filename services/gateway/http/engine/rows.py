@@ -100,7 +100,9 @@ async def _page(
 ) -> Response[Any]:
     most = min(limit or 100, MAX_REJECTED_PAGE)
     pieces = row_outcomes.pieces(principal, run, query, after, min(most, ROWS_AT_A_TIME))
-    last_row = run.parse.rows if run.parse.closed else 2**32
+    # Rows of a retry have the numbers that they have in the file.
+    numbered = run.parse.closed and not run.purpose.traits.of_parent
+    last_row = run.parse.rows if numbered else 2**32
     columns = run.plan.columns if run.plan else ()
     return encoded_answer(await encode_page(pieces, columns, most, last_row))
 
