@@ -68,7 +68,7 @@ def test_kill_while_rows_are_corrected_and_retried(
 
     eventually(retried, "the corrected rows are written", 300)
     assert list(hits.iterdir()), "the failpoint was never passed"
-    for retry in oracle.state["runs"].find({"parent_run_id": run_id}, {"_id": 1}):
+    for retry in oracle.state["runs"].find({"parent_run_id": run_id, "purpose": "retry"}, {"_id": 1}):
         oracle.settled(retry["_id"])
     records = list(oracle.target[resource].find({}, {"sku": 1, "email": 1}))
     assert len(records) == len({each["sku"] for each in records}) == len(planted.valid) + CORRECTED
