@@ -69,12 +69,12 @@ class RetryRequest(BaseModel):
     """Which rejected rows of its parent a run is about.
 
     Attributes:
-        rows: one ``row``; all that are ``corrected``; ``all`` that are open or corrected; or those in a ``file``.
+        rows: one ``row``; all that are ``corrected``; or ``all`` that are open or corrected.
         row: the one.
         claimed: they are all found, and no other can join them.
     """
 
-    rows: Literal["row", "corrected", "all", "file"]
+    rows: Literal["row", "corrected", "all"]
     row: int | None = None
     claimed: bool = False
 
