@@ -6,6 +6,7 @@ import json
 import random
 import zipfile
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -172,10 +173,11 @@ def test_twenty_syncs_at_once_come_one_after_another(gateway: GatewayClient, ora
     assert [(run["status"], run["error"]) for run in runs] == [("completed", None)] * 20
     for run in runs:
         assert run["total_rows"] == 2_000 == run["written_count"] + run["skipped_count"]
-    executions = sorted((run["executing_at"], run["finished_at"]) for run in runs)
-    assert all(end <= start for (_, end), (start, _) in pairwise(executions))
+    moments = [[datetime.fromisoformat(run[name]) for name in ("executing_at", "finished_at")] for run in runs]
+    overlapping = [each for each in pairwise(sorted(moments)) if each[0][1] > each[1][0]]
+    assert overlapping == []
     # What is there is what the last one of them held, every record of it.
-    last = max(range(20), key=lambda at: runs[at]["finished_at"]) + 1
+    last = max(range(20), key=lambda at: moments[at][1]) + 1
     assert live(oracle, resource) == names(range(last, 2_000 + last))
     prices = {str(record["price"]) for record in oracle.target[resource].find({"is_deleted": False})}
     assert prices == {f"{last}.00"}
