@@ -48,11 +48,6 @@ class ClaimedRows:
         )
         return [each["row"] async for each in found.sort("row").limit(limit)]
 
-    async def any_claimable(self, states: Collection[str]) -> bool:
-        """Whether there is a row in one of ``states``."""
-        wanted = {**self._of_run, "state": {"$in": sorted(states)}}
-        return await self._rows.find_one(wanted, {"_id": 1}) is not None
-
     async def of_retry(self, retry_id: str) -> AsyncIterator[RejectedRecord]:
         """The rows that a retry has claimed, ascending."""
         claimed = {**self._of_run, "state": RejectedState.RETRYING.value, "retry_run_id": retry_id}

@@ -128,6 +128,10 @@ class Retries:
         found = self._connection.runs.find({"unsettled": True, "status": _TERMINAL}, {"_id": 1})
         return [run["_id"] async for run in found.limit(limit)]
 
+    async def settle_at_work(self, parent: RunDocument) -> bool:
+        """``settle_soon`` what a run has noted as its retry at work; whether none is any more."""
+        return parent.retry_at_work is None or await self.settle_soon(parent.retry_at_work)
+
     async def settle_soon(self, run_id: str) -> bool:
         """``settle``, for whoever waits for an answer: ``False`` too where it takes long and is left to a sweep."""
         try:

@@ -32,7 +32,7 @@ from libs.storage.target_keys import TargetKey
 from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
 from services.writer.conflicts import KeysChangedError, OutOfScopeError, values_of, without_duplicates
-from services.writer.domain.batch_plan import BatchPlan, Fields, Record, Values
+from services.writer.domain.batch_plan import BatchPlan, Fields, Record, Values, row_numbers
 from services.writer.domain.preview_samples import Samples
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.domain.refusals import DOCUMENT_VALIDATION, refusal_errors
@@ -206,7 +206,7 @@ class PreviewRun:
         run, rules = work.run, work.run.target.rules
         encoder = RecordEncoder(run.template, run.id, run.tenant_id, planned_at, run.extra, work.keys)
         encoded = await asyncio.to_thread(encoder.encode, plan.create)
-        created: list[int] = plan.create["_row"].to_numpy().tolist()
+        created = row_numbers(plan.create)
         found: list[tuple[int, Document]] = []
         for changes in (plan.updates, plan.deletions):
             broken = await rules.broken_by_updates(changes)
@@ -284,7 +284,7 @@ def _sample(samples: Samples, work: Work, plan: BatchPlan) -> None:
     some = plan.create.slice(0, max(samples.wanted("create"), 0))
     encoder = RecordEncoder(run.template, run.id, run.tenant_id, datetime.now(UTC), run.extra, ())
     encoded = encoder.encode(some)
-    rows: list[int] = some["_row"].to_numpy().tolist()
+    rows = row_numbers(some)
     skipped: dict[str, list[int]] = {
         reason: unpack_rows(packed).tolist() for reason, packed in work.batch.skipped_rows.items()
     }

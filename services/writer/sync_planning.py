@@ -66,21 +66,12 @@ class SyncLookup:
         self._ledger = ledger
         self._payloads = BatchPayloads(mongo)
 
-    async def going(self, document: RunDocument) -> Going:
-        """How many records of its scope a validated sync would delete now.
+    async def held(self, document: RunDocument) -> tuple[Run, HeldKeys]:
+        """The keys of all rows of a sync that is checked, of the rejected ones too: eight bytes each.
 
         Raises:
             PermanentError: ``MODE_NOT_SUPPORTED``; a service of an earlier release has checked its file.
         """
-        run, held = await self.held(document)
-        live = going = 0
-        async for some in self.missing(run, held):
-            live += some.live
-            going += len(some.ids)
-        return await self.told(document, held, live, going)
-
-    async def held(self, document: RunDocument) -> tuple[Run, HeldKeys]:
-        """The keys of all rows of a sync that is checked, of the rejected ones too: eight bytes each."""
         plan = document.plan
         checked = await self._payloads.count(document.id, PayloadKind.HELD) == document.parse.batches
         if plan is None or not checked:

@@ -8,7 +8,6 @@ from functools import partial
 import pyarrow as pa
 from cachetools import LRUCache
 
-from libs.batches.columns import ROW
 from libs.batches.payloads import BatchPayloads, PayloadKind, parsed_kind
 from libs.batches.rejected_rows import RejectedRows
 from libs.batches.tables import BatchRejections, decode_table, pack_bits, pack_rows
@@ -27,7 +26,7 @@ from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.writer.before_images import BeforeImages
 from services.writer.conflicts import KeysChangedError, OutOfScopeError, without_refused
-from services.writer.domain.batch_plan import BatchPlan
+from services.writer.domain.batch_plan import BatchPlan, row_numbers
 from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.planning import existing_records, plan_of, result_of
@@ -287,7 +286,7 @@ def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> 
         await target.insert(encoded.part(first, last), session)
 
     updated = [each.row for each in plan.updates]
-    created: list[int] = plan.create[ROW].to_numpy().tolist()
+    created = row_numbers(plan.create)
     return (
         RowWrites(updated, update, partial(target.rules.broken_by_updates, plan.updates)),
         RowWrites(created, create, partial(target.rules.broken_by_new, encoded)),

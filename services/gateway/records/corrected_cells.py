@@ -76,9 +76,9 @@ def corrected_cells(data: Mapping[str, object], plan: ParsePlan, *, every: bool 
     return sorted(cells.items())
 
 
-def shown_cells(cells: Cells, plan: ParsePlan) -> dict[str, str | None]:
+def shown_cells(cells: Cells, columns: Sequence[str]) -> dict[str, str | None]:
     """The same by header."""
-    return {plan.columns[at]: text for at, text in cells if at < len(plan.columns)}
+    return {columns[at]: text for at, text in cells if at < len(columns)}
 
 
 def _column(name: str, plan: ParsePlan) -> _Column | _Wrong:

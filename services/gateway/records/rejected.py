@@ -60,10 +60,8 @@ class RejectedRows:
         Raises:
             NotFoundError: there is no such run.
         """
-        run = await RunStore(principal).get(run_id)
-        if run is None:
-            raise not_found("run", run_id)
-        await self._retries.settle_of(run)
+        run = await RunStore(principal).required(run_id)
+        await self._ledger.retries.settle_at_work(run)
         rows = await RejectedStore(principal).page(run_id, limit, after, states)
         return RejectedOfRun(run.plan.columns if run.plan else (), rows)
 
@@ -77,7 +75,7 @@ class RejectedRows:
         run = await RunStore(principal).get(record.run_id)
         if run is None:
             raise not_found("rejected row", record_id)
-        await self._retries.settle_of(run)
+        await self._ledger.retries.settle_at_work(run)
         return await self._row(principal, run, record_id)
 
     async def correct(self, principal: Principal, record_id: str, data: Mapping[str, object]) -> RejectedRow:
@@ -142,7 +140,7 @@ class RejectedRows:
     async def _changeable(self, principal: Principal, record_id: str) -> tuple[RejectedRecord, RunDocument]:
         record = await self._record(principal, record_id)
         run = await self._retries.completed(principal, record.run_id)
-        await self._retries.settle_of(run)
+        await self._ledger.retries.settle_at_work(run)
         record = await self._record(principal, record_id)
         if record.state not in {RejectedState.OPEN, RejectedState.CORRECTED}:
             raise _wrong_state(record)

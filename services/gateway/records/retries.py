@@ -93,7 +93,7 @@ class Retries:
             NotFoundError, ConflictError: as ``retry_all``.
         """
         run = await self.completed(principal, run_id)
-        if run.retry_at_work is not None and not await self._ledger.retries.settle_soon(run.retry_at_work):
+        if not await self._ledger.retries.settle_at_work(run):
             raise ConflictError(
                 "RETRY_UNDER_WAY",
                 f"the run {run.retry_at_work} is retrying rejected rows of this one; wait until it has ended",
@@ -128,11 +128,6 @@ class Retries:
                 "otherwise correct the file and upload it again",
             )
         return run
-
-    async def settle_of(self, run: RunDocument) -> None:
-        """Have it told what became of the rows of the retry that is noted as being at work, if that has ended."""
-        if run.retry_at_work is not None:
-            await self._ledger.retries.settle_soon(run.retry_at_work)
 
     async def sweep(self) -> int:
         """Settle retries that nobody waited for; how many those were."""

@@ -22,7 +22,7 @@ from libs.process.shares import NoSlotError, Turns
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import BatchResult, RunDocument
 from services.gateway.access.principal import Principal
-from services.gateway.errors import BusyError, LimitError, not_found
+from services.gateway.errors import BusyError, LimitError
 from services.gateway.records.row_outcomes import (
     CHANGING,
     SKIP_MESSAGES,
@@ -153,16 +153,6 @@ class RowOutcomes:
         self._ledger = ledger
         self._pages = pages
         self._downloads = downloads
-
-    async def run(self, principal: Principal, run_id: str) -> RunDocument:
-        """A run.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        if (run := await RunStore(principal).get(run_id)) is None:
-            raise not_found("run", run_id)
-        return run
 
     @asynccontextmanager
     async def turn(self, principal: Principal, *, download: bool) -> AsyncGenerator[None]:

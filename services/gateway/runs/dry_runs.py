@@ -1,7 +1,6 @@
 """Files that are only tried: checked like any other, then removed with every trace."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from libs.process.shares import NoSlotError, Shares
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
 from services.gateway.errors import BusyError, LimitError, TookTooLongError
+from services.gateway.runs.pauses import pauses
 from services.gateway.runs.runs import CHECKED_STATUSES
 from services.gateway.stores.rejected import RejectedStore
 
-FIRST_POLL_SECONDS, MAX_POLL_SECONDS, POLL_GROWTH = 0.03, 0.5, 1.25
 GRACE_SECONDS = 60.0
 """How much longer than anybody waits for a dry run it is left alone: clocks differ, answers are written."""
 
@@ -107,10 +106,8 @@ async def _reach(ask: Callable[[], Awaitable[RunStatus | None]], until: Collecti
 
     It has to ask again and again, for dry runs tell nothing.
     """
-    deadline, pause = time.monotonic() + seconds, FIRST_POLL_SECONDS
-    while time.monotonic() < deadline:
+    for pause in pauses(seconds):
         await asyncio.sleep(pause)
-        pause = min(pause * POLL_GROWTH, MAX_POLL_SECONDS)
         status = await ask()
         if status is None or status in until:
             return

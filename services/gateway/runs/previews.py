@@ -11,12 +11,12 @@ from libs.ledger import Ledger
 from libs.ledger.previews import ChangingRun
 from libs.storage.documents import PreviewDocument, PreviewState, RunDocument
 from services.gateway.access.principal import Principal
-from services.gateway.errors import ConflictError, TookTooLongError, not_found
+from services.gateway.errors import ConflictError, TookTooLongError
 from services.gateway.runs.dry_runs import DryRuns
+from services.gateway.runs.pauses import pauses
 from services.gateway.stores.rejected import RejectedStore
 from services.gateway.stores.runs import RunStore
 
-FIRST_POLL_SECONDS, MAX_POLL_SECONDS, POLL_GROWTH = 0.03, 0.5, 1.25
 OUTDATED = "PREVIEW_OUTDATED"
 _NAMED = 3
 
@@ -57,7 +57,7 @@ class Previews:
             NotFoundError: there is no such run.
             ConflictError: ``WRONG_STATE``, it is not validated; or the code of why there can be no preview.
         """
-        run = await self._run(principal, run_id)
+        run = await RunStore(principal).required(run_id)
         if run.status is not RunStatus.VALIDATED or run.stop is not None:
             message = f"the run is {run.status.value} and has no preview; only a run that is validated has"
             raise ConflictError("WRONG_STATE", message)
@@ -71,7 +71,7 @@ class Previews:
             NotFoundError: there is no such run.
             ConflictError: ``NO_PREVIEW``, nobody has asked for one; or the code of why there can be none.
         """
-        run = await self._run(principal, run_id)
+        run = await RunStore(principal).required(run_id)
         preview = await self._ledger.previews.get(run_id)
         if preview is None:
             message = "nobody has asked for a preview of this run yet; POST to the same address works one out"
@@ -116,8 +116,10 @@ class Previews:
         Raises:
             ConflictError: ``PREVIEW_OUTDATED``, with what has changed.
         """
-        run = await RunStore(principal).get(run_id)
         preview = await self._ledger.previews.get(run_id)
+        if preview is None and version is None:
+            return  # Nearly all executions: the run itself is read when it is executed.
+        run = await RunStore(principal).get(run_id)
         if run is None or run.status is not RunStatus.VALIDATED:
             return
         known = preview is not None and preview.state is PreviewState.DONE and preview.version == version
@@ -132,21 +134,15 @@ class Previews:
         if changed := await self._ledger.previews.changed_since(run, preview.seen):
             raise ConflictError(OUTDATED, _changes(run, changed))
 
-    async def _run(self, principal: Principal, run_id: str) -> RunDocument:
-        if (run := await RunStore(principal).get(run_id)) is None:
-            raise not_found("run", run_id)
-        return run
-
     async def _worked_out(self, run: RunDocument, version: str, seconds: float) -> PreviewDocument | None:
         """The preview once it is no longer under way, or as it is when the time is over."""
-        deadline, pause = time.monotonic() + seconds, FIRST_POLL_SECONDS
-        while True:
-            preview = await self._ledger.previews.get(run.id)
-            over = preview is None or preview.version != version or preview.state is not PreviewState.WAITING
-            if over or time.monotonic() >= deadline:
-                return preview
+        preview = await self._ledger.previews.get(run.id)
+        for pause in pauses(seconds):
+            if preview is None or preview.version != version or preview.state is not PreviewState.WAITING:
+                break
             await asyncio.sleep(pause)
-            pause = min(pause * POLL_GROWTH, MAX_POLL_SECONDS)
+            preview = await self._ledger.previews.get(run.id)
+        return preview
 
 
 def _told(found: PreviewOfRun) -> PreviewOfRun:

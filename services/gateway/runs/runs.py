@@ -17,14 +17,15 @@ from libs.contracts.states import (
 from libs.ledger import Ledger, Totals
 from libs.storage.documents import PAYLOAD_DAYS, BatchResult, RunDocument, SyncStage
 from services.gateway.access.principal import Principal
-from services.gateway.errors import ConflictError, Problem, invalid_input, not_found
+from services.gateway.errors import ConflictError, Problem, invalid_input
 from services.gateway.runs.announcements import Announcements
+from services.gateway.runs.pauses import pauses
 from services.gateway.stores.before_images import BeforeImageStore, KeptRecord
 from services.gateway.stores.paging import Page
 from services.gateway.stores.rejected import RejectedStore
 from services.gateway.stores.runs import ListedRun, RunStore
 
-SYNC_LOOK_SECONDS = 0.05
+SYNC_LOOK_SECONDS, SYNC_LOOK_GROWTH = 0.05, 1.5
 """How soon whoever executes a sync looks at it again; each time later, up to ``LOOK_SECONDS``."""
 LOOK_SECONDS = 1.0
 """How often whoever waits looks at the run itself: announcements may get lost."""
@@ -97,9 +98,7 @@ class Runs:
         Raises:
             NotFoundError: there is none.
         """
-        if (run := await RunStore(principal).get(run_id)) is None:
-            raise not_found("run", run_id)
-        return run
+        return await RunStore(principal).required(run_id)
 
     async def page(
         self,
@@ -132,8 +131,7 @@ class Runs:
         """What has become of the rejected rows, told only once their number is settled."""
         if run.counts is None or not run.counts.rejected or run.status not in TERMINAL_RUN_STATUSES:
             return {}
-        if run.retry_at_work is not None:
-            await self._ledger.retries.settle_soon(run.retry_at_work)
+        await self._ledger.retries.settle_at_work(run)
         others = await RejectedStore(principal).count(run.id)
         return {RejectedState.OPEN: run.counts.rejected - sum(others.values()), **others}
 
@@ -206,10 +204,9 @@ class Runs:
             if run.status is RunStatus.VALIDATED and run.stop is None:
                 raise ConflictError("WRONG_STATE", "the run is asked to be executed already and will begin by itself")
             raise _wrong_state(run, "executed", {RunStatus.VALIDATED})
-        store, deadline, pause = RunStore(principal), time.monotonic() + self._wait_seconds, SYNC_LOOK_SECONDS
-        while time.monotonic() < deadline:
+        store = RunStore(principal)
+        for pause in pauses(self._wait_seconds, SYNC_LOOK_SECONDS, LOOK_SECONDS, SYNC_LOOK_GROWTH):
             await asyncio.sleep(pause)
-            pause = min(pause * 1.5, LOOK_SECONDS)
             now = await store.syncing(run.id)
             if now is None or now.status in TERMINAL_RUN_STATUSES:
                 break
@@ -263,8 +260,7 @@ class Runs:
         return await self.wait(principal, started, {RunStatus.REVERTED})
 
     async def _refuse_with_retries(self, principal: Principal, run: RunDocument) -> None:
-        if run.retry_at_work is not None:
-            await self._ledger.retries.settle_soon(run.retry_at_work)
+        await self._ledger.retries.settle_at_work(run)
         retries = await RunStore(principal).standing_retries(run.id)
         if retries:
             raise ConflictError(

@@ -12,6 +12,7 @@ from libs.contracts.states import ACTIVE_RUN_STATUSES, RunStatus
 from libs.contracts.templates import ImportMode
 from libs.storage.documents import LISTED_RUNS, RunDocument, Starter, StoredFile, SyncProgress, Wording
 from services.gateway.access.principal import Principal
+from services.gateway.errors import not_found
 from services.gateway.stores.paging import Page
 from services.gateway.stores.tenant import TenantStore
 
@@ -101,6 +102,16 @@ class RunStore(TenantStore[RunDocument]):
     async def get(self, run_id: str) -> RunDocument | None:
         """A run, or ``None``."""
         return await self._read(self._one({"_id": run_id, **LISTED_RUNS}))
+
+    async def required(self, run_id: str) -> RunDocument:
+        """A run.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if (run := await self.get(run_id)) is None:
+            raise not_found("run", run_id)
+        return run
 
     async def by_idempotency_key(self, key: str) -> RunDocument | None:
         """The run that was made by the request with this key, or ``None``."""

@@ -13,6 +13,7 @@ from services.gateway.errors import Problem, invalid_input
 from services.gateway.http.answers import encoded
 from services.gateway.http.places import path_text
 from services.gateway.http.request_shape import Json, Part
+from services.gateway.records.corrected_cells import shown_cells
 from services.gateway.records.rejected import RejectedOfRun, RejectedRow
 
 MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -121,15 +122,9 @@ def _present_rejected(record: RejectedRecord, columns: Sequence[str]) -> Rejecte
         columns=list(columns),
         cells=record.cells,
         errors=[asdict(error) for error in record.current_errors],
-        corrected_data=_corrected(record, columns),
+        corrected_data=None if record.corrected is None else shown_cells(record.corrected, columns),
         checked=record.checked,
         retry_run_id=record.retry_run_id,
         skip_reason=record.skip_reason,
         created_at=record.created_at,
     )
-
-
-def _corrected(record: RejectedRecord, columns: Sequence[str]) -> dict[str, str | None] | None:
-    if record.corrected is None:
-        return None
-    return {columns[at]: text for at, text in record.corrected if at < len(columns)}

@@ -12,7 +12,7 @@ from litestar.response import Stream
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
 from services.gateway.http.answers import encoded_answer
-from services.gateway.http.dependencies import AnyRequest, Asking, RowsIn
+from services.gateway.http.dependencies import AnyRequest, Asking, RowsIn, RunsIn
 from services.gateway.http.engine.parameters import MAX_REJECTED_PAGE, AfterRow, Id
 from services.gateway.http.engine.row_views import (
     MEDIA_TYPES,
@@ -69,6 +69,7 @@ class RowController(Controller):
         request: AnyRequest,
         run_id: Id,
         principal: Asking,
+        runs: RunsIn,
         row_outcomes: RowsIn,
         outcome: Only = None,
         field: FieldOfReason = None,
@@ -77,7 +78,7 @@ class RowController(Controller):
         limit: MostRows = None,
         after: AfterRow = 0,
     ) -> Response[Any]:
-        run = await row_outcomes.run(principal, run_id)
+        run = await runs.get(principal, run_id)
         query = RowQuery(outcome, field, code)
         if format is RowsFormat.JSON:
             async with row_outcomes.turn(principal, download=False):

@@ -24,7 +24,7 @@ def refusal(**data: object) -> tuple[str, str]:
 def test_columns_are_named_by_headers_and_by_fields() -> None:
     cells = corrected_cells({"Note": None, "sku": "A1", "Price": "1"}, PLAN)
     assert cells == [(0, "A1"), (1, "1"), (2, None)]
-    assert shown_cells(cells, PLAN) == {"Sku": "A1", "Price": "1", "Note": None}
+    assert shown_cells(cells, PLAN.columns) == {"Sku": "A1", "Price": "1", "Note": None}
 
 
 def test_numbers_are_written_as_those_of_their_column() -> None:
