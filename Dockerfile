@@ -1,7 +1,12 @@
 # One image for every service; the command chooses which: python -m services.gateway, …parser, …validator, …writer,
-# …webhooks, or the one-shots python -m deploy.provision and python -m services.gateway.bootstrap.
+# …webhooks, …gateway.requests, …gateway.sources, or the one-shots python -m deploy.provision, deploy.mongodb_roles,
+# deploy.certificates, deploy.doctor and services.gateway.bootstrap. The same bytes each time: docker build
+# --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) --output type=image,rewrite-timestamp=true, with both FROM
+# lines pinned to a digest.
 
 FROM python:3.12-slim AS build
+ARG SOURCE_DATE_EPOCH=0
+ENV SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH PYTHONHASHSEED=0
 RUN python -m venv /opt/rowdock
 ENV PATH=/opt/rowdock/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
@@ -11,13 +16,14 @@ RUN mkdir libs services && touch libs/__init__.py services/__init__.py \
   && pip install --constraint requirements.lock ".[all]"
 COPY libs libs
 COPY services services
-RUN pip install --no-deps --force-reinstall . && python -m compileall -q /opt/rowdock/lib
+RUN pip install --no-deps --force-reinstall . && python -m compileall -q --invalidation-mode unchecked-hash /opt/rowdock/lib
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin rowdock
 COPY --from=build /opt/rowdock /opt/rowdock
 WORKDIR /app
-COPY deploy/__init__.py deploy/provision.py deploy/
+COPY deploy/__init__.py deploy/certificates.py deploy/mongodb_roles.py deploy/provision.py deploy/
+COPY deploy/doctor/ deploy/doctor/
 COPY deploy/migrations/ deploy/migrations/
 ENV PATH=/opt/rowdock/bin:$PATH \
     PYTHONUNBUFFERED=1 \

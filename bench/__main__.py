@@ -15,11 +15,23 @@ import psutil
 from rich.markup import escape
 
 from bench.fairness import Fairness, show_fairness
+from bench.gateway import measure_gateway, show_gateway
 from bench.imports import RowsLostError
+from bench.kafka_requests import measure_requests, show_requests
+from bench.large_sync import ROWS as LARGE_SYNC_ROWS
+from bench.large_sync import measure_large_sync, show_large_sync
+from bench.large_uploads import measure_large_uploads, show_large_uploads
 from bench.measurement import Bench
+from bench.modes import ROWS as MODES_ROWS
+from bench.modes import measure_modes, show_modes
+from bench.record_events import ROWS as RECORD_EVENTS_ROWS
+from bench.record_events import measure_record_events, show_record_events
 from bench.report import show_dataset, show_formats, show_large, show_rare
 from bench.small_imports import measure_small_imports, show_small_imports
 from bench.soak import measure_soak, show_soak
+from bench.tracing import ROWS as TRACING_ROWS
+from bench.tracing import measure_tracing, show_tracing
+from bench.webhooks import DELIVERIES, measure_webhooks, show_webhooks
 from deploy.local.gateway_client import GatewayClient
 from deploy.local.progress import Progress
 from deploy.local.stack import down, parse_scale, running
@@ -32,9 +44,26 @@ CONTACTS_ROWS = 500_000
 FORMAT_ROWS = 100_000
 FORMATS = ("xlsx", "json", "xml")
 SPEED_SCALE = "validator=2 writer=2"
+WEBHOOKS_SCALE = "webhooks=2"
 FAIRNESS_ROWS = 5_000_000
 FAIRNESS_SCALES = ("", "parser=2 validator=2 writer=2")
-KINDS = ("datasets", "formats", "large", "rare", "small", "fairness", "soak")
+KINDS = (
+    "datasets",
+    "formats",
+    "large",
+    "rare",
+    "modes",
+    "record-events",
+    "small",
+    "gateway",
+    "webhooks",
+    "fairness",
+    "requests",
+    "soak",
+    "large-sync",
+    "large-uploads",
+    "tracing",
+)
 STREAMED = ("csv", "fixed_width", "ndjson", "json", "xml")
 
 
@@ -88,11 +117,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=KINDS, default=os.environ.get("ONLY") or None)
     parser.add_argument("--pairs", type=int, default=1, help="large imports alone and beside small ones, with fairness")
-    parser.add_argument("--seconds", type=float, default=20, help="of each number of clients, with small")
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="of each number of clients, with small; half of it with gateway"
+    )
+    parser.add_argument("--deliveries", type=int, default=DELIVERIES, help="to all receivers, with webhooks")
     minutes = os.environ.get("MINUTES") or 60
     parser.add_argument("--minutes", type=float, default=minutes, help="of the mixed load (MINUTES), with soak")
     large = os.environ.get("LARGE_MB") or 1024
-    parser.add_argument("--large-mb", type=int, default=large, help="MiB of each file (LARGE_MB), with large and rare")
+    parser.add_argument(
+        "--large-mb", type=int, default=large, help="MiB of each file (LARGE_MB), with large, rare and large-uploads"
+    )
     parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help="SCALE; each kind has its own")
     arguments = parser.parse_args()
     if arguments.rows is not None and not 100 <= arguments.rows <= 9_999_999:
@@ -108,10 +142,60 @@ def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any
     if only in {None, "datasets", "formats", "large", "rare"}:
         with _bench(arguments.scale or SPEED_SCALE, progress) as bench:
             result |= _measure_speed(bench, arguments)
+    if only in {None, "modes"}:
+        with _bench(arguments.scale or SPEED_SCALE, progress) as bench:
+            result["modes"] = measure_modes(bench, arguments.rows or MODES_ROWS, arguments.rounds)
+            show_modes(progress.console, result["modes"])
     if only in {None, "small"}:
         with _bench(arguments.scale, progress) as bench:
             result["small_imports"] = measure_small_imports(bench, arguments.seconds)
             show_small_imports(progress.console, result["small_imports"])
+    if only in {None, "gateway"}:
+        with _bench(arguments.scale, progress) as bench:
+            result["gateway"] = measure_gateway(bench, arguments.seconds / 2, arguments.rounds)
+            show_gateway(progress.console, result["gateway"])
+    if only in {None, "webhooks"}:
+        with _bench(arguments.scale or WEBHOOKS_SCALE, progress) as bench:
+            result["webhooks"] = measure_webhooks(bench, arguments.deliveries)
+            show_webhooks(progress.console, result["webhooks"])
+    result |= _measure_fairness(arguments, progress)
+    result |= _measure_by_name(arguments, progress)
+    machine = {
+        "processors": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+    }
+    return {**result, "machine": machine}
+
+
+def _measure_by_name(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """What takes long and is measured only where it is asked for."""
+    only, result = arguments.only, dict[str, Any]()
+    if only == "record-events":
+        with _bench(arguments.scale or SPEED_SCALE, progress) as bench:
+            rows = arguments.rows or RECORD_EVENTS_ROWS
+            result["record_events"] = measure_record_events(bench, rows, arguments.rounds)
+            show_record_events(progress.console, result["record_events"])
+    if only == "large-sync":
+        with _bench(arguments.scale or SPEED_SCALE, progress) as bench:
+            result["large_sync"] = measure_large_sync(bench, arguments.rows or LARGE_SYNC_ROWS)
+            show_large_sync(progress.console, result["large_sync"])
+    if only == "large-uploads":
+        with _bench(arguments.scale, progress) as bench:
+            result["large_uploads"] = measure_large_uploads(bench, arguments.large_mb)
+            show_large_uploads(progress.console, result["large_uploads"])
+    if only == "tracing":
+        with _bench(arguments.scale or SPEED_SCALE, progress) as bench:
+            result["tracing"] = measure_tracing(bench, arguments.rows or TRACING_ROWS, arguments.rounds)
+            show_tracing(progress.console, result["tracing"])
+    if only == "soak":
+        with _bench(arguments.scale, progress) as bench:
+            result["soak"] = measure_soak(bench, arguments.minutes)
+            show_soak(progress.console, result["soak"])
+    return result
+
+
+def _measure_fairness(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    only, result = arguments.only, dict[str, Any]()
     if only in {None, "fairness"}:
         result["fairness"] = []
         for scale in [arguments.scale] if arguments.scale else FAIRNESS_SCALES:
@@ -119,15 +203,11 @@ def _measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any
                 found = Fairness(bench, arguments.rows or FAIRNESS_ROWS, arguments.pairs).measure()
                 result["fairness"].append({"scale": scale, **found})
         show_fairness(progress.console, result["fairness"])
-    if only == "soak":
+    if only in {None, "requests"}:
         with _bench(arguments.scale, progress) as bench:
-            result["soak"] = measure_soak(bench, arguments.minutes)
-            show_soak(progress.console, result["soak"])
-    machine = {
-        "processors": psutil.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-    }
-    return {**result, "machine": machine}
+            result["requests"] = measure_requests(bench)
+            show_requests(progress.console, result["requests"])
+    return result
 
 
 def _measure_speed(bench: Bench, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -64,6 +64,26 @@ def contacts(folder: Path, rows: int, extension: str) -> Dataset:
     return Dataset(name, file, rows, rejected, _template_for(extension))
 
 
+def repeated_contacts(
+    folder: Path, first: int, last: int, *, version: int = 0, every: int = 1, extension: str = "csv"
+) -> Dataset:
+    """The contacts ``first`` to ``last``, none of which is rejected, as a later file has them.
+
+    Args:
+        folder: where generated files are kept.
+        first: 1-based.
+        last: the last one.
+        version: in the rows that it is about, balance and notes are of this version; 0 is what all begin with.
+        every: it is about one row in so many.
+        extension: a format of ``renderings.RENDERERS``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"repeated-{first}-{last}-{version}-{every}.{extension}"
+    rows = islice(_repeated(last, version, every), first - 1, None)
+    file = _made(folder / name, lambda draft: render(draft, extension, HEADER, rows))
+    return Dataset("repeated", file, last - first + 1, 0, _template_for(extension))
+
+
 def large_contacts(folder: Path, megabytes: int, extension: str) -> Dataset:
     """A file of about so many MiB: the same 100,000 contacts again and again."""
     block = contacts(folder, LARGE_BLOCK_ROWS, extension)
@@ -99,6 +119,25 @@ def _write_flights(draft: Path) -> None:
     archive = Path(package.submodule_search_locations[0]) / "data" / "flights.csv.zip"
     with zipfile.ZipFile(archive) as opened:
         draft.write_bytes(opened.read("flights.csv"))
+
+
+def _repeated(rows: int, version: int, every: int) -> Iterator[tuple[object, ...]]:
+    for number, row in enumerate(_contacts(rows), 1):
+        name, first, last, _, phone, city, day, _, active, notes = row
+        changed = version if number % every == 0 else 0
+        email = f"{first}.{last}.{number}@example.com"
+        yield (
+            name,
+            first,
+            last,
+            email,
+            phone,
+            city,
+            day,
+            f"{number % 997}.{changed % 100:02d}",
+            active,
+            f"{notes} v{changed}",
+        )
 
 
 def _contacts(rows: int) -> Iterator[tuple[object, ...]]:

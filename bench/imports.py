@@ -92,19 +92,42 @@ def validate_file(gateway: GatewayClient, template_id: str, file: Path) -> tuple
     return seconds, run
 
 
-def upload_and_execute(gateway: GatewayClient, template_id: str, content: bytes, name: str) -> dict[str, Any]:
-    """Upload a small file, have it written as soon as it is checked, wait for the end; the run."""
+def upload_and_execute(
+    gateway: GatewayClient, template_id: str, content: bytes | Path, name: str = "", **query: str
+) -> dict[str, Any]:
+    """Upload a file, have it written as soon as it is checked, wait for the end; the run.
+
+    Args:
+        gateway: where to.
+        template_id: of a template that does not execute by itself.
+        content: the bytes of a small file, or where it is.
+        name: of a small file.
+        query: said when it is to be executed.
+    """
     clock = time.monotonic()
-    run = gateway.upload(template_id, content, name)
+    if isinstance(content, Path):
+        run = _upload(gateway, template_id, content)
+    else:
+        run = gateway.upload(template_id, content, name)
     while run["status"] in {"pending", "validating"}:
         _pause(clock)
         run = gateway.run(run["id"])
     if run["status"] == "validated":
-        run = gateway.execute(run["id"])
+        run = gateway.execute(run["id"], **query)
     while run["status"] not in TERMINAL:
         _pause(clock)
         run = gateway.run(run["id"])
     return run
+
+
+def revert_run(gateway: GatewayClient, run_id: str) -> tuple[float, dict[str, Any]]:
+    """Take a completed run back; seconds until the gateway reported the end, and the run."""
+    clock = time.monotonic()
+    run = gateway.revert(run_id)
+    while run["status"] == "reverting":
+        _pause(clock)
+        run = gateway.run(run_id)
+    return time.monotonic() - clock, run
 
 
 def _upload(gateway: GatewayClient, template_id: str, file: Path) -> dict[str, Any]:

@@ -71,16 +71,16 @@ class Bench:
         ratios: dict[str, float] = {}
         for number in range(1, rounds + 1):
             with self.progress.step(f"Round {number} of {rounds}: {extension}") as step:
-                with self.target("script") as target, self._processor(data.rows) as script_used:
+                with self.target("script") as target, self.processor(data.rows) as script_used:
                     script = measure_script(target, data.file)
                     script_used[CLIENTS] = script.processor_seconds
-                with self.target("careful") as target, self._processor(data.rows) as careful_used:
+                with self.target("careful") as target, self.processor(data.rows) as careful_used:
                     careful = measure_script(target, data.file, careful=True)
                     careful_used[CLIENTS] = careful.processor_seconds
                     self._check_careful(target, data)
                 with self.target(data.name) as target:
                     template = self.template(data, target)
-                    with self._processor(data.rows) as used:
+                    with self.processor(data.rows) as used:
                         done = import_file(self.stack, self.gateway, template, data.file)
                         used[CLIENTS] = done.processor_seconds
                     check_conservation(self.stack, [done.run], data)
@@ -131,7 +131,7 @@ class Bench:
         with self.target(data.name) as target, self.progress.step(f"Importing {data.rows:,} rows") as step:
             template = self.template(data, target)
             reset_peaks(self.stack)
-            with self._processor(data.rows) as used:
+            with self.processor(data.rows) as used:
                 done = import_file(self.stack, self.gateway, template, data.file)
             peaks = peak_mb(self.stack)
             check_conservation(self.stack, [done.run], data)
@@ -163,19 +163,19 @@ class Bench:
     def _round(self, data: Dataset, records: Path, number: int, rounds: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         with self.progress.step(f"Round {number} of {rounds}: {data.name}") as step:
-            with self.target("limit") as target, self._processor(data.rows) as used:
+            with self.target("limit") as target, self.processor(data.rows) as used:
                 effort = measure_limit(target, records, data.rows)
                 used[CLIENTS] = effort.processor_seconds
             found["limit_rows_s"] = data.rows / effort.seconds
             found["limit_cpu_us_per_row"] = _of_database(used)
-            with self.target("script") as target, self._processor(data.rows) as used:
+            with self.target("script") as target, self.processor(data.rows) as used:
                 effort = measure_script(target, data.file)
                 used[CLIENTS] = effort.processor_seconds
             found["script_rows_s"] = data.rows / effort.seconds
             found["script_cpu_us_per_row"] = _of_database(used)
             with self.target(data.name) as target:
                 template = self.template(data, target)
-                with self._processor(data.rows) as used:
+                with self.processor(data.rows) as used:
                     done = import_file(self.stack, self.gateway, template, data.file)
                     used[CLIENTS] = done.processor_seconds
                 check_conservation(self.stack, [done.run], data)
@@ -206,7 +206,7 @@ class Bench:
                 database.drop_collection(name)
 
     @contextmanager
-    def _processor(self, rows: int) -> Iterator[dict[str, float]]:
+    def processor(self, rows: int) -> Iterator[dict[str, float]]:
         """Processor time by process meanwhile, in microseconds a row; that of others is added in seconds.
 
         It includes writing everything to disk, so that none of it falls into somebody else's time.

@@ -6,12 +6,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measurement import CLIENTS
+from libs.contracts.services import SERVICES
 
 RATIO_GOAL = 1.0
 RATIO_WANTED = 0.5
 RARE_WANTED = 1 / 3
 MEMORY_WANTED_MB = 400
-SERVICES = frozenset({"gateway", "parser", "validator", "writer", "webhooks"})
 
 
 def show_dataset(console: Console, result: dict[str, Any]) -> None:

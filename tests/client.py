@@ -46,6 +46,10 @@ class GatewayClient(gateway_client.GatewayClient):
                 return self.upload(template_id, content, **{"Idempotency-Key": key})
             except httpx.TransportError:
                 return None
+            except gateway_client.GatewayError as error:
+                if error.status != httpx.codes.CONFLICT:
+                    raise
+                return None  # the key is kept for the gateway that died, for some seconds
 
         return eventually(attempt, "upload accepted", 60)
 

@@ -15,6 +15,7 @@ from tests import loop_blocks, query_plans
 from tests.client import GatewayClient
 from tests.oracle import Oracle
 from tests.receiver import Receiver
+from tests.sshd import sshd
 
 # An example that takes long on a busy machine proves nothing.
 settings.register_profile("rowdock", deadline=None)
@@ -30,7 +31,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Every service, two writers and two validators, impatient enough for tests.
+    """Every service, two of those that share most of the work, impatient enough for tests.
 
     ``ROWDOCK_TEST_STACK`` names the directory of a running stack to use instead.
     """
@@ -45,19 +46,41 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "ROWDOCK_ORPHAN_AFTER_SECONDS": "20",
         "ROWDOCK_RUN_WINDOW": "2",
         "ROWDOCK_LOOP_WATCH_MS": str(loop_blocks.LIMIT_MS),
+        "ROWDOCK_SOURCES_DIRECTORY": str(_folder(directory / "watched")),
+        "ROWDOCK_SOURCE_ALLOWED_NETWORKS": "127.0.0.0/8",
     }
-    services = ("gateway", "parser", "validator", "writer", "webhooks")
+    services = ("gateway", "parser", "validator", "writer", "webhooks", "requests")
     failpoints = _folder(directory / "failpoints")
     environment = {name: {**patience, "FAILPOINT_DIRECTORY": str(failpoints)} for name in services}
     scans: list[str] = []
     with (
-        running(directory, scale={"validator": 2, "writer": 2}, environment=environment) as started,
+        running(directory, scale={"validator": 2, "writer": 2, "webhooks": 2}, environment=environment) as started,
         query_plans.watched(started, scans),
     ):
         yield started
     assert not scans, "whole collections were read:\n" + "\n".join(scans)
     blocks = loop_blocks.logged(directory / "logs")
     assert not blocks, "event loops of services were blocked:\n" + "\n".join(blocks)
+
+
+_WITHOUT_SSHD = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs OpenSSH's server where there is none: no package of Python brings it."""
+    if sshd() is None and (needing := [item for item in items if item.get_closest_marker("sshd")]):
+        items[:] = [item for item in items if not item.get_closest_marker("sshd")]
+        config.hook.pytest_deselected(items=needing)
+        config.stash[_WITHOUT_SSHD] = len(needing)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say so."""
+    if left_out := config.stash.get(_WITHOUT_SSHD, 0):
+        told = (
+            f"{left_out} tests with OpenSSH's sshd were left out: install it (Debian: apt-get install openssh-server)"
+        )
+        terminalreporter.write_line(told, yellow=True)
 
 
 def pytest_collection_finish() -> None:

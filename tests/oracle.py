@@ -158,7 +158,7 @@ class Oracle:
 
     def run_events(self) -> list[dict[str, Any]]:
         """Every event of every run's status on the broker, in no order."""
-        return self.messages(RUN_EVENTS.name)
+        return [event for event in self.messages(RUN_EVENTS.name) if event.get("kind") in {None, "status-changed"}]
 
     def messages(self, topic: str) -> list[dict[str, Any]]:
         """The body of every message of a topic that is an object of JSON, in no order."""

@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
+from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from deploy.local.kafka import configure_kafka, format_kafka, kafka_program, new_cluster_id
 from deploy.local.ports import choose_ports
 from deploy.local.servers import REPLICA_SET, mongod_program
+from deploy.local.stack import Stack, running
 from deploy.local.supervision import Program, Supervisor
 from deploy.local.waiting import wait_until
+from deploy.mongodb_roles import LOGS_IN_AS, SERVICES, make_users, role_of
 from libs.contracts.errors import TransientError
 from libs.messaging.connection import KafkaSettings, open_admin
+from libs.storage.client import connect
+from libs.storage.settings import MongoSettings
 
 USER, PASSWORD = "alice", "s3cret-of-alice"
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -167,3 +173,56 @@ def _running(directory: Path, programs: list[Program]) -> Iterator[None]:
         yield
     finally:
         supervisor.shut_down()
+
+
+@contextmanager
+def authorized_mongod(directory: Path) -> Iterator[str]:
+    """The connection string of an administrator of a replica set of one that lets in nobody without a password."""
+    port = choose_ports(directory / "ports.json", ["mongod"])["mongod"]
+    program = mongod_program(directory, port)
+    key = directory / "keyfile"
+    key.touch(mode=0o600)
+    key.write_text("a2V5IG9mIHRoZSBtZW1iZXJzIG9mIHRoZSBzZXQ=")
+    program = replace(program, command=[*program.command, "--auth", "--keyFile", str(key)])
+    direct = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+    def initiated() -> bool:
+        # Until there is a user, whoever is on the machine of the server may make the first.
+        with suppress(PyMongoError), MongoClient[dict[str, Any]](direct, serverSelectionTimeoutMS=500) as client:
+            members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
+            with suppress(PyMongoError):
+                client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+            client.admin.command("createUser", USER, pwd=PASSWORD, roles=["root"])
+            return True
+        return False
+
+    with _running(directory, [program]):
+        wait_until(initiated, "replica set initiated, first user made", seconds=60)
+        yield f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{port}/?replicaSet={REPLICA_SET}&authSource=admin"
+
+
+@contextmanager
+def stack_with_least_rights(directory: Path) -> Iterator[Stack]:
+    """A whole stack, in which each service logs in at MongoDB as the user that ``deploy.mongodb_roles`` makes for it.
+
+    The stack itself, and so whoever looks past the services, has the rights of an administrator.
+    """
+    (home := directory / "mongod").mkdir()
+    with authorized_mongod(home) as admin:
+        passwords = {service: f"s3cret-of-{service}" for service in SERVICES}
+        login = f"{USER}:{PASSWORD}"
+        own = {name: admin.replace(login, f"{role_of(name)}:{password}") for name, password in passwords.items()}
+
+        async def make() -> None:
+            mongo = await connect(MongoSettings(mongodb=SecretStr(admin)))
+            await make_users(mongo, passwords)
+            await mongo.client.close()
+
+        asyncio.run(make())
+        impatient = {"ROWDOCK_RESCUE_AFTER_SECONDS": "4", "ROWDOCK_RETENTION_SWEEP_SECONDS": "2"}
+        own |= {process: own[user] for process, user in LOGS_IN_AS.items()}
+        environment = {service: {**impatient, "ROWDOCK_MONGODB": uri} for service, uri in own.items()}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ROWDOCK_MONGODB", admin)
+            with running(directory / "stack", environment=environment) as stack:
+                yield stack

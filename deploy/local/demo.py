@@ -1,4 +1,6 @@
-"""A real import from upload to webhook, on the real servers: ``python -m deploy.local.demo``.
+"""A real import from upload to webhook, on the real servers and by Rowdock's own client.
+
+``python -m deploy.local.demo``, or ``make demo``.
 
 The demo leaves a developer's own stack and data alone: it lives in ``demo`` within the directory of the local stack
 and begins with it empty, so with an organization of its own, and nothing of an earlier demo can matter.
@@ -13,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,29 +31,20 @@ from rich.markup import escape
 from rich.table import Table
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from deploy.local.gateway_client import GatewayClient, GatewayError
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack, down, local_directory, running
 from deploy.local.supervision import CHECKOUT
-from deploy.local.waiting import LocalStackError, wait_until
+from deploy.local.waiting import LocalStackError
+from rowdock_client import Rowdock, RowdockError, Source
+from rowdock_client.cli.display import displayed
+from rowdock_client.models import EngineTemplateView, RunView
+from rowdock_client.progress import Progress as RunProgress
 
 EXAMPLES = CHECKOUT / "examples"
 FILES = ("airports.csv", "airports-faulty.csv")
 RUN_SECONDS = 60
 WEBHOOK_SECONDS = 30
 SHOWN_ROWS = 2
-COUNTS = {
-    "rows": "total_rows",
-    "written": "written_count",
-    "rejected": "rejected_count",
-    "skipped": "skipped_count",
-    "created": "created_count",
-    "updated": "updated_count",
-}
-
-# The gateway would wait for the result and answer once; here somebody wants to watch.
-IMPATIENT = {"gateway": {"ROWDOCK_WAIT_SECONDS": "0"}}
-
 Document = dict[str, Any]
 
 
@@ -77,9 +70,9 @@ class Counts:
         )
 
     @classmethod
-    def of(cls, run: Mapping[str, Any]) -> "Counts":
+    def of(cls, run: RunView) -> "Counts":
         """The counts of a run as the gateway shows it."""
-        return cls(run["total_rows"], run["written_count"], run["rejected_count"], run["skipped_count"])
+        return cls(run.total_rows, run.written_count, run.rejected_count, run.skipped_count)
 
 
 class Receiver:
@@ -153,82 +146,88 @@ class Receiver:
 class Demo:
     """The story: template, two files, rejected rows, a record, a webhook."""
 
-    def __init__(self, stack: Stack, receiver: Receiver, progress: Progress) -> None:
+    def __init__(self, stack: Stack, gateway: Rowdock, receiver: Receiver, progress: Progress) -> None:
         self._stack = stack
+        self._gateway = gateway
         self._receiver = receiver
         self._progress = progress
         self._console = progress.console
-        self._gateway = GatewayClient(stack.gateway, stack.api_key, timeout_seconds=RUN_SECONDS)
 
     def play(self) -> Counts:
         """Everything in order; the counts of both files added up.
 
         Raises:
             DemoError: a step went wrong or the rows do not add up.
+            RowdockError: the gateway refused something, a run failed, or took too long.
         """
         template = self._create_template()
-        total = Counts()
-        run: Document = {}
-        for name in FILES:
-            run = self._import(EXAMPLES / name, template["id"])
-            total += _checked(EXAMPLES / name, run)
-        self._show_rejected(run["id"])
-        self._show_record(run["id"], template["target_resource"])
+        first, second = (EXAMPLES / name for name in FILES)
+        total = _checked(first, self._import(first, template.id))
+        run = self._import(second, template.id)
+        total += _checked(second, run)
+        self._show_rejected(run.id)
+        self._show_record(run.id, template.target_resource)
         with self._progress.step("Waiting for the webhook") as step:
-            webhook = self._receiver.wait_for("import.completed", run["id"])
+            webhook = self._receiver.wait_for("import.completed", run.id)
             step.result = "arrived, signature verified"
         self._show(webhook)
         return total
 
-    def _create_template(self) -> Document:
+    def _create_template(self) -> EngineTemplateView:
         with self._progress.step("Creating the template examples/airports-template.json") as step:
             blueprint = json.loads((EXAMPLES / "airports-template.json").read_text())
             template = self._gateway.create_template({**blueprint, "webhook_url": self._receiver.url})
-            self._receiver.trust(template["webhook_secret"])
-            step.result = f"{len(template['field_mapping'])} fields, upsert by {template['upsert_key']}"
+            if template.webhook_secret is None:
+                raise DemoError("the answer to a new template does not have the secret of its webhooks")
+            self._receiver.trust(template.webhook_secret)
+            step.result = f"{len(template.field_mapping)} fields, upsert by {template.upsert_key}"
         return template
 
-    def _import(self, file: Path, template_id: str) -> Document:
-        with self._progress.step(f"Uploading and checking {file.name}") as step, file.open("rb") as content:
-            run = self._gateway.upload(template_id, content, file.name)
-            run = self._follow(run["id"], "validated")
-            step.result = f"{run['valid_rows']} of {run['total_rows']} rows are valid"
-        with self._progress.step(f"Writing {file.name}") as step:
-            self._gateway.execute(run["id"])
-            run = self._follow(run["id"], "completed")
-            step.result = f"{run['created_count']} created, {run['updated_count']} updated"
-        table = Table(*COUNTS, title=file.name, title_justify="left")
-        table.add_row(*(str(run[field]) for field in COUNTS.values()))
+    def _import(self, file: Path, template_id: str) -> RunView:
+        with self._progress.step(f"Uploading and checking {file.name}") as step, displayed(self._console) as display:
+            source = Source.of(file, told=display.sent)
+            watch = self._watch(display.seen)
+            run = self._gateway.check_file(source, template_id, watch=watch, seconds=RUN_SECONDS)
+            step.result = f"{run.valid_rows} of {run.total_rows} rows are valid"
+        with self._progress.step(f"Writing {file.name}") as step, displayed(self._console) as display:
+            run = self._gateway.write_run(run.id, watch=self._watch(display.seen), seconds=RUN_SECONDS)
+            step.result = f"{run.created_count} created, {run.updated_count} updated"
+        counts = {
+            "rows": run.total_rows,
+            "written": run.written_count,
+            "rejected": run.rejected_count,
+            "skipped": run.skipped_count,
+            "created": run.created_count,
+            "updated": run.updated_count,
+        }
+        table = Table(*counts, title=file.name, title_justify="left")
+        table.add_row(*map(str, counts.values()))
         self._console.print(table)
-        for reason, count in run["skipped"].items():
+        for reason, count in run.skipped.items():
             self._console.print(f"  skipped because {reason}: {count}")
         return run
 
-    def _follow(self, run_id: str, status: str) -> Document:
-        """Show the progress of a run until it is in ``status``."""
+    def _watch(self, draw: Callable[[RunProgress], None]) -> Callable[[RunProgress], None]:
+        """Draw the progress of a run where the console is a terminal; elsewhere print a line whenever it is another."""
         shown = ""
 
-        def reached() -> Document | None:
+        def print_line(progress: RunProgress) -> None:
             nonlocal shown
-            run = self._gateway.run(run_id)
-            if (line := _progress_line(run)) != shown:
+            if (line := _progress_line(progress)) != shown:
                 self._console.print(f"  [dim]{line}[/]")
                 shown = line
-            if run["status"] in {"failed", "cancelled"}:
-                raise DemoError(f"the run is {run['status']}: {run['error']}")
-            return run if run["status"] == status else None
 
-        return wait_until(reached, f"run {run_id} {status}", seconds=RUN_SECONDS)
+        return draw if self._console.is_terminal else print_line
 
     def _show_rejected(self, run_id: str) -> None:
-        rows = self._gateway.rejected(run_id, SHOWN_ROWS)
+        rows = self._gateway.list_rejected(run_id, limit=SHOWN_ROWS).data
         if len(rows) < SHOWN_ROWS:
             raise DemoError(f"expected {SHOWN_ROWS} rejected rows, found {len(rows)}")
         self._console.print(f"The first {SHOWN_ROWS} rejected rows:")
         for rejected in rows:
-            cells = ",".join(cell or "" for cell in rejected["cells"])
-            self._console.print(f"  row {rejected['row']}: {escape(cells)}")
-            for error in rejected["errors"]:
+            cells = ",".join(cell or "" for cell in rejected.cells)
+            self._console.print(f"  row {rejected.row}: {escape(cells)}")
+            for error in rejected.errors:
                 self._console.print(f"    [red]{error['field']} {error['code']}[/]: {escape(error['message'])}")
 
     def _show_record(self, run_id: str, resource: str) -> None:
@@ -250,7 +249,7 @@ def count_rows(file: Path) -> int:
         return sum(1 for row in csv.reader(text) if row) - 1
 
 
-def _checked(file: Path, run: Mapping[str, Any]) -> Counts:
+def _checked(file: Path, run: RunView) -> Counts:
     counts = Counts.of(run)
     if counts.rows != counts.written + counts.rejected + counts.skipped:
         raise DemoError(f"{file.name}: the rows do not add up: {counts}")
@@ -259,14 +258,9 @@ def _checked(file: Path, run: Mapping[str, Any]) -> Counts:
     return counts
 
 
-def _progress_line(run: Mapping[str, Any]) -> str:
-    progress = run["progress"]
-    if progress is None:
-        return str(run["status"])
-    return (
-        f"{run['status']}: {progress['rows_parsed']} rows parsed, {progress['rows_validated']} validated, "
-        f"{progress['rows_written']} written"
-    )
+def _progress_line(progress: RunProgress) -> str:
+    total = "?" if progress.total_rows is None else progress.total_rows
+    return f"{progress.status}: {progress.rows_done} of {total} rows"
 
 
 def main() -> int:
@@ -281,10 +275,12 @@ def main() -> int:
         broker = os.environ.get("BROKER") or None
         with (
             Receiver().listening() as receiver,
-            running(directory, broker=broker, environment=IMPATIENT, progress=progress) as stack,
+            running(directory, broker=broker, progress=progress) as stack,
+            # A transport of its own keeps to this machine, whatever proxy the environment names.
+            Rowdock(stack.gateway, stack.api_key, transport=httpx.HTTPTransport()) as gateway,
         ):
-            total = Demo(stack, receiver, progress).play()
-    except (LocalStackError, DemoError, GatewayError, httpx.HTTPError, PyMongoError, KeyError) as error:
+            total = Demo(stack, gateway, receiver, progress).play()
+    except (LocalStackError, DemoError, RowdockError, PyMongoError, KeyError) as error:
         if isinstance(error, LocalStackError) and error.log:
             progress.console.print(escape(error.log), style="dim")
         progress.console.print(f"[red]The demo failed: {escape(f'{type(error).__name__}: {error}')}[/]")

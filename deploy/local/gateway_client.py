@@ -1,4 +1,4 @@
-"""A client of the gateway, as a product team would write one; the demo, the benches and the tests use it."""
+"""A plain client of the gateway, which asks once and shows answers as they are: for the benches and the tests."""
 
 from collections.abc import Mapping
 from typing import IO, Any, Self
@@ -53,9 +53,13 @@ class GatewayClient:
         """The run as it is now."""
         return _accepted(self.http.get(f"/imports/runs/{run_id}"))
 
-    def execute(self, run_id: str) -> Document:
+    def execute(self, run_id: str, **query: str) -> Document:
         """Have a validated run written; the run."""
-        return _accepted(self.http.post(f"/imports/runs/{run_id}/execute"))
+        return _accepted(self.http.post(f"/imports/runs/{run_id}/execute", params=query))
+
+    def revert(self, run_id: str) -> Document:
+        """Have a completed run taken back; the run."""
+        return _accepted(self.http.post(f"/imports/runs/{run_id}/revert"))
 
     def cancel(self, run_id: str) -> Document:
         """Cancel an active run; the run."""

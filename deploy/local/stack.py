@@ -19,7 +19,17 @@ from deploy.local.servers import SERVICE_PRIORITY, Servers, start_servers
 from deploy.local.supervision import CHECKOUT, Program, Supervisor
 from deploy.local.waiting import LocalStackError, wait_until
 
-SERVICES = ("gateway", "parser", "validator", "writer", "webhooks")
+SERVICES = {
+    "gateway": "services.gateway",
+    "parser": "services.parser",
+    "validator": "services.validator",
+    "writer": "services.writer",
+    "webhooks": "services.webhooks",
+    "requests": "services.gateway.requests",
+}
+"""The module of each service's process."""
+OPTIONAL_SERVICES = {"sources": "services.gateway.sources"}
+"""Modules of services that are started where they are scaled: ``SCALE="sources=1"``."""
 READY_SECONDS = 120
 UNAUTHORIZED = 401
 
@@ -30,12 +40,16 @@ class Commands:
 
     Attributes:
         services: command of each service, in the order of their start.
+        optional: likewise, of those that are started only where ``scale`` names them.
         provision: one-shot that makes topics and indexes.
         bootstrap: one-shot that makes an organization and prints a JSON line with ``api_key``.
     """
 
     services: Mapping[str, Sequence[str]] = field(
-        default_factory=lambda: {name: (sys.executable, "-m", f"services.{name}") for name in SERVICES}
+        default_factory=lambda: {name: (sys.executable, "-m", module) for name, module in SERVICES.items()}
+    )
+    optional: Mapping[str, Sequence[str]] = field(
+        default_factory=lambda: {name: (sys.executable, "-m", module) for name, module in OPTIONAL_SERVICES.items()}
     )
     provision: Sequence[str] = (sys.executable, "-m", "deploy.provision", "--finish")
     bootstrap: Sequence[str] = (sys.executable, "-m", "services.gateway.bootstrap", "--organization", "local")
@@ -188,8 +202,13 @@ def up(
         "ROWDOCK_DATABASE": "rowdock",
         "ROWDOCK_TARGET_DATABASE": "rowdock_data",
         "ROWDOCK_SECRET_KEY": _secret_key(directory),
-        # Receivers of webhooks on this machine are welcome here; elsewhere private addresses are refused.
+        # Receivers and servers on this machine are welcome here; elsewhere private addresses are refused.
         "ROWDOCK_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "ROWDOCK_SOURCE_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "ROWDOCK_SOURCES_DIRECTORY": str(directory / "sources"),
+        # What is tried, measured and tested here asks far more often than the plans let a key.
+        "ROWDOCK_RATE_LIMITS": "free=0/0,starter=0/0",
+        "ROWDOCK_STRANGERS_PER_MINUTE": "0",
         # Several services share the processors: each with a thread pool of its own only makes them wait.
         "POLARS_MAX_THREADS": "1",
     }
@@ -204,7 +223,7 @@ def up(
         programs = [
             _service(
                 name,
-                commands.services[service],
+                {**commands.services, **commands.optional}[service],
                 ports,
                 {**shared, **extra.get(service, {}), **extra.get(name, {})},
             )
@@ -278,36 +297,40 @@ def restart(stack: Stack, name: str, environment: Mapping[str, str]) -> None:
     stack.wait_ready([name])
 
 
-def make_organization(stack: Stack, name: str, parent_id: str | None = None) -> str:
+def make_organization(stack: Stack, name: str, parent_id: str | None = None, plan: str = "free") -> str:
     """Make one more organization, by the program that makes the first; its API key.
 
     Args:
         stack: the running stack.
         name: of the organization.
         parent_id: the organization that it is below.
+        plan: what it may have.
 
     Raises:
         LocalStackError: the program failed.
     """
     databases = {"ROWDOCK_DATABASE": stack.database, "ROWDOCK_TARGET_DATABASE": stack.target_database}
     below = () if parent_id is None else ("--parent", parent_id)
-    command = (sys.executable, "-m", "services.gateway.bootstrap", "--organization", name, *below)
+    command = (sys.executable, "-m", "services.gateway.bootstrap", "--organization", name, "--plan", plan, *below)
     printed = _run(command, {**stack.servers.environment(), **databases}, stack.directory)
     return str(json.loads(printed.strip().splitlines()[-1])["api_key"])
 
 
 def _instances(commands: Commands, scale: Mapping[str, int]) -> dict[str, list[str]]:
-    unknown = set(scale) - set(commands.services)
+    known = (*commands.services, *commands.optional)
+    unknown = set(scale) - set(known)
     if unknown:
-        raise LocalStackError(f"SCALE names {', '.join(sorted(unknown))}; there are {', '.join(commands.services)}.")
+        raise LocalStackError(f"SCALE names {', '.join(sorted(unknown))}; there are {', '.join(known)}.")
+    counts = {**dict.fromkeys(commands.services, 1), **scale}
     return {
-        service: [f"{service}-{number}" for number in range(1, scale.get(service, 1) + 1)]
-        for service in commands.services
+        service: [f"{service}-{number}" for number in range(1, counts[service] + 1)]
+        for service in known
+        if service in counts
     }
 
 
 def _counted(service: str, names: Sequence[str]) -> str:
-    return service if len(names) == 1 else f"{len(names)} {service}s"
+    return service if len(names) == 1 else f"{len(names)} {service.removesuffix('s')}s"
 
 
 def _ops(name: str) -> str:

@@ -21,6 +21,7 @@ from deploy.migrations import (
     m0003_target_keys,
     m0004_old_unique_indexes,
     m0005_marked_payloads,
+    m0006_index_of_keys,
 )
 from deploy.migrations.runner import Migration
 
@@ -30,4 +31,5 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("0003_target_keys", m0003_target_keys.migrate),
     Migration("0004_old_unique_indexes", m0004_old_unique_indexes.migrate, waits=True),
     Migration("0005_marked_payloads", m0005_marked_payloads.migrate, waits=True),
+    Migration("0006_index_of_keys", m0006_index_of_keys.migrate, waits=True),
 )

@@ -60,7 +60,7 @@ class LogfmtSampler:
 
     def layout(self) -> Layout:
         complete = len(self._data) == self._size
-        lines = self._data.split(b"\n")
+        lines = bytes(self._data).split(b"\n")
         keys: dict[str, None] = {}
         for line in lines if complete else lines[:-1]:
             try:

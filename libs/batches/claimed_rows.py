@@ -5,6 +5,7 @@ afterwards asks for that retry, so that everything here may be repeated.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pymongo import UpdateOne
@@ -15,6 +16,21 @@ from libs.storage.documents import RejectedRecord
 
 _ROWS_AT_A_TIME: Final = 250
 _ENDED: Final = (RejectedState.WRITTEN.value, RejectedState.SKIPPED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What becomes of the cells of a row that is claimed.
+
+    Attributes:
+        row: its number.
+        revision: of the row as it was looked at.
+        cells: index and text of each cell that is corrected, ascending, in the place of all earlier ones.
+    """
+
+    row: int
+    revision: int
+    cells: list[tuple[int, str | None]]
 
 
 class ClaimedRows:
@@ -32,6 +48,7 @@ class ClaimedRows:
                 {
                     "$set": {
                         "state_before": "$state",
+                        "remaining_before": _WRONG_NOW,
                         "state": RejectedState.RETRYING.value,
                         "retry_run_id": {"$literal": retry_id},
                     }
@@ -40,6 +57,37 @@ class ClaimedRows:
             session=session,
         )
         return answer.modified_count
+
+    async def claim_corrected(self, session: Session, retry_id: str, corrections: Sequence[Correction]) -> None:
+        """Claim rows with their corrections, but for those that are not as they were looked at any more."""
+        changes: list[UpdateOne] = []
+        for each in corrections:
+            before = RejectedState.CORRECTED if each.cells else RejectedState.OPEN
+            setting: Document = {
+                "corrected": [list(cell) for cell in each.cells] or None,
+                "checked": False,
+                "revision": each.revision + 1,
+                "bulk": None,
+                "state_before": before.value,
+                "state": RejectedState.RETRYING.value,
+                "retry_run_id": retry_id,
+            }
+            literal: Document = {name: {"$literal": value} for name, value in setting.items()}
+            where = {**self._of_run, "row": each.row, **untouched(each.revision)}
+            changes.append(
+                UpdateOne(where, [{"$set": {"remaining_before": _WRONG_NOW, "corrected_at": "$$NOW", **literal}}])
+            )
+        await self._rows.bulk_write(changes, ordered=False, session=session)
+
+    async def known(self, rows: Sequence[int]) -> set[int]:
+        """Those of ``rows`` that there are."""
+        found = self._rows.find({**self._of_run, "row": {"$in": list(rows)}}, {"_id": 0, "row": 1})
+        return {each["row"] async for each in found}
+
+    async def among(self, rows: Sequence[int]) -> list[RejectedRecord]:
+        """Those of ``rows`` that there are, whatever has become of them; ascending."""
+        found = self._rows.find({**self._of_run, "row": {"$in": list(rows)}}).sort("row")
+        return [RejectedRecord.read(each) async for each in found]
 
     async def claimable(self, states: Collection[str], after: int, limit: int) -> list[int]:
         """Numbers of the next rows behind ``after`` in one of ``states``, ascending; at most ``limit``."""
@@ -50,14 +98,22 @@ class ClaimedRows:
 
     async def of_retry(self, retry_id: str) -> AsyncIterator[RejectedRecord]:
         """The rows that a retry has claimed, ascending."""
-        claimed = {**self._of_run, "state": RejectedState.RETRYING.value, "retry_run_id": retry_id}
-        async for stored in self._rows.find(claimed, batch_size=_ROWS_AT_A_TIME).sort("row"):
-            yield RejectedRecord.read(stored)
+        async for record in self._ascending(self._of_retry(retry_id)):
+            yield record
 
-    async def one(self, row: int) -> RejectedRecord | None:
-        """A row, whatever has become of it."""
-        found = await self._rows.find_one({**self._of_run, "row": row})
-        return None if found is None else RejectedRecord.read(found)
+    async def of_bulk_correction(self, version: str) -> AsyncIterator[RejectedRecord]:
+        """The rows that a bulk correction was the last to correct, ascending."""
+        async for record in self._ascending({**self._of_run, **bulk_corrected(version)}):
+            yield record
+
+    async def one(self, row: int) -> AsyncIterator[RejectedRecord]:
+        """A row, if there is one, whatever has become of it."""
+        async for record in self._ascending({**self._of_run, "row": row}):
+            yield record
+
+    async def _ascending(self, wanted: Document) -> AsyncIterator[RejectedRecord]:
+        async for stored in self._rows.find(wanted, batch_size=_ROWS_AT_A_TIME).sort("row"):
+            yield RejectedRecord.read(stored)
 
     async def reject_again(self, retry_id: str, errors: Sequence[tuple[int, list[Document]]]) -> None:
         """Rows that a retry has rejected are open again, with the errors that they have there."""
@@ -93,16 +149,37 @@ class ClaimedRows:
         """The retry was reverted: its rows are what they were before, but for those whose records it has kept."""
         await self._rows.update_many(
             {**self._of_run, "retry_run_id": retry_id, "state": {"$in": list(_ENDED)}, "row": {"$nin": list(kept)}},
-            [_AS_BEFORE],
+            [_AS_BEFORE, _WRONG_AS_BEFORE],
         )
 
     def _of_retry(self, retry_id: str) -> Document:
         return {**self._of_run, "state": RejectedState.RETRYING.value, "retry_run_id": retry_id}
 
 
+def untouched(revision: int) -> Document:
+    """The filter of a row that nobody has changed since it was looked at, and that is in nobody's hands. One of release
+    0.1 has no revision."""
+    return {"state": {"$in": sorted(UNTOUCHED_STATES)}, "revision": revision or {"$in": [0, None]}}
+
+
+def bulk_corrected(version: str) -> Document:
+    """The filter of rows that a bulk correction was the last to correct, and that no retry has taken since."""
+    return {"state": RejectedState.CORRECTED.value, "bulk": version}
+
+
+_WRONG_NOW: Document = {"$ifNull": ["$remaining", None]}
 _AS_BEFORE: Document = {
     "$set": {"state": {"$ifNull": ["$state_before", RejectedState.OPEN.value]}, "skip_reason": None}
 }
+_WRONG_AS_BEFORE: Document = {
+    "$set": {
+        "remaining": {
+            # One that the release before has claimed does not say.
+            "$cond": [{"$eq": [{"$type": "$remaining_before"}, "missing"]}, "$remaining", "$remaining_before"]
+        }
+    }
+}
+"""What is wrong with a row is what was before its retry."""
 
 
 async def rejected_in_retry(

@@ -65,6 +65,8 @@ class RowErrorCode(StrEnum):
     """A cell holds the character NUL."""
     UNDECODABLE_BYTES = "UNDECODABLE_BYTES"
     """A cell holds bytes that are no text in the encoding of the file."""
+    TAB_IN_LINE = "TAB_IN_LINE"
+    """Fixed width: a tab has shifted what follows it."""
     SPLIT_CHARACTER = "SPLIT_CHARACTER"
     """Fixed width: a character of several bytes goes on behind the end of its column."""
     CELL_ERROR = "CELL_ERROR"
@@ -77,6 +79,8 @@ class RowErrorCode(StrEnum):
     """JSON: the record is nested deeper than can be read."""
     DUPLICATE_KEY_IN_RECORD = "DUPLICATE_KEY_IN_RECORD"
     """JSON: the record has a key twice."""
+    NESTED_VALUE = "NESTED_VALUE"
+    """JSON, XML: where a column of the template should have a value stand others within it."""
     LONE_SURROGATE = "LONE_SURROGATE"
     """JSON: a text holds half of a character."""
     UNEXPECTED_ELEMENT = "UNEXPECTED_ELEMENT"
@@ -166,6 +170,8 @@ class RunErrorCode(StrEnum):
     """Text follows the quote that closes a cell."""
     NO_COLUMN_WIDTHS = "NO_COLUMN_WIDTHS"
     """Fixed width: the template does not say how wide the columns are."""
+    UNCLEAR_WIDTHS = "UNCLEAR_WIDTHS"
+    """Fixed width: the lines are padded by something else than characters."""
     NO_RECORDS = "NO_RECORDS"
     """JSON: there is no list of objects in the file."""
     RECORDS_UNCLEAR = "RECORDS_UNCLEAR"
@@ -216,6 +222,20 @@ class RunErrorCode(StrEnum):
     RECORDS_TOO_LARGE = "RECORDS_TOO_LARGE"
     """The records of a batch together reach 2 GiB."""
 
+    # A file of corrections is not what its run handed out.
+    NO_ROW_NUMBERS = "NO_ROW_NUMBERS"
+    """It has no column that says which row of the run each of its rows is."""
+    OTHER_RUN = "OTHER_RUN"
+    """It holds rows of another run."""
+    BAD_ROW_NUMBERS = "BAD_ROW_NUMBERS"
+    """Some of its rows have no number, one that is none, or one that no rejected row of the run has."""
+    REPEATED_ROW_NUMBERS = "REPEATED_ROW_NUMBERS"
+    """Some of its rows have the same number."""
+    UNREADABLE_ROWS = "UNREADABLE_ROWS"
+    """Some of its rows could not become cells."""
+    NOTHING_TO_RETRY = "NOTHING_TO_RETRY"
+    """None of its rows is open or corrected any more, or it has none."""
+
     # Something is wrong with Rowdock or with what it runs on.
     PARSE_FAILED = "PARSE_FAILED"
     """Reading the file ended without a result again and again."""
@@ -231,3 +251,17 @@ class RunErrorCode(StrEnum):
     """The rows of the run are no longer stored."""
     INTEGRITY = "INTEGRITY"
     """The counts of the ledger do not add up."""
+
+
+OWN_FAULTS = frozenset(
+    {
+        RunErrorCode.PARSE_FAILED,
+        RunErrorCode.BATCH_FAILED,
+        RunErrorCode.NON_DETERMINISTIC_PARSE,
+        RunErrorCode.STORED_FILE_DAMAGED,
+        RunErrorCode.UNREADABLE_DOCUMENT,
+        RunErrorCode.ROWS_EXPIRED,
+        RunErrorCode.INTEGRITY,
+    }
+)
+"""Codes of failures that are Rowdock's own, or of what it runs on: no other file would have fared better."""

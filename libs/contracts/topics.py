@@ -51,9 +51,21 @@ BATCH_READY = Topic(
 LARGE_BATCH_READY = Topic(
     "imports.large-batch-ready.v1", "run:seq", 12, 7 * DAY_MS, "As imports.batch-ready.v1, of large files."
 )
-RUN_EVENTS = Topic("imports.run-events.v1", "run", 6, 30 * DAY_MS, "Every change of a run's status.", public=True)
+RUN_EVENTS = Topic(
+    "imports.run-events.v1",
+    "run",
+    6,
+    30 * DAY_MS,
+    "Every change of a run's status, and the answers to requests; an event's kind says which.",
+    public=True,
+)
 RECORDS_CHANGED = Topic(
-    "records.changed.v1", "run:seq", 12, 7 * DAY_MS, "Records that a batch created or changed.", public=True
+    "records.changed.v1",
+    "run:seq",
+    12,
+    7 * DAY_MS,
+    "Records that a batch changed, of templates that have it told; for trusted consumers: it is about all tenants.",
+    public=True,
 )
 DEAD_LETTERS = Topic("imports.dead-letters.v1", "none", 1, 30 * DAY_MS, "A message nobody could handle.", public=True)
 

@@ -1,4 +1,5 @@
-"""Which URLs and addresses a webhook may be sent to, so that no tenant can reach inside (SSRF).
+"""Which URLs, hosts and addresses a tenant may name, so that none can reach inside (SSRF): receivers of webhooks,
+images, SFTP servers.
 
 ``url_problem`` judges the text, when a template is saved and again before every attempt.
 ``address_refusal`` judges each address of the host at connect time: a name may be pointed
@@ -101,7 +102,7 @@ def url_problem(
     allowed_networks: Collection[IPNetwork] = (),
     https_ports: Collection[int] = HTTPS_PORTS,
 ) -> str | None:
-    """What keeps a URL from being a receiver, in a sentence for its owner, or ``None``.
+    """What keeps a URL from being used, in a sentence for its owner, or ``None``.
 
     ``http`` passes for an address in ``allowed_networks``, and for a name where there are such networks:
     what it resolves to is then held against them at connect time. Neither is bound to ``https_ports``.
@@ -126,9 +127,19 @@ def url_problem(
     return None
 
 
+def host_problem(host: str, allowed_networks: Collection[IPNetwork] = ()) -> str | None:
+    """What keeps a host, a name or an address without brackets, from being connected to, or ``None``.
+
+    What a name resolves to is to be held against ``address_refusal`` at connect time.
+    """
+    if not _PRINTABLE_ASCII.fullmatch(host):
+        return "the host may hold only printable ASCII; write other characters as xn--…"
+    return _host_problem(host.lower(), allowed_networks, encrypted=True)
+
+
 def _text_problem(url: str) -> str | None:
     if not url:
-        return "the URL is empty; leave it out to have no webhook"
+        return "the URL is empty; leave it out to have none"
     if len(url) > MAX_URL_CHARS:
         return f"the URL has {len(url):,} characters; at most {MAX_URL_CHARS:,} are allowed"
     if not _PRINTABLE_ASCII.fullmatch(url) or "\\" in url:
@@ -145,7 +156,7 @@ def _authority(netloc: str) -> tuple[str, int | None] | str:
     Strict, because what ``urlsplit`` overlooks (port 0, an empty port, text beside brackets) others may read.
     """
     if "@" in netloc:
-        return "the URL may not hold a user name or password; requests are authenticated by their signature"
+        return "the URL may not hold a user name or password; leave them out"
     parts = _AUTHORITY.fullmatch(netloc)
     if parts is None or isinstance(_literal(netloc), IPv6Address):
         return _BRACKETS
@@ -171,7 +182,7 @@ def _host_problem(host: str, allowed_networks: Collection[IPNetwork], *, encrypt
             return None
         return f"{host!r} is neither a host name nor an IP address in its usual form; write it like example.com"
     refusal = address_refusal(ip, allowed_networks, encrypted=encrypted)
-    return refusal and f"webhooks may not be sent to {host}: {refusal}; use a public address"
+    return refusal and f"{host} may not be reached: {refusal}; use a public address"
 
 
 def _is_allowed_literal(host: str, allowed_networks: Collection[IPNetwork]) -> bool:

@@ -81,8 +81,21 @@ _BOMS = (
 _HIGH_BYTE_SHARE = 0.5
 _CONTROL_SHARE = 0.3
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_PROLOGUE = r"(?>(?:<\?xml.*?\?>|<!--.*?-->)\s*)*+"
+_PROLOGUE = r"(?>(?:<\?.*?\?>|<!--.*?-->)\s*)*+"
 _HTML = re.compile(_PROLOGUE + r"(?:<!doctype\s+html\b|<html[\s>])", re.DOTALL | re.IGNORECASE)
+_XML_OF_OTHERS = (
+    (
+        "an Excel 2003 workbook in XML (SpreadsheetML)",
+        re.compile(_PROLOGUE + r"<(?:\w+:)?Workbook\b[^>]*\burn:schemas-microsoft-com:office:spreadsheet\b", re.DOTALL),
+    ),
+    (
+        "a flat OpenDocument file (.fods, .fodt)",
+        re.compile(_PROLOGUE + r"<(?:\w+:)?document\b[^>]*\burn:oasis:names:tc:opendocument:", re.DOTALL),
+    ),
+    ("a Word document in XML", re.compile(_PROLOGUE + r"<(?:w:wordDocument|pkg:package)\b", re.DOTALL)),
+    ("an SVG image", re.compile(_PROLOGUE + r"<(?:svg:)?svg\b", re.DOTALL)),
+)
+"""Documents whose elements say how they look: their cells are none of the columns that a template can name."""
 _XML = re.compile(r"<(?:\?xml\b|!doctype\b|!--|[^\W\d]|:)", re.IGNORECASE)
 
 
@@ -107,6 +120,9 @@ def _recognise(head: bytes) -> Content:
     start = text.lstrip("\ufeff \t\r\n\f\v\xa0")
     if _HTML.match(start):
         return Content("html", "an HTML page")
+    for description, root in _XML_OF_OTHERS:
+        if root.match(start):
+            return Content("binary", description)
     if _XML.match(start):
         return Content("xml", "an XML document")
     if start.startswith(("{", "[")):
@@ -164,6 +180,19 @@ def refusal(file_type: str | None, content: Content) -> str | None:
             return None
         expected = wanted.expected
     return f"the file is {content.description}, but the template reads {expected}; {_remedy(expected, content)}"
+
+
+def doubt(file_type: str, content: Content) -> str | None:
+    """What a file may be after all that is read as text of another kind, with a remedy; ``None`` where nothing says so.
+
+    A first line of CSV may begin like a JSON or an XML document, so it is only said where the file is refused anyway.
+    """
+    if content.file_types or content.kind not in {"json", "xml"} or chosen_for(content.kind).name == file_type:
+        return None
+    return (
+        f"the file begins like {content.description}: if it is one, set the template's file_type to "
+        f"{chosen_for(content.kind).name!r} instead of {file_type!r}, or leave it out"
+    )
 
 
 def _any_of(words: list[str]) -> str:

@@ -9,7 +9,9 @@ far as ``validated``, without any event of its status, until ``Ledger.purge`` re
 """
 
 from libs.contracts.states import RunStatus
+from libs.ledger.answers import Answers
 from libs.ledger.batches import BatchLedger
+from libs.ledger.bulk_corrections import BulkCorrections
 from libs.ledger.changes import Changes
 from libs.ledger.completion import Completion, Stage
 from libs.ledger.connection import LedgerConnection, Relay
@@ -19,6 +21,7 @@ from libs.ledger.leases import Leases
 from libs.ledger.parsing import NewBatch, ParseEnd, ParseLedger
 from libs.ledger.previews import PreviewLedger
 from libs.ledger.purge import Purge
+from libs.ledger.record_events import RecordEvents
 from libs.ledger.rescue import Rescue
 from libs.ledger.retries import Retries, Submission
 from libs.ledger.runs import MovedRun, RunLedger
@@ -27,6 +30,7 @@ from libs.ledger.syncs import Syncs
 from libs.ledger.totals import Totals, add_up
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import RunDocument
+from libs.telemetry.metrics import Metrics
 
 __all__ = ["Ledger", "MovedRun", "NewBatch", "ParseEnd", "Shares", "Stage", "Submission", "Totals"]
 
@@ -39,19 +43,30 @@ class Ledger:
         service: name of the service that makes the changes; its relays publish the outbox rows.
         relay: that of this process, to which rows are handed over after their commit; without it they wait for others.
         shares: how many batches may be announced at a time.
+        metrics: where it is counted what runs do, if anywhere.
     """
 
-    def __init__(self, mongo: Mongo, service: str, relay: Relay | None = None, shares: Shares | None = None) -> None:
-        self._connection = LedgerConnection(mongo, service, relay)
+    def __init__(
+        self,
+        mongo: Mongo,
+        service: str,
+        relay: Relay | None = None,
+        shares: Shares | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._connection = LedgerConnection(mongo, service, relay, metrics)
         self.handout = Handout(self._connection, shares or Shares())
+        self.answers = Answers(self._connection)
         self.runs = RunLedger(self._connection, self.handout)
         self.leases = Leases(self._connection)
         self.parsing = ParseLedger(self._connection, self.runs, self.leases, self.handout)
         self.retries = Retries(self._connection, self.parsing)
         self.batches = BatchLedger(self._connection)
+        self.record_events = RecordEvents(self._connection)
         self.stops = Stops(self._connection, self.runs)
         self.rescue = Rescue(self._connection, self.stops)
-        self.previews = PreviewLedger(self._connection)
+        self.previews = PreviewLedger(self._connection, self.leases)
+        self.bulk_corrections = BulkCorrections(self._connection, self.leases)
         self.purge = Purge(self._connection)
         self.changes = Changes(self._connection)
         self.expiry = Expiry(self._connection)

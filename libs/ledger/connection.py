@@ -6,11 +6,11 @@ from typing import Protocol
 
 from libs.batches.payloads import BatchPayloads
 from libs.batches.rejected_rows import RejectedRows
-from libs.contracts.events import Event
-from libs.contracts.topics import Topic
+from libs.contracts.messages import Message
 from libs.storage.client import Collection, Document, Mongo
 from libs.storage.documents import BatchDocument, OutboxEntry, RunDocument, UndoEntry, WebhookDelivery
 from libs.telemetry.failpoints import failpoint
+from libs.telemetry.metrics import Metrics
 
 NOT_STOPPED: Document = {"stop": None}
 NOT_ANNOUNCED: Document = {"announced": "", "announced_by": ""}
@@ -28,7 +28,7 @@ class Relay(Protocol):
 
     def hand_over(self, rows: Sequence[Document]) -> None: ...
 
-    def hint(self, topic: Topic, key: str, event: Event) -> None: ...
+    def hint(self, message: Message) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,13 @@ class LedgerConnection:
         mongo: the databases.
         service: name of the service that makes the changes; its relays publish the outbox rows.
         relay: that of this process, to which rows are handed over after their commit; without it they wait for others.
+        metrics: where it is counted what runs do, if anywhere.
     """
 
     mongo: Mongo
     service: str
     relay: Relay | None = None
+    metrics: Metrics | None = None
 
     def hand_over(self, rows: Sequence[Document]) -> None:
         """Have outbox rows published whose transaction is committed."""
@@ -51,11 +53,11 @@ class LedgerConnection:
         if self.relay is not None and rows:
             self.relay.hand_over(rows)
 
-    def hint(self, topic: Topic, key: str, event: Event) -> None:
+    def hint(self, message: Message) -> None:
         """Have a message published that is not stored: its reader finds what it tells by itself, only later."""
         failpoint("ledger.stored_before_hint")
         if self.relay is not None:
-            self.relay.hint(topic, key, event)
+            self.relay.hint(message)
 
     @property
     def runs(self) -> Collection:

@@ -5,7 +5,7 @@ Runs that are under way, or of which something is still to be told, are never to
 
 from datetime import UTC, datetime, timedelta
 
-from libs.contracts.ids import event_id
+from libs.contracts.ids import run_event_id
 from libs.contracts.states import TERMINAL_RUN_STATUSES
 from libs.ledger.connection import LedgerConnection, seconds_from_now
 from libs.ledger.purge import remove_run
@@ -83,7 +83,7 @@ class Expiry:
 
     async def _something_to_tell(self, run: Document) -> bool:
         """Whether an event of the run waits for Kafka, or a webhook for its receiver."""
-        events = [event_id("run", run["_id"], change["version"]) for change in run["history"]]
+        events = [run_event_id(run["_id"], change["version"]) for change in run["history"]]
         if await self._connection.outbox.find_one({"_id": {"$in": events}}, {"_id": 1}) is not None:
             return True
         pending = {"tenant_id": run["tenant_id"], "run_id": run["_id"], "state": "pending"}

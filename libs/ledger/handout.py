@@ -19,18 +19,16 @@ from dataclasses import dataclass
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
-from libs.contracts.events import BatchParsed, BatchReady, Event, of_batch, to_revert
+from libs.contracts.events import BatchParsed, BatchReady, of_batch, to_revert
 from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
+from libs.contracts.messages import Message
 from libs.contracts.states import HANDED_OUT, BatchState, RunStatus
 from libs.contracts.topics import BATCH_PARSED, BATCH_READY, LARGE_BATCH_PARSED, LARGE_BATCH_READY, Topic
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.storage.client import Document, Session
 from libs.storage.documents import BatchDocument, RunDocument
 from libs.telemetry.failpoints import failpoint
-
-Message = tuple[Topic, str, Event]
-"""Topic, key and event."""
 
 OLDEST_RUNS = 16
 """Runs of a tenant that are considered at a time, the oldest ones."""
@@ -59,11 +57,13 @@ class HeldBack:
 
     Attributes:
         batches: how many it had when it was seen.
+        trace: as the run's.
     """
 
     run_id: str
     tenant_id: str
     batches: int
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,13 @@ _TOPICS: Mapping[tuple[BatchState, Lane], Topic] = {
     (BatchState.WRITTEN, Lane.SMALL): BATCH_READY,
     (BatchState.WRITTEN, Lane.LARGE): LARGE_BATCH_READY,
 }
+_SEEN: Document = {"id": "$_id", "batches": "$parse.batches", "trace": "$trace"}
+"""Of a run that holds batches back."""
 _DIRECTION: Mapping[BatchState, int] = {BatchState.WRITTEN: DESCENDING}
 """Batches are taken back in the opposite order: what a later one has freed an earlier one may have had before."""
 
 
-def message(state: BatchState, lane: Lane, run_id: str, epoch: int, seq: int) -> Message:
+def message(state: BatchState, lane: Lane, run_id: str, epoch: int, seq: int, trace: str | None) -> Message:
     """What tells the workers of a lane that a batch waits for them in ``state``."""
     if state is BatchState.PARSED:
         key, event = of_batch(BatchParsed, run_id, epoch, seq)
@@ -127,7 +129,7 @@ def message(state: BatchState, lane: Lane, run_id: str, epoch: int, seq: int) ->
         key, event = of_batch(BatchReady, run_id, epoch, seq)
         if state is BatchState.WRITTEN:
             event = to_revert(event)
-    return _TOPICS[state, lane], key, event
+    return Message(_TOPICS[state, lane], key, event, trace)
 
 
 def announced_in(state: BatchState, lane: Lane) -> Document:
@@ -151,7 +153,7 @@ class Handout:
             found_few = False
             in_flight = await self._in_flight(state, lane)
             for run, count in in_flight.shared_out(waiting, self._shares):
-                found, announced = await self._announce_next(run.run_id, state, lane, count)
+                found, announced = await self._announce_next(run, state, lane, count)
                 messages += announced
                 if found < count:
                     await self._holds_none_back(run, state)
@@ -169,7 +171,7 @@ class Handout:
         if batch.announced is not state or batch.lane is None:
             return 0, True
         enough = self._shares.run - max(1, min(REFILL_AT_ONCE, self._shares.run // 4))
-        others = {**_in_flight(state, batch.lane), "tenant_id": batch.tenant_id, "run_id": batch.run_id}
+        others = {**in_flight_in(state, batch.lane), "tenant_id": batch.tenant_id, "run_id": batch.run_id}
         found = self._connection.batches.find(others, {"_id": 0, "run_id": 1}, limit=enough + 1)
         count = len(await found.to_list())
         return count, count <= enough
@@ -191,13 +193,16 @@ class Handout:
             {"$set": announced_in(state, run.lane)},
             session=session,
         )
-        return [message(state, run.lane, run.id, run.epoch, seq) for seq in numbers]
+        return [message(state, run.lane, run.id, run.epoch, seq, run.trace) for seq in numbers]
 
     async def again(self, run: RunDocument, state: BatchState) -> list[Message]:
         """The messages of a run that seems to be forgotten: of what it has in flight, and of what there is room for."""
         in_state = {"run_id": run.id, "state": state.value}
         cursor = self._connection.batches.find({**in_state, "announced": state.value}, {"epoch": 1, "seq": 1})
-        lost = [message(state, run.lane, run.id, batch["epoch"], batch["seq"]) async for batch in cursor.sort("seq")]
+        lost = [
+            message(state, run.lane, run.id, batch["epoch"], batch["seq"], run.trace)
+            async for batch in cursor.sort("seq")
+        ]
         await self._connection.runs.update_one(
             {"_id": run.id, "status": _STATUS[state].value, **NOT_STOPPED}, {"$set": {"held_back": True}}
         )
@@ -220,26 +225,32 @@ class Handout:
                 {
                     "$group": {
                         "_id": "$tenant_id",
-                        "runs": {"$firstN": {"n": OLDEST_RUNS, "input": {"id": "$_id", "batches": "$parse.batches"}}},
+                        "runs": {"$firstN": {"n": OLDEST_RUNS, "input": _SEEN}},
                     }
                 },
             ]
         )
-        return [HeldBack(run["id"], tenant["_id"], run["batches"]) async for tenant in cursor for run in tenant["runs"]]
+        return [
+            HeldBack(run["id"], tenant["_id"], run["batches"], run.get("trace"))
+            async for tenant in cursor
+            for run in tenant["runs"]
+        ]
 
     async def _in_flight(self, state: BatchState, lane: Lane) -> InFlight:
         """By an index that holds what is announced, and nothing else; no more than ``Shares`` allow, and a few."""
-        cursor = self._connection.batches.find(_in_flight(state, lane), {"_id": 0, "tenant_id": 1, "run_id": 1})
+        cursor = self._connection.batches.find(in_flight_in(state, lane), {"_id": 0, "tenant_id": 1, "run_id": 1})
         return InFlight(Counter([(batch["tenant_id"], batch["run_id"]) async for batch in cursor]))
 
-    async def _announce_next(self, run_id: str, state: BatchState, lane: Lane, count: int) -> tuple[int, list[Message]]:
+    async def _announce_next(
+        self, run: HeldBack, state: BatchState, lane: Lane, count: int
+    ) -> tuple[int, list[Message]]:
         """Announce the next ``count`` batches of a run; how many there are, and the messages of those that nobody else
         announces at the same time."""
         held_back: Document = {"state": state.value, "announced": {"$ne": state.value}}
         order = [("seq", _DIRECTION.get(state, ASCENDING))]
         batches = self._connection.batches
         found = await batches.find(
-            {"run_id": run_id, **held_back}, {"epoch": 1, "seq": 1}, sort=order, limit=count
+            {"run_id": run.run_id, **held_back}, {"epoch": 1, "seq": 1}, sort=order, limit=count
         ).to_list()
         if not found:
             return 0, []
@@ -253,7 +264,7 @@ class Handout:
         if answer.modified_count < len(found):
             ours = {"_id": {"$in": [each["_id"] for each in found]}, "announced_by": token}
             mine = await batches.find(ours, {"epoch": 1, "seq": 1}, sort=order).to_list()
-        return len(found), [message(state, lane, run_id, each["epoch"], each["seq"]) for each in mine]
+        return len(found), [message(state, lane, run.run_id, each["epoch"], each["seq"], run.trace) for each in mine]
 
     async def _holds_none_back(self, run: HeldBack, state: BatchState) -> None:
         """Take the hint back, unless the run has got batches since it was seen."""
@@ -263,7 +274,7 @@ class Handout:
         )
 
 
-def _in_flight(state: BatchState, lane: Lane) -> Document:
+def in_flight_in(state: BatchState, lane: Lane) -> Document:
     """The filter of what is in flight."""
     # Without the type MongoDB does not see that the index, which holds texts alone, has all that is asked for.
     return {"announced": {"$eq": state.value, "$type": "string"}, "state": state.value, "lane": lane.value}

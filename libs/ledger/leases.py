@@ -1,5 +1,7 @@
 """Leases: who is at work on something of a run that only one may do, until when it is believed alive.
 
+They stand in the run itself, or in a document of another collection under the id of the run.
+
 Each taking has a token of its own, so that two workers of one process exclude each other as two processes do. The
 token begins with the name of the process: what is held under this name by none of this process's own takings was left
 by a dead process of the same name, or by a taking that broke, and is taken over at once. All else is waited for until
@@ -13,7 +15,8 @@ from pymongo import ReturnDocument
 
 from libs.contracts.states import RunStatus
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
-from libs.storage.client import Document
+from libs.storage.client import Collection, Document
+from libs.storage.documents import RunDocument
 
 _MARK = "#"
 _RANDOM_BYTES = 8
@@ -21,17 +24,19 @@ _RANDOM_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class LeaseFields:
-    """Where a run stores a lease.
+    """Where a lease is stored.
 
     Attributes:
         owner: path of the token.
         until: path of the time until which its holder is believed alive.
         free: what is stored while nobody holds it.
+        collection: in which collection, under the id of the run.
     """
 
     owner: str
     until: str
     free: Document
+    collection: str = RunDocument.Settings.name
 
 
 PARSE = LeaseFields("parse.owner", "parse.lease_until", {"parse.owner": None, "parse.lease_until": None})
@@ -81,8 +86,8 @@ class Leases:
         try:
             taken = await self._take(fields, wanted, None, update)
             if taken is None:
-                found = await self._connection.runs.find_one(wanted, {fields.owner: 1})
-                if (left := self._left_behind(found, fields, instance)) is not None:
+                found = await self._stored(fields).find_one(wanted, {fields.owner: 1})
+                if (left := self.left_behind(found, fields, instance)) is not None:
                     taken = await self._take(fields, wanted, left, update)
         finally:
             if taken is None:
@@ -99,7 +104,7 @@ class Leases:
                 {"$lt": [f"${fields.until}", "$$NOW"]},
             ]
         }
-        return await self._connection.runs.find_one_and_update(
+        return await self._stored(fields).find_one_and_update(
             {**wanted, "$expr": free}, update, return_document=ReturnDocument.AFTER
         )
 
@@ -109,8 +114,11 @@ class Leases:
         self._held.add(held.token)
         return held, {fields.owner: {"$literal": held.token}, fields.until: seconds_from_now(seconds)}
 
-    def _left_behind(self, run: Document | None, fields: LeaseFields, instance: str) -> str | None:
-        """The stored token, where it belongs to nobody who is at work."""
+    def _stored(self, fields: LeaseFields) -> Collection:
+        return self._connection.mongo.state[fields.collection]
+
+    def left_behind(self, run: Document | None, fields: LeaseFields, instance: str) -> str | None:
+        """The stored token, where it belongs to nobody of this name who is at work."""
         stored: Document | str | None = run
         for part in fields.owner.split("."):
             stored = stored.get(part) if isinstance(stored, dict) else None
@@ -129,7 +137,7 @@ class Leases:
 
     async def renew(self, held: HeldLease, seconds: float) -> bool:
         """Keep a lease; ``False`` where it is no longer the caller's."""
-        answer = await self._connection.runs.update_one(
+        answer = await self._stored(held.fields).update_one(
             {"_id": held.run_id, held.fields.owner: held.token},
             [{"$set": {held.fields.until: seconds_from_now(seconds)}}],
         )
@@ -138,7 +146,7 @@ class Leases:
     async def release(self, held: HeldLease) -> None:
         """Give a lease up; harmless where it is no longer the caller's."""
         self.forget(held.token)
-        await self._connection.runs.update_one(
+        await self._stored(held.fields).update_one(
             {"_id": held.run_id, held.fields.owner: held.token}, {"$set": held.fields.free}
         )
 
@@ -149,7 +157,7 @@ class Leases:
             active = [RunStatus.PENDING.value, RunStatus.VALIDATING.value, RunStatus.VALIDATED.value]
             held = {"status": {"$in": active}, fields.owner: {"$type": "string"}}
             async for run in self._connection.runs.find(held, {fields.owner: 1}):
-                if (token := self._left_behind(run, fields, instance)) is not None:
+                if (token := self.left_behind(run, fields, instance)) is not None:
                     await self.release(HeldLease(fields, run["_id"], token))
                     released += 1
         return released

@@ -8,10 +8,11 @@ from libs.batches.payloads import Payload
 from libs.contracts.errors import UnreadableDocumentError
 from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
+from libs.contracts.messages import Message
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
-from libs.ledger.handout import Handout, Message, announced_in, message, stored_as
+from libs.ledger.handout import Handout, announced_in, message, stored_as
 from libs.ledger.leases import PARSE, HeldLease, Leases
 from libs.ledger.runs import MovedRun, RunLedger
 from libs.storage.client import Document, Session
@@ -251,7 +252,7 @@ class ParseLedger:
             await self._started(run, moved)
         if not stored:
             return None
-        return [message(BatchState.PARSED, run.lane, run.id, run.epoch, batch.seq) for batch in announced]
+        return [message(BatchState.PARSED, run.lane, run.id, run.epoch, batch.seq, run.trace) for batch in announced]
 
     async def extend(
         self, run: RunDocument, lease_seconds: float, session: Session | None = None, changes: Document | None = None

@@ -3,45 +3,26 @@
 A preview changes nothing but its own document, so nothing is lost where its writer dies: another begins it anew.
 """
 
-import secrets
-from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import DESCENDING, ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo import DESCENDING
 
 from libs.contracts.events import ExecutionRequested, RunCounts
 from libs.contracts.ids import event_id
 from libs.contracts.lanes import Lane
+from libs.contracts.messages import Message
 from libs.contracts.topics import EXECUTION_REQUESTED
-from libs.ledger.connection import LedgerConnection, seconds_from_now
-from libs.storage.client import Collection, Document
-from libs.storage.documents import PreviewDocument, PreviewState, RunDocument, SeenTarget
+from libs.ledger.connection import LedgerConnection
+from libs.ledger.leases import Leases
+from libs.ledger.run_requests import HeldRequest, RunRequests
+from libs.storage.client import Document
+from libs.storage.documents import PreviewDocument, RunDocument, SeenTarget
 
-MOST_LOOKED_AT = 1_000
-"""Waiting previews among which the next one is chosen."""
-MOST_ATTEMPTS = 5
 MOST_TOLD = 20
 """Runs that have changed a target, which are named."""
-_WAITING = {"state": PreviewState.WAITING.value}
-
-
-@dataclass(frozen=True, slots=True)
-class HeldPreview:
-    """One taking of a preview."""
-
-    run_id: str
-    version: str
-    token: str
-    attempts: int
-
-    @property
-    def filter(self) -> Document:
-        return {"_id": self.run_id, "version": self.version, "owner": self.token, **_WAITING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,87 +38,39 @@ class ChangingRun:
 class PreviewLedger:
     """The collection ``previews``."""
 
-    def __init__(self, connection: LedgerConnection) -> None:
+    def __init__(self, connection: LedgerConnection, leases: Leases) -> None:
         self._connection = connection
-
-    @property
-    def _previews(self) -> Collection:
-        return self._connection.mongo.state[PreviewDocument.Settings.name]
+        self._requests = RunRequests(connection, leases, PreviewDocument.Settings.name, ("counts", "samples", "seen"))
+        self.fail, self.give_back, self.drop = self._requests.fail, self._requests.give_back, self._requests.drop
 
     async def get(self, run_id: str) -> PreviewDocument | None:
         """The last preview of a run, or ``None``."""
-        found = await self._previews.find_one({"_id": run_id})
+        found = await self._requests.collection.find_one({"_id": run_id})
         return None if found is None else PreviewDocument.read(found)
 
     async def request(self, run: RunDocument) -> str:
         """Have a preview worked out anew, unless one is under way already; its version."""
-        new: Document = {
-            "tenant_id": run.tenant_id,
-            "version": secrets.token_hex(12),
-            "lane": run.lane.value,
-            "state": PreviewState.WAITING.value,
-            "owner": None,
-            "until": None,
-            "attempts": 0,
-            "rows": 0,
-            "requested_at": datetime.now(UTC),
-        }
-        gone = dict.fromkeys(("counts", "samples", "seen", "failure", "finished_at"), "")
-        not_waiting = {"_id": run.id, "state": {"$ne": PreviewState.WAITING.value}}
-        with suppress(DuplicateKeyError):  # One is under way.
-            await self._previews.update_one(not_waiting, {"$set": new, "$unset": gone}, upsert=True)
-        found = await self._previews.find_one({"_id": run.id}, {"version": 1})
-        version: str = new["version"] if found is None else found["version"]
-        self._connection.hint(
-            EXECUTION_REQUESTED,
-            run.id,
-            ExecutionRequested(
-                event_id=event_id("preview", run.id, version),
-                occurred_at=datetime.now(UTC),
-                run_id=run.id,
-                tenant_id=run.tenant_id,
-                preview=True,
-            ),
+        version = await self._requests.ask(run.id, run.tenant_id, {"lane": run.lane.value, "rows": 0}) or ""
+        requested = ExecutionRequested(
+            event_id=event_id("preview", run.id, version),
+            occurred_at=datetime.now(UTC),
+            run_id=run.id,
+            tenant_id=run.tenant_id,
+            preview=True,
         )
+        self._connection.hint(Message(EXECUTION_REQUESTED, run.id, requested, run.trace))
         return version
 
-    async def take_next(self, owner: str, seconds: float, lane: Lane | None) -> HeldPreview | None:
-        """Take the oldest waiting preview of whichever organization has the fewest at work, if there is any.
+    async def take_next(self, owner: str, seconds: float, lane: Lane | None) -> HeldRequest | None:
+        """See ``RunRequests.take_next``; only of runs in this lane, where one is given."""
+        taken = await self._requests.take_next(owner, seconds, {} if lane is None else {"lane": lane.value})
+        return None if taken is None else taken[0]
 
-        Args:
-            owner: name of this process.
-            seconds: how long the lease holds unless it is renewed.
-            lane: only of runs in this lane.
-        """
-        of_lane = {} if lane is None else {"lane": lane.value}
-        fields = {"tenant_id": 1, "version": 1, "until": 1}
-        found = await self._previews.find({**_WAITING, **of_lane}, fields, limit=MOST_LOOKED_AT).to_list()
-        now = datetime.now(UTC)
-        at_work = Counter(each["tenant_id"] for each in found if each["until"] is not None and each["until"] > now)
-        free = [each for each in found if each["until"] is None or each["until"] <= now]
-        for each in sorted(free, key=lambda each: at_work[each["tenant_id"]]):
-            token = f"{owner}#{secrets.token_hex(8)}"
-            expired = {"$or": [{"$eq": ["$until", None]}, {"$lt": ["$until", "$$NOW"]}]}
-            lease = {
-                "owner": {"$literal": token},
-                "until": seconds_from_now(seconds),
-                "attempts": {"$add": ["$attempts", 1]},
-            }
-            taken = await self._previews.find_one_and_update(
-                {"_id": each["_id"], "version": each["version"], **_WAITING, "$expr": expired},
-                [{"$set": lease}],
-                return_document=ReturnDocument.AFTER,
-            )
-            if taken is not None:
-                return HeldPreview(taken["_id"], taken["version"], token, taken["attempts"])
-        return None
-
-    async def renew(self, held: HeldPreview, seconds: float, rows: int) -> bool:
+    async def renew(self, held: HeldRequest, seconds: float, rows: int) -> bool:
         """Keep a preview, of which ``rows`` rows are planned; ``False`` where it is no longer the caller's."""
-        change = [{"$set": {"until": seconds_from_now(seconds), "rows": rows}}]
-        return (await self._previews.update_one(held.filter, change)).matched_count == 1
+        return await self._requests.renew(held, seconds, {"rows": rows})
 
-    async def finish(self, held: HeldPreview, counts: RunCounts, samples: Document, seen: SeenTarget) -> bool:
+    async def finish(self, held: HeldRequest, counts: RunCounts, samples: Document, seen: SeenTarget) -> bool:
         """Store what was found; ``False`` where the preview is no longer the caller's."""
         found: Document = {
             "counts": counts.model_dump(),
@@ -145,23 +78,7 @@ class PreviewLedger:
             "seen": seen.model_dump(),
             "rows": counts.rows,
         }
-        return await self._end(held, PreviewState.DONE, found)
-
-    async def fail(self, held: HeldPreview, code: str, message: str) -> bool:
-        """Store why there is no preview; ``False`` where it is no longer the caller's."""
-        return await self._end(held, PreviewState.FAILED, {"failure": {"code": code, "message": message}})
-
-    async def _end(self, held: HeldPreview, state: PreviewState, found: Document) -> bool:
-        over: Document = {"state": state.value, "owner": None, "until": None, "finished_at": datetime.now(UTC)}
-        return (await self._previews.update_one(held.filter, {"$set": {**found, **over}})).matched_count == 1
-
-    async def give_back(self, held: HeldPreview) -> None:
-        """Let another writer begin it anew."""
-        await self._previews.update_one(held.filter, {"$set": {"owner": None, "until": None}})
-
-    async def drop(self, run_id: str) -> None:
-        """Remove the preview of a run."""
-        await self._previews.delete_one({"_id": run_id})
+        return await self._requests.finish(held, found)
 
     # --- what has changed since ------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus
 from libs.ledger.connection import LedgerConnection, every_batch
 from libs.ledger.runs import keeps_keys
 from libs.storage.client import Document
-from libs.storage.documents import PURGED_RUNS, PreviewDocument, StopRequest
+from libs.storage.documents import PURGED_RUNS, BulkCorrectionDocument, PreviewDocument, StopRequest
 from libs.storage.files import FileStore
 from libs.telemetry.failpoints import failpoint
 
@@ -29,7 +29,8 @@ async def remove_run(connection: LedgerConnection, run: Document) -> None:
     await connection.batches.delete_many(every_batch(run_id))
     failpoint("ledger.batches_purged_before_run")
     await connection.payloads.drop([run_id])
-    await connection.mongo.state[PreviewDocument.Settings.name].delete_one({"_id": run_id})
+    for request in (PreviewDocument, BulkCorrectionDocument):
+        await connection.mongo.state[request.Settings.name].delete_one({"_id": run_id})
     await connection.rejected.drop(tenant_id, run_id)
     await connection.before_images.delete_many({"run_id": run_id})
     await connection.deliveries.delete_many({"tenant_id": tenant_id, "run_id": run_id})

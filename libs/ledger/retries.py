@@ -1,27 +1,30 @@
 """Retries: runs over rejected rows of a completed run, their parent.
 
 A run has one retry at a time (``retry_at_work``), so that rows of two retries need not be compared. A single row is
-claimed for it in the transaction that creates it, several by its parser before it cuts the first batch. What became of
-each row is settled once the retry has an end, from its ledger alone; a step of that may be repeated by anyone.
+claimed for it in the transaction that creates it, several by its parser before it cuts the first batch, those of a file
+together with its corrections. What became of each row is settled once the retry has an end, from its ledger alone; a
+step of that may be repeated by anyone.
 """
 
 import asyncio
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any, Final
 
 from pymongo.errors import DuplicateKeyError
 
-from libs.batches.claimed_rows import ClaimedRows, give_back, rejected_in_retry
+from libs.batches.claimed_rows import ClaimedRows, Correction, give_back, rejected_in_retry
 from libs.batches.tables import unpack_rows
 from libs.contracts.events import RunSubmitted
+from libs.contracts.messages import Message
 from libs.contracts.rejections import UNTOUCHED_STATES, RejectedState
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
 from libs.contracts.topics import RUN_SUBMITTED
 from libs.ledger.connection import LedgerConnection
 from libs.ledger.parsing import ParseLedger
-from libs.ledger.runs import stored_run
+from libs.ledger.runs import beginning_trace, stored_run
 from libs.storage.client import Document, Session
-from libs.storage.documents import RunDocument
+from libs.storage.documents import CorrectionsFound, RunDocument
 from libs.telemetry.failpoints import failpoint
 
 ROWS_AT_A_TIME: Final = 1_000
@@ -52,6 +55,16 @@ class Retries:
 
     async def submit(self, run: RunDocument) -> Submission:
         """Create a retry, which claims its one row where it has just one, and tell the parser."""
+        with beginning_trace(run):
+            submission = await self._store(run)
+        if submission is Submission.SUBMITTED:
+            failpoint("ledger.retry_stored_before_hint")
+            self._connection.hint(
+                Message(RUN_SUBMITTED, run.id, RunSubmitted.of(run.id, run.tenant_id, run.lane), run.trace)
+            )
+        return submission
+
+    async def _store(self, run: RunDocument) -> Submission:
         assert run.parent_run_id is not None
         assert run.retry is not None
         retry, document = run.retry, stored_run(run)
@@ -74,15 +87,11 @@ class Retries:
             return Submission.SUBMITTED
 
         try:
-            submission = await self._connection.mongo.transaction(body)
+            return await self._connection.mongo.transaction(body)
         except _RowNotFreeError:
             return Submission.ROW_NOT_FREE
         except DuplicateKeyError:
             return Submission.SUBMITTED  # the first attempt was committed, and its answer got lost
-        if submission is Submission.SUBMITTED:
-            failpoint("ledger.retry_stored_before_hint")
-            self._connection.hint(RUN_SUBMITTED, run.id, RunSubmitted.of(run.id, run.tenant_id, run.lane))
-        return submission
 
     async def claim_rows(self, run: RunDocument, lease_seconds: float) -> bool:
         """Claim what a retry is about, for its parser; ``False`` where the parse is no longer the caller's.
@@ -118,6 +127,31 @@ class Retries:
             return fenced
 
         return await self._connection.mongo.transaction(body)
+
+    async def claim_corrected(
+        self, run: RunDocument, rows: ClaimedRows, corrections: Sequence[Correction], lease_seconds: float
+    ) -> bool:
+        """Claim rows with the corrections of a file, see ``ClaimedRows.claim_corrected``; ``False`` where the parse is
+        no longer the caller's."""
+
+        async def body(session: Session) -> bool:
+            fenced = await self._parsing.extend(run, lease_seconds, session)
+            if fenced:
+                await rows.claim_corrected(session, run.id, corrections)
+                failpoint("parser.corrections_claimed_before_commit")
+            return fenced
+
+        claimed = await self._connection.mongo.transaction(body)
+        failpoint("parser.corrections_claimed_some")
+        return claimed
+
+    async def note_claimed(self, run: RunDocument, found: CorrectionsFound, lease_seconds: float) -> bool:
+        """All rows of a file are claimed that can be; ``False`` where the parse is no longer the caller's."""
+        setting: Document = {
+            "retry.claimed": True,
+            "retry.found": {"$literal": found.model_dump(mode="json")},
+        }
+        return await self._parsing.extend(run, lease_seconds, changes=setting)
 
     async def keys_stored(self, parent: RunDocument) -> bool:
         """Whether all values are stored that a run has written, with which those of its retries are compared."""

@@ -1,6 +1,7 @@
 """Runs: created once, then moved by compare-and-set on status and version, each time with an event."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,16 +10,19 @@ from pymongo import ReturnDocument
 from libs.contracts.errors import PermanentError
 from libs.contracts.events import ExecutionRequested, RevertCounts, RunCounts, RunSubmitted
 from libs.contracts.ids import event_id
+from libs.contracts.messages import Message
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus, run_may_move
 from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS, RUN_SUBMITTED
 from libs.ledger.changes import run_event
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection
-from libs.ledger.handout import Handout, Message
+from libs.ledger.handout import Handout
 from libs.ledger.leases import HeldLease
+from libs.ledger.measuring import measure_move
 from libs.ledger.outbox import append_to_outbox
 from libs.ledger.syncs import SLOT_GIVEN_UP, next_sync, request_sync
 from libs.storage.client import Document, Session
 from libs.storage.documents import RunDocument, RunHead, StatusChange, StopRequest
+from libs.telemetry import tracing
 
 Effect = Callable[[Session], Awaitable[Sequence[Message]]]
 """What happens in the transaction of a run's move; the messages that tell of it."""
@@ -47,6 +51,15 @@ def stored_run(run: RunDocument) -> Document:
         "template": run.template.model_dump(mode="json"),
         "plan": None if run.plan is None else run.plan.model_dump(mode="json"),
     }
+
+
+@contextmanager
+def beginning_trace(run: RunDocument) -> Generator[None]:
+    """Let whatever becomes of a new run stand in one trace: below the request that makes it, if there is one."""
+    attributes = {"rowdock.run_id": run.id, "rowdock.tenant_id": run.tenant_id, "rowdock.purpose": run.purpose.value}
+    with tracing.span("submit run", attributes=attributes):
+        run.trace = tracing.current_traceparent()
+        yield
 
 
 def keeps_keys(run: Document) -> bool:
@@ -96,8 +109,14 @@ class RunLedger:
         Raises:
             pymongo.errors.DuplicateKeyError: a run with its idempotency key exists.
         """
+        with beginning_trace(run):
+            await self._store(run, key_of)
+        self._connection.hint(
+            Message(RUN_SUBMITTED, run.id, RunSubmitted.of(run.id, run.tenant_id, run.lane), run.trace)
+        )
+
+    async def _store(self, run: RunDocument, key_of: str | None) -> None:
         document = stored_run(run)
-        submitted = RunSubmitted.of(run.id, run.tenant_id, run.lane)
 
         async def body(session: Session) -> None:
             given_up = {"_id": key_of, "idempotency_key": run.idempotency_key}
@@ -108,7 +127,6 @@ class RunLedger:
             await self._connection.runs.insert_one(document)
         else:
             await self._connection.mongo.transaction(body)
-        self._connection.hint(RUN_SUBMITTED, run.id, submitted)
 
     async def transition(
         self,
@@ -218,7 +236,9 @@ class RunLedger:
             error_message=run.stop.message if stopping and run.stop else None,
             reverted=reverted,
         )
-        changed = run_event(run.id, run.tenant_id, run.template_id, change)
+        changed = run_event(
+            run.id, run.tenant_id, run.template_id, run.vocabulary, change, run.parent_run_id, run.request_id
+        )
 
         entry = {**change.model_dump(), "status": target.value}
         found = await self._connection.runs.find_one_and_update(
@@ -249,7 +269,8 @@ class RunLedger:
             waiting = await next_sync(self._connection, session, found["syncing"]["target"], f"{run.id}:{version}")
         else:
             waiting = []
-        told: list[Message] = [(RUN_EVENTS, run.id, changed)] if run.purpose.traits.told else []
+        trace: str | None = found.get("trace")
+        told = [Message(RUN_EVENTS, run.id, changed, trace)] if run.purpose.traits.told else []
         further = () if effect is None else await effect(session)
         messages = [*told, *further, *waiting]
         rows = await append_to_outbox(self._connection, session, *messages) if messages else []
@@ -258,6 +279,10 @@ class RunLedger:
     async def committed(self, moved: MovedRun) -> None:
         """The transaction of ``move`` is committed: others may know."""
         self._connection.hand_over(moved.outbox)
+        if self._connection.metrics is not None:
+            measure_move(self._connection.metrics, moved.document, moved.status)
+        if tracing.on():
+            _trace_move(moved.document)
         if moved.status is RunStatus.COMPLETED:
             document = moved.document
             await self._connection.payloads.drop_all_but_written([document["_id"]], keys=keeps_keys(document))
@@ -283,7 +308,9 @@ class RunLedger:
                 run_id=run.id,
                 tenant_id=run.tenant_id,
             )
-            return [(EXECUTION_REQUESTED, run.id, requested)]  # so that a writer ends what has nothing to write
+            return [
+                Message(EXECUTION_REQUESTED, run.id, requested, run.trace)
+            ]  # so that a writer ends what has nothing to write
 
         changes = {"executing_at": datetime.now(UTC), "held_back": count < batches}
         return await self.transition(run, RunStatus.EXECUTING, changes=changes, effect=announce)
@@ -341,3 +368,13 @@ class RunLedger:
         changes = {"completed_at": run.finished_at, "finished_at": None, "held_back": count < batches}
         idle: Document = {"retry_at_work": None}
         return await self.transition(run, RunStatus.REVERTING, changes=changes, effect=announce, where=idle)
+
+
+def _trace_move(run: Document) -> None:
+    """Record how long a run was in the status that it has left."""
+    created: Document = {"status": RunStatus.PENDING.value, "at": run["created_at"]}
+    before, reached = [created, *run["history"]][-2:]
+    attributes = {"rowdock.run_id": run["_id"], "rowdock.status": reached["status"]}
+    tracing.record(
+        f"run {before['status']}", before["at"], reached["at"], parent=run.get("trace"), attributes=attributes
+    )

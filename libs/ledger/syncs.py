@@ -15,12 +15,12 @@ from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.events import ExecutionRequested
 from libs.contracts.ids import event_id
+from libs.contracts.messages import Message
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import TERMINAL_RUN_STATUSES, RunStatus
 from libs.contracts.topics import EXECUTION_REQUESTED, RUN_EVENTS
 from libs.ledger.changes import run_event
 from libs.ledger.connection import NOT_STOPPED, LedgerConnection
-from libs.ledger.handout import Message
 from libs.ledger.leases import SYNC_PLAN, HeldLease, Leases
 from libs.ledger.outbox import append_to_outbox
 from libs.storage.client import Document, Session
@@ -85,7 +85,7 @@ async def request_sync(
         )
         if found is None:
             return None, []
-        return found, await append_to_outbox(connection, session, _requested(run.id, run.tenant_id, progress))
+        return found, await append_to_outbox(connection, session, _requested(found, progress))
 
     found, rows = await connection.mongo.transaction(body)
     if found is None:
@@ -94,14 +94,15 @@ async def request_sync(
     return RunDocument.read(found)
 
 
-def _requested(run_id: str, tenant_id: str, progress: SyncProgress, by: str = "") -> Message:
+def _requested(run: Document, progress: SyncProgress, by: str = "") -> Message:
+    run_id: str = run["_id"]
     requested = ExecutionRequested(
         event_id=event_id("sync", run_id, progress.requested_at.timestamp(), by),
         occurred_at=datetime.now(UTC),
         run_id=run_id,
-        tenant_id=tenant_id,
+        tenant_id=run["tenant_id"],
     )
-    return EXECUTION_REQUESTED, run_id, requested
+    return Message(EXECUTION_REQUESTED, run_id, requested, run.get("trace"))
 
 
 async def next_sync(connection: LedgerConnection, session: Session, target: str, by: str) -> list[Message]:
@@ -112,13 +113,13 @@ async def next_sync(connection: LedgerConnection, session: Session, target: str,
     """
     waiting = await connection.runs.find_one(
         {**_REQUESTED, "syncing.target": _indexed(target)},
-        {"tenant_id": 1, "syncing": 1},
+        {"tenant_id": 1, "syncing": 1, "trace": 1},
         sort=[("syncing.requested_at", ASCENDING)],
         session=session,
     )
     if waiting is None:
         return []
-    return [_requested(waiting["_id"], waiting["tenant_id"], SyncProgress.model_validate(waiting["syncing"]), by)]
+    return [_requested(waiting, SyncProgress.model_validate(waiting["syncing"]), by)]
 
 
 def _indexed(target: str) -> Document:
@@ -201,7 +202,10 @@ class Syncs:
             error_message=message,
         )
         entry = {**change.model_dump(), "status": change.status.value}
-        told: Message = (RUN_EVENTS, run.id, run_event(run.id, run.tenant_id, run.template_id, change))
+        event = run_event(
+            run.id, run.tenant_id, run.template_id, run.vocabulary, change, run.parent_run_id, run.request_id
+        )
+        told = Message(RUN_EVENTS, run.id, event, run.trace)
         free: Document = {"syncing.slot": None, **held.fields.free}
         values = {f"syncing.{name}": value for name, value in found.items()}
 

@@ -26,18 +26,15 @@ class Totals:
     def of(cls, groups: Iterable[Document]) -> Self:
         """Of groups of batches: their ``state``, ``batches``, ``rows`` and the members of their results."""
         totals = cls()
-        added = dict.fromkeys(BatchResult.model_fields, 0)
         reverted = dict.fromkeys(RevertCounts.model_fields, 0)
         for group in groups:
             state = BatchState(group["state"])
             totals.batches += group["batches"]
             totals.rows += group["rows"]
             totals.states[state] = totals.states.get(state, 0) + group["batches"]
-            for name in added:
-                added[name] += group.get(name, 0)
+            totals.result = totals.result.plus(group)
             for name in reverted:
                 reverted[name] += group.get(f"reverted_{name}", 0)
-        totals.result = BatchResult(**added)
         totals.reverted = RevertCounts(**reverted)
         return totals
 

@@ -15,7 +15,9 @@ def create_broker(settings: KafkaSettings, client_id: str) -> KafkaBroker:
 
     The producer waits for all replicas and is not idempotent: not every broker offers that, and
     every consumer tolerates duplicates anyway. Handlers are given what the decoder returns: nothing is injected, which
-    would cost each message a hop to a thread.
+    would cost each message a hop to a thread. Messages that wait for one partition go in one batch, up to the size that
+    a single one may have: of aiokafka's 16 KiB each large one would be a request of its own, and all behind it would
+    wake up for each.
     """
     return KafkaBroker(
         settings.kafka.split(","),
@@ -24,6 +26,7 @@ def create_broker(settings: KafkaSettings, client_id: str) -> KafkaBroker:
         acks="all",
         enable_idempotence=False,
         max_request_size=MAX_MESSAGE_BYTES,
+        max_batch_size=MAX_MESSAGE_BYTES,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         retry_backoff_ms=100,
         metadata_max_age_ms=10_000,

@@ -1,7 +1,8 @@
 """End background tasks for certain."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from typing import Any
 
 PATIENCE_SECONDS = 1.0
@@ -19,3 +20,20 @@ async def end_tasks(tasks: Iterable["asyncio.Task[Any]"]) -> None:
             task.cancel()
         await asyncio.wait(pending, timeout=PATIENCE_SECONDS)
     await asyncio.gather(*every, return_exceptions=True)
+
+
+async def run_together(loops: Iterable[Coroutine[Any, Any, Any]]) -> None:
+    """Run loops until one fails or this is cancelled, and end them all.
+
+    Unlike ``asyncio.TaskGroup``, which cancels each of its tasks once: one that swallows that keeps the group for ever.
+    """
+    tasks = [asyncio.create_task(each) for each in loops]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in ended:
+            task.result()
+    finally:
+        ending = asyncio.create_task(end_tasks(tasks))
+        while not ending.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(ending)

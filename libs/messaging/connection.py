@@ -1,5 +1,6 @@
 """How Kafka is reached: the one set of connection settings for every client, and why a broker refuses."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -26,11 +27,15 @@ class KafkaSettings(BaseSettings):
 
     Attributes:
         kafka: ``host:port`` of one or more brokers, separated by commas.
-        kafka_security_protocol: what the brokers' listener asks for, as Kafka names it.
-        kafka_sasl_mechanism, kafka_username, kafka_password: how a client logs in; with ``SASL_…`` only.
-        kafka_ca_file: PEM file of the authorities that may have signed the brokers' certificates; by default those
-            of the system.
-        kafka_cert_file, kafka_key_file, kafka_key_password: certificate and key by which a client logs in, PEM.
+        kafka_security_protocol: what the brokers ask for: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
+        kafka_sasl_mechanism: how a client logs in with ``SASL_…``.
+        kafka_username: user for it.
+        kafka_password: password of that user.
+        kafka_ca_file: PEM file of the authorities that may have signed the brokers' certificates, with ``…SSL``; by
+            default those of the system.
+        kafka_cert_file: PEM file of a certificate by which a client logs in.
+        kafka_key_file: PEM file of its key.
+        kafka_key_password: password of the key, where it is encrypted.
         replication_factor: copies that are kept of a topic; by default as many as the brokers give to a new one.
     """
 
@@ -124,7 +129,7 @@ async def open_admin(settings: KafkaSettings) -> AsyncGenerator[AIOKafkaAdminCli
     admin = AIOKafkaAdminClient(**settings.client_options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         try:
-            await admin.start()
+            await _start(admin)
         except (KafkaError, OSError) as error:
             protocol = f"ROWDOCK_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}"
             reasons = await _refusals(settings) or error
@@ -145,10 +150,21 @@ async def open_reader(settings: KafkaSettings) -> AsyncGenerator[AIOKafkaConsume
     """
     reader = AIOKafkaConsumer(**settings.client_options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
-        await reader.start()
+        await _start(reader)
         yield reader
     finally:
         await reader.stop()
+
+
+async def _start(client: AIOKafkaAdminClient | AIOKafkaConsumer) -> None:
+    """Start ``client``; where this is cancelled, only once the start is over: aiokafka would leave its first connection
+    open, which nobody else knows."""
+    starting = asyncio.create_task(client.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        raise
 
 
 async def _refusals(settings: KafkaSettings) -> str:

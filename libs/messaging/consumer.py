@@ -6,6 +6,8 @@ a message whose handling               is
 succeeds                               committed, after its effect
 fails transiently                      tried again with backoff for ``RETRY_SECONDS``, then
                                        handed back: rewound and read again, never committed
+is of another kind, where a topic      committed
+carries several
 cannot be decoded, fails permanently   stored as a dead letter, then committed
 fails in a way nobody foresaw          tried again like a transient fault; then a dead letter,
                                        so that it neither blocks its partition nor gets lost
@@ -17,29 +19,35 @@ crash at most the messages since the last commit come again, which every effect 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import cast
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
-from pydantic import ValidationError
+from structlog.contextvars import bound_contextvars
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from libs.contracts.errors import PermanentError, UndecodableMessageError
-from libs.contracts.events import Event
 from libs.contracts.topics import Topic
+from libs.messaging import receiving
 from libs.messaging.cancellation import end_tasks
 from libs.messaging.dead_letters import DeadLetters
+from libs.messaging.fetching import fetch_once_all_is_handled
+from libs.messaging.measuring import MessageMeasure
+from libs.messaging.receiving import EventT, Handler, Incoming, MessageT, Read, Record
+from libs.telemetry import tracing
 from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 
+GROUP_PREFIX = "rowdock."
+"""With this begin the names of all consumer groups of Rowdock's own."""
 RETRY_SECONDS = 30.0
 UNFORESEEN_RETRY_SECONDS = 5.0
 HAND_BACK_SECONDS = 2.0
@@ -50,46 +58,14 @@ COMMIT_SECONDS = 0.5
 process leaves what it handled meanwhile to come again."""
 HEARTBEAT_MS = 1_000
 """How long it takes a consumer to hear that its group changes; each is a request of every consumer."""
-FETCH_WAIT_MS = 500
+FETCH_WAIT_MS = 1_000
+"""How long the broker may hold a request while nothing comes: what does is given out at once. A message that is handed
+back waits for as long."""
 GATHERED_BYTES = 64 * 1024
 SESSION_MS = 8_000
 """A killed process keeps its partitions for so long; a stopped one gives them up at once."""
 
-EventT = TypeVar("EventT", bound=Event)
-Record = ConsumerRecord[Any, Any]
-
 logger = structlog.get_logger()
-
-
-def decode(event_type: type[EventT], body: bytes) -> EventT:
-    """The event in a message's body.
-
-    Raises:
-        UndecodableMessageError: not JSON, or not of this type and schema version.
-    """
-    try:
-        return event_type.model_validate_json(body)
-    except ValidationError as error:
-        reasons = error.errors(include_url=False, include_input=False)
-        raise UndecodableMessageError(f"not a {event_type.__name__}: {reasons!r:.500}") from error
-
-
-async def _parse_tolerantly(record: Record, original: Callable[[Record], Awaitable[KafkaMessage]]) -> KafkaMessage:
-    """Drop headers that are not text: they only trace, and one must not make the framework drop the message."""
-    readable: list[tuple[str, bytes]] = []
-    for name, value in record.headers:
-        try:
-            if value is not None and value.decode():
-                readable.append((name, value))
-        except UnicodeDecodeError:
-            continue
-    record.headers = tuple(readable)
-    return await original(record)
-
-
-async def _undecoded(message: KafkaMessage) -> KafkaMessage:
-    """The message as it came: decoding is a part of handling it, under the same error policy."""
-    return message
 
 
 @dataclass(slots=True)
@@ -185,10 +161,12 @@ class _DrainOnRevoke(ConsumerRebalanceListener):
         self._consumers = consumers
         self.topic = topic
         self.joined = False
+        self.member = False
         self.consumer: Callable[[], AIOKafkaConsumer | None] = lambda: None
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         del revoked
+        self.member = False
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._consumers.drain(self.topic)
@@ -197,7 +175,9 @@ class _DrainOnRevoke(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         del assigned
-        self.joined = True
+        if (consumer := self.consumer()) is not None:
+            fetch_once_all_is_handled(consumer)
+        self.joined = self.member = True
 
 
 class Consumers:
@@ -230,7 +210,7 @@ class Consumers:
 
     def on(
         self, topic: Topic, event_type: type[EventT], *, workers: int = 1, gather_ms: int | None = None
-    ) -> Callable[[Callable[[EventT], Awaitable[None]]], Callable[[EventT], Awaitable[None]]]:
+    ) -> Callable[[Handler[EventT]], Handler[EventT]]:
         """Decorate the handler of a topic's events: it returns once the effect is durable.
 
         Args:
@@ -238,12 +218,21 @@ class Consumers:
             gather_ms: how long the broker may wait for further messages, to give them out together; without it each
                 comes at once, by a request of its own.
         """
+        return self._on(topic, partial(receiving.decoded, event_type), workers, gather_ms)
 
-        def register(handler: Callable[[EventT], Awaitable[None]]) -> Callable[[EventT], Awaitable[None]]:
+    def on_message(self, topic: Topic, *, workers: int = 1) -> Callable[[Handler[Incoming]], Handler[Incoming]]:
+        """As ``on``, for a handler that reads the messages itself."""
+        return self._on(topic, receiving.incoming, workers, None)
+
+    def _on(
+        self, topic: Topic, read: Read[MessageT], workers: int, gather_ms: int | None
+    ) -> Callable[[Handler[MessageT]], Handler[MessageT]]:
+        def register(handler: Handler[MessageT]) -> Handler[MessageT]:
             async def consume(message: KafkaMessage) -> None:
-                await self._consume(topic, event_type, handler, message)
+                await self._consume(topic, read, handler, measure, message)
 
             self._topics.add(topic.name)
+            measure = MessageMeasure(self._metrics, topic.name)
             for worker in range(workers):
                 listener = _DrainOnRevoke(self, topic)
                 self._listeners.append(listener)
@@ -262,8 +251,8 @@ class Consumers:
                     fetch_min_bytes=1 if gather_ms is None else GATHERED_BYTES,
                     isolation_level="read_uncommitted",
                     listener=listener,
-                    parser=_parse_tolerantly,
-                    decoder=_undecoded,
+                    parser=receiving.parse_tolerantly,
+                    decoder=receiving.undecoded,
                     title=f"{topic.name}:{self._service}:{worker}",
                 )
                 listener.consumer = partial(getattr, subscriber, "consumer")
@@ -275,8 +264,9 @@ class Consumers:
     async def _consume(
         self,
         topic: Topic,
-        event_type: type[EventT],
-        handler: Callable[[EventT], Awaitable[None]],
+        read: Read[MessageT],
+        handler: Handler[MessageT],
+        measure: MessageMeasure,
         message: KafkaMessage,
     ) -> None:
         record = cast("Record", message.raw_message)
@@ -284,15 +274,36 @@ class Consumers:
         await self._gate.passed()
         if self._stopping:
             return  # Not committed, so it comes again to whoever is next.
+        event = read(record)
+        with receiving.span_of(topic, record, event) as span, bound_contextvars(**receiving.about(event)):
+            outcome = await self._handle(topic, handler, measure, record, event, commits)
+            if outcome not in {"done", "ignored"}:
+                span.failed(outcome)
+        if outcome == "handed_back":
+            await asyncio.sleep(HAND_BACK_SECONDS)
+            self._rewind(commits.consumer, record)
+        else:
+            commits.add(record)
+
+    async def _handle(
+        self,
+        topic: Topic,
+        handler: Handler[MessageT],
+        measure: MessageMeasure,
+        record: Record,
+        event: MessageT | UndecodableMessageError | None,
+        commits: _Commits,
+    ) -> str:
+        """Handle a message under the one policy; what became of it."""
         started = time.perf_counter()
         commits.in_flight += 1
         outcome = "handed_back"
         error: BaseException | None = None
-        event: EventT | None = None
         try:
-            event = decode(event_type, bytes(record.value or b""))
-            await self._attempt(handler, event)
-            outcome = "done"
+            if event is not None:
+                with measure.at_work(record.timestamp):
+                    await self._attempt(measure, handler, event)
+            outcome = "ignored" if event is None else "done"
         except PermanentError as permanent:
             error = permanent
             outcome = await self._dead_letter(record, permanent.code, permanent.detail)
@@ -309,8 +320,7 @@ class Consumers:
                 self._idle.notify_all()
         failpoint(f"{self._service}.effect_before_commit")
         seconds = time.perf_counter() - started
-        self._metrics.messages.labels(topic.name, outcome).inc()
-        self._metrics.message_seconds.labels(topic.name).observe(seconds)
+        measure.handled(outcome, seconds, tracing.exemplar())
         logger.info(
             "message.handled",
             topic=topic.name,
@@ -319,15 +329,14 @@ class Consumers:
             outcome=outcome,
             duration_ms=round(seconds * 1000, 1),
             error=None if error is None else error_text(error),
-            **({} if event is None else event.model_dump(include={"run_id", "seq", "epoch", "event_id"})),
         )
-        if outcome == "handed_back":
-            await asyncio.sleep(HAND_BACK_SECONDS)
-            self._rewind(commits.consumer, record)
-        else:
-            commits.add(record)
+        return outcome
 
-    async def _attempt(self, handler: Callable[[EventT], Awaitable[None]], event: EventT) -> None:
+    async def _attempt(
+        self, measure: MessageMeasure, handler: Handler[MessageT], event: MessageT | UndecodableMessageError
+    ) -> None:
+        if isinstance(event, UndecodableMessageError):
+            raise event
         deadline = time.monotonic() + UNFORESEEN_RETRY_SECONDS
 
         def worth_another_try(error: BaseException) -> bool:
@@ -341,6 +350,8 @@ class Consumers:
             stop=stop_after_delay(RETRY_SECONDS),
             reraise=True,
         ):
+            if attempt.retry_state.attempt_number > 1:
+                measure.retries.inc()
             with attempt:
                 await handler(event)
 
@@ -397,7 +408,7 @@ class Consumers:
 
     def group(self, topic: str) -> str:
         """Name of the consumer group that all processes of this service form for a topic."""
-        return f"rowdock.{self._service}.{topic}"
+        return f"{GROUP_PREFIX}{self._service}.{topic}"
 
     @property
     def topics(self) -> frozenset[str]:
@@ -405,9 +416,9 @@ class Consumers:
         return frozenset(self._topics)
 
     def unassigned(self) -> str | None:
-        """Why not every consumer has joined its group yet, or ``None``."""
-        waiting = [listener.topic.name for listener in self._listeners if not listener.joined]
-        return f"not yet joined: {', '.join(waiting)}" if waiting else None
+        """Why not every consumer is a member of its group now, or ``None``."""
+        waiting = [listener.topic.name for listener in self._listeners if not listener.member]
+        return f"no member of its group: {', '.join(waiting)}" if waiting else None
 
     @property
     def busy(self) -> bool:

@@ -13,6 +13,7 @@ from libs.contracts.topics import DEAD_LETTERS
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Mongo
 from libs.storage.documents import DeadLetter
+from libs.telemetry import tracing
 
 MAX_STORED_BYTES = 1024 * 1024
 
@@ -61,6 +62,6 @@ class DeadLetters:
             message=message[:500],
         )
         try:
-            await self._publisher.publish(DEAD_LETTERS, "", announcement)
+            await self._publisher.publish(DEAD_LETTERS, "", announcement, tracing.current_traceparent())
         except TransientError as error:
             logger.warning("dead_letter.not_announced", dead_letter_id=identifier, error=str(error))

@@ -12,8 +12,8 @@ from pymongo import WriteConcern
 from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
-from libs.contracts.events import Event
-from libs.contracts.topics import Topic
+from libs.contracts.messages import Message
+from libs.messaging.cancellation import run_together
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import OUTBOX_LEASE, OutboxEntry
@@ -26,6 +26,7 @@ FORGET_SECONDS = 0.5
 """How long rows that are published wait for others, to be deleted together."""
 ROWS_AT_A_TIME = 100
 MAX_HANDED_OVER = 1_000
+MAX_HANDED_OVER_BYTES = 32 * 1024 * 1024
 
 _HINT = "hint"
 """Marks in memory what is not stored."""
@@ -52,6 +53,7 @@ class OutboxRelay:
         self._instance = instance
         self._metrics = metrics
         self._handed_over: deque[Document] = deque()
+        self._handed_over_bytes = 0
         self._woken = asyncio.Event()
         self._published: list[str] = []
         self._to_forget = asyncio.Event()
@@ -59,21 +61,22 @@ class OutboxRelay:
 
     def hand_over(self, rows: Sequence[Document]) -> None:
         """Publish the rows of a commit at once. Where too many wait already, they are left to the sweep."""
-        if len(self._handed_over) + len(rows) <= MAX_HANDED_OVER:
+        size = sum(map(_size, rows))
+        many = len(self._handed_over) + len(rows) > MAX_HANDED_OVER
+        if not many and self._handed_over_bytes + size <= MAX_HANDED_OVER_BYTES:
             self._handed_over.extend(rows)
+            self._handed_over_bytes += size
             self._woken.set()
 
-    def hint(self, topic: Topic, key: str, event: Event) -> None:
+    def hint(self, message: Message) -> None:
         """Publish what is not stored, at once or never: whoever reads it would find the same without it, only later."""
-        row = {"_id": event.event_id, "topic": topic.name, "key": key, "value": event.model_dump_json(), _HINT: True}
-        self.hand_over([row])
+        event = message.event
+        row = {"_id": event.event_id, "topic": message.topic.name, "key": message.key, "value": event.model_dump_json()}
+        self.hand_over([{**row, "trace": message.trace, _HINT: True}])
 
     async def run(self, publisher: EventPublisher) -> None:
         """Relay until cancelled; faults of either server are logged and outlived."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._publish_what_is_handed_over(publisher))
-            group.create_task(self._sweep(publisher))
-            group.create_task(self._forget())
+        await run_together([self._publish_what_is_handed_over(publisher), self._sweep(publisher), self._forget()])
 
     async def _publish_what_is_handed_over(self, publisher: EventPublisher) -> NoReturn:
         while True:
@@ -82,10 +85,13 @@ class OutboxRelay:
             try:
                 while self._handed_over:
                     count = min(ROWS_AT_A_TIME, len(self._handed_over))
-                    await self._publish(publisher, [self._handed_over.popleft() for _ in range(count)])
+                    rows = [self._handed_over.popleft() for _ in range(count)]
+                    self._handed_over_bytes -= sum(map(_size, rows))
+                    await self._publish(publisher, rows)
             except (TransientError, PyMongoError) as error:
                 logger.warning("outbox.left_to_the_sweep", error=error_text(error))
                 self._handed_over.clear()
+                self._handed_over_bytes = 0
 
     async def _sweep(self, publisher: EventPublisher) -> NoReturn:
         released = False
@@ -141,7 +147,9 @@ class OutboxRelay:
         Raises:
             TransientError: not all are confirmed; what is not is free for a sweep.
         """
-        sent = (publisher.publish_raw(row["topic"], row["key"], row["_id"], row["value"]) for row in rows)
+        sent = (
+            publisher.publish_raw(row["topic"], row["key"], row["_id"], row["value"], row.get("trace")) for row in rows
+        )
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         stored = [(row["_id"], outcome) for row, outcome in zip(rows, outcomes, strict=True) if _HINT not in row]
         published = [identifier for identifier, outcome in stored if outcome is None]
@@ -170,3 +178,8 @@ class OutboxRelay:
                 self._published.extend(published)
                 self._to_forget.set()
                 await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _size(row: Document) -> int:
+    """Characters of a message; those of large ones are nearly all of one byte."""
+    return len(row["value"])

@@ -1,6 +1,7 @@
 """The topics of the table on a cluster: those that are missing are made, those that fall short are told."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -15,6 +16,14 @@ BROKERS_DEFAULT = -1
 """As a replication factor: the broker's own ``default.replication.factor``."""
 
 logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """How the topics of the table are: names of those that are missing, and what falls short of it."""
+
+    missing: tuple[str, ...]
+    shortfalls: tuple[str, ...]
 
 
 class Topics:
@@ -46,11 +55,7 @@ class Topics:
             present = await _described(admin)
             created = await self._create(admin, [topic for topic in self._topics if topic.name not in present])
             wanted = await self._wanted_replicas(admin)
-        found = tuple(
-            text
-            for topic in self._topics
-            if topic.name in present and (text := _shortfall(topic, present[topic.name], wanted))
-        )
+        found = self._shortfalls(present, wanted)
         if found != self.shortfalls:
             self.shortfalls = found
             if found:
@@ -58,6 +63,25 @@ class Topics:
             else:
                 logger.info("topics.complete")
         return created
+
+    async def examine(self) -> Examined:
+        """Look, and change nothing.
+
+        Raises:
+            TransientError: the broker cannot be reached or refuses.
+        """
+        async with open_admin(self._settings) as admin:
+            present = await _described(admin)
+            wanted = await self._wanted_replicas(admin)
+        missing = tuple(topic.name for topic in self._topics if topic.name not in present)
+        return Examined(missing, self._shortfalls(present, wanted))
+
+    def _shortfalls(self, present: Mapping[str, list[int]], wanted: int) -> tuple[str, ...]:
+        return tuple(
+            text
+            for topic in self._topics
+            if topic.name in present and (text := _shortfall(topic, present[topic.name], wanted))
+        )
 
     async def add_partitions(self) -> list[str]:
         """Give the topics of the table the partitions that they lack.
@@ -111,6 +135,9 @@ class Topics:
         if self._settings.replication_factor is not None:
             return self._settings.replication_factor
         brokers = (await admin.describe_cluster())["brokers"]
+        if not brokers:
+            # The controller has missed the heartbeats of them all, as of a busy machine: it will hear them again.
+            raise TransientError("the cluster knows of no broker at the moment")
         if len(brokers) == 1:
             return 1  # there can be no more, whatever the broker would give
         return await _default_replication_factor(admin, brokers[0]["node_id"])

@@ -18,6 +18,7 @@ from libs.messaging.topics import Topics
 from libs.process.settings import ServiceSettings
 from libs.storage.client import Mongo, connect
 from libs.storage.documents import DOCUMENTS
+from libs.storage.measuring import measuring
 from libs.storage.mongo_errors import is_transient
 from libs.storage.settings import MongoSettings
 from libs.telemetry.error_text import error_text
@@ -56,7 +57,7 @@ class ServiceContext:
     metrics: Metrics
 
     async def readiness(self) -> Readiness:
-        """Whether a consuming service can work: both servers answer and every consumer has joined its group."""
+        """Whether a consuming service can work: both servers answer and every consumer is a member of its group."""
         return Readiness(await self._obstacle(), self.topics.shortfalls)
 
     async def mongodb_obstacle(self) -> str | None:
@@ -85,7 +86,7 @@ async def open_context(
     service: str, settings: ServiceSettings, mongo_settings: MongoSettings, broker: KafkaBroker, metrics: Metrics
 ) -> AsyncGenerator[ServiceContext]:
     """Connect to MongoDB and build the machinery; the caller starts and stops ``broker``."""
-    mongo = await connect(mongo_settings)
+    mongo = await connect(mongo_settings, measuring(metrics))
     try:
         await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
         publisher = EventPublisher(broker, metrics)
@@ -98,7 +99,9 @@ async def open_context(
             is_transient,
         )
         shares = Shares(settings.run_window, settings.tenant_window, settings.whole_window)
-        ledger = Ledger(mongo, service, relay, shares)
+        ledger = Ledger(mongo, service, relay, shares, metrics)
+        for scope, batches in (("run", shares.run), ("organization", shares.tenant), ("all", shares.all)):
+            metrics.handout_window.labels(scope).set(batches)
         yield ServiceContext(
             service, settings, mongo, broker, Topics(settings), publisher, relay, ledger, consumers, metrics
         )

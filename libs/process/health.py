@@ -13,7 +13,7 @@ from faststream.asgi.types import Scope
 from libs.process.context import Readiness
 from libs.process.http_edge import EdgeLimits, edge_config
 from libs.process.settings import ServiceSettings
-from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
+from libs.telemetry.metrics import Metrics
 
 OPS_LIMITS = EdgeLimits(connections=200)
 """Of the operators' port, whatever clients do at the other one."""
@@ -24,7 +24,9 @@ Question = Callable[[], Awaitable[Readiness]]
 
 
 def health_app(readiness: Question, metrics: Metrics) -> AsgiFastStream:
-    """``/health/live``, ``/health/ready`` (200 or 503, with the reasons) and ``/metrics`` for Prometheus."""
+    """``/health/live``, ``/health/ready`` (200 or 503, with the reasons), ``/health/startup`` (503 until it was ready
+    once) and ``/metrics`` for Prometheus."""
+    once_ready = asyncio.Event()
 
     @get
     async def live(scope: Scope) -> AsgiResponse:
@@ -36,17 +38,34 @@ def health_app(readiness: Question, metrics: Metrics) -> AsgiFastStream:
         del scope
         found = await readiness()
         if found.obstacle is None:
+            once_ready.set()
             return _answer(200, status="ready", degraded=found.degraded)
         logger.info("not_ready", reason=found.obstacle)
         return _answer(503, status="not ready", reason=found.obstacle, degraded=found.degraded)
 
     @get
-    async def exposition(scope: Scope) -> AsgiResponse:
+    async def startup(scope: Scope) -> AsgiResponse:
         del scope
-        return AsgiResponse(metrics.exposition(), 200, {"content-type": METRICS_CONTENT_TYPE})
+        if not once_ready.is_set():
+            if (obstacle := (await readiness()).obstacle) is not None:
+                return _answer(503, status="starting", reason=obstacle)
+            once_ready.set()
+        return _answer(200, status="started")
+
+    @get
+    async def exposition(scope: Scope) -> AsgiResponse:
+        accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+        body, content_type = metrics.exposition_for(accept)
+        return AsgiResponse(body, 200, {"content-type": content_type})
 
     return AsgiFastStream(
-        asgi_routes=[("/health/live", live), ("/health/ready", ready), ("/metrics", exposition)], logger=None
+        asgi_routes=[
+            ("/health/live", live),
+            ("/health/ready", ready),
+            ("/health/startup", startup),
+            ("/metrics", exposition),
+        ],
+        logger=None,
     )
 
 

@@ -24,6 +24,8 @@ LINGER_SECONDS = 30.0
 """How long a body may go on arriving after it was answered: many clients read only when all of it is sent."""
 REFUSED_SECONDS = 2.0
 """How long what a client goes on sending is thrown away after a refusal, so that it can read that."""
+ENDLESS_MARK = "rowdock.endless"
+"""Set in the scope of a request by an application whose answer lasts for as long as its client wants it."""
 _ANSWERABLE = frozenset({h11.IDLE, h11.SEND_RESPONSE})
 
 
@@ -118,7 +120,7 @@ class EdgeProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
-        self._source = _source(self.client)
+        self._source = "" if self.client is None else counted_source(self.client[0])
         obstacle = self._edge.full(self._source)
         self._edge.opened(self._source)
         self._request_by = self.loop.time() + self._edge.limits.header_seconds
@@ -142,6 +144,12 @@ class EdgeProtocol(H11Protocol):
             self._take(portion, at_work)
         if data and not self._over:
             self._take(data, at_work)
+
+    def shutdown(self) -> None:
+        """The server stops: requests at work are waited for, but not those whose answers have no end of their own."""
+        super().shutdown()
+        if self.conn.our_state is h11.SEND_BODY and self.cycle.scope.get(ENDLESS_MARK):
+            self.transport.close()
 
     @property
     def _over(self) -> bool:
@@ -215,6 +223,8 @@ def edge_config(
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_keep_alive=limits.keep_alive_seconds,  # pyright: ignore[reportArgumentType] - given to call_later
         ws="none",
+        # Who is believed about other addresses is for the application to say.
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -222,14 +232,12 @@ def edge_config(
     )
 
 
-def _source(client: tuple[str, int] | None) -> str:
-    """What connections are counted by; a single holder of IPv6 has 2**64 addresses."""
-    if client is None:
-        return ""
+def counted_source(host: str) -> str:
+    """What connections from an address are counted by; a single holder of IPv6 has 2**64 addresses."""
     try:
-        address = ip_address(client[0].partition("%")[0])
+        address = ip_address(host.partition("%")[0])
     except ValueError:
-        return client[0]
+        return host
     if not isinstance(address, IPv6Address):
         return str(address)
     return str(address.ipv4_mapped or ip_network((address, 64), strict=False))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -54,6 +54,21 @@ async def repeat(seconds: float, step: Callable[[], Awaitable[object]], name: st
             await step()
         except (TransientError, PyMongoError, KafkaError) as error:
             logger.warning("background.waiting", loop=name, error=error_text(error))
+
+
+async def work_off(told: asyncio.Event, step: Callable[[], Awaitable[bool]], seconds: float, name: str) -> None:
+    """Call ``step`` until cancelled: as long as it finds something to do, then whenever it is told that there is
+    something, and every ``seconds`` because nobody may have told it. Outlives whatever one step breaks on."""
+    while True:
+        told.clear()
+        try:
+            while await step():
+                pass
+        except Exception as error:  # noqa: BLE001 - what breaks on one thing must not keep the others from being done
+            logger.warning("background.waiting", loop=name, error=error_text(error))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await told.wait()
 
 
 @asynccontextmanager

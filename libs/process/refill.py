@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from libs.contracts.lanes import Lane
+from libs.contracts.messages import Message
 from libs.contracts.states import BatchState
 from libs.ledger import Ledger
-from libs.ledger.handout import Message
 from libs.messaging.publisher import EventPublisher
 from libs.storage.documents import BatchDocument, RunDocument
 from libs.telemetry.failpoints import failpoint

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 import structlog
 import uvloop
 
+from libs.contracts.errors import TransientError
 from libs.messaging.broker import create_broker
 from libs.messaging.watchdog import watch_consumers
 from libs.process import heap
-from libs.process.context import ServiceContext, open_context
+from libs.process.context import Readiness, ServiceContext, open_context
 from libs.process.health import serving_health
 from libs.process.loop_watch import watching_loop
 from libs.process.loops import Background, end_process, repeat, running
+from libs.process.presence import present
 from libs.process.settings import ServiceSettings
 from libs.storage.settings import MongoSettings
+from libs.telemetry import tracing
 from libs.telemetry.logs import configure_logging
 from libs.telemetry.metrics import Metrics
 
@@ -32,7 +35,14 @@ def standard_loops(context: ServiceContext) -> list[Background]:
     """The loops of every service: outbox relay, topics that a wiped broker lost."""
 
     async def topics() -> None:
-        if created := await context.topics.ensure():
+        try:
+            created = await context.topics.ensure()
+        except TransientError:
+            context.metrics.kafka_reachable.set(0)
+            raise
+        context.metrics.kafka_reachable.set(1)
+        context.metrics.topic_shortfalls.set(len(context.topics.shortfalls))
+        if created:
             logger.warning("topics.created_again", topics=created)
 
     return [
@@ -62,6 +72,7 @@ class Service:
         broker = create_broker(self.settings, f"rowdock-{self.settings.instance}")
         async with open_context(self.name, self.settings, self.mongo_settings, broker, metrics) as context:
             await context.topics.ensure()
+            metrics.kafka_reachable.set(1)
             if released := await context.ledger.leases.release_left_behind(self.settings.instance):
                 logger.info("leases.released", count=released)
             loops = [
@@ -74,18 +85,26 @@ class Service:
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            try:
-                async with serving_health(self.settings, context.readiness, metrics):
+
+            async def ready() -> Readiness:
+                return Readiness("stopping") if stop.is_set() else await context.readiness()
+
+            async with serving_health(self.settings, ready, metrics):
+                try:
                     await broker.start()
                     heap.settle()
                     with watching_loop(self.settings.loop_watch_ms, metrics):
-                        async with running(loops):
-                            await stop.wait()
-            finally:
-                await context.consumers.stop()
-                await broker.stop()
+                        async with present(context), running(loops):
+                            try:
+                                await stop.wait()
+                            finally:
+                                # Before the loops end: they publish what the last handlers leave in the outbox.
+                                await context.consumers.stop()
+                finally:
+                    await broker.stop()
 
 
 def run_service(service: Service) -> None:
     """Run ``service`` in a new event loop until it is told to stop."""
-    uvloop.run(service.run())
+    with tracing.exporting(service.name, service.settings.instance):
+        uvloop.run(service.run())

@@ -10,16 +10,19 @@ class ServiceSettings(KafkaSettings):
 
     Attributes:
         host: on which interface the process serves HTTP.
-        ops_port: where it serves its health and metrics, for operators alone.
-        instance: name of the process, the same after a restart and unlike that of any other; work
-            that a dead process left under its name is taken over at once by its successor.
+        ops_port: where the process serves ``/health/live``, ``/health/ready`` and ``/metrics``; keep it from the
+            outside.
+        instance: name of the process, the same after a restart and unlike that of any other; work that a dead process
+            left under its name is taken over at once by its successor.
+        log_level: from which level on is logged: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         run_window: batches of one run that are announced to workers at a time, in each lane and state.
         tenant_window: the same, of all runs of one organization.
         whole_window: the same, of everybody.
         rescue_after_seconds: how long work may lie still before it is looked after.
-        stall_seconds: a consumer that has lag and receives nothing for this long ends the process.
-        loop_watch_ms: processor time, in milliseconds, after which a busy event loop is logged with what it does; 0
-            switches that off.
+        stall_seconds: a consumer for which messages wait and that receives none for this long ends its process, to be
+            started anew.
+        loop_watch_ms: for looking at a process: processor time, in milliseconds, after which a busy event loop is
+            logged with its stack and counted; 0: off.
     """
 
     host: str = "127.0.0.1"

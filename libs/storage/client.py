@@ -1,6 +1,6 @@
 """The MongoDB client with the concerns that the promise needs, and the two databases."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,11 +10,12 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.monitoring import _EventListener  # pyright: ignore[reportPrivateUsage] - the type of its argument
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from libs.contracts.errors import PermanentError
+from libs.contracts.errors import PermanentError, TransientError
 from libs.storage.settings import MongoSettings
 
 Document = dict[str, Any]
@@ -65,8 +66,12 @@ async def _require_transactions(client: AsyncMongoClient[Document]) -> None:
         )
 
 
-async def connect(settings: MongoSettings) -> Mongo:
+async def connect(settings: MongoSettings, listeners: Sequence[_EventListener] = ()) -> Mongo:
     """Connect to the replica set of ``settings``.
+
+    Args:
+        settings: where it is.
+        listeners: who hears of commands, connections and heartbeats.
 
     Raises:
         PermanentError: ``NOT_A_REPLICA_SET``; transactions need one.
@@ -82,6 +87,7 @@ async def connect(settings: MongoSettings) -> Mongo:
         socketTimeoutMS=120_000,
         tz_aware=True,
         uuidRepresentation="standard",
+        event_listeners=listeners,
     )
     try:
         await _require_transactions(client)
@@ -99,6 +105,23 @@ async def connect(settings: MongoSettings) -> Mongo:
         )
 
     return Mongo(client, database(settings.database), database(settings.target_database))
+
+
+def sequence_of(session: Session) -> str:
+    """A text by which the transactions that change one document are ordered: of two, the later one has the greater.
+
+    It is the server's cluster time as an answer within the transaction tells it: no earlier than what the transaction
+    sees, so later than the end of every transaction that has changed before what this one changes; and earlier than its
+    own end.
+
+    Raises:
+        TransientError: the server has not told any, as for a moment after it has been set up.
+    """
+    told = session.cluster_time
+    if not session.in_transaction or told is None:
+        raise TransientError("MongoDB has not told its cluster time within the transaction")
+    moment = told["clusterTime"]
+    return f"{moment.time:08x}{moment.inc:08x}"
 
 
 def decode_document(stored: bytes | memoryview) -> Document:

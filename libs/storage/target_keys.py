@@ -9,7 +9,7 @@ collection. A registration that was released and is asked for again gets another
 records binds nobody.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from pymongo import ASCENDING, IndexModel
@@ -17,7 +17,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from libs.contracts.errors import PermanentError, RowdockError
 from libs.contracts.reasons import RunErrorCode
-from libs.contracts.record_keys import KEYS, PLACES, SCOPE, SCOPE_PATH
+from libs.contracts.record_keys import KEYS, PLACES, SCOPE, SCOPE_PATH, SPELLED
 from libs.contracts.states import BatchState, RunStatus
 from libs.storage.client import Collection, Document, Mongo, Session
 from libs.storage.documents import BatchDocument, RunDocument, TargetKeyDocument
@@ -26,13 +26,17 @@ from libs.storage.mongo_errors import DOCUMENT_VALIDATION, is_transient
 from libs.telemetry.failpoints import failpoint
 
 KEYS_INDEX = "rowdock_keys"
-FOREIGN_INDEX = "rowdock_foreign"
+FOREIGN_INDEX = "rowdock_unadopted"
+LIVE_INDEX = "rowdock_live"
 KEY_TYPES = ["string", "number", "date", "bool"]
 """BSON types of a value of a key. A record without one of them in every field of a key does not have that key."""
 RECORDS_AT_A_TIME = 1_000
 BUILDING, ACTIVE = "building", "active"
 
-_FOREIGN: Document = {"_import": None, KEYS: None, "is_deleted": False}
+_UNADOPTED: Document = {"_import.created_at": None, KEYS: None, "is_deleted": False}
+"""No change that an import makes to a record touches these: an update that touches what any index goes by has the
+server look at every index of the collection."""
+_FOREIGN: Document = {**_UNADOPTED, "_import": None}
 _WITH_ENTRIES: Document = {SCOPE_PATH: {"$type": "objectId"}, "is_deleted": False}
 
 _WRITING = {
@@ -48,9 +52,14 @@ INDEXES = (
         unique=True,
         partialFilterExpression=_WITH_ENTRIES,
     ),
-    # Holds nothing of what Rowdock imports: only what other applications have inserted since the last adoption.
-    IndexModel([("tenant_id", ASCENDING)], name=FOREIGN_INDEX, partialFilterExpression=_FOREIGN),
+    # Holds nothing of what this release imports: only what other applications have inserted since the last adoption,
+    # and what release 0.1 has created for tenants without keys.
+    IndexModel([("tenant_id", ASCENDING)], name=FOREIGN_INDEX, partialFilterExpression=_UNADOPTED),
 )
+
+OF_SYNCS = IndexModel([("tenant_id", ASCENDING)], name=LIVE_INDEX, partialFilterExpression={"is_deleted": False})
+"""The live records of each tenant, in collections that somebody has synced: a sync looks through its tenant's records,
+and would read those of all others without it."""
 
 
 class KeysNotUniqueError(RowdockError):
@@ -94,6 +103,13 @@ def holders_of(tenant_id: str, key: TargetKey, values: Sequence[Sequence[Any]]) 
     columns = zip(*values, strict=True) if values else [()] * len(key.names)
     members = {place: {"$in": list(column)} for place, column in zip(PLACES, columns, strict=False)}
     return {KEYS: {"$elemMatch": {SCOPE: key.id, **members}}, **_WITH_ENTRIES, "tenant_id": tenant_id}
+
+
+def spelled_unadopted(tenant_id: str, names: Iterable[str]) -> Document:
+    """The filter of records that ``TargetKeys.adopt`` would give their entries, and that may spell a value of ``names``
+    in another way than it is compared."""
+    spelled: list[Document] = [{name: {"$regex": SPELLED}} for name in names]
+    return {**_FOREIGN, "tenant_id": tenant_id, "$or": spelled}
 
 
 class TargetKeys:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
+from libs.telemetry import tracing
 from libs.telemetry.error_text import formatted
 
 _SECRETS = re.compile(
@@ -31,6 +32,12 @@ def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: mask_secrets(value) for key, value in event.items()}
 
 
+def _trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if (now := tracing.current()) is not None:
+        event["trace_id"], event["span_id"] = now.trace_id, now.span_id
+    return event
+
+
 def _exception(exc_info: ExcInfo) -> str:
     return formatted(exc_info[1])
 
@@ -38,10 +45,12 @@ def _exception(exc_info: ExcInfo) -> str:
 def configure_logging(service: str, instance: str, level: str = "INFO") -> None:
     """Send structlog and standard-library logging to standard output as JSON lines.
 
-    Call once, first thing in a process. Every line carries ``service`` and ``instance``.
+    Call once, first thing in a process. Every line carries ``service`` and ``instance``, and where there is a
+    span its ``trace_id`` and ``span_id``.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.ExceptionRenderer(_exception),

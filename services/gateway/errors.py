@@ -3,7 +3,7 @@
 Nothing here knows over which protocol, or in which vocabulary, something was asked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -78,6 +78,10 @@ class ConflictError(GatewayError):
     """It cannot be done in the present state of things."""
 
 
+class OutdatedError(GatewayError):
+    """The thing has another version by now than the one that it was to be changed in."""
+
+
 class InvalidInputError(GatewayError):
     """What was given cannot be used."""
 
@@ -115,6 +119,29 @@ def not_found(kind: str, identifier: str) -> NotFoundError:
     return NotFoundError(
         f"{kind.upper().replace(' ', '_')}_NOT_FOUND",
         f"there is no {kind} {shown(identifier)} in this organization; check the id",
+    )
+
+
+Versions = Collection[str] | None
+"""The versions of a thing that may be changed; ``None`` for whichever there is."""
+
+
+def require_version(current: object, wanted: Versions) -> None:
+    """See that a thing has one of the versions that are wanted.
+
+    Raises:
+        OutdatedError: ``PRECONDITION_FAILED``; it has another.
+    """
+    if wanted is not None and str(current) not in wanted:
+        raise outdated()
+
+
+def outdated() -> OutdatedError:
+    """The refusal of a change to what has changed meanwhile."""
+    return OutdatedError(
+        "PRECONDITION_FAILED",
+        "it has changed since you looked at it (If-Match), and stays as it is now; get it again, with its new ETag, "
+        "and decide anew",
     )
 
 

@@ -10,26 +10,42 @@ from libs.batches.claimed_rows import ClaimedRows
 from libs.batches.columns import ROW, ROW_TYPE, TEXT, cell_column
 from libs.contracts.plan import ParsePlan, RowIssue
 from libs.ledger import Ledger
-from libs.storage.client import Mongo
 from libs.storage.documents import RejectedRecord, RunDocument
+from libs.storage.files import FileStore
+from services.parser.corrected_rows import CorrectionsOfFile
 from services.parser.formats.api.batches import ParsedBatch
 
 
 async def claimed_batches(
-    mongo: Mongo, ledger: Ledger, run: RunDocument, plan: ParsePlan, lease_seconds: float
+    files: FileStore, ledger: Ledger, run: RunDocument, plan: ParsePlan, lease_seconds: float
 ) -> AsyncGenerator[list[ParsedBatch]]:
-    """The batches of a retry, or of the check of one row; none where the parse is no longer the caller's."""
+    """The batches of a retry, or of a check of corrected rows; none where the parse is no longer the caller's.
+
+    Raises:
+        FileRefusedError: see ``CorrectionsOfFile.claim``.
+    """
     assert run.parent_run_id is not None
-    rows = ClaimedRows(mongo, run.tenant_id, run.parent_run_id)
+    rows = ClaimedRows(files.mongo, run.tenant_id, run.parent_run_id)
     if run.purpose.traits.executed:
-        if await ledger.retries.claim_rows(run, lease_seconds):
-            async with aclosing(_cut(rows.of_retry(run.id), plan)) as batches:
-                async for batch in batches:
-                    yield [batch]
+        if not await _claimed(files, ledger, run, plan, lease_seconds):
+            return
+        records = rows.of_retry(run.id)
+    elif run.retry is not None and run.retry.bulk is not None:
+        records = rows.of_bulk_correction(run.retry.bulk)
     elif run.retry is not None and run.retry.row is not None:
-        record = await rows.one(run.retry.row)
-        if record is not None:
-            yield [await asyncio.to_thread(retried_batch, 0, [record], plan.columns)]
+        records = rows.one(run.retry.row)
+    else:
+        return
+    async with aclosing(_cut(records, plan)) as batches:
+        async for batch in batches:
+            yield [batch]
+
+
+async def _claimed(files: FileStore, ledger: Ledger, run: RunDocument, plan: ParsePlan, lease_seconds: float) -> bool:
+    retry = run.retry
+    if retry is None or retry.file is None:
+        return await ledger.retries.claim_rows(run, lease_seconds)
+    return retry.claimed or await CorrectionsOfFile(files, ledger, run, plan, lease_seconds).claim(retry.file)
 
 
 async def _cut(records: AsyncIterator[RejectedRecord], plan: ParsePlan) -> AsyncGenerator[ParsedBatch]:

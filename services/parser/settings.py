@@ -13,7 +13,7 @@ class ParserSettings(BaseSettings):
         batch_rows: most rows of a batch.
         batch_bytes: most cell bytes of a batch.
         parse_lease_seconds: a parser silent for this long is believed dead.
-        max_attempts: parses of a file that ended without a result before the run fails.
+        max_attempts: attempts at a file or batch that ended without a result before its run fails.
     """
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")

@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import chain
+
+from structlog.contextvars import bound_contextvars
 
 from libs.batches.payloads import Payload, parsed_kind
 from libs.batches.tables import encode_table
@@ -16,18 +18,18 @@ from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import Template
-from libs.formats.content import HEAD_BYTES, file_type_of, recognise, refusal
+from libs.formats.content import HEAD_BYTES, Content, doubt, file_type_of, recognise, refusal
 from libs.ledger import Ledger, NewBatch, ParseEnd
 from libs.process.loops import repeating
 from libs.process.refill import Refill
-from libs.storage.documents import RunDocument, StoredFile
+from libs.storage.documents import RunDocument
 from libs.storage.files import FileStore
+from libs.telemetry import tracing
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
+from services.parser.file_reading import FileReading
 from services.parser.formats.api.batches import ParsedBatch, digest
-from services.parser.formats.api.file_format import FileFacts
 from services.parser.formats.api.limits import ReaderLimits
-from services.parser.formats.registry import file_format
 from services.parser.planning.plan import make_plan
 from services.parser.planning.styles import StyleSearch
 from services.parser.retried_rows import claimed_batches
@@ -57,7 +59,6 @@ class ParseRun:
     ) -> None:
         self._ledger = ledger
         self._files = files
-        self._mongo = files.mongo
         self._refill = refill
         self._metrics = metrics
         self._settings = settings
@@ -70,7 +71,8 @@ class ParseRun:
         try:
             run = await self._ledger.parsing.begin(run_id, self._instance, self._settings.parse_lease_seconds)
             if run is not None:
-                advances = await self._attempt(run)
+                with _span(run), bound_contextvars(run_id=run.id):
+                    advances = await self._attempt(run)
         except ParseLostError:
             return False
         except PermanentError as error:
@@ -106,7 +108,7 @@ class ParseRun:
             return await self._parse(run)
 
     async def _parse(self, run: RunDocument) -> bool:
-        file = _File(self._files, run.file)
+        file = FileReading(self._files, run.file, self._limits)
         plan = run.plan or await self._make_plan(run, file)
         failpoint("parser.planned")
         stored = await self._ledger.parsing.stored_digests(run) if run.parse.batches else {}
@@ -114,9 +116,7 @@ class ParseRun:
         portions: asyncio.Queue[Sequence[ParsedBatch] | None] = asyncio.Queue(QUEUED_STORES)
         seconds = self._settings.parse_lease_seconds
         retried = run.purpose.traits.of_parent
-        batches = (
-            claimed_batches(self._mongo, self._ledger, run, plan, seconds) if retried else self._batches(file, plan)
-        )
+        batches = claimed_batches(self._files, self._ledger, run, plan, seconds) if retried else file.batches(plan)
         try:
             async with asyncio.TaskGroup() as group, aclosing(batches) as read:
                 group.create_task(storing.all_of(portions))
@@ -127,47 +127,32 @@ class ParseRun:
             raise _deciding(group) from group
         failpoint("parser.stored_before_close")
         closed_with_batches = await storing.close()
-        self._metrics.rows.labels("parsed").inc(storing.rows)
+        self._metrics.rows.labels("parsing", "parsed").inc(storing.rows)
         return not closed_with_batches
 
-    async def _batches(self, file: "_File", plan: ParsePlan) -> AsyncGenerator[list[ParsedBatch]]:
-        """The file's batches in small portions, at most one of them before it is wanted."""
-        reader = await asyncio.to_thread(file_format(plan.file_type).reader, plan, self._limits)
-
-        def feed(data: bytes) -> list[ParsedBatch]:
-            return list(reader.feed(data))
-
-        async with aclosing(file.chunks()) as chunks:
-            async for chunk in chunks:
-                if batches := await asyncio.to_thread(feed, chunk):
-                    yield batches
-        async with aclosing(_one_by_one(await asyncio.to_thread(reader.close))) as remaining:
-            async for batch in remaining:
-                yield [batch]
-
-    async def _make_plan(self, run: RunDocument, file: "_File") -> ParsePlan:
-        facts = FileFacts(run.file.size, run.file.ascii_only)
-        async with aclosing(file.chunks()) as chunks:
-            chunk = await anext(chunks, b"")
-            file_type = _file_type(run.template, chunk[:HEAD_BYTES])
-            sampler = await asyncio.to_thread(file_format(file_type).sampler, run.template, facts, self._limits)
-            while chunk and not await asyncio.to_thread(sampler.feed, chunk):
-                chunk = await anext(chunks, b"")
-        layout = await asyncio.to_thread(sampler.layout)
-        plan = make_plan(
-            layout,
-            run.template,
-            file_type,
-            run.column_mapping,
-            batch_rows=self._settings.batch_rows,
-            batch_bytes=self._settings.batch_bytes,
-            limits=self._limits,
-        )
+    async def _make_plan(self, run: RunDocument, file: FileReading) -> ParsePlan:
+        content = recognise((await file.head())[:HEAD_BYTES])
+        file_type = _file_type(run.template, content)
+        try:
+            layout = await file.layout(run.template, file_type)
+            plan = make_plan(
+                layout,
+                run.template,
+                file_type,
+                run.column_mapping,
+                batch_rows=self._settings.batch_rows,
+                batch_bytes=self._settings.batch_bytes,
+                limits=self._limits,
+            )
+        except FileRefusedError as error:
+            if (other := doubt(file_type, content)) is None:
+                raise
+            raise FileRefusedError(error.code, f"{other}; {error.detail}") from error
         search = StyleSearch(run.template, plan, datetime.now(UTC).date())
         if search.needed and layout.first_rows is not None:
             await asyncio.to_thread(search.look, layout.first_rows)
         if search.open or (search.needed and layout.first_rows is None):
-            async with aclosing(self._batches(file, plan)) as read:
+            async with aclosing(file.batches(plan)) as read:
                 async for batches in read:
                     for batch in batches:
                         await asyncio.to_thread(search.look, batch.table)
@@ -176,54 +161,21 @@ class ParseRun:
         return search.plan()
 
 
-class _File:
-    """The file of a run, read as often as it takes; one of a single chunk is fetched once."""
-
-    def __init__(self, files: FileStore, stored: StoredFile) -> None:
-        self._files = files
-        self._stored = stored
-        self._whole: bytes | None = None
-
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        if self._whole is not None:
-            yield self._whole
-            return
-        async with aclosing(self._files.chunks(self._stored)) as chunks:
-            async for chunk in chunks:
-                if len(chunk) == self._stored.size:
-                    self._whole = chunk
-                yield chunk
+def _span(run: RunDocument) -> tracing.Span:
+    attributes = {"rowdock.run_id": run.id, "rowdock.lane": run.lane.value, "rowdock.attempt": run.parse.attempts}
+    return tracing.span("parse", parent=run.trace, attributes=attributes)
 
 
-def _file_type(template: Template, head: bytes) -> str:
+def _file_type(template: Template, content: Content) -> str:
     """The template's format, or else the one that the content speaks for.
 
     Raises:
         FileRefusedError: ``UNSUPPORTED_FILE``; the content cannot be read as the template says.
     """
-    content = recognise(head)
     wanted = template.source.file_type
     if (reason := refusal(wanted, content)) is not None:
         raise FileRefusedError(RunErrorCode.UNSUPPORTED_FILE, reason)
     return wanted or file_type_of(content)
-
-
-async def _one_by_one(batches: Iterable[ParsedBatch]) -> AsyncGenerator[ParsedBatch]:
-    """Batches that are made while they are asked for, each in a thread."""
-    iterator = iter(batches)
-    step: asyncio.Future[ParsedBatch | None] | None = None
-    try:
-        while True:
-            step = asyncio.ensure_future(asyncio.to_thread(next, iterator, None))
-            # A thread cannot be cancelled, and a generator cannot be closed while it runs.
-            if (batch := await asyncio.shield(step)) is None:
-                return
-            yield batch
-    finally:
-        if step is not None and not step.done():
-            await asyncio.wait([step])
-        if isinstance(iterator, Generator):
-            await asyncio.to_thread(iterator.close)  # what it started, such as a child process, ends here
 
 
 def _deciding(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -10,7 +10,7 @@ class ValidatorSettings(BaseSettings):
     Attributes:
         preview_rows: rows shown of a validated run.
         validator_batches: batches that one process checks side by side in each lane.
-        max_attempts: attempts at one batch that ended without a result before its run fails.
+        max_attempts: attempts at a file or batch that ended without a result before its run fails.
         whole_file_check_lease_seconds: a worker at the check of a whole file that is silent for this long is believed
             dead.
     """

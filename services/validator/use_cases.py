@@ -27,6 +27,7 @@ from libs.process.loops import repeating
 from libs.process.refill import Refill
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, RunDocument
+from libs.telemetry import tracing
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 from services.validator.domain.checking import check_batch
@@ -151,8 +152,8 @@ class ValidateBatch:
 
         checked, moved_run = await self._mongo.transaction(body)
         if checked:
-            self._metrics.rows.labels("valid").inc(outcome.result.ok)
-            self._metrics.rows.labels("rejected").inc(outcome.result.rejected)
+            self._metrics.rows.labels("checking", "valid").inc(outcome.result.ok)
+            self._metrics.rows.labels("checking", "rejected").inc(outcome.result.rejected)
         failpoint("validator.stored_before_advance")
         if moved_run is not None:
             await self._ledger.advanced(run.document, moved_run)
@@ -273,7 +274,9 @@ class WholeFileCheck:
             run = await self._runs.get(run_id)
             async with repeating(seconds / 3, lambda: self._ledger.leases.renew(held, seconds), "whole-file check"):
                 if run is not None:
-                    await self._resolve(run)
+                    about = {"rowdock.run_id": run_id}
+                    with tracing.span("check whole file", parent=run.document.trace, attributes=about):
+                        await self._resolve(run)
         finally:
             await self._ledger.leases.release(held)
 
@@ -359,8 +362,8 @@ class WholeFileCheck:
             return moved
 
         if await self._mongo.transaction(body):
-            self._metrics.rows.labels("rejected").inc(resolved.result.rejected - batch.result.rejected)
-            self._metrics.rows.labels("skipped").inc(resolved.result.duplicate_keys)
+            self._metrics.rows.labels("checking", "rejected").inc(resolved.result.rejected - batch.result.rejected)
+            self._metrics.rows.labels("checking", "skipped").inc(resolved.result.duplicate_keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ from libs.storage.settings import MongoSettings
 from services.webhooks.delivery_store import DeliveryStore
 from services.webhooks.handlers import subscribe
 from services.webhooks.http_sender import HttpSender
+from services.webhooks.receivers import Receivers
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.use_cases import QueueDeliveries, SendDeliveries
+from services.webhooks.written_rows import WrittenRows
 
 
 def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, webhooks: WebhookSettings) -> Service:
@@ -20,10 +22,13 @@ def create_service(settings: ServiceSettings, mongo_settings: MongoSettings, web
     async def assemble(context: ServiceContext) -> Sequence[Background]:
         store = DeliveryStore(context.mongo)
         sender = HttpSender(webhooks.webhook_allowed_networks, total_seconds=webhooks.webhook_timeout_seconds)
-        send = SendDeliveries(store, sender, webhooks, settings.instance)
+        receivers = Receivers(context.mongo)
+        send = SendDeliveries(store, receivers, sender, context.metrics, webhooks, settings.instance)
         queue = QueueDeliveries(
             context.ledger.changes,
             store,
+            receivers,
+            WrittenRows(context.mongo),
             context.metrics,
             webhooks.schedule,
             send.wake,

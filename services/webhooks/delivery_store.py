@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import structlog
-from beanie import UpdateResponse
 from cachetools import LRUCache
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -17,7 +16,7 @@ from libs.contracts.errors import UnreadableDocumentError
 from libs.ledger.connection import seconds_from_now
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import WebhookDelivery, WebhookEndpoint
-from libs.storage.documents.state_document import read_stored
+from libs.storage.documents.state_document import NEXT_VERSION, read_stored
 from libs.telemetry.failpoints import failpoint
 from services.webhooks.domain.delivery import Delivery, DeliveryState, DeliveryUpdate
 
@@ -43,23 +42,33 @@ class DeliveryStore:
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._deliveries = mongo.state[WebhookDelivery.Settings.name]
+        self._endpoints = mongo.state[WebhookEndpoint.Settings.name]
         self._last_tenant = ""
         self._last_endpoints = LRUCache[str, str](MAX_REMEMBERED_TENANTS)
 
     async def add(self, delivery: Delivery) -> bool:
         """Store a new delivery; ``False`` where it is stored already."""
-        document = WebhookDelivery.model_validate({**delivery.model_dump(exclude={"id"}), "_id": delivery.id})
         try:
-            await document.insert()
+            await _document(delivery).insert()
         except DuplicateKeyError:
             return False
         return True
 
-    async def missing(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Those that are not stored."""
-        cursor = self._deliveries.find({"_id": {"$in": [delivery.id for delivery in deliveries]}}, {"_id": 1})
+    async def add_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Store those of them that are not stored already."""
+        if len(deliveries) == 1:
+            await self.add(deliveries[0])
+            return
+        missing = set(await self.missing([delivery.id for delivery in deliveries]))
+        for delivery in deliveries:
+            if delivery.id in missing:
+                await self.add(delivery)
+
+    async def missing(self, ids: Sequence[str]) -> list[str]:
+        """Those of which no delivery is stored."""
+        cursor = self._deliveries.find({"_id": {"$in": list(ids)}}, {"_id": 1})
         stored = {delivery["_id"] async for delivery in cursor}
-        return [delivery for delivery in deliveries if delivery.id not in stored]
+        return [each for each in ids if each not in stored]
 
     async def claim(
         self,
@@ -132,12 +141,21 @@ class DeliveryStore:
         """Append an attempt and give the delivery back; ``False`` where it has moved since it was claimed."""
         return await self._advance(delivery, _recorded(update))
 
+    async def postpone(self, delivery: Delivery, until: datetime) -> bool:
+        """Give a delivery back without an attempt, to be due at ``until``; ``False`` where it has moved meanwhile."""
+        return await self._advance(delivery, {"$set": {"next_attempt_at": until, "lease": None}})
+
     async def settle_unsent(self, delivery: Delivery) -> bool:
         """Settle a delivery whose endpoint is switched off; ``False`` where it has moved since it was claimed."""
         return await self._advance(delivery, _SETTLED_UNSENT)
 
     async def record_gone(
-        self, delivery: Delivery, update: DeliveryUpdate, endpoint: WebhookEndpoint, reason: str
+        self,
+        delivery: Delivery,
+        update: DeliveryUpdate,
+        endpoint: WebhookEndpoint,
+        reason: str,
+        notices: Sequence[Delivery] = (),
     ) -> tuple[bool, int | None]:
         """Record an attempt whose receiver wants no more: switch its endpoint off, and settle what is pending for it.
 
@@ -147,6 +165,7 @@ class DeliveryStore:
         Args:
             endpoint: as it was when the receiver was asked.
             reason: for its owner.
+            notices: what others are told where it is switched off.
 
         Returns:
             Whether the attempt was recorded, as ``record``; and how many other deliveries were settled, ``None`` where
@@ -157,15 +176,15 @@ class DeliveryStore:
             if not await self._advance(delivery, _recorded(update), session):
                 return False, None
             unchanged = {"_id": endpoint.id, "url": endpoint.url, "enabled": True}
-            switched = await WebhookEndpoint.find_one(unchanged, session=session).update(
-                {"$set": {"enabled": False, "disabled_at": update.attempt.at, "disabled_reason": reason}},
-                session=session,
-                response_type=UpdateResponse.NEW_DOCUMENT,
-            )
-            if switched is None:
+            off = {"enabled": False, "disabled_at": update.attempt.at, "disabled_reason": {"$literal": reason}}
+            switched = await self._endpoints.update_one(unchanged, [{"$set": {**off, **NEXT_VERSION}}], session=session)
+            if not switched.matched_count:
                 return True, None
             pending = {"endpoint_id": endpoint.id, **_PENDING}
             answer = await self._deliveries.update_many(pending, _SETTLED_UNSENT, session=session)
+            if notices:
+                told = [_document(each).model_dump(by_alias=True) for each in notices]
+                await self._deliveries.insert_many(told, session=session)
             failpoint("webhooks.switched_off_before_commit")
             return True, answer.modified_count
 
@@ -176,6 +195,10 @@ class DeliveryStore:
             {"_id": delivery.id, **_PENDING, "attempts": {"$size": len(delivery.attempts)}}, change, session=session
         )
         return answer.modified_count == 1
+
+
+def _document(delivery: Delivery) -> WebhookDelivery:
+    return WebhookDelivery.model_validate({**delivery.model_dump(exclude={"id"}), "_id": delivery.id})
 
 
 def _recorded(update: DeliveryUpdate) -> Document:

@@ -189,7 +189,9 @@ class HttpSender:
         """
         at, progress = datetime.now(UTC), Progress()
         if problem := url_problem(url, self._allowed_networks, self._https_ports):
-            return AttemptOutcome(result=AttemptResult.FAILED, at=at, duration_ms=0, error=problem[:MAX_ERROR_CHARS])
+            return AttemptOutcome(
+                result=AttemptResult.FAILED, at=at, duration_ms=0, error=problem[:MAX_ERROR_CHARS], url=url
+            )
         target, headers = _target(url), _signed_headers(url, secrets, delivery_id, at, body)
         extensions = {"timeout": self._timeouts, "trace": progress.trace}
         result, answer, failure, text, meter = AttemptResult.FAILED, None, "", bytearray(), Meter()
@@ -211,7 +213,9 @@ class HttpSender:
             failure = failure_text(error, progress)
         duration_ms = progress.duration_ms
         if answer is None:
-            return AttemptOutcome(result=result, at=at, duration_ms=duration_ms, error=failure[:MAX_ERROR_CHARS])
+            return AttemptOutcome(
+                result=result, at=at, duration_ms=duration_ms, error=failure[:MAX_ERROR_CHARS], url=url
+            )
         return AttemptOutcome(
             result=result_of(answer.status),
             at=at,
@@ -219,6 +223,7 @@ class HttpSender:
             status_code=answer.status,
             retry_after=_retry_after(answer),
             response_excerpt=_excerpt(answer, bytes(text)),
+            url=url,
         )
 
     def _connection(self, target: httpcore.URL, tenant_id: str, meter: Meter) -> httpcore.AsyncHTTPConnection:

@@ -153,6 +153,4 @@ def _portions(documents: EncodedRecords, rule_bytes: int) -> Iterator[tuple[int,
 
 
 def _encoded(documents: Sequence[Document]) -> EncodedRecords:
-    parts = [bson.encode(document) for document in documents]
-    offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-    return EncodedRecords(memoryview(b"".join(parts)), offsets)
+    return EncodedRecords.of([bson.encode(document) for document in documents])

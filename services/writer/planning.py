@@ -1,16 +1,18 @@
 """What a batch does to the records that exist: for its execution and for a preview alike."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from libs.batches.tables import warned_rows
+from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import SkipReason
 from libs.storage.client import Session
 from libs.storage.documents import BatchResult
 from services.writer.conflicts import KeysChangedError, OutOfScopeError
 from services.writer.domain.batch_plan import BatchPlan, Record, plan_batch, upsert_keys
+from services.writer.domain.same_records import SameRecords
 from services.writer.domain.sync_scope import out_of_scope
 from services.writer.work import Work
 
@@ -27,7 +29,8 @@ async def existing_records(work: Work, session: Session) -> Mapping[Any, Record]
     assert work.run.template.upsert_key is not None
     if (key := work.key_of(work.run.template.upsert_key)) is None:
         raise KeysChangedError
-    existing = await work.run.target.by_key(key, values, fields, session)
+    same = await asyncio.to_thread(_same_records, work, fields)
+    existing = await work.run.target.by_key(key, values, fields, session, same)
     await within_scope(work, existing)
     return existing
 
@@ -51,6 +54,18 @@ def wanted_records(work: Work) -> tuple[list[Any], set[str]]:
         values += upsert_keys(work.deletions, work.run.template)
         fields |= {"is_deleted", "deleted_at"}
     return values, fields | (work.run.template.scope_filter or {}).keys()
+
+
+def _same_records(work: Work, fields: Collection[str]) -> SameRecords | None:
+    """How records are told that need not be read; ``None`` where more of them is looked up than the rows say."""
+    run, deletes = work.run, work.deletions is not None
+    names = {*run.compared, run.template.upsert_key, *(("is_deleted", "deleted_at") if deletes else ())}
+    if not work.table.num_rows or not names.issuperset(fields):
+        return None
+    try:
+        return SameRecords(work.table, run.template, run.compared, run.extra, work.keys, deletes=deletes)
+    except PermanentError:
+        return None  # Together the rows are too large; new records are refused for that, changes of others are not.
 
 
 def plan_of(work: Work, existing: Mapping[Any, Record], written_at: datetime) -> BatchPlan:

@@ -11,9 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-import structlog
-
 from libs.batches.payloads import BatchPayloads, PayloadKind
 from libs.batches.tables import decode_table, unpack_rows
 from libs.contracts.errors import PermanentError, TransientError
@@ -24,12 +21,11 @@ from libs.contracts.rejections import RowError
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import SYSTEM_TIMES, ImportMode
 from libs.ledger import Ledger, Totals
-from libs.ledger.previews import MOST_ATTEMPTS, HeldPreview
-from libs.process.loops import repeating
+from libs.ledger.run_requests import MOST_ATTEMPTS, HeldRequest
+from libs.process.loops import repeating, work_off
 from libs.storage.client import Document, Mongo
-from libs.storage.documents import BatchDocument, BatchResult, RunDocument
+from libs.storage.documents import BatchResult, RunDocument
 from libs.storage.target_keys import TargetKey
-from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
 from services.writer.conflicts import KeysChangedError, OutOfScopeError, values_of, without_duplicates
 from services.writer.domain.batch_plan import BatchPlan, Fields, Record, Values, row_numbers
@@ -39,14 +35,12 @@ from services.writer.domain.refusals import DOCUMENT_VALIDATION, refusal_errors
 from services.writer.domain.unique_claims import Claim, EarlierClaims, claims_of, first_refused
 from services.writer.planning import existing_records, plan_of, result_of, wanted_records, within_scope
 from services.writer.sync_planning import SyncLookup
-from services.writer.target_records import StaleKeysError
-from services.writer.work import RowErrors, Run, Work, run_at_work
+from services.writer.target_records import StaleKeysError, TargetRecords
+from services.writer.work import RowErrors, Run, Work, rows_to_delete, run_at_work
 
 LEASE_SECONDS = 30.0
 LOOK_SECONDS = 2.0
 """How often a writer looks for previews that nobody has told it of."""
-
-logger = structlog.get_logger()
 
 
 class PreviewRun:
@@ -71,18 +65,8 @@ class PreviewRun:
         Args:
             lane: with ``SMALL``, only those of small files.
         """
-        while True:
-            try:
-                while await self.next(Lane.SMALL if lane is Lane.SMALL else None):
-                    pass
-            except Exception as error:  # noqa: BLE001 - one preview must not keep the others from being worked out
-                logger.warning("preview.waiting", error=error_text(error))
-            self._told[lane].clear()
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._told[lane].wait()
-            except TimeoutError:
-                continue
+        wanted = Lane.SMALL if lane is Lane.SMALL else None
+        await work_off(self._told[lane], lambda: self.next(wanted), LOOK_SECONDS, "previews")
 
     async def next(self, lane: Lane | None = None) -> bool:
         """Work out the preview whose turn it is; whether there was one."""
@@ -103,7 +87,7 @@ class PreviewRun:
             raise
         return True
 
-    async def _work_out(self, held: HeldPreview, progress: "_Progress") -> None:
+    async def _work_out(self, held: HeldRequest, progress: "_Progress") -> None:
         if held.attempts > MOST_ATTEMPTS:
             raise PermanentError(
                 RunErrorCode.BATCH_FAILED,
@@ -128,7 +112,7 @@ class PreviewRun:
         async for batch in self._ledger.batches.in_state(run.id, BatchState.VALIDATED):
             payload = await self._payloads.load(batch.id, PayloadKind.VALID)
             checked = await asyncio.to_thread(decode_table, payload.data)
-            to_delete = await self._to_delete(run, batch)
+            to_delete = await rows_to_delete(self._payloads, run, batch)
             work = Work(run, batch, keys, checked, checked, to_delete, to_delete)
             work, plan = await self._planned(work, earlier, rules=rules)
             await asyncio.to_thread(_sample, samples, work, plan)
@@ -149,12 +133,6 @@ class PreviewRun:
             going += len(some.ids)
             samples.add_missing(some.ids)
         return going
-
-    async def _to_delete(self, run: Run, batch: BatchDocument) -> pa.Table | None:
-        if run.template.delete_column is None:
-            return None
-        payload = await self._payloads.load(batch.id, PayloadKind.DELETIONS)
-        return await asyncio.to_thread(decode_table, payload.data)
 
     async def _planned(self, work: Work, earlier: EarlierClaims, *, rules: bool) -> tuple[Work, BatchPlan]:
         """The batch without the rows that the target would refuse, and its plan.
@@ -197,7 +175,7 @@ class PreviewRun:
         assert run.template.upsert_key is not None
         more = [*fields, "_import", KEYS, *SYSTEM_TIMES]
         wanted = [(value,) for value in values if value is not None]
-        found = await run.target.by_values((run.template.upsert_key,), wanted, more, None)
+        found = await _by_fields(run.target, (run.template.upsert_key,), wanted, more)
         existing = {**existing, **{value: record for (value,), record in found.items()}}
         await within_scope(work, existing)
         return existing
@@ -233,7 +211,7 @@ class PreviewRun:
             found = await run.target.by_values(key.names, wanted, more, key)
         except StaleKeysError:
             by_fields = True
-        return {**found, **await run.target.by_values(key.names, wanted, more, None)} if by_fields else found
+        return {**found, **await _by_fields(run.target, key.names, wanted, more)} if by_fields else found
 
     async def _taken(self, work: Work, fields: Fields, key: TargetKey | None) -> Mapping[Values, Record]:
         values, more = await asyncio.to_thread(values_of, work, fields)
@@ -266,6 +244,15 @@ class PreviewRun:
         return work.without({refused.row: (RowError(key.names[0], None, RowErrorCode.DUPLICATE_KEY, message),)})
 
 
+async def _by_fields(
+    target: TargetRecords, names: Fields, wanted: list[Values], more: Sequence[str]
+) -> dict[Values, Document]:
+    """The records that hold one of the ``wanted`` values, whether or not they carry entries, however they spell it."""
+    unadopted = await target.unadopted(names, more)
+    spelled = {values: unadopted[values] for values in wanted if values in unadopted}
+    return {**spelled, **await target.by_values(names, wanted, more, None)}
+
+
 class _Progress:
     """The batches of a run that are planned, added up."""
 
@@ -275,8 +262,7 @@ class _Progress:
 
     def add(self, result: BatchResult, rows: int) -> None:
         self.rows += rows
-        sums = {name: value + getattr(result, name) for name, value in self.totals.result.model_dump().items()}
-        self.totals.result = BatchResult(**sums)
+        self.totals.result = self.totals.result.plus(result.model_dump())
 
 
 def _sample(samples: Samples, work: Work, plan: BatchPlan) -> None:

@@ -1,4 +1,4 @@
-"""Inserts ready-made documents without any Python per document."""
+"""Inserts ready-made documents, and sends ready-made statements of updates, without any Python per document."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from libs.contracts.errors import TransientError
 from libs.storage.client import Collection, Session
@@ -60,21 +60,54 @@ async def insert_encoded(collection: Collection, encoded: EncodedRecords, sessio
         IncompleteInsertError: the server acknowledges fewer documents; the transaction must be aborted.
         ValueError: no transaction is open.
     """
+    _check_sizes(encoded, session)
+    for first, last in _commands(encoded.offsets):
+        check_answer(await _sent(collection, "insert", "documents", encoded.part(first, last), session), first, last)
+
+
+async def update_encoded(collection: Collection, statements: EncodedRecords, session: Session) -> int:
+    """Make the updates of all statements ``{q: …, u: …}``, in their order; how many documents these have matched.
+
+    Args:
+        session: as for ``insert_encoded``.
+
+    Raises:
+        BulkWriteError: the server refuses an update, as for ``insert_encoded``; ``TOO_LARGE`` where the statement is
+            greater than 16 MiB.
+        ValueError: no transaction is open.
+    """
+    _check_sizes(statements, session)
+    matched = 0
+    try:
+        for first, last in _commands(statements.offsets):
+            answer = await _sent(collection, "update", "updates", statements.part(first, last), session)
+            _check_errors(answer, first)
+            matched += answer["n"]
+    except OperationFailure as error:
+        if isinstance(error, BulkWriteError) or error.code != TOO_LARGE:
+            raise
+        lengths = np.diff(statements.offsets)
+        raise too_large(lengths.argmax().item(), lengths.max().item()) from error
+    return matched
+
+
+def _check_sizes(encoded: EncodedRecords, session: Session) -> None:
     if not session.in_transaction:
-        raise ValueError("insert_encoded needs an open transaction")
+        raise ValueError("ready-made documents need an open transaction")
     lengths = np.diff(encoded.offsets)
     if (lengths > _DOCUMENT_BYTES).any():
         raise too_large(lengths.argmax().item(), lengths.max().item())
-    for first, last in _commands(encoded.offsets):
-        start, second, end = (encoded.offsets.item(index) for index in (first, first + 1, last))
-        answer: dict[str, Any] = await collection.database.command(
-            "insert",
-            collection.name,
-            documents=[_Documents(encoded.blob[start:end], second - start)],
-            ordered=True,
-            session=session,
-        )
-        check_answer(answer, first, last)
+
+
+async def _sent(
+    collection: Collection, command: str, member: str, encoded: EncodedRecords, session: Session
+) -> dict[str, Any]:
+    """The answer to a command with all documents."""
+    start, second, end = (encoded.offsets.item(index) for index in (0, 1, -1))
+    documents = [_Documents(encoded.blob[start:end], second - start)]
+    return await collection.database.command(
+        {command: collection.name, "ordered": True, member: documents}, session=session
+    )
 
 
 def check_answer(answer: Mapping[str, Any], first: int, last: int) -> None:
@@ -84,6 +117,12 @@ def check_answer(answer: Mapping[str, Any], first: int, last: int) -> None:
         BulkWriteError: a document was refused; its index counts from the first document of all.
         IncompleteInsertError: none was refused, and yet not all are acknowledged.
     """
+    _check_errors(answer, first)
+    if answer["n"] != last - first:
+        raise IncompleteInsertError(f"MongoDB acknowledges {answer['n']} of {last - first} inserted documents")
+
+
+def _check_errors(answer: Mapping[str, Any], first: int) -> None:
     if errors := answer.get("writeErrors"):
         raise BulkWriteError(
             {
@@ -93,8 +132,6 @@ def check_answer(answer: Mapping[str, Any], first: int, last: int) -> None:
                 "errorLabels": answer.get("errorLabels", []),
             }
         )
-    if answer["n"] != last - first:
-        raise IncompleteInsertError(f"MongoDB acknowledges {answer['n']} of {last - first} inserted documents")
 
 
 def too_large(index: int, size: int) -> BulkWriteError:

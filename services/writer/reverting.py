@@ -1,7 +1,8 @@
 """Take written batches back: the ledger, the records and the notes of what is kept in one transaction a batch."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from libs.storage.documents import BatchDocument
 from libs.storage.mongo_errors import DUPLICATE_KEY
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
+from services.writer.domain.record_events import ChangesOfRecords
 from services.writer.domain.revert_plan import RevertPlan, WrittenRows, keep_all, plan_return, plan_revert
 from services.writer.work import Run, run_at_work
 from services.writer.written_records import RestoreRefusedError, WrittenRecords
@@ -116,7 +118,7 @@ class RevertBatch:
                 immovable.update(found)
                 continue
             for name, count in (counts or RevertCounts()).model_dump().items():
-                self._metrics.rows.labels(name).inc(count)
+                self._metrics.rows.labels("reverting", name).inc(count)
             return counts is not None
         raise TransientError(f"records of the batch {batch.id} were changed while they were taken back")
 
@@ -125,8 +127,9 @@ class RevertBatch:
     ) -> RevertCounts | None:
         """One attempt at the batch's transaction; ``None`` where another writer did it."""
         store = WrittenRecords(self._mongo, run)
+        changes = ChangesOfRecords(run.template, run.id)
 
-        async def body(session: Session) -> RevertCounts | None:
+        async def body(session: Session) -> tuple[RevertCounts, Sequence[Document]] | None:
             # In the transaction that changes the batch's entry: whoever registers a key waits for it or ends it.
             keys = await run.target.keys(session)
             created = await store.created(batch.row_from, batch.row_to, session)
@@ -153,10 +156,18 @@ class RevertBatch:
             except RestoreRefusedError as refusal:
                 raise _RefusedError(plan, refusal) from refusal
             await store.keep(plan.kept, session)
+            told = await asyncio.to_thread(changes.taken_back, plan, of_rows=not batch.sweeps)
+            events = await self._ledger.record_events.append(
+                session, run.document, batch, told, datetime.now(UTC), reverted=True
+            )
             failpoint("writer.reverted_before_commit")
-            return counts
+            return counts, events
 
-        return await self._mongo.transaction(body)
+        if (done := await self._mongo.transaction(body)) is None:
+            return None
+        counts, events = done
+        self._ledger.record_events.committed(events)
+        return counts
 
     async def _immovable(
         self, run: Run, batch: BatchDocument, refused: _RefusedError

@@ -5,17 +5,25 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import bson
+import structlog
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
+from pymongo.errors import OperationFailure
 
 from libs.contracts.record_keys import KEYS
 from libs.contracts.templates import SYSTEM_TIMES
 from libs.storage.client import Document, Mongo, Session
+from libs.storage.mongo_errors import is_transient
+from libs.storage.target_keys import OF_SYNCS
+from libs.telemetry.error_text import error_text
 from services.writer.domain.key_digests import Digests, digests_of_records
 from services.writer.domain.sync_scope import scope_conditions
 from services.writer.work import Run
 
 RECORDS_AT_A_TIME = 5_000
+
+logger = structlog.get_logger()
+
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, uuid_representation=4)
 AS_COMPARED: CodecOptions[Document] = CodecOptions(
     dict, tz_aware=False, uuid_representation=4, datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -35,6 +43,18 @@ class ScopedRecords:
             "tenant_id": run.tenant_id,
             "is_deleted": False,
         }
+
+    async def index(self) -> None:
+        """See that ``all`` reads the tenant's records only; where there is no right to that, it reads the collection.
+
+        The index comes with the first sync of a collection, because every record that is created pays for it.
+        """
+        try:
+            await self._records.create_indexes([OF_SYNCS])
+        except OperationFailure as error:
+            if is_transient(error):
+                raise
+            logger.warning("sync.not_indexed", error=error_text(error))
 
     async def all(self) -> AsyncGenerator[tuple[list[Any], Digests]]:
         """Every record, some at a time: their ids and the digests of their upsert keys."""

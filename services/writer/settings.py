@@ -9,10 +9,11 @@ class WriterSettings(BaseSettings):
 
     Attributes:
         writer_transactions: batches that one process writes side by side in each lane.
-        max_attempts: attempts at one batch that ended without a result before its run fails.
+        max_attempts: attempts at a file or batch that ended without a result before its run fails.
         sync_max_deleted_share: of the live records within the scope of a sync, from 0 to 1: so many may be deleted
             without being confirmed.
-        sync_lease_seconds: a writer that plans a sync and is silent for this long is believed dead.
+        sync_lease_seconds: a writer that looks up what a sync would delete and is silent for this long is believed
+            dead.
     """
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")

@@ -2,6 +2,7 @@
 batch."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import bson
@@ -11,12 +12,13 @@ from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.states import BatchState
 from libs.ledger import Ledger
-from libs.storage.client import Mongo, Session
+from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult
 from libs.telemetry.failpoints import failpoint
 from services.writer.before_images import BeforeImages
 from services.writer.domain.batch_plan import RecordUpdate, swept
 from services.writer.domain.key_digests import Digests
+from services.writer.domain.record_events import ChangesOfRecords
 from services.writer.scoped_records import AS_COMPARED, ScopedRecords
 from services.writer.sync_planning import unpacked
 from services.writer.target_records import WriteRefusedError
@@ -45,19 +47,23 @@ class SweepBatch:
         written_at = datetime.now(UTC)
         store = ScopedRecords(self._mongo, run)
 
-        async def body(session: Session) -> int:
+        async def body(session: Session) -> tuple[int, Sequence[Document]]:
             deletions = await self._still_missing(store, ids, keys, run, batch, written_at, session)
             result = BatchResult(not_in_file=len(deletions))
             if not await self._ledger.batches.move(session, batch, BatchState.WRITTEN, result):
-                return 0
+                return 0, ()
+            told = await asyncio.to_thread(ChangesOfRecords(run.template, run.id).swept, deletions)
+            events = await self._ledger.record_events.append(session, run.document, batch, told, written_at)
             if deletions:
-                await self._before_images.keep(run.id, run.target, (), deletions, written_at, session)
+                await self._before_images.keep(
+                    run.id, run.target, (), deletions, written_at, session, others_since=True
+                )
                 await run.target.update(deletions, session)
             failpoint("writer.swept_before_commit")
-            return len(deletions)
+            return len(deletions), events
 
         try:
-            deleted = await self._mongo.transaction(body)
+            deleted, events = await self._mongo.transaction(body)
         except WriteRefusedError as refusal:
             raise PermanentError(
                 RunErrorCode.DELETE_REFUSED,
@@ -65,6 +71,7 @@ class SweepBatch:
                 f"not hold cannot be marked as deleted (MongoDB's error {refusal.code}); have the rule changed by "
                 "whoever looks after the collection, or the record removed. What was deleted before stays deleted",
             ) from refusal
+        self._ledger.record_events.committed(events)
         failpoint("writer.swept_before_advance")
         return deleted
 

@@ -134,6 +134,7 @@ class PlanSync:
     """Plans syncs that were asked to be executed, one at a time in a process; whoever plans one also begins it."""
 
     def __init__(self, mongo: Mongo, ledger: Ledger, settings: WriterSettings, refill: Refill, owner: str) -> None:
+        self._mongo = mongo
         self._ledger = ledger
         self._settings = settings
         self._refill = refill
@@ -205,6 +206,7 @@ class PlanSync:
     async def _laid_down(self, document: RunDocument, plan: str, sizes: list[int]) -> Going:
         """Store what is missing, batch by batch; ``sizes`` gets how many records each holds."""
         run, held = await self._lookup.held(document)
+        await ScopedRecords(self._mongo, run).index()
         live = 0
         ids: list[Any] = []
         keys: list[Digests] = []

@@ -8,16 +8,17 @@ nothing here is retried or undone: the transaction is.
 """
 
 import asyncio
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import AsyncIterable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import bson
 from bson import Decimal128
-from bson.codec_options import DatetimeConversion
-from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from libs.contracts.errors import PermanentError, TransientError
 from libs.contracts.reasons import RunErrorCode
@@ -25,18 +26,33 @@ from libs.contracts.record_keys import KEYS, SCOPE_PATH, key_value
 from libs.contracts.templates import SYSTEM_TIMES
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.mongo_errors import is_transient, is_unwritable, refuses_document
-from libs.storage.target_keys import KEY_TYPES, KeysNotUniqueError, TargetKey, TargetKeys, holders_of
+from libs.storage.target_keys import (
+    KEY_TYPES,
+    KeysNotUniqueError,
+    TargetKey,
+    TargetKeys,
+    holders_of,
+    spelled_unadopted,
+)
 from services.writer.collection_rules import CollectionRules
-from services.writer.domain.batch_plan import Fields, RecordUpdate, Values
+from services.writer.domain.batch_plan import AS_IN_FILE, Fields, Record, RecordUpdate, Values
 from services.writer.domain.decimal128 import comparable
 from services.writer.domain.document_slots import EncodedRecords
+from services.writer.domain.record_changes import statement
 from services.writer.domain.record_keys import carries
-from services.writer.domain.refusals import TOO_LARGE
-from services.writer.raw_insert import insert_encoded, too_large
+from services.writer.domain.same_records import SameRecords
+from services.writer.raw_insert import insert_encoded, update_encoded
 
 _VALUES_PER_QUERY = 500
 _RECORDS_PER_ANSWER = 1_000
 """Few answers instead of a first of 101 records, and none that takes the event loop long to decode."""
+
+_AS_COMPARED: CodecOptions[Document] = CodecOptions(
+    dict, tz_aware=False, uuid_representation=4, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+"""Dates as checked batches hold them."""
+_AS_STORED: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, uuid_representation=4)
+Found = TypeVar("Found", bound=Mapping[str, Any])
 
 
 class WriteRefusedError(Exception):
@@ -75,13 +91,10 @@ class TargetRecords:
         self._keys = TargetKeys(mongo)
         self._records = mongo.target[resource]
         self.rules = CollectionRules(mongo, self._records)
-        # Dates as checked batches hold them.
-        self._as_compared = self._records.with_options(
-            codec_options=self._records.codec_options.with_options(
-                tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO
-            )
-        )
+        self._as_compared = self._records.with_options(codec_options=_AS_COMPARED)
+        self._as_stored = self._records.with_options(codec_options=_AS_STORED)
         self.tenant_id = tenant_id
+        self._unadopted: dict[tuple[Fields, tuple[str, ...]], dict[Values, Document]] = {}
 
     async def require_keys(self, wanted: Sequence[tuple[str, ...]]) -> tuple[TargetKey, ...]:
         """See that the tenant's records can be found by what is ``wanted``; all keys that bind them.
@@ -124,20 +137,26 @@ class TargetRecords:
         return [record["_id"] async for record in found]
 
     async def by_key(
-        self, key: TargetKey, values: Sequence[Any], fields: Iterable[str], session: Session | None = None
-    ) -> dict[Any, Document]:
+        self,
+        key: TargetKey,
+        values: Sequence[Any],
+        fields: Iterable[str],
+        session: Session | None = None,
+        same: SameRecords | None = None,
+    ) -> dict[Any, Record]:
         """The records whose field of ``key`` is one of ``values``, by these, however they spell it.
 
         Null is no key: it finds nothing. A Decimal128 is found by a ``Decimal``, which is also the key here.
         Each record holds ``_id``, ``_import``, ``_keys``, its times, the field and ``fields``; dates are naive UTC, or
-        ``DatetimeMS`` where Python has no such year.
+        ``DatetimeMS`` where Python has no such year. ``AS_IN_FILE`` stands for those that are the ``same`` as a row.
 
         Raises:
             StaleKeysError: a record holds another value than its entry says.
         """
         wanted = [(value,) for value in values if value is not None]
-        found = await self._holders(key, wanted, ["_import", *SYSTEM_TIMES, *fields], session)
-        return {value: record for (value,), record in found.items()}
+        more = ["_import", *SYSTEM_TIMES, *fields]
+        found = await self._found(self._as_stored, key, wanted, more, session)
+        return await asyncio.to_thread(_by_value, found, key, same)
 
     async def by_values(
         self, names: Fields, values: Iterable[Values], more: Iterable[str], key: TargetKey | None
@@ -162,17 +181,25 @@ class TargetRecords:
             found |= await (self._with_values(names, some, more) if key is None else self._holders(key, some, more))
         return found
 
-    async def _holders(
-        self, key: TargetKey, wanted: Sequence[Values], more: Iterable[str], session: Session | None = None
-    ) -> dict[Values, Document]:
+    async def _holders(self, key: TargetKey, wanted: Sequence[Values], more: Iterable[str]) -> dict[Values, Document]:
+        return await asyncio.to_thread(_by_values, await self._found(self._as_compared, key, wanted, more), key)
+
+    async def _found(
+        self,
+        records: AsyncCollection[Found],
+        key: TargetKey,
+        wanted: Sequence[Values],
+        more: Iterable[str],
+        session: Session | None = None,
+    ) -> list[Found]:
         asked = [[_stored(value) for value in values] for values in wanted]
-        found = self._as_compared.find(
+        cursor = records.find(
             holders_of(self.tenant_id, key, asked),
             projection=[KEYS, *key.names, *more],
             batch_size=_RECORDS_PER_ANSWER,
             session=session,
         )
-        return await asyncio.to_thread(_by_values, await found.to_list(), key)
+        return await cursor.to_list()
 
     async def _with_values(
         self, names: Fields, wanted: Sequence[Values], more: Iterable[str]
@@ -181,12 +208,20 @@ class TargetRecords:
         records = self._as_compared.find(
             {**self._live_with(names), "$or": alternatives}, projection=[*names, *more], batch_size=len(wanted) + 1
         )
-        found: dict[Values, Document] = {}
-        async for record in records:
-            held = tuple(key_value(comparable(record[name])) for name in names)
-            if not any(isinstance(value, list) for value in held):
-                found[held] = record
-        return found
+        return await _as_held(records, names)
+
+    async def unadopted(self, names: Fields, more: Iterable[str]) -> dict[Values, Document]:
+        """Those records of other applications that carry no entries yet and may spell a value of ``names`` in another
+        way than it is compared, by the values as these are compared; in the form of ``by_values``, which misses them.
+
+        They are looked up once for all batches of a run.
+        """
+        fields = tuple(more)
+        if (known := self._unadopted.get((names, fields))) is None:
+            spelled = spelled_unadopted(self.tenant_id, names)
+            found = self._as_compared.find(spelled, projection=[*names, *fields])
+            known = self._unadopted[names, fields] = await _as_held(found, names)
+        return known
 
     def _live_with(self, names: Iterable[str]) -> Document:
         """The filter of live records with values of a key's type, as indexes of earlier releases hold them."""
@@ -219,22 +254,9 @@ class TargetRecords:
         if not updates:
             return
         with self._judged():
-            result = await self._bulk_update(updates, session)
-        if (gone := len(updates) - result) != 0:
+            matched = await update_encoded(self._records, await asyncio.to_thread(_statements, updates), session)
+        if (gone := len(updates) - matched) != 0:
             raise TransientError(f"{gone} of {len(updates)} records to update are gone from {self.resource}")
-
-    async def _bulk_update(self, updates: Sequence[RecordUpdate], session: Session) -> int:
-        changes = [
-            UpdateOne({"_id": update.record_id, "tenant_id": self.tenant_id}, {"$set": update.changes})
-            for update in updates
-        ]
-        try:
-            return (await self._records.bulk_write(changes, session=session)).matched_count
-        except (DocumentTooLarge, OperationFailure) as error:
-            if isinstance(error, BulkWriteError) or getattr(error, "code", TOO_LARGE) != TOO_LARGE:
-                raise
-            sizes = [len(bson.encode(update.changes)) for update in updates]
-            raise too_large(sizes.index(max(sizes)), max(sizes)) from error
 
     @contextmanager
     def _judged(self) -> Generator[None]:
@@ -265,9 +287,40 @@ class TargetRecords:
         )
 
 
+def _statements(updates: Sequence[RecordUpdate]) -> EncodedRecords:
+    return EncodedRecords.of([statement(update.record_id, update.changes, origin=update.origin) for update in updates])
+
+
 def _stored(value: object) -> object:
     """What is stored for a value in the form that Python compares."""
     return Decimal128(value) if isinstance(value, Decimal) else value
+
+
+async def _as_held(records: AsyncIterable[Document], names: Fields) -> dict[Values, Document]:
+    """The records that hold one value in each of these fields, by these as they are compared."""
+    found: dict[Values, Document] = {}
+    async for record in records:
+        held = tuple(key_value(comparable(record.get(name))) for name in names)
+        if not any(value is None or isinstance(value, list) for value in held):
+            found[held] = record
+    return found
+
+
+def _by_value(found: Sequence[RawBSONDocument], key: TargetKey, same: SameRecords | None) -> dict[Any, Record]:
+    """Records by the value that they hold of a key with one field.
+
+    Raises:
+        StaleKeysError: some carry other entries.
+    """
+    records: dict[Any, Record] = {}
+    others: list[bytes | memoryview] = []
+    for each in found:
+        if same is None or (value := same.key_of(each.raw)) is None:
+            others.append(each.raw)
+        else:
+            records[value] = AS_IN_FILE
+    decoded = bson.decode_all(b"".join(others), _AS_COMPARED)  # pyright: ignore[reportUnknownMemberType]
+    return records | {value: record for (value,), record in _by_values(decoded, key).items()}
 
 
 def _by_values(records: Sequence[Document], key: TargetKey) -> dict[Values, Document]:

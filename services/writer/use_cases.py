@@ -1,7 +1,8 @@
 """Write validated batches: the ledger, the records and their before-images in one transaction a batch."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,23 +20,24 @@ from libs.contracts.states import HANDED_OUT, BatchState, RunStatus
 from libs.ledger import Ledger, MovedRun, Stage
 from libs.ledger.syncs import NOT_PLANNED, REQUESTED_SYNCS
 from libs.process.refill import Refill
-from libs.storage.client import Mongo, Session
+from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, SyncStage
 from libs.storage.target_keys import TargetKey
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
-from services.writer.before_images import BeforeImages
+from services.writer.before_images import BeforeImages, ImageExistsError
 from services.writer.conflicts import KeysChangedError, OutOfScopeError, without_refused
 from services.writer.domain.batch_plan import BatchPlan, row_numbers
 from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.record_encoding import RecordEncoder
+from services.writer.domain.record_events import ChangesOfRecords
 from services.writer.planning import existing_records, plan_of, result_of
 from services.writer.refused_rows import RowRefusedError, RowWrites
 from services.writer.settings import WriterSettings
 from services.writer.sweeping import SweepBatch
 from services.writer.sync_planning import PlanSync
 from services.writer.target_records import StaleKeysError, TargetRecords
-from services.writer.work import Run, Work, run_at_work
+from services.writer.work import Run, Work, rows_to_delete, run_at_work
 
 WRITERS_STATUSES = (RunStatus.EXECUTING, RunStatus.REVERTING)
 """Of runs that writers work at."""
@@ -136,23 +138,23 @@ class WriteBatch:
                 "This is a fault of Rowdock or its servers, not of the file; tell the operator the id of this run",
             )
         if batch.sweeps:
-            self._metrics.rows.labels("deleted").inc(await self._sweep(run, batch))
+            self._metrics.rows.labels("writing", "deleted").inc(await self._sweep(run, batch))
             return False, False
         payload = await self._payloads.find(batch.id, PayloadKind.VALID)
         if payload is None:
             return False, False  # Rows go only when their run has ended; the claim would have failed a moment later.
         checked = await asyncio.to_thread(decode_table, payload.data)
-        to_delete = await self._to_delete(run, batch)
+        to_delete = await rows_to_delete(self._payloads, run, batch)
         work = Work(run, batch, await self._expected_keys(run), checked, checked, to_delete, to_delete)
         written = await self._written(work)
         failpoint("writer.written_before_advance")
         if written is None:
             return False, False
         result, moved_run = written
-        self._metrics.rows.labels("created").inc(result.created)
-        self._metrics.rows.labels("updated").inc(result.updated)
-        self._metrics.rows.labels("unchanged").inc(result.unchanged)
-        self._metrics.rows.labels("deleted").inc(result.deleted)
+        self._metrics.rows.labels("writing", "created").inc(result.created)
+        self._metrics.rows.labels("writing", "updated").inc(result.updated)
+        self._metrics.rows.labels("writing", "unchanged").inc(result.unchanged)
+        self._metrics.rows.labels("writing", "deleted").inc(result.deleted)
         if moved_run is not None:
             await self._ledger.advanced(run.document, moved_run)
         return True, moved_run is not None
@@ -165,19 +167,6 @@ class WriteBatch:
         if not run.asked_keys and (run.tenant_id, run.target.resource) in self._without_keys:
             return ()
         return await self._required_keys(run)
-
-    async def _to_delete(self, run: Run, batch: BatchDocument) -> pa.Table | None:
-        """The rows that delete their records, where the template marks some."""
-        if run.template.delete_column is None:
-            return None
-        payload = await self._payloads.find(batch.id, PayloadKind.DELETIONS)
-        if payload is None:
-            raise PermanentError(
-                RunErrorCode.MODE_NOT_SUPPORTED,
-                "a service of an earlier release, which cannot delete records by a column, has checked this file; once "
-                "all services are of this release, upload it again",
-            )
-        return await asyncio.to_thread(decode_table, payload.data)
 
     async def _required_keys(self, run: Run) -> tuple[TargetKey, ...]:
         """The tenant's keys, and the records can be found by them; kept for the batches of the run that follow."""
@@ -211,6 +200,8 @@ class WriteBatch:
                 beside_others += 1
             except OutOfScopeError as beyond:
                 work = work.without(beyond.errors)
+            except ImageExistsError:
+                work = replace(work, others_since=True)
             except KeysChangedError:
                 work = work.with_keys(await self._required_keys(work.run))
                 beside_others += 1
@@ -226,43 +217,61 @@ class WriteBatch:
             RowRefusedError: the server refuses the record of a row.
             StaleKeysError: records carry entries that do not follow from their fields.
             KeysChangedError: the tenant's keys are others than those of ``work``.
+            ImageExistsError: the run has changed a record before, which does not tell.
         """
         run, batch = work.run, work.batch
         written_at = datetime.now(UTC)
         encoder = RecordEncoder(run.template, run.id, run.tenant_id, written_at, run.extra, work.keys)
+        changes = ChangesOfRecords(run.template, run.id, run.extra)
+
+        def encoded_and_told(plan: BatchPlan) -> tuple[EncodedRecords, list[str]]:
+            return encoder.encode(plan.create), changes.written(plan)
+
         appended = None
         if not run.template.matches_by_key:
             plan = plan_of(work, {}, written_at)
-            appended = plan, await asyncio.to_thread(encoder.encode, plan.create)
+            appended = plan, *await asyncio.to_thread(encoded_and_told, plan)
         parsed = await self._parsed(run, batch) if work.rejections else None
 
-        async def body(session: Session) -> Written | None:
+        async def body(session: Session) -> tuple[Written, Sequence[Document]] | None:
             # In the transaction that changes the batch's entry: whoever registers a key waits for it or ends it.
             if await run.target.keys(session) != work.keys:
                 raise KeysChangedError
             if appended is None:
                 existing = await existing_records(work, session)
                 plan = await asyncio.to_thread(plan_of, work, existing, written_at)
-                encoded = await asyncio.to_thread(encoder.encode, plan.create)
+                encoded, told = await asyncio.to_thread(encoded_and_told, plan)
             else:
-                plan, encoded = appended
+                plan, encoded, told = appended
             result = result_of(work, plan)
             skipped, noted = _skipped(batch, plan), _written_rows(batch, plan)
             if not await self._ledger.batches.move(
                 session, batch, BatchState.WRITTEN, result, skipped=skipped, written=noted
             ):
                 return None
-            if plan.updates or plan.deletions:
-                await self._before_images.keep(run.id, run.target, plan.updates, plan.deletions, written_at, session)
+            await self._before_images.keep(
+                run.id,
+                run.target,
+                plan.updates,
+                plan.deletions,
+                written_at,
+                session,
+                others_since=work.others_since,
+            )
             for writes in _writes(run.target, plan, encoded):
                 await writes.all(session)
             if parsed is not None:
                 await self._rejected.insert(session, run.tenant_id, run.id, _rejected_rows(work, parsed))
+            events = await self._ledger.record_events.append(session, run.document, batch, told, written_at)
             moved_run = await self._ledger.advance_with_only_batch(session, run.document)
             failpoint("writer.inserted_before_commit")
-            return result, moved_run
+            return (result, moved_run), events
 
-        return await self._mongo.transaction(body)
+        if (done := await self._mongo.transaction(body)) is None:
+            return None
+        written, events = done
+        self._ledger.record_events.committed(events)
+        return written
 
     async def _parsed(self, run: Run, batch: BatchDocument) -> pa.Table:
         payload = await self._payloads.load(batch.id, parsed_kind(run.document.purpose))

@@ -1,5 +1,6 @@
 """What the writer works on: a run, and one of its batches."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -7,7 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from libs.batches.extra_keys import extra_columns
+from libs.batches.payloads import BatchPayloads, PayloadKind
+from libs.batches.tables import decode_table
+from libs.contracts.errors import PermanentError
 from libs.contracts.plan import ParsePlan
+from libs.contracts.reasons import RunErrorCode
 from libs.contracts.rejections import RejectedRow, RowError, shown
 from libs.contracts.templates import Template, asked_keys
 from libs.storage.client import Mongo
@@ -74,6 +79,8 @@ class Work:
         table: the rows that are to be written.
         deletions: those that delete their record.
         rejections: the others.
+        others_since: whether somebody has changed records between this batch and an earlier one of the run that has
+            changed them too, see ``BeforeImages.keep``.
     """
 
     run: Run
@@ -87,6 +94,7 @@ class Work:
     taken: Mapping[Fields, Mapping[Values, Record]] = field(default_factory=dict[Fields, Mapping[Values, Record]])
     found: frozenset[Any] | None = None
     rejections: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
+    others_since: bool = False
 
     def key_of(self, *names: str) -> TargetKey | None:
         """The key of the fields ``names``, whatever their order."""
@@ -124,3 +132,21 @@ def run_at_work(mongo: Mongo, document: RunDocument, plan: ParsePlan) -> Run:
         extra_columns(plan.columns, plan.unmatched),
         TargetRecords(mongo, template.target_resource, document.tenant_id),
     )
+
+
+async def rows_to_delete(payloads: BatchPayloads, run: Run, batch: BatchDocument) -> pa.Table | None:
+    """The rows that delete their records, where the template marks some.
+
+    Raises:
+        PermanentError: ``MODE_NOT_SUPPORTED``; the release before, which does not know of them, has checked the file.
+    """
+    if run.template.delete_column is None:
+        return None
+    payload = await payloads.find(batch.id, PayloadKind.DELETIONS)
+    if payload is None:
+        raise PermanentError(
+            RunErrorCode.MODE_NOT_SUPPORTED,
+            "a service of an earlier release, which cannot delete records by a column, has checked this file; once all "
+            "services are of this release, upload it again",
+        )
+    return await asyncio.to_thread(decode_table, payload.data)

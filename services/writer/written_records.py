@@ -23,7 +23,10 @@ from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import UndoEntry
 from libs.storage.mongo_errors import is_transient, refuses_document
 from libs.storage.target_keys import TargetKey
+from services.writer.domain.document_slots import EncodedRecords
+from services.writer.domain.record_changes import statement
 from services.writer.domain.revert_plan import Changed, KeptRecord, Restore
+from services.writer.raw_insert import update_encoded
 from services.writer.work import Run
 
 _AS_STORED: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, uuid_representation=4)
@@ -115,7 +118,7 @@ class WrittenRecords:
         if not restores:
             return
         try:
-            restored = await self._target.bulk_write([self._update(each) for each in restores], session=session)
+            restored = await update_encoded(self._target, await asyncio.to_thread(_statements, restores), session)
         except BulkWriteError as error:
             reasons: list[Document] = error.details["writeErrors"]
             if is_transient(error) or not reasons or not refuses_document(reasons[0]["code"]):
@@ -125,14 +128,8 @@ class WrittenRecords:
             raise RestoreRefusedError(
                 reasons[0]["index"], reasons[0]["code"], fields, by_key=SCOPE_PATH in pattern
             ) from error
-        if restored.matched_count != len(restores):
-            raise TransientError(f"{len(restores) - restored.matched_count} records to restore are gone")
-
-    def _update(self, restore: Restore) -> UpdateOne:
-        change: Document = {"$set": restore.values} if restore.values else {}
-        if restore.remove:
-            change["$unset"] = dict.fromkeys(restore.remove, "")
-        return UpdateOne({"_id": restore.record_id, "tenant_id": self._run.tenant_id}, change)
+        if restored != len(restores):
+            raise TransientError(f"{len(restores) - restored} records to restore are gone")
 
     async def keep(self, kept: Sequence[KeptRecord], session: Session) -> None:
         """Note which records stay as they are, and why."""
@@ -180,6 +177,10 @@ class WrittenRecords:
                     if own != record["_id"] and record["_id"] not in moving and _exactly(entry) in held:
                         found.setdefault(own, []).append({**record, "entry": entry[SCOPE]})
         return found
+
+
+def _statements(restores: Sequence[Restore]) -> EncodedRecords:
+    return EncodedRecords.of([statement(each.record_id, each.values, each.remove, each.origin) for each in restores])
 
 
 def _decoded(found: Sequence[RawBSONDocument]) -> list[Document]:

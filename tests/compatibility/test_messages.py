@@ -22,7 +22,7 @@ from libs.contracts.topics import (
     RUN_EVENTS,
     RUN_SUBMITTED,
 )
-from libs.messaging.consumer import decode
+from libs.messaging.receiving import decode
 from tests.compatibility.snapshots import RELEASE_0_1, Document, Snapshot, load_documents
 
 EVENTS: dict[str, type[Event]] = {

@@ -218,16 +218,25 @@ def test_retries_are_taken_back_before_their_parent(gateway: GatewayClient, orac
     assert retry["id"] in refused.json()["detail"]
     reverted(gateway, retry["id"])
     assert records(oracle, resource) == after_run
-
-    def open_again() -> bool:
-        return by_row(gateway, run["id"])[2]["state"] == "corrected"
-
-    eventually(open_again, "the row is corrected again")
+    assert by_row(gateway, run["id"])[2]["state"] == "corrected"
     assert retried(gateway, rows[2]["id"])["written_count"] == 1
     reverted(gateway, by_row(gateway, run["id"])[2]["retry_run_id"])
     reverted(gateway, run["id"])
     assert records(oracle, resource) == before
     assert correct(gateway, rows[3]["id"], name="x").json()["code"] == "WRONG_STATE"
+
+
+def test_what_the_revert_of_a_retry_keeps_has_the_row_of_the_file(
+    gateway: GatewayClient, oracle: Oracle, resource: str
+) -> None:
+    run = imported(gateway, ROWS, template(resource))
+    fifth = by_row(gateway, run["id"])[5]
+    corrected(gateway, fifth["id"], price="5.00")
+    retry = retried(gateway, fifth["id"])
+    assert retry["total_rows"] == retry["written_count"] == 1
+    oracle.target[resource].update_one({"sku": "A5"}, {"$set": {"name": "Somebody's"}})
+    kept = reverted(gateway, retry["id"])["kept"]
+    assert [(each["row"], each["reason"], each["fields"]) for each in kept] == [(5, "CHANGED", ["name"])]
 
 
 def test_a_retry_of_a_sync_deletes_nothing(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:

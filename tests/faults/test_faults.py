@@ -30,6 +30,7 @@ from libs.contracts.topics import (
     RUN_SUBMITTED,
 )
 from tests.client import TERMINAL, GatewayClient, PlantedFile, eventually, planted_file, planted_template
+from tests.leaving import told_to_leave
 from tests.oracle import Oracle
 from tests.receiver import Receiver
 from tests.renderings import planted_as
@@ -486,14 +487,8 @@ def test_every_service_is_told_to_leave_under_load(
     stack: Stack, gateway: GatewayClient, oracle: Oracle, template_id: str, planted: PlantedFile, resource: str
 ) -> None:
     def terminate() -> None:
-        for name in ("parser-1", "validator-1", "writer-1", "validator-2", "writer-2", "webhooks-1", "gateway-1"):
-            before = stack.supervisor.processes()[name].pid
-            stack.supervisor.kill(name, signal.SIGTERM)
-            eventually(
-                lambda name=name, before=before: stack.supervisor.processes()[name].pid not in {0, before},
-                f"{name} left and was started again",
-            )
-            stack.wait_ready([name])
+        for replica in (each for some in stack.services.values() for each in some):
+            told_to_leave(stack, replica.name)
 
     run_id = drive(gateway, template_id, planted, terminate)
     assert_promise_kept(oracle, run_id, planted, resource)

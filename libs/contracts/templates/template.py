@@ -46,6 +46,18 @@ class ImportMode(StrEnum):
     SYNC = "sync"
 
 
+class RecordEvents(StrEnum):
+    """What ``records.changed.v1`` tells of the records that a run changes."""
+
+    OFF = "off"
+    IDS = "ids"
+    """Which records, and what was done to each."""
+    FIELDS = "fields"
+    """And the names of the fields that changed."""
+    VALUES = "values"
+    """And their values."""
+
+
 KEYED_MODES = frozenset({ImportMode.UPSERT, ImportMode.UPDATE, ImportMode.SYNC})
 """Modes that find a record by ``upsert_key``."""
 
@@ -72,8 +84,10 @@ class Template(TemplatePart):
         include_data_in_webhook: send rows with the events.
         webhook_data_sample_size: most rows sent; all where absent.
         dark_mode: how the embedded importer looks.
+        embed_enabled: whether the template may be used by an embedded importer.
         auto_execute: go on from validated to executing without being asked.
         shared_with_children: organizations below the one that has it may use it too.
+        record_events: what internal consumers on Kafka are told of the records that its runs change.
     """
 
     name: str = Field(min_length=1, max_length=200)
@@ -100,8 +114,10 @@ class Template(TemplatePart):
     include_data_in_webhook: bool = False
     webhook_data_sample_size: int | None = Field(default=None, ge=0, le=1_000)
     dark_mode: bool = False
+    embed_enabled: bool = added(default=True)
     auto_execute: bool = False
     shared_with_children: bool = added(default=False)
+    record_events: RecordEvents = added(default=RecordEvents.OFF)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

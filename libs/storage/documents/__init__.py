@@ -7,7 +7,18 @@ whole. Documents are read by ``StateDocument.read``, which says what it cannot r
 
 from beanie import Document
 
-from libs.storage.documents.access import ApiKey, DeletionRequest, Organization
+from libs.storage.documents.access import (
+    ApiKey,
+    ClerkMessage,
+    ClerkTombstone,
+    DeletionRequest,
+    Membership,
+    Organization,
+    RateLimits,
+    RequestCount,
+    RequestProducer,
+    User,
+)
 from libs.storage.documents.batches import (
     PAYLOAD_DAYS,
     BatchDocument,
@@ -17,16 +28,25 @@ from libs.storage.documents.batches import (
     RejectedRecord,
     UndoEntry,
 )
+from libs.storage.documents.branding import BrandingDocument
+from libs.storage.documents.bulk_corrections import BulkCorrectionDocument, CellChange, CellChangeType
+from libs.storage.documents.idempotency import IdempotencyRecord, RecordedAnswer
 from libs.storage.documents.leases import Lease
-from libs.storage.documents.messages import OUTBOX_LEASE, DeadLetter, OutboxEntry
-from libs.storage.documents.previews import PreviewDocument, PreviewState, SeenTarget
+from libs.storage.documents.messages import OUTBOX_LEASE, DeadLetter, OutboxEntry, RejectedRequest
+from libs.storage.documents.observers import OBSERVER_ID, ObserverDocument
+from libs.storage.documents.previews import PreviewDocument, SeenTarget
+from libs.storage.documents.processes import ProcessDocument
+from libs.storage.documents.run_requests import WAITING_REQUESTS, RequestState, RunRequest
 from libs.storage.documents.runs import (
+    COUNTED_RUNS,
     LISTED_RUNS,
     PURGED_RUNS,
     TOLD_RUNS,
+    CorrectionsFound,
     ParseProgress,
     Rescue,
     RetryRequest,
+    RowLeftOut,
     RunDocument,
     RunHead,
     Starter,
@@ -34,38 +54,74 @@ from libs.storage.documents.runs import (
     StopRequest,
     StoredFile,
 )
+from libs.storage.documents.sources import (
+    SftpServer,
+    SourceDocument,
+    SourceFileDocument,
+    SourceFileOutcome,
+    SourceFileState,
+    SourceTrouble,
+)
 from libs.storage.documents.syncs import SyncProgress, SyncStage
 from libs.storage.documents.target_keys import TargetKeyDocument, TargetResource
 from libs.storage.documents.templates import CopiedFrom, TemplateDocument, Wording
-from libs.storage.documents.webhooks import WebhookDelivery, WebhookEndpoint
+from libs.storage.documents.webhooks import OF_ORGANIZATION, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
+    "COUNTED_RUNS",
     "DOCUMENTS",
     "LISTED_RUNS",
+    "OBSERVER_ID",
+    "OF_ORGANIZATION",
     "OUTBOX_LEASE",
     "PAYLOAD_DAYS",
     "PURGED_RUNS",
     "TOLD_RUNS",
+    "WAITING_REQUESTS",
     "ApiKey",
     "BatchDocument",
     "BatchPayload",
     "BatchResult",
+    "BrandingDocument",
+    "BulkCorrectionDocument",
+    "CellChange",
+    "CellChangeType",
+    "ClerkMessage",
+    "ClerkTombstone",
     "CopiedFrom",
+    "CorrectionsFound",
     "DeadLetter",
     "DeletionRequest",
+    "IdempotencyRecord",
     "Kept",
     "Lease",
+    "Membership",
+    "ObserverDocument",
     "Organization",
     "OutboxEntry",
     "ParseProgress",
     "PreviewDocument",
-    "PreviewState",
+    "ProcessDocument",
+    "RateLimits",
+    "RecordedAnswer",
     "RejectedRecord",
+    "RejectedRequest",
+    "RequestCount",
+    "RequestProducer",
+    "RequestState",
     "Rescue",
     "RetryRequest",
+    "RowLeftOut",
     "RunDocument",
     "RunHead",
+    "RunRequest",
     "SeenTarget",
+    "SftpServer",
+    "SourceDocument",
+    "SourceFileDocument",
+    "SourceFileOutcome",
+    "SourceFileState",
+    "SourceTrouble",
     "Starter",
     "StatusChange",
     "StopRequest",
@@ -76,6 +132,7 @@ __all__ = [
     "TargetResource",
     "TemplateDocument",
     "UndoEntry",
+    "User",
     "WebhookDelivery",
     "WebhookEndpoint",
     "Wording",
@@ -84,6 +141,14 @@ __all__ = [
 DOCUMENTS: list[type[Document]] = [
     Organization,
     ApiKey,
+    BrandingDocument,
+    RequestCount,
+    RequestProducer,
+    User,
+    Membership,
+    ClerkMessage,
+    ClerkTombstone,
+    IdempotencyRecord,
     TemplateDocument,
     RunDocument,
     BatchDocument,
@@ -91,10 +156,16 @@ DOCUMENTS: list[type[Document]] = [
     RejectedRecord,
     UndoEntry,
     PreviewDocument,
+    BulkCorrectionDocument,
     OutboxEntry,
     WebhookEndpoint,
     WebhookDelivery,
     DeadLetter,
+    RejectedRequest,
+    SourceDocument,
+    SourceFileDocument,
+    ObserverDocument,
     TargetKeyDocument,
     TargetResource,
+    ProcessDocument,
 ]

@@ -1,5 +1,6 @@
 """Batches of a run, their rows, and what became of rows that are not simply written."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -36,6 +37,10 @@ class BatchResult(BaseModel):
     not_found: int = 0
     unclear_keys: int = 0
     not_in_file: int = 0
+
+    def plus(self, more: Mapping[str, int]) -> "BatchResult":
+        """The sum of this and ``more``, by the names of members; others are passed over."""
+        return BatchResult(**{name: value + more.get(name, 0) for name, value in self.model_dump().items()})
 
 
 class BatchDocument(StateDocument):
@@ -134,9 +139,12 @@ class RejectedRecord(StateDocument):
         state: what has become of it since.
         corrected: index and text of each cell that was corrected, ascending.
         revision: rises with every correction.
+        corrected_at: when it was corrected last (server time), or its corrections were taken back.
+        bulk: version of the bulk correction that was the last to correct it; ``None`` where that was somebody.
         checked: whether ``remaining`` are about the corrections.
         retry_run_id: the run that retries it, or retried it last.
         state_before: that in which this run found it.
+        remaining_before: what ``remaining`` was then.
         skip_reason: why that run skipped it.
     """
 
@@ -150,9 +158,12 @@ class RejectedRecord(StateDocument):
     corrected: list[tuple[int, str | None]] | None = None
     remaining: list[RowError] | None = None
     revision: int = 0
+    corrected_at: datetime | None = None
+    bulk: str | None = None
     checked: bool = True
     retry_run_id: str | None = None
     state_before: RejectedState | None = None
+    remaining_before: list[RowError] | None = None
     skip_reason: str | None = None
     created_at: datetime
 

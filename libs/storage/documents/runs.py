@@ -11,6 +11,7 @@ from libs.contracts.events import RevertCounts, RunCounts
 from libs.contracts.lanes import Lane
 from libs.contracts.plan import ParsePlan
 from libs.contracts.purposes import PurposeTraits, RunPurpose
+from libs.contracts.rejections import RejectedState
 from libs.contracts.states import RunStatus
 from libs.contracts.templates import ImportMode, Template
 from libs.storage.documents.leases import Lease
@@ -65,18 +66,51 @@ class StopRequest(BaseModel):
     at: datetime
 
 
+class RowLeftOut(BaseModel):
+    """A row of a file of corrections that is not retried, because of its state."""
+
+    row: int
+    state: RejectedState
+
+
+class CorrectionsFound(BaseModel):
+    """What a file of corrections held.
+
+    Attributes:
+        rows: all its rows.
+        corrected: those that differ from what the run had read.
+        left_out: how many were not retried, by their state.
+        left_out_rows: the first of these.
+        notes: what was done with its columns, where that is not plain.
+    """
+
+    rows: int
+    corrected: int
+    left_out: dict[RejectedState, int] = Field(default_factory=dict[RejectedState, int])
+    left_out_rows: list[RowLeftOut] = Field(default_factory=list[RowLeftOut])
+    notes: list[str] = Field(default_factory=list[str])
+
+
 class RetryRequest(BaseModel):
     """Which rejected rows of its parent a run is about.
 
     Attributes:
-        rows: one ``row``; all that are ``corrected``; or ``all`` that are open or corrected.
+        rows: one ``row``; all that are ``corrected``; ``all`` that are open or corrected; those of a ``file``, with
+            its corrections; or, to be checked only, those that one bulk correction has corrected and nobody since.
         row: the one.
+        file: the one, stored under the id of the run. It is not the run's own: a parser that does not know of
+            corrections would take its rows for new ones.
+        bulk: version of the bulk correction.
         claimed: they are all found, and no other can join them.
+        found: in the file, once they are claimed.
     """
 
-    rows: Literal["row", "corrected", "all"]
+    rows: Literal["row", "corrected", "all", "file", "bulk"]
     row: int | None = None
+    file: StoredFile | None = None
+    bulk: str | None = None
     claimed: bool = False
+    found: CorrectionsFound | None = None
 
 
 class Rescue(BaseModel):
@@ -101,6 +135,10 @@ class StatusChange(BaseModel):
     reverted: RevertCounts | None = None
 
 
+COUNTED_RUNS = {"vocabulary": "rowporter"}
+"""Runs of the vocabulary that tells how many there are; other runs do not pay for the indexes of that."""
+
+
 class Starter(BaseModel):
     """Who has started a run.
 
@@ -120,6 +158,9 @@ class RunDocument(StateDocument):
         tenant_id: the organization whose records it changes, whoever has started it.
         column_mapping: header and the field it fills, or ``None`` for a column that is not wanted, as the upload said;
             pairs, because a user's header never becomes a key.
+        metadata: what the client wants to find on the run again, the text of a JSON object; text, because any name may
+            be a member of it.
+        external_user_id: for which of the client's users it was made.
         duplicate_of: the newest earlier run of the template with the same bytes.
         vocabulary, wording: as those of the template.
         purpose: what it was made for. A run that was made before there were purposes has none stored; its ``dry_run``
@@ -137,6 +178,8 @@ class RunDocument(StateDocument):
         retry: which of them.
         unsettled: of a retry: it may have an end that the rows of its parent do not tell of yet.
         retry_at_work: id of its retry that has not ended; there is one at a time.
+        trace: ``traceparent`` of what began it, below which everything stands that becomes of it.
+        request_id: the producer's own, where it was asked for on Kafka.
     """
 
     tenant_id: str
@@ -153,6 +196,8 @@ class RunDocument(StateDocument):
     stop: StopRequest | None = None
     file: StoredFile
     column_mapping: list[tuple[str, str | None]] | None = None
+    metadata: str | None = None
+    external_user_id: str | None = None
     duplicate_of: str | None = None
     purpose: RunPurpose = RunPurpose.IMPORT
     lane: Lane = Lane.SMALL
@@ -182,6 +227,8 @@ class RunDocument(StateDocument):
     retry: RetryRequest | None = None
     unsettled: bool = False
     retry_at_work: str | None = None
+    trace: str | None = None
+    request_id: str | None = None
 
     class Settings:
         name = "runs"
@@ -212,6 +259,22 @@ class RunDocument(StateDocument):
                     ("_id", DESCENDING),
                 ],
                 name="content",
+            ),
+            IndexModel(
+                [
+                    ("tenant_id", ASCENDING),
+                    ("vocabulary", ASCENDING),
+                    ("template_id", ASCENDING),
+                    ("purpose", ASCENDING),
+                    ("status", ASCENDING),
+                ],
+                name="counted",
+                partialFilterExpression=COUNTED_RUNS,
+            ),
+            IndexModel(
+                [("tenant_id", ASCENDING), ("vocabulary", ASCENDING), ("_id", DESCENDING)],
+                name="counted_newest",
+                partialFilterExpression=COUNTED_RUNS,
             ),
             IndexModel([("created_at", ASCENDING)], name="dry_runs", partialFilterExpression={"dry_run": True}),
             IndexModel(
@@ -298,10 +361,13 @@ class RunHead(BaseModel):
     id: str = Field(alias="_id")
     tenant_id: str
     template_id: str
+    vocabulary: str = "engine"
     status: RunStatus
     version: int
     stop: StopRequest | None = None
     purpose: RunPurpose
+    parent_run_id: str | None = None
+    request_id: str | None = None
     parse: ParseProgress = ParseProgress()
 
     @classmethod

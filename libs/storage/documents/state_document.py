@@ -1,7 +1,7 @@
 """What all of Rowdock's own documents have in common."""
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from beanie import Document
 from pydantic import BaseModel, Field, ValidationError
@@ -9,6 +9,9 @@ from pydantic import BaseModel, Field, ValidationError
 from libs.contracts.errors import UnreadableDocumentError
 
 SHOWN_ERRORS = 3
+NEXT_VERSION: Final[Mapping[str, Any]] = {"version": {"$add": [{"$ifNull": ["$version", 1]}, 1]}}
+"""For ``$set`` in an update that is a pipeline: the version after the present one. Release 0.1 stored none, which is
+the first."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -25,6 +28,11 @@ class StateDocument(Document):
             UnreadableDocumentError: a field holds what this release does not know, such as a rule of another kind.
         """
         return read_stored(cls, stored, cls.get_collection_name())
+
+
+def of_version(version: int) -> dict[str, Any]:
+    """The filter of a document that nobody has changed since it had this version; see ``NEXT_VERSION``."""
+    return {"version": {"$in": [1, None]} if version == 1 else version}
 
 
 def read_stored(model: type[ModelT], stored: Mapping[str, Any], collection: str) -> ModelT:

@@ -40,6 +40,8 @@ class TemplateDocument(StateDocument):
     Attributes:
         vocabulary: the one in which the template was written, and in which it and its runs are shown.
         wording: how it was written, where the model keeps only the meaning; ``None`` where nothing is to be added.
+        key: by which programs name it that are not to know its id, such as an embedded importer; it never changes.
+            ``None`` where its vocabulary has no keys.
         copied_from: what it was made of, where it is a copy.
     """
 
@@ -49,6 +51,7 @@ class TemplateDocument(StateDocument):
     vocabulary: str = "engine"
     wording: Wording | None = None
     webhook_endpoint_id: str | None = None
+    key: str | None = None
     copied_from: CopiedFrom | None = None
     created_at: datetime
     updated_at: datetime
@@ -59,5 +62,23 @@ class TemplateDocument(StateDocument):
         # Beanie would store every member; see ``libs.contracts.templates.parts.added``.
         bson_encoders: ClassVar = {Template: _stored}
         indexes: ClassVar = [
-            IndexModel([("tenant_id", ASCENDING), ("deleted_at", ASCENDING), ("_id", DESCENDING)], name="tenant_live")
+            IndexModel([("tenant_id", ASCENDING), ("deleted_at", ASCENDING), ("_id", DESCENDING)], name="tenant_live"),
+            IndexModel(
+                [
+                    ("tenant_id", ASCENDING),
+                    ("vocabulary", ASCENDING),
+                    ("deleted_at", ASCENDING),
+                    ("_id", DESCENDING),
+                ],
+                name="tenant_vocabulary",
+            ),
+            IndexModel(
+                [
+                    ("tenant_id", ASCENDING),
+                    ("template.target_resource", ASCENDING),
+                    ("deleted_at", ASCENDING),
+                    ("_id", DESCENDING),
+                ],
+                name="tenant_resource",
+            ),
         ]

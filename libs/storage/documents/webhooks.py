@@ -4,17 +4,36 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from pydantic import Field
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.state_document import StateDocument
 
+OF_ORGANIZATION = ""
+"""The ``template_id`` of an endpoint that belongs to no template. A text, because earlier releases read no other."""
+KEEP_RUNLESS_DAYS = 30
+"""How long a delivery that belongs to no run is kept; the others go with their run."""
+
 
 class WebhookEndpoint(StateDocument):
-    """A receiver of events; the signing secret is encrypted.
+    """A receiver of events; the signing secrets are encrypted.
 
-    ``disabled_at`` and ``disabled_reason`` tell when and why Rowdock itself stopped sending; switched off by its
-    owner, it has neither.
+    Attributes:
+        template_id: whose events it gets, or ``OF_ORGANIZATION``: those of all templates, unless it names some.
+        description: for people.
+        event_types: the only ones that it gets; ``None`` for all.
+        template_ids: of an organization's: the only templates whose events it gets; ``None`` for all.
+        hears_since: events before then are none of its business; ``None`` for a template's.
+        previous_secret, previous_until: the secret before, with which is signed too until then.
+        replaced_by: by which request, so that one that is repeated does not replace it again.
+        disabled_at, disabled_reason: when and why Rowdock itself stopped sending; switched off by its owner, it has
+            neither.
+        failures: attempts that failed since the last one that did not.
+        failing_since: when the first of those was made.
+        paused_until: nothing is sent before then; after it one attempt, which decides how it goes on.
+        pauses: how many there were since an attempt went well.
+        version: rises with every change of what its owner says, or Rowdock in switching it off; not with how it does.
+            Release 0.1 stored none.
     """
 
     tenant_id: str
@@ -25,14 +44,47 @@ class WebhookEndpoint(StateDocument):
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
     created_at: datetime
+    description: str = ""
+    event_types: list[str] | None = None
+    template_ids: list[str] | None = None
+    hears_since: datetime | None = None
+    previous_secret: str | None = None
+    previous_until: datetime | None = None
+    replaced_by: str | None = None
+    failures: int = 0
+    failing_since: datetime | None = None
+    paused_until: datetime | None = None
+    pauses: int = 0
+    version: int = 1
 
     class Settings:
         name = "webhook_endpoints"
-        indexes: ClassVar = [IndexModel([("tenant_id", ASCENDING), ("template_id", ASCENDING)], name="template")]
+        indexes: ClassVar = [
+            IndexModel([("tenant_id", ASCENDING), ("template_id", ASCENDING)], name="template"),
+            IndexModel([("tenant_id", ASCENDING), ("_id", DESCENDING)], name="newest"),
+            IndexModel(
+                [("tenant_id", ASCENDING), ("created_at", ASCENDING)],
+                name="of_organization",
+                partialFilterExpression={"template_id": OF_ORGANIZATION},
+            ),
+            IndexModel(
+                [("tenant_id", ASCENDING), ("disabled_at", ASCENDING)],
+                name="given_up",
+                partialFilterExpression={"disabled_at": {"$type": "date"}},
+            ),
+        ]
 
 
 class WebhookDelivery(StateDocument):
-    """One event for one receiver, with every attempt; see ``services.webhooks.domain.delivery``."""
+    """One event for one receiver, with every attempt; see ``services.webhooks.domain.delivery``.
+
+    Attributes:
+        run_id: empty where it is about no run.
+        event_type: such as ``import.completed``; empty for those of earlier releases.
+        resent_after: how many attempts there had been when it was last asked for again; the schedule counts from there.
+        trace: ``traceparent`` below which its attempts stand.
+        occurred_at: when the event was; ``None`` in those of earlier releases.
+    """
 
     tenant_id: str
     endpoint_id: str
@@ -44,6 +96,10 @@ class WebhookDelivery(StateDocument):
     next_attempt_at: datetime | None = None
     lease: Lease | None = None
     created_at: datetime
+    event_type: str = ""
+    resent_after: int = 0
+    trace: str | None = None
+    occurred_at: datetime | None = None
 
     class Settings:
         name = "webhook_deliveries"
@@ -59,4 +115,20 @@ class WebhookDelivery(StateDocument):
             ),
             IndexModel([("tenant_id", ASCENDING), ("run_id", ASCENDING)], name="tenant_run"),
             IndexModel([("endpoint_id", ASCENDING), ("state", ASCENDING)], name="endpoint"),
+            IndexModel(
+                [
+                    ("tenant_id", ASCENDING),
+                    ("endpoint_id", ASCENDING),
+                    ("state", ASCENDING),
+                    ("created_at", DESCENDING),
+                    ("_id", DESCENDING),
+                ],
+                name="newest",
+            ),
+            IndexModel(
+                [("created_at", ASCENDING)],
+                name="of_no_run",
+                expireAfterSeconds=KEEP_RUNLESS_DAYS * 86_400,
+                partialFilterExpression={"run_id": ""},
+            ),
         ]

@@ -22,7 +22,7 @@ class TreeSettings(BaseSettings):
     """Read from ``ROWDOCK_…``.
 
     Attributes:
-        max_sub_organizations: most organizations below a root.
+        max_sub_organizations: most organizations below one that is below no other.
     """
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore")
@@ -63,6 +63,12 @@ class OrganizationTree:
             if at is not None:
                 found.append(at)
         return tuple(found)
+
+    async def some(self, among: Some[str], limit: int, after: str = "") -> tuple[list[Organization], bool]:
+        """Organizations by their ids, ascending, from behind the id ``after``, and whether there are more of them."""
+        wanted = {"_id": {"$in": [each for each in among if each > after]}, **STAYING}
+        found = await self._organizations.find(wanted, sort=[("_id", 1)], limit=limit + 1).to_list()
+        return [Organization.read(each) for each in found[:limit]], len(found) > limit
 
     async def parent(self, tenant_id: str) -> str | None:
         """The parent of an organization.

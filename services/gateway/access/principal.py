@@ -10,9 +10,14 @@ class Scope(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    ADMIN = "admin"
+    """To manage the API keys of the organization."""
+    OPERATOR = "operator"
+    """To see what concerns all organizations; given by the command line only."""
 
 
-ALL_SCOPES = frozenset(Scope)
+ALL_SCOPES = frozenset(Scope) - {Scope.OPERATOR}
+"""What an organization may do with what it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class Principal:
         scopes: what may be done.
         acts_from: the organization of the key, where that is another one; only ``Reach`` decides that.
         reach: further organizations whose things lists show; only ``Reach`` says which. Nothing is changed by them.
+        expires_at: when the session token of a person is no longer good, in seconds since 1970; ``None`` of API keys.
     """
 
     tenant_id: str
@@ -34,6 +40,12 @@ class Principal:
     scopes: frozenset[Scope] = ALL_SCOPES
     acts_from: str | None = None
     reach: tuple[str, ...] = ()
+    expires_at: float | None = None
+
+    @property
+    def by_key(self) -> bool:
+        """Whether it is a program with an API key, which may be revoked; otherwise a person with a session."""
+        return self.expires_at is None
 
     @property
     def home(self) -> str:

@@ -5,7 +5,7 @@ organization to every capability and store, which know one ``tenant_id`` and not
 a new capability or query could forget. How a route gets its principal stands in ``services/gateway/http/dependencies``:
 
 - ``principal: Asking`` acts for the organization that has the run, the rejected row or the template that the path
-  names (``run_id``, ``record_id``, ``template_id``; ``run_id`` also in the query), if it may; else for its own, which
+  names (a parameter of ``OWNED``; ``run_id`` also in the query), if it may; else for its own, which
   has no such thing: the answer for what is another's and for what is nobody's is the same.
 - ``principal: AskingFor`` is for what is new: it acts for the organization that the query names in ``tenant_id``.
 - ``principal: AskingForMany`` is for lists: as before, and with ``include_children`` it sees those below as well.
@@ -19,19 +19,32 @@ from typing import Final
 from cachetools import TTLCache
 
 from libs.storage.client import Mongo
-from libs.storage.documents import RejectedRecord, RunDocument, TemplateDocument
+from libs.storage.documents import (
+    Organization,
+    RejectedRecord,
+    RunDocument,
+    SourceDocument,
+    TemplateDocument,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from services.gateway.access.organizations import OrganizationTree
 from services.gateway.access.principal import Principal
 from services.gateway.errors import NotFoundError
 from services.gateway.shown import shown
 
 REMEMBERED_SECONDS = 5.0
-"""So long a change of the tree may go unnoticed, as the revocation of a key may."""
+"""So long a change of the tree may go unnoticed."""
 MAX_REMEMBERED = 10_000
 OWNED: Final[Mapping[str, str]] = {
     "run_id": RunDocument.Settings.name,
     "record_id": RejectedRecord.Settings.name,
     "template_id": TemplateDocument.Settings.name,
+    "importer_id": TemplateDocument.Settings.name,
+    "import_id": RunDocument.Settings.name,
+    "endpoint_id": WebhookEndpoint.Settings.name,
+    "delivery_id": WebhookDelivery.Settings.name,
+    "source_id": SourceDocument.Settings.name,
 }
 """By the name of a parameter: the collection of what it is the id of."""
 
@@ -80,6 +93,13 @@ class Reach:
         """The principal, whose lists show what the organizations below have too."""
         below = await self._remembered(self._below, principal.tenant_id, self._tree.below)
         return replace(principal, reach=below)
+
+    async def organizations(self, principal: Principal, limit: int, after: str) -> tuple[list[Organization], bool]:
+        """The organization that is acted for, and those below it that the principal sees, by their ids from behind
+        ``after``; and whether there are more. What is above an organization only those above it know."""
+        found, more = await self._tree.some((principal.tenant_id, *principal.reach), limit, after)
+        top = {"parent_id": None}
+        return [each.model_copy(update=top) if each.id == principal.tenant_id else each for each in found], more
 
     async def above(self, tenant_id: str) -> tuple[str, ...]:
         """The organizations above one, the nearest first; what they share it may read."""

@@ -1,13 +1,14 @@
-"""The one shape of every error, and the only place where errors become HTTP statuses.
+"""What is wrong, as it is answered, and the only place where errors become HTTP statuses.
 
-``{"detail", "status_code", "code", "errors": [{"location", "code", "message"}], "request_id"}``: the importers
-API's ``detail`` and ``status_code``, plus what a program needs.
+Where a vocabulary has no shape of its own it is ``{"detail", "status_code", "code", "errors": [{"location", "code",
+"message"}], "request_id"}``: the importers API's ``detail`` and ``status_code``, plus what a program needs.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
@@ -28,6 +29,7 @@ from services.gateway.errors import (
     LimitError,
     NotAllowedError,
     NotFoundError,
+    OutdatedError,
     Problem,
     StorageFullError,
     TookTooLongError,
@@ -43,6 +45,7 @@ STATUSES: Mapping[type[GatewayError], HTTPStatus] = {
     NotFoundError: HTTPStatus.NOT_FOUND,
     NotAllowedError: HTTPStatus.FORBIDDEN,
     ConflictError: HTTPStatus.CONFLICT,
+    OutdatedError: HTTPStatus.PRECONDITION_FAILED,
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidTemplateError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedFileError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -83,6 +86,17 @@ class ErrorView(BaseModel):
     request_id: str
 
 
+class ErrorInBrief(BaseModel):
+    code: str
+    message: str
+
+
+class EitherErrorView(ErrorView):
+    """An error where nothing tells which vocabulary of ``/api/v1`` is spoken: it has the members of all."""
+
+    error: ErrorInBrief
+
+
 class ApiError(Exception):
     """A refusal that only exists over HTTP.
 
@@ -113,18 +127,6 @@ class ApiError(Exception):
         self.untold = untold
 
 
-def _on_api_error(request: AnyRequest, error: ApiError) -> Response[ErrorView]:
-    view = ErrorView(
-        detail=error.detail,
-        status_code=error.status.value,
-        code=error.code,
-        errors=_listed(error),
-        request_id=trace_of(request.scope).request_id,
-    )
-    trace_of(request.scope).code = error.code
-    return Response(view, status_code=error.status.value, headers=error.headers)
-
-
 def _listed(error: ApiError) -> list[ProblemView]:
     """The first problems; where there are more, the last entry tells how many."""
     more = error.untold
@@ -139,30 +141,30 @@ def _listed(error: ApiError) -> list[ProblemView]:
     return views
 
 
-def _on_gateway_error(request: AnyRequest, error: GatewayError) -> Response[ErrorView]:
+def _of_capability(request: AnyRequest, error: GatewayError) -> ApiError:
+    del request
     headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
-    status = STATUSES[type(error)]
-    return _on_api_error(request, ApiError(status, error.code, error.detail, error.problems, headers, error.untold))
+    return ApiError(STATUSES[type(error)], error.code, error.detail, error.problems, headers, error.untold)
 
 
-def _on_http_exception(request: AnyRequest, error: HTTPException) -> Response[ErrorView]:
+def _of_litestar(request: AnyRequest, error: HTTPException) -> ApiError:
     """Litestar's own refusals in our words."""
     status = HTTPStatus(error.status_code)
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     if isinstance(error, ValidationException):
         problems = _validation_problems(request, error)
         detail = "; ".join(f"{problem.location}: {problem.message}" for problem in problems)
-        return _on_api_error(request, ApiError(HTTPStatus.BAD_REQUEST, INVALID_PARAMETER, detail, problems))
+        return ApiError(HTTPStatus.BAD_REQUEST, INVALID_PARAMETER, detail, problems)
     if str(error.detail).startswith("client disconnected"):
-        return _on_api_error(request, ApiError(HTTPStatus.BAD_REQUEST, "CLIENT_DISCONNECTED", "the client left"))
+        return ApiError(HTTPStatus.BAD_REQUEST, "CLIENT_DISCONNECTED", "the client left")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _on_unexpected(request, error)
+        return _unexpected(request, error)
     match status:
         case HTTPStatus.NOT_FOUND:
-            detail = f"there is nothing at {request.url.path[:200]}; /schema/openapi.json lists the addresses"
+            detail = f"there is nothing at {_path(request)[:200]}; /schema/openapi.json lists the addresses"
         case HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = ", ".join(allowed_methods(",".join(headers.values())))
-            detail = f"{request.method} is not possible at {request.url.path[:200]}; allowed: {allowed}"
+            detail = f"{request.method} is not possible at {_path(request)[:200]}; allowed: {allowed}"
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             detail = f"the body of the request is larger than {MAX_JSON_BYTES:,} bytes, the most that is accepted here"
         case _ if error.detail == "Invalid host header":
@@ -170,7 +172,7 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Response[Er
         case _:
             detail = str(error.detail)
     code = status.name if not isinstance(error, MethodNotAllowedException) else "METHOD_NOT_ALLOWED"
-    return _on_api_error(request, ApiError(status, code, detail, headers=headers))
+    return ApiError(status, code, detail, headers=headers)
 
 
 def _validation_problems(request: AnyRequest, error: ValidationException) -> list[Problem]:
@@ -194,47 +196,108 @@ def _allowed_values(request: AnyRequest, parameter: str) -> list[str]:
     return [each.value for kind in kinds if isinstance(kind, type) and issubclass(kind, StrEnum) for each in kind]
 
 
-def _on_too_large(request: AnyRequest, error: FileTooLargeError) -> Response[ErrorView]:
+def _too_large(request: AnyRequest, error: FileTooLargeError) -> ApiError:
+    del request
     problem = Problem("body.file", error.code, error.detail)
-    return _on_api_error(request, ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.code, error.detail, (problem,)))
+    return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.code, error.detail, (problem,))
 
 
-def _on_server_fault(request: AnyRequest, error: Exception) -> Response[ErrorView]:
+def _server_fault(request: AnyRequest, error: Exception) -> ApiError:
     if not is_transient(error):
-        return _on_unexpected(request, error)
+        return _unexpected(request, error)
     logger.warning(
         "http.unavailable", request_id=trace_of(request.scope).request_id, error=f"{type(error).__name__}: {error}"
     )
-    return _on_api_error(
-        request,
-        ApiError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "DATABASE_UNAVAILABLE",
-            "the database cannot be reached at the moment; try again",
-            headers={"Retry-After": "5"},
-        ),
+    return ApiError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "DATABASE_UNAVAILABLE",
+        "the database cannot be reached at the moment; try again",
+        headers={"Retry-After": "5"},
     )
 
 
-def _on_unexpected(request: AnyRequest, error: Exception) -> Response[ErrorView]:
+def _unexpected(request: AnyRequest, error: Exception) -> ApiError:
     request_id = trace_of(request.scope).request_id
-    logger.error("http.unexpected", request_id=request_id, path=request.url.path, exc_info=error)
-    return _on_api_error(
-        request,
-        ApiError(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "INTERNAL_ERROR",
-            f"an unexpected error occurred; it is logged under the request id {request_id}",
-        ),
+    logger.error("http.unexpected", request_id=request_id, path=_path(request), exc_info=error)
+    return ApiError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "INTERNAL_ERROR",
+        f"an unexpected error occurred; it is logged under the request id {request_id}",
     )
 
 
-EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[AnyRequest, Any], Response[Any]]] = {
-    ApiError: _on_api_error,
-    GatewayError: _on_gateway_error,
-    FileTooLargeError: _on_too_large,
-    HTTPException: _on_http_exception,
-    PyMongoError: _on_server_fault,
-    TransientError: _on_server_fault,
-    Exception: _on_unexpected,
+_REFUSALS: Mapping[type[Exception], Callable[[AnyRequest, Any], ApiError]] = {
+    ApiError: lambda _, error: error,
+    GatewayError: _of_capability,
+    FileTooLargeError: _too_large,
+    HTTPException: _of_litestar,
+    PyMongoError: _server_fault,
+    TransientError: _server_fault,
+    Exception: _unexpected,
 }
+Handler = Callable[[AnyRequest, Any], Response[Any]]
+Present = Callable[[ApiError, str], Response[Any]]
+"""Makes the answer of a refusal and the id of the request."""
+
+
+def exception_handlers(
+    present: Present, below: Mapping[str, Present] = MappingProxyType({})
+) -> dict[int | type[Exception], Handler]:
+    """The handlers of every exception, for the application or for the routes of one vocabulary.
+
+    Args:
+        present: how refusals are presented,
+        below: … at other paths and below them, unless ``present_errors_by`` has said how.
+    """
+
+    def handler(refusal_of: Callable[[AnyRequest, Any], ApiError]) -> Handler:
+        def handle(request: AnyRequest, error: Exception) -> Response[Any]:
+            refusal = refusal_of(request, error)
+            trace = trace_of(request.scope)
+            trace.code = refusal.code
+            chosen: Present = trace.present_error or _by_path(_path(request), below) or present
+            return chosen(refusal, trace.request_id)
+
+        return handle
+
+    return {kind: handler(refusal_of) for kind, refusal_of in _REFUSALS.items()}
+
+
+def _path(request: AnyRequest) -> str:
+    """That of a request. Its ``url`` cannot be told where the header ``Host`` is none that can be read."""
+    return request.scope["path"]
+
+
+def _by_path(path: str, below: Mapping[str, Present]) -> Present | None:
+    """That of the longest path of ``below`` that a path begins with."""
+    while path and path not in below:
+        path = path.rpartition("/")[0]
+    return below.get(path)
+
+
+def present_errors_by(request: AnyRequest, present: Present) -> None:
+    """Say how the errors of a request are presented from here on, where vocabularies share its path and what it is
+    about has turned out."""
+    trace_of(request.scope).present_error = present
+
+
+def present_error(error: ApiError, request_id: str) -> Response[ErrorView]:
+    """An error as it is where a vocabulary has no shape of its own."""
+    return Response(_view(error, request_id), status_code=error.status.value, headers=error.headers)
+
+
+def present_either(error: ApiError, request_id: str) -> Response[EitherErrorView]:
+    """An error for all vocabularies of ``/api/v1``."""
+    brief = ErrorInBrief(code=error.code, message=error.detail)
+    view = EitherErrorView(**dict(_view(error, request_id)), error=brief)
+    return Response(view, status_code=error.status.value, headers=error.headers)
+
+
+def _view(error: ApiError, request_id: str) -> ErrorView:
+    return ErrorView(
+        detail=error.detail,
+        status_code=error.status.value,
+        code=error.code,
+        errors=_listed(error),
+        request_id=request_id,
+    )

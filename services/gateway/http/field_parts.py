@@ -224,15 +224,16 @@ def without_required(rules: Sequence[Rule]) -> Sequence[Rule]:
 
 def present_rule(rule: Rule) -> Validator:
     """A rule in the spelling of the importers and the engine."""
-    return Validator.model_validate(_presented(rule))
+    return Validator.model_validate(part_members(rule))
 
 
 def present_transform(transform: Transform) -> Transformation:
     """A transform in the spelling of the engine."""
-    return Transformation.model_validate(_presented(transform))
+    return Transformation.model_validate(part_members(transform))
 
 
-def _presented(part: BaseModel) -> Json:
+def part_members(part: Rule | Transform) -> Json:
+    """The members of a rule or a transform that say something, by their names in the model."""
     members = {name: value for name, value in part if value is not None and value != ()}
     return {
         name: list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value

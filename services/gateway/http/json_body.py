@@ -9,6 +9,7 @@ from litestar import Request
 
 from services.gateway.errors import Problem
 from services.gateway.http.envelope import ApiError
+from services.gateway.http.idempotency import attempt_of
 from services.gateway.http.json_text import InvalidJsonError, decode_json
 
 
@@ -33,10 +34,11 @@ class JsonBody:
 
 
 async def json_body(request: Request[Any, Any, Any]) -> JsonBody:
-    """The body of a request.
+    """The body of a request. Where that has an ``Idempotency-Key``, it is known from here on what it was sent with.
 
     Raises:
-        ApiError: 415, it is of another type; 408, it does not arrive in time.
+        ApiError: 415, it is of another type; 408, it does not arrive in time; as ``Attempt.has_sent``.
+        Replayed: as ``Attempt.has_sent``.
     """
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
@@ -54,4 +56,6 @@ async def json_body(request: Request[Any, Any, Any]) -> JsonBody:
             f"the body did not arrive within {seconds:g} seconds; send it again",
             headers={"Connection": "close"},
         ) from None
+    if (attempt := attempt_of(request)) is not None:
+        await attempt.has_sent(body)
     return JsonBody(body)

@@ -22,8 +22,6 @@ from services.gateway.http.places import path_text
 from services.gateway.shown import shown
 
 MAX_PROBLEMS = 5
-ANY_QUERY = "any_query"
-"""Set in the ``opt`` of a handler that takes whatever parameters there are."""
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
@@ -60,10 +58,8 @@ def only_declared() -> Callable[[AnyConnection, BaseRouteHandler], None]:
     """
     declared: dict[BaseRouteHandler, _Declared] = {}
 
-    def guard(connection: AnyConnection, copy: BaseRouteHandler) -> None:
+    def guard(connection: AnyConnection, _copy: BaseRouteHandler) -> None:
         if connection.scope["type"] == "http" and connection.scope["method"] == "OPTIONS":
-            return
-        if copy.opt.get(ANY_QUERY):
             return
         given = [name for name, _ in connection.query_params.multi_items()]
         if not given:

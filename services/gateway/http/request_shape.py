@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.gateway.errors import Problem
+from services.gateway.errors import InvalidInputError, Problem, invalid_input
 from services.gateway.http.places import Path, path_text
 from services.gateway.http.wording import explain
 
@@ -27,6 +27,9 @@ class Part(BaseModel):
     """A part of a request: nothing is coerced, and unknown members are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Asked = TypeVar("Asked", bound=Part)
 
 
 def present(**values: object) -> Json:
@@ -146,11 +149,13 @@ class Problems:
 def _path_in(raw: object, error: Mapping[str, Any]) -> Path:
     """The place of an error as far as it lies in ``raw``: pydantic adds the names of a union's types."""
     path: list[int | str] = []
-    for step in cast("Path", error["loc"]):
+    steps = cast("Path", error["loc"])
+    for number, step in enumerate(steps, 1):
         if isinstance(raw, Mapping):
             members = cast("Mapping[object, object]", raw)
-            if step not in members and error["type"] != "missing":
-                break
+            missing = error["type"] == "missing" and number == len(steps)
+            if step not in members and not missing:
+                continue
             raw = members.get(step)
         elif isinstance(raw, list | tuple) and isinstance(step, int):
             entries = cast("list[object]", raw)
@@ -176,3 +181,18 @@ def _remove(raw: Json, path: Path) -> None:
         container[last] = None
     else:
         container.pop(last, None)
+
+
+def read_part(model: type[Asked], body: object) -> tuple[Asked, Json]:
+    """What a request asks for, of the shape of ``model``, and its members as they were sent.
+
+    Raises:
+        InvalidInputError: it has another shape.
+    """
+    if not isinstance(body, dict):
+        raise invalid_input(Problem("body", "INVALID", "must be a JSON object {…}"))
+    problems, members = Problems(), cast("Json", body)
+    problems.shape(model, members, "body")
+    if problems.found:
+        raise InvalidInputError("INVALID_REQUEST", None, problems.in_order(), problems.untold)
+    return model.model_validate(members), members

@@ -8,6 +8,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from libs.process.shares import NoSlotError, Shares
 from services.gateway.access.principal import Principal
 from services.gateway.http.envelope import ApiError
+from services.gateway.http.event_stream import ENDLESS
 
 RETRY_AFTER_SECONDS = "2"
 
@@ -26,7 +27,8 @@ class RequestShares:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         principal = cast("dict[str, Principal]", scope).get("auth")
-        if principal is None:  # what is open to anybody is answered from memory
+        # What is open to anybody is answered from memory, and what lasts has limits of its own.
+        if principal is None or scope["route_handler"].opt.get(ENDLESS):
             await self._app(scope, receive, send)
             return
         try:

@@ -8,7 +8,6 @@ from litestar.types import Message, Scope
 SECURITY_HEADERS: Mapping[str, str] = {
     # Answers are one organization's data and change from one moment to the next.
     "Cache-Control": "no-store",
-    "Vary": "Authorization",
     # A browser that is led here shows, runs, frames and guesses nothing.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -19,8 +18,13 @@ SECURITY_HEADERS: Mapping[str, str] = {
 
 
 async def add_security_headers(message: Message, scope: Scope) -> None:
-    """Give an answer ``SECURITY_HEADERS``, whoever made it: a handler, the router or the framework."""
+    """Give an answer ``SECURITY_HEADERS``, whoever made it: a handler, the router or the framework.
+
+    Those that its handler has set itself stay: the page that shows the OpenAPI document has a policy of its own.
+    """
     if message["type"] == "http.response.start" and scope["type"] == "http":
         headers = MutableScopeHeaders.from_message(message)
         for name, value in SECURITY_HEADERS.items():
-            headers[name] = value
+            if name not in headers:
+                headers[name] = value
+        headers.extend_header_value("Vary", "Authorization")

@@ -1,5 +1,6 @@
 """HTTP/1.1 as uvicorn speaks it, with one shape of errors also for what is no HTTP at all."""
 
+import math
 import sys
 from http import HTTPStatus
 from uuid import uuid4
@@ -17,8 +18,8 @@ from services.gateway.settings import GatewaySettings
 
 logger = structlog.get_logger()
 
-GRACE_SECONDS = 15
-"""How long requests at work may take once the server is told to stop."""
+GRACE_SECONDS = 5
+"""How much longer than the longest wait for somebody else's work requests may take once the server is told to stop."""
 
 
 class Http11Protocol(EdgeProtocol):
@@ -52,7 +53,8 @@ def server_config(app: Litestar, host: str, settings: GatewaySettings, port: int
         connections_per_address=settings.max_connections_per_address,
     )
     at = settings.port if port is None else port
-    return edge_config(app, host, at, limits, Http11Protocol, timeout_graceful_shutdown=GRACE_SECONDS)
+    grace = math.ceil(settings.wait_seconds) + GRACE_SECONDS
+    return edge_config(app, host, at, limits, Http11Protocol, timeout_graceful_shutdown=grace)
 
 
 def _refusal(status: HTTPStatus, reason: str) -> ErrorView:

@@ -1,18 +1,21 @@
-"""The id of a request, its log line and its metrics."""
+"""The id of a request, its log line, its metrics and its span."""
 
 import re
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, cast
 from uuid import uuid4
 
 import structlog
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import HttpMethod
-from litestar.types import Message, Scope
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.telemetry import tracing
+from libs.telemetry.metrics import Metrics
 from services.gateway.access.principal import Principal
+from services.gateway.access.rates import Allowance
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -24,11 +27,15 @@ logger = structlog.get_logger()
 
 @dataclass(slots=True)
 class RequestTrace:
-    """What is known of a request: its id, when it came, who asks and for whom, the code of its error."""
+    """What is known of a request: its id, when it came, who asks and for whom, whether it was counted and what is left,
+    the code of its error, and how that is presented where it is not by its path."""
 
     request_id: str
     principal: Principal | None = None
+    metered: bool = False
+    allowance: Allowance | None = None
     code: str | None = None
+    present_error: Any = None
     began: float = field(default_factory=time.monotonic)
 
 
@@ -45,28 +52,26 @@ def trace_of(scope: Any) -> RequestTrace:  # noqa: ANN401 - any of Litestar's sc
 class HttpMetrics:
     """Requests by route, never by path, and by the methods that there are: labels are bounded."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ["method", "route", "status"]
-        self._requests = Counter("rowdock_http_requests", "HTTP requests.", labels, registry=registry)
-        self._seconds = Histogram(
-            "rowdock_http_request_duration_seconds",
-            "Time from the request to the first byte of its answer.",
-            labels[:2],
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
-            registry=registry,
-        )
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     async def on_send(self, message: Message, scope: Scope) -> None:
         """Give the answer its id; count and log it."""
         if message["type"] != "http.response.start" or scope["type"] != "http":
             return
         trace = trace_of(scope)
+        status = int(message["status"])
         MutableScopeHeaders.from_message(message)[REQUEST_ID_HEADER] = trace.request_id
         seconds = time.monotonic() - trace.began
+        if trace.allowance is not None and not trace.allowance.passed:
+            whose = "unknown" if trace.principal is None else "known"
+            self._metrics.rate_limited.labels(whose).inc()
         route = scope.get("path_template") or "unknown"
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self._requests.labels(method, route, str(int(message["status"]))).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        self._metrics.http_requests.labels(method, route, str(status)).inc()
+        self._metrics.http_seconds.labels(method, route).observe(seconds, tracing.exemplar())
+        if tracing.on():
+            _describe(tracing.current_span(), trace, method, route, status)
         logger.info(
             "http.request",
             request_id=trace.request_id,
@@ -75,7 +80,49 @@ class HttpMetrics:
             subject=trace.principal and trace.principal.subject,
             method=method,
             route=route,
-            status=int(message["status"]),
+            status=status,
             code=trace.code,
             duration_ms=round(seconds * 1000, 1),
         )
+
+
+def traced(app: ASGIApp) -> ASGIApp:
+    """``app`` with a span for each request, where traces are wanted."""
+    return _TracedRequests(app) if tracing.wanted() else app
+
+
+class _TracedRequests:
+    """Gives each request a span, the first one of its trace.
+
+    What a client says of a trace of its own is only linked: else anybody could put what they like into the traces of
+    others, and have recorded what an operator does not sample.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(tracing.HEADER.encode(), b"").decode("latin-1")
+        with tracing.span("HTTP request", kind=tracing.Kind.SERVER, apart=True, links=[given]):
+            await self._app(scope, receive, send)
+
+
+def _describe(span: tracing.Span, trace: RequestTrace, method: str, route: str, status: int) -> None:
+    """What is known of a request once it is answered; its route, never its path or query."""
+    span.rename(f"{method} {route}")
+    span.set(
+        {
+            "http.request.method": method,
+            "http.route": route,
+            "http.response.status_code": status,
+            "rowdock.request_id": trace.request_id,
+        }
+    )
+    if trace.principal is not None:
+        span.set({"rowdock.tenant_id": trace.principal.tenant_id})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.failed(trace.code or str(status))

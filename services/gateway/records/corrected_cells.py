@@ -16,15 +16,15 @@ Cells = list[tuple[int, str | None]]
 """Index of the column and the text that stands there now, ascending; ``None`` for nothing."""
 
 
-class _Column(NamedTuple):
+class CellColumn(NamedTuple):
     """A column of the file that a name means, and the field that it was named by."""
 
     at: int
     field: str | None
 
 
-class _Wrong(NamedTuple):
-    """What is wrong with a name."""
+class Wrong(NamedTuple):
+    """What is wrong with a name, or with a value."""
 
     code: str
     message: str
@@ -49,15 +49,15 @@ def corrected_cells(data: Mapping[str, object], plan: ParsePlan, *, every: bool 
     named: dict[int, str] = {}
     for name, value in data.items():
         place = f"corrected_data[{shown(name)}]"
-        column = _column(name, plan)
-        if isinstance(column, _Wrong):
+        column = column_named(name, plan)
+        if isinstance(column, Wrong):
             problems.append(Problem(place, column.code, column.message))
         elif column.at in named:
             message = f"the column {shown(plan.columns[column.at])} is corrected by {shown(named[column.at])} already"
             problems.append(Problem(place, "CONFLICT", message))
         else:
             named[column.at] = name
-            text, wrong = _text(value, plan, column)
+            text, wrong = cell_text(value, plan, column)
             cells[column.at] = text
             if wrong is not None:
                 problems.append(Problem(place, "INVALID", wrong))
@@ -81,7 +81,7 @@ def shown_cells(cells: Cells, columns: Sequence[str]) -> dict[str, str | None]:
     return {columns[at]: text for at, text in cells if at < len(columns)}
 
 
-def _column(name: str, plan: ParsePlan) -> _Column | _Wrong:
+def column_named(name: str, plan: ParsePlan) -> CellColumn | Wrong:
     """The column that a name means."""
     header = plan.columns.index(name) if name in plan.columns else None
     at = plan.mapping.get(name)
@@ -90,22 +90,22 @@ def _column(name: str, plan: ParsePlan) -> _Column | _Wrong:
             f"this is the header of one column and the field that the column {shown(plan.columns[at])} fills; name "
             "the other column by its header, or use a name that means one of them only"
         )
-        return _Wrong("AMBIGUOUS_NAME", message)
+        return Wrong("AMBIGUOUS_NAME", message)
     if at is not None:
-        return _Column(at, name)
+        return CellColumn(at, name)
     if header is not None:
-        return _Column(header, _field_of(header, plan))
+        return CellColumn(header, _field_of(header, plan))
     if name in plan.mapping:
-        return _Wrong("NO_COLUMN", "the file has no column for this field, so there is no cell of it to correct")
+        return Wrong("NO_COLUMN", "the file has no column for this field, so there is no cell of it to correct")
     message = f"there is no column or field of this name; the columns are: {_listed(plan.columns)}"
-    return _Wrong("UNKNOWN_COLUMN", message)
+    return Wrong("UNKNOWN_COLUMN", message)
 
 
 def _field_of(at: int, plan: ParsePlan) -> str | None:
     return next((name for name, column in plan.mapping.items() if column == at and name in plan.decimal_styles), None)
 
 
-def _text(value: object, plan: ParsePlan, column: _Column) -> tuple[str | None, str | None]:
+def cell_text(value: object, plan: ParsePlan, column: CellColumn) -> tuple[str | None, str | None]:
     """The text of a cell, and what is wrong with the value."""
     match value:
         case None:
@@ -125,7 +125,7 @@ def _text(value: object, plan: ParsePlan, column: _Column) -> tuple[str | None, 
     return text, None
 
 
-def _number(value: float, plan: ParsePlan, column: _Column) -> str:
+def _number(value: float, plan: ParsePlan, column: CellColumn) -> str:
     text = format(Decimal(repr(value)), "f")
     style = None if column.field is None or plan.typed_numbers else plan.decimal_styles.get(column.field)
     return text.replace(".", ",") if style is DecimalStyle.COMMA else text

@@ -12,10 +12,10 @@ from libs.ledger import Ledger
 from libs.storage.documents import RejectedRecord, RetryRequest, RunDocument
 from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
-from services.gateway.errors import ConflictError, TookTooLongError, not_found
+from services.gateway.errors import ConflictError, TookTooLongError, Versions, not_found, outdated, require_version
 from services.gateway.records.corrected_cells import corrected_cells
 from services.gateway.records.retries import Retries
-from services.gateway.records.runs_of_rows import run_of_rows
+from services.gateway.records.runs_of_rows import run_of_rows, started_by
 from services.gateway.runs.dry_runs import DryRuns
 from services.gateway.stores.paging import Page
 from services.gateway.stores.rejected import RejectedStore
@@ -36,6 +36,11 @@ class RejectedRow:
 
     columns: tuple[str, ...]
     record: RejectedRecord
+
+    @property
+    def version(self) -> str:
+        """Another one after every change of the row."""
+        return _version(self.record)
 
 
 class RejectedRows:
@@ -78,7 +83,9 @@ class RejectedRows:
         await self._ledger.retries.settle_at_work(run)
         return await self._row(principal, run, record_id)
 
-    async def correct(self, principal: Principal, record_id: str, data: Mapping[str, object]) -> RejectedRow:
+    async def correct(
+        self, principal: Principal, record_id: str, data: Mapping[str, object], wanted: Versions = None
+    ) -> RejectedRow:
         """Put corrections in the place of the earlier ones, and check them at once by the rules of the run.
 
         Nothing is written to the target. The row holds the errors that remain; where the check took too long it is
@@ -88,6 +95,7 @@ class RejectedRows:
             principal: who asks.
             record_id: the row.
             data: see ``corrected_cells``; without any, the row is again as it stands in the file.
+            wanted: the versions of the row that may be corrected.
 
         Raises:
             NotFoundError: there is no such row.
@@ -95,20 +103,21 @@ class RejectedRows:
                 ``CHANGED_MEANWHILE``; ``WRONG_STATE`` and ``IS_A_RETRY`` of its run.
             InvalidInputError: at ``corrected_data``; they cannot be used.
             BusyError, LimitError: too much is being checked.
+            OutdatedError: it has none of the versions that are wanted.
         """
-        record, run = await self._changeable(principal, record_id)
+        record, run = await self._changeable(principal, record_id, wanted)
         assert run.plan is not None
         cells = corrected_cells(data, run.plan, every=record.needs_every_cell)
         with self._dry_runs.trying(principal):
             if not await RejectedStore(principal).correct(record, cells):
-                raise await self._changed_meanwhile(principal, record_id)
+                raise outdated() if wanted else await self._changed_meanwhile(principal, record_id)
             failpoint("gateway.correction_stored_before_check")
             await self._check(principal, run, record)
         return await self._row(principal, run, record_id)
 
     async def _check(self, principal: Principal, run: RunDocument, record: RejectedRecord) -> None:
         request = RetryRequest(rows="row", row=record.row)
-        check = run_of_rows(principal, run, RunPurpose.CHECK, request, Lane.SMALL)
+        check = run_of_rows(started_by(principal), run, RunPurpose.CHECK, request, Lane.SMALL)
         await self._ledger.runs.submit(check)
         failpoint("gateway.check_submitted")
         try:
@@ -121,27 +130,32 @@ class RejectedRows:
         errors = [error for _, error in found.errors]
         await RejectedStore(principal).note_errors(record, record.revision + 1, errors)
 
-    async def discard(self, principal: Principal, record_id: str) -> RejectedRow:
+    async def discard(self, principal: Principal, record_id: str, wanted: Versions = None) -> RejectedRow:
         """Give a row up: no retry takes it any more.
 
         Raises:
-            NotFoundError, ConflictError: as ``correct``.
+            NotFoundError, ConflictError, OutdatedError: as ``correct``.
         """
-        record, run = await self._changeable(principal, record_id)
+        record, run = await self._changeable(principal, record_id, wanted)
         if not await RejectedStore(principal).discard(record):
-            raise await self._changed_meanwhile(principal, record_id)
+            raise outdated() if wanted else await self._changed_meanwhile(principal, record_id)
         return await self._row(principal, run, record_id)
 
-    async def retry(self, principal: Principal, record_id: str) -> RunDocument:
+    async def retry(self, principal: Principal, record_id: str, effect_id: str | None = None) -> RunDocument:
         """Retry a row, see ``Retries.retry_row``."""
+        if (made := await self._retries.made(principal, effect_id)) is not None:
+            return made
         record, run = await self._changeable(principal, record_id)
-        return await self._retries.retry_row(principal, run.id, record.row)
+        return await self._retries.retry_row(principal, run.id, record.row, effect_id)
 
-    async def _changeable(self, principal: Principal, record_id: str) -> tuple[RejectedRecord, RunDocument]:
+    async def _changeable(
+        self, principal: Principal, record_id: str, wanted: Versions = None
+    ) -> tuple[RejectedRecord, RunDocument]:
         record = await self._record(principal, record_id)
         run = await self._retries.completed(principal, record.run_id)
         await self._ledger.retries.settle_at_work(run)
         record = await self._record(principal, record_id)
+        require_version(_version(record), wanted)
         if record.state not in {RejectedState.OPEN, RejectedState.CORRECTED}:
             raise _wrong_state(record)
         return record, run
@@ -159,6 +173,10 @@ class RejectedRows:
         if record.state not in {RejectedState.OPEN, RejectedState.CORRECTED}:
             return _wrong_state(record)
         return ConflictError("CHANGED_MEANWHILE", "somebody else has corrected the row at the same time; look at it")
+
+
+def _version(record: RejectedRecord) -> str:
+    return f"{record.revision}-{record.state.value}"
 
 
 def _wrong_state(record: RejectedRecord) -> ConflictError:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from libs.batches.columns import ROW, WARNINGS
 from libs.batches.payloads import PayloadKind, parsed_kind, payload_id
 from libs.batches.tables import decode_table, original_cells
 from libs.contracts.ids import record_id
+from libs.contracts.rejections import RowError
 from libs.contracts.states import OPEN_BATCH_STATES, BatchState
 from libs.ledger import Ledger
 from libs.process.shares import NoSlotError, Turns
@@ -43,14 +45,14 @@ _WRITTEN = (BatchState.WRITTEN, BatchState.REVERTED)
 class RowFilter(StrEnum):
     """Which rows are wanted: those with an outcome, or by what a revert has done to their record."""
 
-    PENDING = "pending"
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    DELETED = "deleted"
-    REJECTED = "rejected"
-    SKIPPED = "skipped"
-    WRITTEN = "written"
+    PENDING = Outcome.PENDING.value
+    CREATED = Outcome.CREATED.value
+    UPDATED = Outcome.UPDATED.value
+    UNCHANGED = Outcome.UNCHANGED.value
+    DELETED = Outcome.DELETED.value
+    REJECTED = Outcome.REJECTED.value
+    SKIPPED = Outcome.SKIPPED.value
+    WRITTEN = Outcome.WRITTEN.value
     REVERTED = "reverted"
     """The record is as it was before the run."""
     KEPT = "kept"
@@ -69,6 +71,7 @@ _HOLDING: Mapping[RowFilter, Holding] = {
     RowFilter.REVERTED: Holding(states=[BatchState.REVERTED]),
     RowFilter.KEPT: Holding(kept=True),
 }
+_HOLDING_WARNINGS = Holding(["warnings"])
 _HOLDING_REASONS = Holding(["rejected", "warnings", "unchanged", "duplicate_keys", "not_found"], _CLOSED)
 
 
@@ -138,6 +141,12 @@ class Piece:
     reached: int
 
 
+class Turn(Protocol):
+    """See ``RowOutcomes.turn``."""
+
+    def __call__(self, principal: Principal, *, download: bool) -> AbstractAsyncContextManager[None]: ...
+
+
 class RowOutcomes:
     """Shows them.
 
@@ -198,6 +207,25 @@ class RowOutcomes:
                 some: list[int] = rows[first : first + most].tolist()
                 last = first + most >= len(rows)
                 yield Piece(await self._shown(store, batch, some), batch.entry.row_to if last else some[-1])
+
+    async def first_warnings(self, principal: Principal, run: RunDocument, limit: int) -> list[tuple[int, RowError]]:
+        """What is wrong with the first rows that a run keeps all the same, each with its row; nothing where these rows
+        are no longer stored.
+
+        Raises:
+            BusyError, LimitError: as ``turn``.
+        """
+        found: list[tuple[int, RowError]] = []
+        store = RowOutcomeStore(self._mongo, principal)
+        async with self.turn(principal, download=False):
+            async for identifier in store.batches(run, 0, _HOLDING_WARNINGS):
+                payload = await store.payload(payload_id(identifier, PayloadKind.VALID))
+                if payload is None:
+                    continue
+                found += await asyncio.to_thread(_first_warnings, payload, limit - len(found))
+                if len(found) >= limit:
+                    break
+        return found
 
     async def _batch(
         self, principal: Principal, store: RowOutcomeStore, run: RunDocument, identifier: str
@@ -356,3 +384,11 @@ def _warnings(data: bytes) -> dict[int, list[Document]]:
     rows: list[int] = checked[ROW].to_numpy().tolist()
     texts: list[str | None] = checked[WARNINGS].to_pylist()
     return {row: json.loads(text) for row, text in zip(rows, texts, strict=True) if text is not None}
+
+
+def _first_warnings(data: bytes, limit: int) -> list[tuple[int, RowError]]:
+    warned = ((row, warning) for row, warnings in _warnings(data).items() for warning in warnings)
+    return [
+        (row, RowError(warning["field"], None, warning["code"], warning["message"]))
+        for row, warning in islice(warned, limit)
+    ]

@@ -7,25 +7,18 @@ in front, in a workbook every cell says that it is a text.
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
 from zipfile import ZIP_DEFLATED, ZipFile
 
-Cell = str | int | None
+from libs.contracts.corrections import cut_to_cell, harmless
+
+Cell = str | int | float | Decimal | None
 
 MAX_WORKBOOK_ROWS: Final = 1_048_576
 """Of a sheet, with its header."""
 MAX_WORKBOOK_COLUMNS: Final = 16_384
-MAX_WORKBOOK_CHARS: Final = 32_767
-"""Of a cell; the rest of a longer text is left out, which three dots tell."""
-
-_FORMULA_STARTS: Final = tuple("=+-@\t\r")
-_NUMBER: Final = re.compile(r"[+-]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?%?")
-
-
-def harmless(text: str) -> str:
-    """``text`` as a cell of a CSV file that no program takes for a formula. Numbers stay as they are."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) and _NUMBER.fullmatch(text) is None else text
 
 
 def csv_lines(rows: Iterable[Sequence[Cell]]) -> bytes:
@@ -34,6 +27,14 @@ def csv_lines(rows: Iterable[Sequence[Cell]]) -> bytes:
     writer = csv.writer(sink, lineterminator="\r\n")
     writer.writerows([harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return sink.getvalue().encode()
+
+
+def told(reasons: Sequence[Mapping[str, Any]]) -> str:
+    """Reasons (``code``, ``message``, perhaps ``column`` and ``field``) as one text."""
+    return "; ".join(
+        " ".join(filter(None, (reason["code"], reason.get("column") or reason.get("field")))) + f": {reason['message']}"
+        for reason in reasons
+    )
 
 
 class Workbook:
@@ -97,27 +98,32 @@ def _row(cells: Sequence[Cell]) -> str:
 def _cell(cell: Cell) -> str:
     if cell is None or cell == "":
         return "<c/>"
-    if isinstance(cell, int):
-        return f"<c><v>{cell}</v></c>"
+    if not isinstance(cell, str):
+        written = str(cell)
+        if sum(map(str.isdecimal, written)) <= _EXACT_DIGITS or isinstance(cell, float):
+            return f"<c><v>{written}</v></c>"
+        cell = written
     return f'<c t="inlineStr"><is><t xml:space="preserve">{_text(cell)}</t></is></c>'
 
 
 def _text(text: str) -> str:
-    if len(text) > MAX_WORKBOOK_CHARS:
-        text = f"{text[: MAX_WORKBOOK_CHARS - 3]}..."
+    return cell_text(text).translate(_MARKUP)
+
+
+def cell_text(text: str) -> str:
+    """``text`` as a cell of a workbook writes it: cut to what it holds, without characters that XML cannot hold."""
+    text = cut_to_cell(text)
     if "_x" in text:
         text = _ESCAPED.sub("_x005F_", text)
-    return text.translate(_ESCAPES)
+    return text.translate(_CONTROLS)
 
 
+_EXACT_DIGITS: Final = 15
+"""A spreadsheet program loses the others of a number; more are kept as text."""
 _ESCAPED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 """What would be read as a character that XML cannot hold."""
-_ESCAPES: Final[dict[int, str]] = {
-    **{code: f"_x{code:04X}_" for code in (*range(9), *range(0xB, 0x20), 0xFFFE, 0xFFFF)},
-    ord("&"): "&amp;",
-    ord("<"): "&lt;",
-    ord(">"): "&gt;",
-}
+_CONTROLS: Final[dict[int, str]] = {code: f"_x{code:04X}_" for code in (*range(9), *range(0xB, 0x20), 0xFFFE, 0xFFFF)}
+_MARKUP: Final[dict[int, str]] = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

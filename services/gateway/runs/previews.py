@@ -9,7 +9,7 @@ from libs.contracts.rejections import RowError
 from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.ledger.previews import ChangingRun
-from libs.storage.documents import PreviewDocument, PreviewState, RunDocument
+from libs.storage.documents import PreviewDocument, RequestState, RunDocument
 from services.gateway.access.principal import Principal
 from services.gateway.errors import ConflictError, TookTooLongError
 from services.gateway.runs.dry_runs import DryRuns
@@ -93,7 +93,7 @@ class Previews:
             if checked is not None and checked.status is RunStatus.VALIDATED:
                 version = await self._ledger.previews.request(checked)
                 preview = await self._worked_out(checked, version, seconds - (time.monotonic() - began))
-            unfinished = preview is not None and preview.state is PreviewState.WAITING
+            unfinished = preview is not None and preview.state is RequestState.WAITING
             if checked is None or unfinished:
                 raise TookTooLongError(
                     "PREVIEW_TOO_LONG",
@@ -122,14 +122,14 @@ class Previews:
         run = await RunStore(principal).get(run_id)
         if run is None or run.status is not RunStatus.VALIDATED:
             return
-        known = preview is not None and preview.state is PreviewState.DONE and preview.version == version
+        known = preview is not None and preview.state is RequestState.DONE and preview.version == version
         if version is not None and not known:
             raise ConflictError(
                 OUTDATED,
                 f"the run has no preview of the version {version[:40]!r} any more; ask for its preview again, look at "
                 "that and execute the run with its preview_version",
             )
-        if preview is None or preview.state is not PreviewState.DONE or preview.seen is None:
+        if preview is None or preview.state is not RequestState.DONE or preview.seen is None:
             return
         if changed := await self._ledger.previews.changed_since(run, preview.seen):
             raise ConflictError(OUTDATED, _changes(run, changed))
@@ -138,7 +138,7 @@ class Previews:
         """The preview once it is no longer under way, or as it is when the time is over."""
         preview = await self._ledger.previews.get(run.id)
         for pause in pauses(seconds):
-            if preview is None or preview.version != version or preview.state is not PreviewState.WAITING:
+            if preview is None or preview.version != version or preview.state is not RequestState.WAITING:
                 break
             await asyncio.sleep(pause)
             preview = await self._ledger.previews.get(run.id)
@@ -151,7 +151,7 @@ def _told(found: PreviewOfRun) -> PreviewOfRun:
     Raises:
         ConflictError: why there is none.
     """
-    if found.preview is not None and found.preview.state is PreviewState.FAILED:
+    if found.preview is not None and found.preview.state is RequestState.FAILED:
         failure = found.preview.failure or {}
         raise ConflictError(failure.get("code", "PREVIEW_FAILED"), failure.get("message"))
     return found

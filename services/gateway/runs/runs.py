@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from libs.contracts.events import RunCounts
-from libs.contracts.rejections import RejectedState, RowError
+from libs.contracts.rejections import RejectedState
 from libs.contracts.states import (
     ACTIVE_RUN_STATUSES,
     CANCELLABLE_RUN_STATUSES,
@@ -16,14 +16,16 @@ from libs.contracts.states import (
 )
 from libs.ledger import Ledger, Totals
 from libs.storage.documents import PAYLOAD_DAYS, BatchResult, RunDocument, SyncStage
+from services.gateway.access.gathering import Gathering
 from services.gateway.access.principal import Principal
-from services.gateway.errors import ConflictError, Problem, invalid_input
+from services.gateway.errors import ConflictError, Problem, invalid_input, not_found
 from services.gateway.runs.announcements import Announcements
+from services.gateway.runs.first_errors import Errors, FirstErrors
 from services.gateway.runs.pauses import pauses
 from services.gateway.stores.before_images import BeforeImageStore, KeptRecord
 from services.gateway.stores.paging import Page
 from services.gateway.stores.rejected import RejectedStore
-from services.gateway.stores.runs import ListedRun, RunStore
+from services.gateway.stores.runs import Counted, CountedRuns, GlancedRun, ListedRun, RunStore
 
 SYNC_LOOK_SECONDS, SYNC_LOOK_GROWTH = 0.05, 1.5
 """How soon whoever executes a sync looks at it again; each time later, up to ``LOOK_SECONDS``."""
@@ -38,20 +40,29 @@ CHECKED_STATUSES = frozenset(RunStatus) - {RunStatus.PENDING, RunStatus.VALIDATI
 
 
 @dataclass(frozen=True, slots=True)
-class RunDetails:
-    """A run with what is not on its document.
+class RunFindings:
+    """A run with what was found in its file.
 
     Attributes:
         totals: its ledger, added up; ``None`` unless the run is active.
         errors: the first errors of its rejected rows, each with its row.
+    """
+
+    run: RunDocument
+    totals: Totals | None
+    errors: Errors
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails(RunFindings):
+    """A run with everything that is not on its document.
+
+    Attributes:
         deleted_ids: the first ids of the records that it has deleted.
         kept: the first records that its revert has left as they were.
         rejected_rows: how many of its rejected rows are in each state.
     """
 
-    run: RunDocument
-    totals: Totals | None
-    errors: list[tuple[int, RowError]]
     deleted_ids: list[str]
     kept: list[KeptRecord]
     rejected_rows: Mapping[RejectedState, int]
@@ -90,7 +101,9 @@ class Runs:
         self._ledger = ledger
         self._announcements = announcements
         self._wait_seconds = wait_seconds
-        self._max_errors = max_errors
+        self._first_errors = FirstErrors(max_errors)
+        self._adding_up = Gathering(self._add_up)
+        """Of those who look at a run at the same moment, its batches are added up together."""
 
     async def get(self, principal: Principal, run_id: str) -> RunDocument:
         """A run.
@@ -99,6 +112,16 @@ class Runs:
             NotFoundError: there is none.
         """
         return await RunStore(principal).required(run_id)
+
+    async def glance(self, principal: Principal, run_id: str) -> GlancedRun:
+        """A little of a run: whether what was shown of it is still right.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if (run := await RunStore(principal).glance(run_id)) is None:
+            raise not_found("run", run_id)
+        return run
 
     async def page(
         self,
@@ -112,22 +135,40 @@ class Runs:
         """Runs, newest first, from behind the id ``after``."""
         return await RunStore(principal).page(limit, status=status, template_id=template_id, after=after)
 
+    async def findings(self, principal: Principal, run: RunDocument) -> RunFindings:
+        """A run with its first errors and, while it is active, its progress."""
+        totals = await self._totals(run)
+        return RunFindings(run, totals, await self._first_errors.of(principal, run.id, _rejected(run, totals)))
+
+    async def window(
+        self,
+        principal: Principal,
+        skip: int,
+        limit: int,
+        *,
+        template_id: str | None = None,
+        statuses: Collection[RunStatus] | None = None,
+    ) -> Counted:
+        """Runs of the vocabulary that counts them, behind the first ``skip``, the newest first, and how many there
+        are."""
+        return await CountedRuns(principal).window(skip, limit, template_id, statuses)
+
+    async def by_template(self, principal: Principal, template_ids: Collection[str]) -> dict[str, int]:
+        """How many such runs there are of each template that has any."""
+        return await CountedRuns(principal).by_template(template_ids)
+
     async def details(self, principal: Principal, run: RunDocument) -> RunDetails:
-        """A run with its first errors, the first records that it deleted and, while it is active, its progress."""
-        errors: list[tuple[int, RowError]] = []
-        # The counts of an executing run are older than what the writer rejects.
-        settled = run.status is RunStatus.VALIDATED or run.status in TERMINAL_RUN_STATUSES
-        if not settled or run.counts is None or run.counts.rejected:
-            errors = await RejectedStore(principal).first_errors(run.id, self._max_errors)
+        """A run with its findings, and the first records that it deleted or that its revert has kept."""
+        findings = await self.findings(principal, run)
         deletes = (run.template.delete_column is not None or run.sweeps) and run.executing_at is not None
         deleted_ids = await BeforeImageStore(principal).deleted_ids(run.id, MAX_DELETED_IDS) if deletes else []
         kept: list[KeptRecord] = []
         if run.status in REVERT_STATUSES:
             kept = await BeforeImageStore(principal).kept(run.id, MAX_KEPT)
-        rows = await self._rejected_rows(principal, run)
-        return RunDetails(run, await self._totals(run), errors, deleted_ids, kept, rows)
+        rows = await self.rejected_rows(principal, run)
+        return RunDetails(run, findings.totals, findings.errors, deleted_ids, kept, rows)
 
-    async def _rejected_rows(self, principal: Principal, run: RunDocument) -> Mapping[RejectedState, int]:
+    async def rejected_rows(self, principal: Principal, run: RunDocument) -> Mapping[RejectedState, int]:
         """What has become of the rejected rows, told only once their number is settled."""
         if run.counts is None or not run.counts.rejected or run.status not in TERMINAL_RUN_STATUSES:
             return {}
@@ -147,16 +188,29 @@ class Runs:
     async def _totals(self, run: RunDocument) -> Totals | None:
         if run.status is RunStatus.VALIDATED and run.counts is not None:
             return checked_totals(run, run.counts)
-        return await self._ledger.totals(run.id) if is_active(run) else None
+        return await self._adding_up.answer(run.id) if is_active(run) else None
 
-    async def wait(self, principal: Principal, run: RunDocument, until: Collection[RunStatus]) -> RunDocument:
-        """The run as soon as its status is one of ``until``, or as it is when the time is over."""
+    async def _add_up(self, run_id: str, callers: int) -> list[Totals]:
+        return [await self._ledger.totals(run_id)] * callers
+
+    async def wait(
+        self, principal: Principal, run: RunDocument, until: Collection[RunStatus], at_most: float | None = None
+    ) -> RunDocument:
+        """The run as soon as its status is one of ``until``, or as it is when the time is over.
+
+        Args:
+            principal: who asks.
+            run: as it was seen last.
+            until: statuses.
+            at_most: seconds, where that is less than everybody waits.
+        """
         if run.status not in until:
-            await self._reach(principal, run.id, until)
+            seconds = self._wait_seconds if at_most is None else min(at_most, self._wait_seconds)
+            await self._reach(principal, run.id, until, seconds)
         return await self.get(principal, run.id)
 
-    async def _reach(self, principal: Principal, run_id: str, until: Collection[RunStatus]) -> None:
-        store, deadline = RunStore(principal), time.monotonic() + self._wait_seconds
+    async def _reach(self, principal: Principal, run_id: str, until: Collection[RunStatus], seconds: float) -> None:
+        store, deadline = RunStore(principal), time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
                 async with asyncio.timeout(min(left, LOOK_SECONDS)):
@@ -167,13 +221,21 @@ class Runs:
                 if status is None or status in until:
                     return
 
-    async def execute(self, principal: Principal, run_id: str, confirmation: Confirmation | None = None) -> RunDocument:
+    async def execute(
+        self,
+        principal: Principal,
+        run_id: str,
+        confirmation: Confirmation | None = None,
+        at_most: float | None = None,
+    ) -> RunDocument:
         """Let a validated run be written; wait for the end.
 
         Args:
             principal: who asks.
             run_id: of the run.
             confirmation: how many records a sync may delete.
+            at_most: seconds to wait, where that is less than everybody waits. For a sync it is waited longer, until it
+                is known whether it may delete what it would.
 
         Raises:
             NotFoundError: there is none.
@@ -192,7 +254,7 @@ class Runs:
             started = await self._ledger.runs.request_execution(run)
         if started is None:
             raise _wrong_state(await self.get(principal, run_id), "executed", {RunStatus.VALIDATED})
-        return await self.wait(principal, started, TERMINAL_RUN_STATUSES)
+        return await self.wait(principal, started, TERMINAL_RUN_STATUSES, at_most)
 
     async def _execute_sync(self, principal: Principal, run: RunDocument, confirmation: Confirmation) -> RunDocument:
         asked = None
@@ -233,8 +295,8 @@ class Runs:
         await self._ledger.stops.finish(run_id)
         return await self.wait(principal, run, TERMINAL_RUN_STATUSES)
 
-    async def revert(self, principal: Principal, run_id: str) -> RunDocument:
-        """Take back what a completed run has written; wait for the end.
+    async def revert(self, principal: Principal, run_id: str, at_most: float | None = None) -> RunDocument:
+        """Take back what a completed run has written; wait for the end, or ``at_most`` so many seconds.
 
         Raises:
             NotFoundError: there is none.
@@ -257,7 +319,11 @@ class Runs:
             raise _wrong_state(await self.get(principal, run_id), "reverted", {RunStatus.COMPLETED})
         if not started.parse.batches:
             await self._ledger.maybe_advance(run_id)
-        return await self.wait(principal, started, {RunStatus.REVERTED})
+        reverted = await self.wait(principal, started, {RunStatus.REVERTED}, at_most)
+        if reverted.parent_run_id is not None and reverted.status is RunStatus.REVERTED:
+            # Its rows are its parent's again: whoever hears that it is reverted may correct them.
+            await self._ledger.retries.settle_soon(run_id)
+        return reverted
 
     async def _refuse_with_retries(self, principal: Principal, run: RunDocument) -> None:
         await self._ledger.retries.settle_at_work(run)
@@ -268,6 +334,13 @@ class Runs:
                 "retries have written rejected rows of this run, perhaps over records of it; revert these runs first, "
                 f"in this order: {', '.join(retries)}",
             )
+
+
+def _rejected(run: RunDocument, totals: Totals | None) -> int | None:
+    """How many rows a run has rejected. Its own counts are older than what the writer rejects while it executes."""
+    if totals is not None:
+        return totals.result.rejected
+    return None if run.counts is None else run.counts.rejected
 
 
 def checked_totals(run: RunDocument, counts: RunCounts) -> Totals:

@@ -12,10 +12,16 @@ from libs.contracts.states import ACTIVE_RUN_STATUSES
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import (
     ApiKey,
+    BrandingDocument,
     DeletionRequest,
+    IdempotencyRecord,
     Organization,
     RejectedRecord,
+    RejectedRequest,
+    RequestProducer,
     RunDocument,
+    SourceDocument,
+    SourceFileDocument,
     TargetKeyDocument,
     TargetResource,
     TemplateDocument,
@@ -24,6 +30,7 @@ from libs.storage.documents import (
 )
 from libs.storage.files import BUCKET
 from libs.storage.target_keys import TargetKey, TargetKeys
+from services.gateway.access.api_keys import NOT_LEAVING, revoke_all
 from services.gateway.errors import ConflictError
 
 AT_A_TIME = 1_000
@@ -61,6 +68,11 @@ class OrganizationStore:
 
     # --- organizations --------------------------------------------------------------------------
 
+    async def at_work(self, tenants: Collection[str]) -> bool:
+        """Whether there are all of these organizations, and none is suspended or being deleted."""
+        there = {"_id": {"$in": list(tenants)}, **NOT_LEAVING}
+        return await self._organizations.count_documents(there) == len(tenants)
+
     async def request_deletion(self, tenant_id: str, *, keep_records: bool) -> Leaving | None:
         """Note that an organization is to be deleted, once; ``None`` where there is none.
 
@@ -96,9 +108,7 @@ class OrganizationStore:
 
     async def revoke_keys(self, tenant_id: str) -> None:
         """Let no key of the organization open anything any more."""
-        await self._mongo.state[ApiKey.Settings.name].update_many(
-            {"tenant_id": tenant_id, "revoked_at": None}, {"$currentDate": {"revoked_at": True}}
-        )
+        await revoke_all(self._mongo, tenant_id)
 
     async def remove(self, tenant_id: str) -> None:
         """Remove the organization itself, its keys first."""
@@ -124,10 +134,15 @@ class OrganizationStore:
         return bool(ids) and await self._runs.find_one(mine, {"_id": 1}) is not None
 
     async def remove_configuration(self, tenant_id: str) -> int:
-        """Remove its templates, webhook receivers, and what is left of deliveries and rejected rows; how many documents
-        those were."""
-        removed = 0
-        for kind in (TemplateDocument, WebhookEndpoint, WebhookDelivery, RejectedRecord):
+        """Remove its branding, sources, templates, webhook receivers and producers, and what is left of deliveries,
+        rejected rows and requests; how many documents those were."""
+        branding = await self._mongo.state[BrandingDocument.Settings.name].delete_one({"_id": tenant_id})
+        removed = branding.deleted_count
+        kinds = (
+            SourceDocument, SourceFileDocument, TemplateDocument, WebhookEndpoint, WebhookDelivery, RejectedRecord,
+            IdempotencyRecord, RequestProducer, RejectedRequest,
+        )  # fmt: skip
+        for kind in kinds:
             answer = await self._mongo.state[kind.Settings.name].delete_many({"tenant_id": tenant_id})
             removed += answer.deleted_count
         return removed

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pymongo import ASCENDING
 
-from libs.contracts.rejections import UNTOUCHED_STATES, RejectedState, RowError
+from libs.batches.claimed_rows import untouched
+from libs.contracts.rejections import RejectedState, RowError
 from libs.storage.documents import RejectedRecord
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page
@@ -19,6 +20,11 @@ _ERROR_ROWS = 100
 class _RowErrors(BaseModel):
     row: int
     errors: list[RowError]
+
+
+class _StateCount(BaseModel):
+    id: RejectedState = Field(alias="_id")
+    rows: int
 
 
 class _RowOnly(BaseModel):
@@ -49,19 +55,24 @@ class RejectedStore(TenantStore[RejectedRecord]):
         wanted = {"state": {"$in": sorted(states)}} if states else {}
         return await self._page(RejectedRecord, {**_behind(run_id, after), **wanted}, _IN_FILE_ORDER, limit)
 
-    async def first_rows(self, run_id: str, states: Collection[RejectedState], limit: int) -> list[int]:
-        """Numbers of the first rows of a run in one of ``states``, at most ``limit``."""
-        wanted = {"run_id": run_id, "state": {"$in": sorted(states)}}
+    async def first_rows(self, run_id: str, states: Collection[RejectedState], limit: int, after: int = 0) -> list[int]:
+        """Numbers of the first rows of a run behind row ``after`` in one of ``states``, at most ``limit``."""
+        wanted = {**_behind(run_id, after), "state": {"$in": sorted(states)}}
         found = await self._many(wanted).sort("row").limit(limit).project(_RowOnly).to_list()
         return [each.row for each in found]
 
     async def count(self, run_id: str) -> dict[RejectedState, int]:
         """How many rejected rows of a run are in each state but ``open``."""
-        counts: dict[RejectedState, int] = {}
-        for state in RejectedState:
-            if state is not RejectedState.OPEN:
-                counts[state] = await self._many({"run_id": run_id, "state": state.value}).count()
-        return counts
+        others = sorted(state.value for state in RejectedState if state is not RejectedState.OPEN)
+        groups = [{"$group": {"_id": "$state", "rows": {"$sum": 1}}}]
+        # One command, from the index alone, which holds the state; unless told, MongoDB may take that of the rows.
+        found = (
+            await self._many({"run_id": run_id, "state": {"$in": others}})
+            .aggregate(groups, projection_model=_StateCount, hint="tenant_run_state")
+            .to_list()
+        )
+        counts = {each.id: each.rows for each in found}
+        return {state: counts.get(state, 0) for state in RejectedState if state is not RejectedState.OPEN}
 
     async def correct(self, record: RejectedRecord, cells: Sequence[tuple[int, str | None]]) -> bool:
         """Store the corrections of a row; ``False`` where somebody else has changed it, or a retry is at it."""
@@ -71,12 +82,14 @@ class RejectedStore(TenantStore[RejectedRecord]):
             "state": state.value,
             "checked": False,
             "revision": record.revision + 1,
+            "bulk": None,
         }
-        return await self._set(_untouched(record), changes, None)
+        return await self._set(_untouched(record), changes, None, "corrected_at")
 
     async def note_errors(self, record: RejectedRecord, revision: int, errors: Sequence[RowError]) -> bool:
-        """Store what is wrong with the corrections of that revision; ``False`` where there are others by now."""
-        of_revision = {**_untouched(record), "revision": revision}
+        """Store what is wrong with the corrections of that revision; ``False`` where there are others by now, or it is
+        known already."""
+        of_revision = {**_untouched(record), "revision": revision, "checked": False}
         return await self._set(of_revision, {"remaining": [asdict(error) for error in errors], "checked": True}, None)
 
     async def discard(self, record: RejectedRecord) -> bool:
@@ -97,9 +110,8 @@ class RejectedStore(TenantStore[RejectedRecord]):
 
 
 def _untouched(record: RejectedRecord) -> dict[str, object]:
-    """The row as it was seen. One of release 0.1 has no revision."""
-    revision = record.revision or {"$in": [0, None]}
-    return {"_id": record.id, "state": {"$in": sorted(UNTOUCHED_STATES)}, "revision": revision}
+    """The row as it was seen."""
+    return {"_id": record.id, **untouched(record.revision)}
 
 
 def _behind(run_id: str, row: int) -> dict[str, object]:

@@ -11,7 +11,16 @@ from pydantic import BaseModel, ValidationError
 from pymongo.results import UpdateResult
 
 from libs.storage.client import Collection, Session, decode_document
-from libs.storage.documents import RejectedRecord, RunDocument, TemplateDocument, UndoEntry, WebhookEndpoint
+from libs.storage.documents import (
+    RejectedRecord,
+    RunDocument,
+    SourceDocument,
+    SourceFileDocument,
+    TemplateDocument,
+    UndoEntry,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from libs.storage.documents.state_document import unreadable
 from services.gateway.access.principal import Principal
 from services.gateway.stores.paging import Page
@@ -20,11 +29,21 @@ MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Of the documents of a page, as they are stored; a page has one at least."""
 _FETCHED: Final = 101
 """Documents that the database sends at a time: those of a page of 100, and whether there is another, at once."""
-_TENANTS_AT_ONCE: Final = 100
+TENANTS_AT_ONCE: Final = 100
 """Organizations of one query: of so many the server reads the pages along its index and merges them, without sorting
 (``internalQueryMaxScansToExplode`` of MongoDB is 200)."""
 _AS_STORED: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, tz_aware=True)
-Kind = TypeVar("Kind", TemplateDocument, RunDocument, RejectedRecord, WebhookEndpoint, UndoEntry)
+Kind = TypeVar(
+    "Kind",
+    TemplateDocument,
+    RunDocument,
+    RejectedRecord,
+    WebhookEndpoint,
+    WebhookDelivery,
+    UndoEntry,
+    SourceDocument,
+    SourceFileDocument,
+)
 Result = TypeVar("Result")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -75,16 +94,20 @@ class TenantStore(Generic[Kind]):
         order: tuple[str, int],
         limit: int,
         fields: Mapping[str, Any] | None = None,
+        *,
+        skip: int = 0,
+        max_bytes: int = MAX_PAGE_BYTES,
     ) -> Page[ModelT]:
-        """The first ``limit`` documents, or fewer where more would be larger than ``MAX_PAGE_BYTES``.
+        """The first ``limit`` documents behind ``skip``, or fewer where more would be larger than ``max_bytes``.
 
-        The event loop sees bytes only; a thread makes models of them.
+        The event loop sees bytes only; a thread makes models of them. Nothing can be skipped of what more than
+        ``TENANTS_AT_ONCE`` organizations have.
 
         Raises:
             UnreadableDocumentError: as ``_read``.
         """
-        groups = [self._seen[at : at + _TENANTS_AT_ONCE] for at in range(0, len(self._seen), _TENANTS_AT_ONCE)]
-        some = [await self._some(conditions, group, order, limit, fields) for group in groups]
+        groups = [self._seen[at : at + TENANTS_AT_ONCE] for at in range(0, len(self._seen), TENANTS_AT_ONCE)]
+        some = [await self._some(conditions, group, order, limit, fields, skip, max_bytes) for group in groups]
         if len(some) == 1:
             [(found, more)] = some
         else:
@@ -98,6 +121,8 @@ class TenantStore(Generic[Kind]):
         order: tuple[str, int],
         limit: int,
         fields: Mapping[str, Any] | None,
+        skip: int,
+        max_bytes: int,
     ) -> tuple[list[RawBSONDocument], bool]:
         """The page of some organizations, as it is stored, and whether there is more behind it."""
         collection = cast("Collection", self._kind.get_pymongo_collection())  # pyright: ignore[reportUnknownMemberType]
@@ -105,11 +130,11 @@ class TenantStore(Generic[Kind]):
         asked = {**conditions, **self._whose(tenants)}
         found: list[RawBSONDocument] = []
         size = 0
-        query = stored.find(asked, fields, sort=[order], limit=limit + 1, batch_size=_FETCHED)
+        query = stored.find(asked, fields, sort=[order], skip=skip, limit=limit + 1, batch_size=_FETCHED)
         async with query as cursor:
             async for document in cursor:
                 size += len(document.raw)
-                if len(found) == limit or (found and size > MAX_PAGE_BYTES):
+                if len(found) == limit or (found and size > max_bytes):
                     return found, True
                 found.append(document)
         return found, False
@@ -120,12 +145,23 @@ class TenantStore(Generic[Kind]):
         except ValidationError as error:
             raise unreadable(f"what was found in {self._kind.get_collection_name()!r}", error) from None
 
-    async def _set(self, conditions: Mapping[str, Any], changes: Mapping[str, Any], session: Session | None) -> bool:
-        """Change one document; ``False`` where none meets ``conditions``."""
-        answer = await self._one(conditions, session).update({"$set": changes}, session=session)
+    async def _set(
+        self,
+        conditions: Mapping[str, Any],
+        changes: Mapping[str, Any],
+        session: Session | None,
+        dated: str | None = None,
+    ) -> bool:
+        """Change one document; ``False`` where none meets ``conditions``.
+
+        Args:
+            dated: a field that says when, by the server's time.
+        """
+        now = {} if dated is None else {"$currentDate": {dated: True}}
+        answer = await self._one(conditions, session).update({"$set": changes, **now}, session=session)
         return isinstance(answer, UpdateResult) and answer.matched_count == 1
 
-    async def insert(self, document: Kind, session: Session) -> None:
+    async def insert(self, document: Kind, session: Session | None) -> None:
         """Store a new document.
 
         Raises:

@@ -1,8 +1,7 @@
 """What keeps a template from working, in paths of the model.
 
 ``libs.contracts.templates`` says what hangs together; here is added what needs more than the model: the engine of
-patterns, the formats and encodings that there are, the rules for addresses of receivers, and what this release
-cannot do yet.
+patterns, the formats and encodings that there are, and the rules for addresses of receivers.
 """
 
 import math
@@ -112,12 +111,6 @@ class TemplateJudge:
             yield Problem(
                 "webhook_secret", "CONFLICT", "a secret needs a webhook_url; add one, or leave the secret out"
             )
-        if parts.include_data_in_webhook:
-            yield _later("include_data_in_webhook", "sending rows with the events", "leave it out")
-
-
-def _later(location: str, what: str, instead: str) -> Problem:
-    return Problem(location, "NOT_SUPPORTED_YET", f"{what} is not supported yet; {instead}")
 
 
 def _source_problems(source: SourceFormat) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ the background when the client has waited long enough, and is found done when th
 
 import asyncio
 from dataclasses import dataclass
+from typing import NoReturn
 
 from pymongo.errors import OperationFailure
 
@@ -133,6 +134,14 @@ class KeyRegistrar:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close_at_the_end(self) -> NoReturn:
+        """A loop of a service that closes this when the service ends."""
+        try:
+            while True:
+                await asyncio.Event().wait()
+        finally:
+            await self.close()
 
     def _done(self, tenant_id: str, work: _Registering) -> None:
         if self._under_way.get(tenant_id) is work:

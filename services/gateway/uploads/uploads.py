@@ -6,7 +6,7 @@ say: its name and the type that its sender claims are never asked.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,8 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from libs.contracts.lanes import Lane
 from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import RunStatus
-from libs.formats.content import HEAD_BYTES, recognise, refusal
+from libs.contracts.templates import SourceFormat
+from libs.formats.content import recognise, refusal
 from libs.ledger import Ledger
 from libs.process.shares import NoSlotError, Turns
 from libs.storage.documents import RunDocument, Starter, StatusChange, StoredFile, TemplateDocument
@@ -30,7 +31,6 @@ from services.gateway.errors import (
     BusyError,
     ConflictError,
     GatewayError,
-    InvalidInputError,
     LimitError,
     Problem,
     UnsupportedFileError,
@@ -38,13 +38,15 @@ from services.gateway.errors import (
     not_found,
 )
 from services.gateway.stores.runs import RunStore
-from services.gateway.stores.templates import UsableTemplates
+from services.gateway.stores.templates import TemplateName, UsableTemplates
 from services.gateway.templates.borrowing import Borrowing
 from services.gateway.templates.catalog import Written
 from services.gateway.templates.judging import ApprovedTemplate
 from services.gateway.uploads.column_mapping import ColumnMapping, column_mapping
 from services.gateway.uploads.file_names import display_name
+from services.gateway.uploads.heads import with_head
 from services.gateway.uploads.quotas import QuotaKeeper
+from services.gateway.uploads.replays import different_parts, key_reused
 from services.gateway.webhooks.endpoints import without_receiver
 
 logger = structlog.get_logger()
@@ -57,12 +59,19 @@ class Received:
     Attributes:
         principal: acts for the organization whose records it changes; everything that follows goes by it.
         template: perhaps one of another organization.
+        metadata, external_user_id: what the client wants to find on the run again.
+        goes_on: the run is executed once it is validated, whatever its template says.
+        request_id: of a request on Kafka; the events of the run carry it.
     """
 
     principal: Principal
     template: TemplateDocument
     file: StoredFile
     mapping: ColumnMapping | None
+    metadata: str | None = None
+    external_user_id: str | None = None
+    goes_on: bool = False
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,12 @@ class Upload:
         reach: knows for whom it may be, and whose templates there are.
         caller: who sends it.
         admit: called before the file is taken, with whom it is for as far as that is known.
+
+    Attributes:
+        file: once it is stored.
+        metadata: of the client's own, the text of a JSON object; kept on the run.
+        external_user_id: whom the client means by it; likewise.
+        goes_on, request_id: see ``Received``.
     """
 
     def __init__(
@@ -97,21 +112,42 @@ class Upload:
         self._columns: Mapping[str, object] | None = None
         self._mapping: ColumnMapping | None = None
         self.file: StoredFile | None = None
+        self.metadata: str | None = None
+        self.external_user_id: str | None = None
+        self.goes_on = False
+        self.request_id: str | None = None
 
-    async def choose_template(self, template_id: str) -> None:
+    async def choose_template(self, template_id: str, vocabulary: str) -> None:
         """Read the file by a saved template.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: there is none that is written in that vocabulary.
             UnsupportedFileError, InvalidInputError: what arrived before does not go with it.
         """
         # That of an organization below may be used for that organization, which may be named only later.
         owner = await self._reach.acting_for_owner(self._caller, "template_id", template_id)
-        if (found := await self._usable(owner, template_id)) is None:
-            raise not_found("template", template_id)
+        self._choose(await (await self._usable(owner, vocabulary)).get(template_id), template_id)
+
+    async def choose_named_template(self, name: TemplateName, source: SourceFormat | None = None) -> None:
+        """Likewise, one that the organization may use, of any vocabulary; ``source`` says how the file is read in the
+        place of the template."""
+        found = await (await self._usable(self._principal, None)).named(name)
+        if found is not None and source is not None:
+            found = found.model_copy(update={"template": found.template.model_copy(update={"source": source})})
+        self._choose(found, name.text)
+
+    def _choose(self, found: TemplateDocument | None, name: str) -> None:
+        if found is None:
+            raise not_found("template", name)
         self._template = found
         self._saved = True
         self._judge()
+
+    async def choose_template_and_its_tenant(self, template_id: str, vocabulary: str) -> None:
+        """Likewise, for the organization that has it."""
+        await self.choose_template(template_id, vocabulary)
+        if self._template is not None:
+            await self.choose_tenant(self._template.tenant_id)
 
     async def choose_tenant(self, tenant_id: str) -> None:
         """Let the upload be for an organization.
@@ -123,9 +159,8 @@ class Upload:
         if self.file is not None:
             await self._files.give(self.file, tenant_id)
 
-    async def _usable(self, principal: Principal, template_id: str) -> TemplateDocument | None:
-        above = await self._reach.above(principal.tenant_id)
-        return await UsableTemplates(principal, above).get(template_id)
+    async def _usable(self, principal: Principal, vocabulary: str | None) -> UsableTemplates:
+        return UsableTemplates(principal, vocabulary, await self._reach.above(principal.tenant_id))
 
     def bring_template(self, approved: ApprovedTemplate, written: Written) -> None:
         """Read the file by a template that is not saved.
@@ -163,7 +198,7 @@ class Upload:
             LimitError, StorageFullError: the organization has what it may have.
         """
         await self._admit(self._principal)
-        async with aclosing(self._watched(content)) as chunks:
+        async with aclosing(with_head(content, self._know_head)) as chunks:
             self.file = await self._files.store(
                 display_name(name), chunks, tenant_id=self._principal.tenant_id, max_bytes=max_bytes
             )
@@ -178,7 +213,8 @@ class Upload:
         if self._template is not None and self.file is not None:
             if self._saved and not await self._may_use(self._template):
                 raise not_found("template", self._template.id)
-            return Received(self._principal, self._template, self.file, self._mapping)
+            told = self.metadata, self.external_user_id, self.goes_on, self.request_id
+            return Received(self._principal, self._template, self.file, self._mapping, *told)
         needed = {"template": self._template, "file": self.file}
         raise invalid_input(
             *(Problem(place, "MISSING", "is required") for place, part in needed.items() if part is None)
@@ -191,18 +227,6 @@ class Upload:
             if template.tenant_id in {tenant_id, *above}:
                 return True
         return False
-
-    async def _watched(self, content: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-        """``content``, judged as soon as enough of it is there; the network may bring it byte by byte."""
-        head = bytearray()
-        async for chunk in content:
-            if self._head is None:
-                head += chunk[: HEAD_BYTES - len(head)]
-                if len(head) == HEAD_BYTES:
-                    self._know_head(bytes(head))
-            yield chunk
-        if self._head is None:
-            self._know_head(bytes(head))
 
     def _know_head(self, head: bytes) -> None:
         self._head = head
@@ -316,8 +340,11 @@ class Uploads:
             await self._discard(received.file)
             raise error.placed(lambda _: "template") from error
 
-    async def submit(self, received: Received, idempotency_key: str | None) -> Submitted:
+    async def submit(self, received: Received, idempotency_key: str | None, *, one_run: bool = False) -> Submitted:
         """Make a run of an upload; or find the run that an equal request with the same key made.
+
+        Args:
+            one_run: the key is for one run in any case; otherwise that of a refused file may be used for another.
 
         Raises:
             ConflictError: the organization cannot use the template, see ``Borrowing``.
@@ -331,10 +358,14 @@ class Uploads:
         known = {"idempotency_key": idempotency_key, "duplicate_of": duplicate_of}
         run = self._new_run(received).model_copy(update=known)
         holder = None if idempotency_key is None else await runs.by_idempotency_key(idempotency_key)
-        if holder is None or (holder.refused and different_parts(holder, run)):
+
+        def gives_way(holder: RunDocument) -> bool:
+            return not one_run and holder.refused and bool(different_parts(holder, run))
+
+        if holder is None or gives_way(holder):
             await self._borrow(received)
             await self._admit(received)
-        while holder is None or (holder.refused and different_parts(holder, run)):
+        while holder is None or gives_way(holder):
             try:
                 await self._ledger.runs.submit(run, key_of=None if holder is None else holder.id)
             except DuplicateKeyError:
@@ -349,7 +380,7 @@ class Uploads:
         if holder.id != run.id:
             await self._discard(run.file)
             if differing := different_parts(holder, run):
-                raise _key_reused(holder, differing)
+                raise key_reused(holder, differing)
             return Submitted(holder, replayed=True)
         failpoint("gateway.submitted_before_answer")
         return Submitted(holder)
@@ -393,44 +424,26 @@ def _new_run(received: Received, lane: Lane) -> RunDocument:
     principal, document = received.principal, received.template
     if document.tenant_id != principal.tenant_id:
         document = without_receiver(document)
+    template = document.template
+    if received.goes_on and not template.auto_execute:
+        template = template.model_copy(update={"auto_execute": True})
     return RunDocument(
         _id=received.file.id,
         tenant_id=principal.tenant_id,
         template_id=document.id,
         template_version=document.version,
-        template=document.template,
+        template=template,
         vocabulary=document.vocabulary,
         wording=document.wording,
         webhook_endpoint_id=document.webhook_endpoint_id if document.template.webhook_enabled else None,
         file=received.file,
         column_mapping=received.mapping,
+        metadata=received.metadata,
+        external_user_id=received.external_user_id,
+        request_id=received.request_id,
         lane=lane,
         started_by=Starter(tenant_id=principal.home, subject=principal.subject),
         history=[StatusChange(version=1, status=RunStatus.PENDING, at=now)],
         created_at=now,
         updated_at=now,
-    )
-
-
-def different_parts(one: RunDocument, other: RunDocument) -> list[str]:
-    """In what the uploads of two runs differ. The name of a file is for display only and makes no difference."""
-    parts = {
-        "the file": one.file.sha256 != other.file.sha256,
-        "the template": one.template_id != other.template_id,
-        "the mapping": _mapped(one) != _mapped(other),
-    }
-    return [part for part, differs in parts.items() if differs]
-
-
-def _mapped(run: RunDocument) -> dict[str, str | None] | None:
-    return None if run.column_mapping is None else dict(run.column_mapping)
-
-
-def _key_reused(holder: RunDocument, differing: Sequence[str]) -> InvalidInputError:
-    message = (
-        f"this key made the run {holder.id} already, and {' and '.join(differing)} differ; "
-        "send a new key with a new upload, or the first upload as it was"
-    )
-    return InvalidInputError(
-        "IDEMPOTENCY_KEY_REUSED", message, [Problem("idempotency_key", "IDEMPOTENCY_KEY_REUSED", message)]
     )

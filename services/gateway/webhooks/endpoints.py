@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from libs.storage.client import Session
 from libs.storage.documents import TemplateDocument, WebhookEndpoint
 from services.gateway.access.principal import Principal
-from services.gateway.stores.endpoints import EndpointStore
+from services.gateway.stores.endpoints import WELL, EndpointStore
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -31,6 +31,11 @@ def is_signing_secret(secret: str) -> bool:
     except ValueError:
         return False
     return MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES
+
+
+def new_secret() -> str:
+    """A signing secret of 256 random bits."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,14 @@ class Webhooks:
             for document in documents
         ]
 
+    async def made(self, principal: Principal, document: TemplateDocument) -> Linked:
+        """A template that was made a moment ago, as ``link`` showed it to nobody: its receiver with the secret."""
+        [linked] = await self.of(principal, [document])
+        if linked.endpoint is None:
+            return linked
+        secret = self._cipher.decrypt(linked.endpoint.encrypted_secret.encode()).decode()
+        return Linked(linked.document, linked.endpoint, secret)
+
     async def link(
         self, principal: Principal, document: TemplateDocument, secret: str | None, session: Session
     ) -> Linked:
@@ -85,12 +98,12 @@ class Webhooks:
         if endpoint_id is not None and endpoint_id in (known := await store.by_id([endpoint_id])):
             changes: dict[str, Any] = {"url": template.webhook_url, "enabled": template.webhook_enabled}
             if template.webhook_enabled:
-                changes |= {"disabled_at": None, "disabled_reason": None}
+                changes |= {"disabled_at": None, "disabled_reason": None, **WELL}
             if secret is not None:
                 changes["encrypted_secret"] = self._encrypted(secret)
             await store.change(endpoint_id, changes, session)
             return Linked(document, known[endpoint_id].model_copy(update=changes), secret)
-        made = secret or PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+        made = secret or new_secret()
         endpoint = WebhookEndpoint(
             _id=str(ObjectId()),
             tenant_id=principal.tenant_id,

@@ -1,5 +1,6 @@
 """Which column feeds which field, and how sure that is."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ _NORMALISED, _ALIAS = 0.98, 0.95
 _FUZZY_SHARE = 0.9
 """A guess is never as sure as the weakest comparison that is none."""
 _SHOWN_PROBLEMS = 3
+_XML_MARKS = re.compile(r"(?:^|(?<=\.))@?(?:[^\W\d][\w-]*:)?(?=[^\W\d])")
+"""At the beginning of each name of a path."""
 
 _GIVEN = ColumnMatch(method="given", confidence=1)
 _EXACT = ColumnMatch(method="exact", confidence=1)
@@ -44,7 +47,11 @@ class Matching:
 
 
 class Columns:
-    """Looks headers up: exactly, then normalised where that is unambiguous."""
+    """Looks headers up: exactly, then normalised where that is unambiguous, then without the marks of XML.
+
+    A path into XML has prefixes of namespaces, and ``@`` before attributes, which columns have only where they would be
+    two of one name: ``g:price`` and ``@id`` are the columns ``price`` and ``id``.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._exact: dict[str, int] = {}
@@ -63,7 +70,10 @@ class Columns:
         exact = self._exact.get(header)
         if exact is not None:
             return exact, _EXACT
-        return self._normalised.get(normalised(header)), ColumnMatch(method="normalised", confidence=_NORMALISED)
+        index = self._normalised.get(normalised(header))
+        if index is None and (bare := _XML_MARKS.sub("", header)) != header:
+            index = self._normalised.get(normalised(bare))
+        return index, ColumnMatch(method="normalised", confidence=_NORMALISED)
 
 
 def match_columns(

@@ -76,19 +76,33 @@ def make_plan(
         unmatched=tuple(unmatched) if template.include_unmatched_columns else (),
         batch_rows=min(batch_rows, max(1, MAX_BATCH_CELLS // max(1, len(columns)))),
         batch_bytes=batch_bytes,
-        notes=(*layout.notes, *_guesses(matching, columns)),
+        notes=(*layout.notes, *_guesses(matching, columns), *_empty_fields(template, layout, matching)),
     )
 
 
 def _all_columns(layout: Layout, template: Template, limits: ReaderLimits) -> tuple[tuple[str, ...], PlanSettings]:
     """The layout's columns, those that may come, and the overflow; and the settings, which say what rows call them."""
-    to_come = [] if layout.complete else headers_to_come(template, layout.columns)
+    to_come = headers_to_come(template, layout.columns)
+    if layout.complete:
+        to_come = _within_which_others_are(to_come, layout, template)
     last = [OVERFLOW] if layout.overflow else []
     columns, _ = column_names([*layout.columns, *to_come, *last], limits.max_header_chars)
     if layout.keys is None:
         return columns, layout.settings
     keys = [[key, index] for index, key in enumerate([*layout.keys, *to_come]) if key != columns[index]]
     return columns, {**layout.settings, "options": {**layout.settings.get("options", {}), "keys": keys}}
+
+
+def _within_which_others_are(headers: Sequence[str], layout: Layout, template: Template) -> list[str]:
+    """Headers for which a file that was read to its end has no value, but values within one.
+
+    Their rows are told one by one, but for headers without which the file is refused anyway.
+    """
+    if not layout.nested:
+        return []
+    required = {*template.required_columns, *(field.source for field in template.fields if field.required)}
+    within = [header for header in headers if any(name.startswith(f"{header}.") for name in layout.columns)]
+    return [header for header in within if header not in required]
 
 
 def _guesses(matching: Matching, columns: Sequence[str]) -> list[str]:
@@ -98,3 +112,20 @@ def _guesses(matching: Matching, columns: Sequence[str]) -> list[str]:
         for name, match in matching.matches.items()
         if match.confidence < _DOUBTFUL and (index := matching.mapping[name]) is not None
     ]
+
+
+def _empty_fields(template: Template, layout: Layout, matching: Matching) -> list[str]:
+    """What is said of fields that nothing is read for: a slip in a header would else be seen in the records only."""
+    if matching.told:
+        return []
+    ignored = {layout.columns[index] for index in matching.ignored}
+    notes: list[str] = []
+    for field in template.fields:
+        if not field.reads_column or field.source in ignored:
+            continue
+        column = matching.mapping[field.name]
+        if column is None:
+            notes.append(f"field {field.name!r}: the file has no column {field.source!r}, so nothing is read for it")
+        elif not layout.complete and column >= len(layout.columns):
+            notes.append(f"field {field.name!r}: no record at the start of the file has {field.source!r}")
+    return notes

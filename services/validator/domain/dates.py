@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from libs.contracts.date_formats import SINCE_1970, Part, date_format_parts
+from libs.contracts.date_formats import DEFAULT_PIVOT, SINCE_1970, Part, date_format_parts
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.templates import DateOrder, TemplateField
 from services.validator.domain.checks import Check
@@ -148,12 +148,18 @@ def _message(field: TemplateField, order: DateOrder, years: TwoDigitYears) -> st
             "check that the day exists."
         )
     words, sample = _ORDER_SAMPLES[order]
-    short = (
-        "A year of two digits in a date of numbers was not found to be the first or the last part in this column: say "
-        "date_order or date_format in the template, or write four digits. "
-        if years.position is None
-        else ""
-    )
+    if years.position is None:
+        short = (
+            "A year of two digits in a date of numbers was not found to be the first or the last part in this column: "
+            "say date_order or date_format in the template, or write four digits. "
+        )
+    elif years.horizon is not None and years.pivot is None and not years.past:
+        short = (
+            f"A year of two digits is one from 19{DEFAULT_PIVOT} to {years.horizon}: for others write four digits, or "
+            "say two_digit_year_pivot in the template. "
+        )
+    else:
+        short = ""
     return (
         f"This is not a date. Write it as 2024-03-31, 2024-03-31T14:05:00Z or 31 March 2024; a date in numbers is read "
         f"as {words} in the whole column, as in {sample}. {short}Check that the day exists."

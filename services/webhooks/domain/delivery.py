@@ -1,14 +1,17 @@
 """A delivery: one event for one receiver, its attempts, and how an attempt changes it."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from random import Random
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.contracts.events import RunStatusChanged
-from libs.contracts.ids import event_id
-from services.webhooks.domain.payload import webhook_payload
+from libs.contracts.ids import delivery_id, event_id
+from libs.contracts.webhooks import ENDPOINT_DISABLED
+from services.webhooks.domain.payload import event_type_of, notice_payload, webhook_payload
 from services.webhooks.domain.schedule import STANDARD_SCHEDULE, AttemptResult, RetrySchedule, next_delay
 
 MAX_EXCERPT_BYTES = 1024
@@ -37,6 +40,7 @@ class AttemptOutcome(BaseModel):
         error: why there was none, for the owner of the receiver.
         retry_after: seconds that the receiver asked us to wait.
         response_excerpt: start of the answer's text, at most 1,024 bytes of UTF-8.
+        url: where it went; empty in attempts of earlier releases.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +52,7 @@ class AttemptOutcome(BaseModel):
     error: str | None = Field(default=None, max_length=MAX_ERROR_CHARS)
     retry_after: float | None = None
     response_excerpt: str = Field(default="", max_length=MAX_EXCERPT_BYTES)
+    url: str = ""
 
 
 class Attempt(AttemptOutcome):
@@ -65,6 +70,10 @@ class Delivery(BaseModel):
         body: the exact bytes to sign and send.
         next_attempt_at: when it is due; ``None`` unless it is pending.
         attempts: in order.
+        event_type: such as ``import.completed``; empty in those of earlier releases.
+        resent_after: how many attempts there had been when it was last asked for again; the schedule counts from there.
+        trace: ``traceparent`` below which its attempts stand.
+        occurred_at: when the event was; ``None`` in those of earlier releases.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +88,10 @@ class Delivery(BaseModel):
     created_at: datetime
     next_attempt_at: datetime | None
     attempts: tuple[Attempt, ...] = ()
+    event_type: str = ""
+    resent_after: int = 0
+    trace: str | None = None
+    occurred_at: datetime | None = None
 
 
 class DeliveryUpdate(BaseModel):
@@ -95,14 +108,21 @@ class DeliveryUpdate(BaseModel):
 
 
 def new_delivery(
-    event: RunStatusChanged, endpoint_id: str, now: datetime, schedule: RetrySchedule = STANDARD_SCHEDULE
+    event: RunStatusChanged,
+    endpoint_id: str,
+    now: datetime,
+    schedule: RetrySchedule = STANDARD_SCHEDULE,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    trace: str | None = None,
 ) -> Delivery | None:
-    """The delivery of an event to an endpoint, or ``None`` where receivers do not get events of its status."""
-    body = webhook_payload(event)
+    """The delivery of an event, with rows if there are any, to an endpoint, or ``None`` where receivers do not get
+    events of its status."""
+    body = webhook_payload(event, rows)
     if body is None:
         return None
     return Delivery(
-        id=event_id("delivery", event.event_id, endpoint_id),
+        event_type=event_type_of(event) or "",
+        id=delivery_id(event.event_id, endpoint_id),
         tenant_id=event.tenant_id,
         event_id=event.event_id,
         endpoint_id=endpoint_id,
@@ -110,6 +130,32 @@ def new_delivery(
         body=body,
         created_at=now,
         next_attempt_at=now + schedule.delays[0],
+        trace=trace,
+        occurred_at=event.occurred_at,
+    )
+
+
+def new_notice(
+    listener_id: str,
+    delivery: Delivery,
+    template_id: str | None,
+    reason: str,
+    now: datetime,
+    schedule: RetrySchedule = STANDARD_SCHEDULE,
+) -> Delivery:
+    """The delivery that tells another endpoint that the one of ``delivery`` was switched off."""
+    told = event_id("endpoint disabled", delivery.id, len(delivery.attempts))
+    return Delivery(
+        id=delivery_id(told, listener_id),
+        tenant_id=delivery.tenant_id,
+        event_id=told,
+        endpoint_id=listener_id,
+        run_id="",
+        event_type=ENDPOINT_DISABLED,
+        body=notice_payload(told, delivery.endpoint_id, template_id, reason, now),
+        created_at=now,
+        next_attempt_at=now + schedule.delays[0],
+        trace=delivery.trace,
     )
 
 
@@ -128,7 +174,8 @@ def after_attempt(
     if delivery.state is not DeliveryState.PENDING:
         raise ValueError(f"delivery {delivery.id} is {delivery.state}, not pending")
     attempt = Attempt(number=len(delivery.attempts) + 1, **outcome.model_dump())
-    delay = next_delay(attempt.number, outcome.result, outcome.retry_after, random, schedule)
+    since_asked_for = attempt.number - delivery.resent_after
+    delay = next_delay(since_asked_for, outcome.result, outcome.retry_after, random, schedule)
     if delay is not None:
         return DeliveryUpdate(attempt=attempt, state=DeliveryState.PENDING, next_attempt_at=now + delay)
     state = _SETTLED.get(outcome.result, DeliveryState.FAILED)

@@ -10,7 +10,8 @@ from dataclasses import field as member
 from datetime import UTC, datetime
 from functools import reduce
 from operator import itemgetter
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 import pyarrow as pa
 from bson import Decimal128, Int64, ObjectId
@@ -29,6 +30,9 @@ Record = Mapping[str, Any]
 Fields = tuple[str, ...]
 Values = tuple[Any, ...]
 
+AS_IN_FILE: Final[Record] = MappingProxyType({})
+"""Stands for a record that holds exactly what its row says, which was found out without reading it."""
+
 
 @dataclass(frozen=True, slots=True)
 class BeforeImage:
@@ -45,7 +49,10 @@ class BeforeImage:
 
 @dataclass(frozen=True, slots=True)
 class RecordUpdate:
-    """A row that changes a record, or deletes it: then it is marked as deleted and gives its keys up.
+    """A row that changes a record, or deletes it: then it is marked as deleted, by which it gives its keys up.
+
+    What it carries for them stays: another application that takes the mark off has a record that is found again, or is
+    refused by the index where the key has been given to another one since.
 
     Attributes:
         row: 1-based row of the file.
@@ -53,12 +60,14 @@ class RecordUpdate:
         changes: the fields that differ with their new values, ``_import``, ``updated_at`` unless the template
             sets it, and ``_keys`` where these entries would be others.
         before: ``None`` for a record that the same run created: undoing the run removes it.
+        origin: ``_import`` of the record before; ``None`` where it has none.
     """
 
     row: int
     record_id: Any
     changes: dict[str, Any]
     before: BeforeImage | None
+    origin: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ def plan_batch(
     Args:
         table: a checked batch of ``template``.
         existing: the live record of each upsert key that has one, dates naive (UTC) or aware;
-            not looked at in mode ``append``.
+            ``AS_IN_FILE`` where it is the same as its row; not looked at in mode ``append``.
         file_fields: see ``fields_from_file``.
         run_id: written to ``_import`` of what is updated.
         written_at: aware; when what is updated is updated.
@@ -150,7 +159,9 @@ def plan_batch(
             skipped.setdefault(SkipReason.EMPTY_UPSERT_KEY, []).append(rows[index])
         elif last_of_key[key] != index:
             skipped.setdefault(SkipReason.DUPLICATE_UPSERT_KEY, []).append(rows[index])
-        elif key in existing:
+        elif (record := existing.get(key)) is AS_IN_FILE:
+            skipped.setdefault(SkipReason.UNCHANGED, []).append(rows[index])
+        elif record is not None:
             matched.append(index)
         elif template.mode is ImportMode.UPDATE:
             skipped.setdefault(SkipReason.NOT_FOUND, []).append(rows[index])
@@ -167,25 +178,28 @@ def plan_batch(
             updates.append(by.update(record, rows[index], changes, differences.warnings[position]))
         else:
             skipped.setdefault(SkipReason.UNCHANGED, []).append(rows[index])
+    skipped.get(SkipReason.UNCHANGED, []).sort()
     deleted = [] if deletions is None else _deleted(deletions, existing, template, by, skipped)
     return BatchPlan(create=take_rows(table, created), updates=updates, skipped=skipped, deletions=deleted)
 
 
-@dataclass(frozen=True, slots=True)
 class _By:
     """The run that changes records, and when."""
 
-    template: Template
-    run_id: str
-    written_at: datetime
+    def __init__(self, template: Template, run_id: str, written_at: datetime) -> None:
+        self.run_id = run_id
+        self.written_at = written_at
+        self._notes_time = "updated_at" not in template.sets
+        self._prefix = record_prefix(run_id)
 
     def update(self, record: Record, row: int, changes: dict[str, Any], warnings: str | None = None) -> RecordUpdate:
         """The change of a record with what the run notes on it."""
-        time = {} if "updated_at" in self.template.sets else {"updated_at": self.written_at}
+        time = {"updated_at": self.written_at} if self._notes_time else {}
         origin = _origin(record, self.run_id, row, self.written_at, warnings)
         changes = {**changes, **time, "_import": origin}
-        own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(record_prefix(self.run_id))
-        return RecordUpdate(row, record["_id"], changes, None if own else _before(record, changes))
+        own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(self._prefix)
+        before = None if own else _before(record, changes)
+        return RecordUpdate(row, record["_id"], changes, before, record.get("_import"))
 
 
 def _deleted(
@@ -201,8 +215,7 @@ def _deleted(
         if (record := existing.get(key)) is None:
             skipped.setdefault(SkipReason.NOT_FOUND, []).append(row)
             continue
-        changes: dict[str, Any] = {"is_deleted": True, "deleted_at": by.written_at}
-        found.append(by.update(record, row, {**changes, KEYS: []} if record.get(KEYS) else changes))
+        found.append(by.update(record, row, {"is_deleted": True, "deleted_at": by.written_at}))
     return found
 
 
@@ -214,17 +227,20 @@ def swept(record: Record, number: int, template: Template, run_id: str, deleted_
         number: by which its before-image is found, see ``BatchDocument.sweeps``.
     """
     changes: dict[str, Any] = {"is_deleted": True, "deleted_at": deleted_at}
-    if record.get(KEYS):
-        changes[KEYS] = []
     update = _By(template, run_id, deleted_at).update(record, number, changes)
     del update.changes["_import"]["row"]
     return update
 
 
 def _new_entries(record: Record, changes: Record, keys: Sequence[Key]) -> dict[str, Any]:
-    """``_keys`` of a record after a change, where that is not what it has."""
-    after = entries(keys, {**record, **changes}) if keys else []
+    """``_keys`` of a record after a change, where that is not what it has.
+
+    With one key, by which the record was found, it has what follows from its fields.
+    """
     changed = any(name in changes for key in keys for name in key.names)
+    if len(keys) == 1 and not changed:
+        return {}
+    after = entries(keys, {**record, **changes}) if keys else []
     return {KEYS: after} if changed or (keys and after != (record.get(KEYS) or [])) else {}
 
 
@@ -281,7 +297,7 @@ class RowDifferences:
             if name in template.default_values or fields[index].type in (FieldType.NUMBER, FieldType.BOOLEAN)
         ]
         self._held = _values_of(self._names)
-        self._extra = _extra_cells(table, extra) if template.include_unmatched_columns else None
+        self._extra = extra_cells(table, extra) if template.include_unmatched_columns else None
         self.warnings: list[str | None] = (
             table[WARNINGS].to_pylist() if WARNINGS in table.column_names else [None] * table.num_rows
         )
@@ -303,17 +319,17 @@ class RowDifferences:
     def _fields_of(self, index: int, record: Record) -> dict[str, Any]:
         row = self._rows[index]
         try:
-            # Nearly every row of a repeated import ends here: one comparison in C.
             held = self._held(record)
-            unchanged = held == row and not any(_differs(held[place], row[place]) for place in self._not_text)
         except KeyError:
-            unchanged = False
-        if unchanged:
+            held = tuple(record.get(name) for name in self._names)
+        # Nearly every row of a repeated import ends here: one comparison in C.
+        if held == row and not any(_differs(held[place], row[place]) for place in self._not_text):
             return {}
         return {
             name: Int64(value) if name in self._integers and type(value) is int else value
-            for name, value in zip(self._names, row, strict=True)
-            if _differs(record.get(name), value)
+            for name, before, value in zip(self._names, held, row, strict=True)
+            # What is equal and of one type is the same whatever the type; most values of a changed record are.
+            if not (before == value and type(before) is type(value)) and _differs(before, value)
         }
 
 
@@ -324,7 +340,7 @@ def _values_of(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
     return itemgetter(*names)
 
 
-def _extra_cells(table: pa.Table, extra: Sequence[tuple[str, str]]) -> list[dict[str, str | None]]:
+def extra_cells(table: pa.Table, extra: Sequence[tuple[str, str]]) -> list[dict[str, str | None]]:
     """What the columns and the overflow of each row say about ``extra``."""
     keys = [key for _, key in extra]
     columns: list[list[str | None]] = [table[column].to_pylist() for column, _ in extra]
@@ -359,7 +375,7 @@ def _origin(record: Record, run_id: str, row: int, written_at: datetime, warning
     Release 0.1 noted outside ``_import`` only when a record was created.
     """
     held: object = record.get("_import")
-    before: Record = cast("Record", held) if isinstance(held, Mapping) else {}
+    before: Record = cast("Record", held) if isinstance(held, dict) else {}
     version = before.get("version")
     origin: dict[str, Any] = {
         "run_id": run_id,
@@ -394,11 +410,12 @@ def row_numbers(table: pa.Table) -> list[int]:
 
 
 def _cells(table: pa.Table, field: TemplateField) -> list[Any]:
-    columns = [_column(table, column) for column in cell_columns(field, table.column_names)]
+    columns = [column_values(table, column) for column in cell_columns(field, table.column_names)]
     return reduce(_first_of, columns)
 
 
-def _column(table: pa.Table, column: CellColumn) -> list[Any]:
+def column_values(table: pa.Table, column: CellColumn) -> list[Any]:
+    """The values of one column as Python objects, as records hold them."""
     cells = table[column.name]
     match column.kind:
         case CellKind.DECIMAL:

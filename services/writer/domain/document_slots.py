@@ -9,6 +9,7 @@ the concatenation of the documents. An empty value takes the empty slot. No Pyth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -38,6 +39,12 @@ class EncodedRecords:
 
     blob: memoryview
     offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, documents: Sequence[bytes]) -> EncodedRecords:
+        """The BSON of each document, put together."""
+        offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+        return cls(memoryview(b"".join(documents)), offsets)
 
     @property
     def count(self) -> int:

@@ -9,7 +9,7 @@ The format is that of https://bsonspec.org/spec.html, version 1.1.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import reduce
 from typing import Any
@@ -142,6 +142,28 @@ class RecordEncoder:
         slots.constant(b"\0")
         document_lengths[:] = slots.lengths
         return slots.joined()
+
+    def encode_compared(self, table: pa.Table, names: Collection[str]) -> tuple[EncodedRecords, EncodedRecords]:
+        """Two parts of every record that ``encode`` makes, which follow from its row alone.
+
+        Args:
+            table: a checked batch of the template.
+            names: fields.
+
+        Returns:
+            The elements of these fields, of the default values and ``extra``; and how the record ends, from ``_keys``.
+        """
+        values, end = Slots(table.num_rows), Slots(table.num_rows)
+        for field, key in self._fields:
+            if field.name in names:
+                _add_element(values, key, _alternatives(table, field))
+        values.constant(self._default_values)
+        if self._has_extra:
+            self._add_extra(values, table)
+        if self._keys:
+            _add_array(end, KEYS.encode() + b"\0", [self._entries(table, key) for key in self._keys])
+        end.constant(b"\0")
+        return values.joined(), end.joined()
 
     def _add_extra(self, slots: Slots, table: pa.Table) -> None:
         slots.constant(bytes([_DOCUMENT]) + b"extra\0")

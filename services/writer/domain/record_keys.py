@@ -29,19 +29,22 @@ class Key(Protocol):
 
 def entries(keys: Sequence[Key], record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The entries of a record, in the order of ``keys``; none of a key that lacks a value of a key's type."""
-    found: list[dict[str, Any]] = []
-    for key in keys:
-        values = [key_value(record.get(name)) for name in key.names]
-        if all(isinstance(value, _TYPES) for value in values):
-            found.append(key_entry(key.id, values))
-    return found
+    found = ((key, _values(record, key)) for key in keys)
+    return [key_entry(key.id, values) for key, values in found if values is not None]
 
 
 def carries(record: Mapping[str, Any], key: Key) -> bool:
     """Whether a record carries the entry of ``key`` that follows from its fields; false where none follows."""
     held = cast("Sequence[Mapping[str, Any]]", record.get(KEYS) or ())
-    own = [_exactly(entry_values(entry)) for entry in held if entry[SCOPE] == key.id]
-    return own == [_exactly(entry_values(entry)) for entry in entries([key], record)] != []
+    own = [entry_values(entry) for entry in held if entry[SCOPE] == key.id]
+    values = _values(record, key)
+    return values is not None and len(own) == 1 and _exactly(own[0]) == _exactly(values)
+
+
+def _values(record: Mapping[str, Any], key: Key) -> list[Any] | None:
+    """The values of the entry that follows from the fields of a record; ``None`` where one is not of a key's type."""
+    values = [key_value(record.get(name)) for name in key.names]
+    return values if all(isinstance(value, _TYPES) for value in values) else None
 
 
 def _exactly(values: list[Any]) -> list[Any] | bytes:

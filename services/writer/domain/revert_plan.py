@@ -44,9 +44,10 @@ class Restore:
     """A record that becomes what it was.
 
     Attributes:
-        values: to be set, ``_keys`` among them where these entries are others than now.
+        values: to be set, ``_keys`` among them where these entries are others than now, or claimed again.
         remove: fields to take away.
         returns: whether the run had deleted it.
+        origin: ``_import`` of the record as it is.
     """
 
     row: int
@@ -54,6 +55,7 @@ class Restore:
     values: dict[str, Any]
     remove: list[str]
     returns: bool
+    origin: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,7 @@ def _restored(record: Record, image: Changed, keys: Sequence[Key]) -> Restore:
     live = before.get("is_deleted") is False
     carried = entries(keys, before) if live else []
     values = dict(image.restore)
-    if carried != (record.get(KEYS) or []):
+    # A deleted one carries its entries without having the keys: they are claimed again.
+    if carried != (record.get(KEYS) or []) or (image.deletes and carried):
         values[KEYS] = carried
-    return Restore(image.row, image.record_id, values, list(image.remove), image.deletes)
+    return Restore(image.row, image.record_id, values, list(image.remove), image.deletes, record.get("_import"))

@@ -8,7 +8,7 @@ import pyarrow as pa
 from libs.contracts.reasons import RowErrorCode
 from libs.contracts.rejections import RowError
 from libs.contracts.templates import ImportMode, Scalar, Template
-from services.writer.domain.batch_plan import Record, raw_values, row_numbers, upsert_keys
+from services.writer.domain.batch_plan import AS_IN_FILE, Record, raw_values, row_numbers, upsert_keys
 from services.writer.domain.decimal128 import comparable
 
 
@@ -27,7 +27,8 @@ def out_of_scope(
 
     Args:
         table: a checked batch.
-        existing: the live record of each upsert key that has one, with the fields of the scope.
+        existing: the live record of each upsert key that has one, with the fields of the scope, or ``AS_IN_FILE``
+            where the row says what these are.
         file_fields: see ``batch_plan.fields_from_file``.
     """
     scope = template.scope_filter or {}
@@ -40,7 +41,9 @@ def out_of_scope(
         record = existing.get(key)
         errors: list[RowError] = []
         for name, wanted in scope.items():
-            if record is not None and not _equal(record.get(name), wanted):
+            same = record is AS_IN_FILE and name in values
+            held = values[name][index] if same else None if record is None else record.get(name)
+            if record is not None and not _equal(held, wanted):
                 errors.append(_error(name, wanted, f"The record with this {template.upsert_key!r} has another"))
                 continue
             says = record is None or name in written

@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from libs.contracts.record_keys import key_value
 from libs.contracts.templates import Template
-from services.writer.domain.batch_plan import BatchPlan, Record, Values, field_values, row_numbers
+from services.writer.domain.batch_plan import AS_IN_FILE, BatchPlan, Record, Values, field_values, row_numbers
 from services.writer.domain.decimal128 import comparable
 from services.writer.domain.record_keys import Key
 
@@ -40,7 +40,7 @@ class Claim:
 
 def claims_of(plan: BatchPlan, template: Template, keys: Sequence[Key], existing: Mapping[Any, Record]) -> list[Claim]:
     """What the rows of a plan claim, in the order in which they are written."""
-    records = {record["_id"]: record for record in existing.values()}
+    records = {record["_id"]: record for record in existing.values() if record is not AS_IN_FILE}
     found: list[Claim] = []
     for update in plan.updates:
         record = records[update.record_id]

@@ -15,7 +15,7 @@ from deploy.migrations import MIGRATIONS
 from deploy.migrations.runner import COLLECTION, forget, made_migrations, make_migrations
 from libs.contracts.record_keys import entry_values
 from libs.storage.client import Mongo
-from libs.storage.target_keys import KEYS_INDEX, TargetKeys
+from libs.storage.target_keys import FOREIGN_INDEX, KEYS_INDEX, TargetKeys
 
 pytestmark = pytest.mark.servers
 
@@ -134,7 +134,7 @@ async def test_what_older_writers_have_made_meanwhile_is_completed_and_their_ind
     assert found["S2"] == {("sku",): ["S2"], ("shop", "sku"): [1, "S2"]}
     assert all(each[("sku",)] == [sku] for sku, each in found.items() if sku is not None)
     assert {document["state"] async for document in left.state["target_keys"].find()} == {"active"}
-    assert set(await records.index_information()) == {"_id_", KEYS_INDEX, "rowdock_foreign", "upsert_shop"}
+    assert set(await records.index_information()) == {"_id_", KEYS_INDEX, FOREIGN_INDEX, "upsert_shop"}
     holder = await records.find_one({"sku": "S2", "tenant_id": "a"})
     assert holder is not None
     with pytest.raises(DuplicateKeyError):

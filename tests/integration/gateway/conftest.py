@@ -1,9 +1,13 @@
 """A gateway on a real MongoDB, without Kafka: nothing listens at the address it is given."""
 
 import asyncio
+import atexit
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -30,6 +34,9 @@ MAX_ERRORS = 5
 WAIT_SECONDS = 0.4
 DRY_RUN_SECONDS = 6.0
 SECRET_KEY = Fernet.generate_key().decode()
+SOURCES = tempfile.TemporaryDirectory(prefix="rowdock-sources-")
+"""Below which organizations have their folders of watched directories."""
+atexit.register(SOURCES.cleanup)
 
 
 def unused_port() -> int:
@@ -49,6 +56,11 @@ def new_app(mongo_settings: MongoSettings, **changes: Any) -> Litestar:  # noqa:
         "dry_run_wait_seconds": DRY_RUN_SECONDS,
         "upload_idle_seconds": 0.5,
         "body_seconds": 0.5,
+        "rate_limits": "free=0/0",
+        "strangers_per_minute": 0,
+        "observe_seconds": 300,  # what it counts would be among the commands that tests look at
+        "sources_directory": SOURCES.name,
+        "source_allowed_networks": "127.0.0.0/8",
     }
     return create_app(
         ServiceSettings(
@@ -57,6 +69,24 @@ def new_app(mongo_settings: MongoSettings, **changes: Any) -> Litestar:  # noqa:
         mongo_settings,
         GatewaySettings(**{**settings, **changes}),
     )
+
+
+@asynccontextmanager
+async def living(app: Litestar) -> AsyncIterator[None]:
+    """A gateway is started, for a fixture: that is set up and torn down in different tasks, while the lifespan wants to
+    begin and end in one."""
+    started, over = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await over.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(live())
+        await started.wait()
+        yield
+        over.set()
 
 
 @pytest.fixture(scope="package")
@@ -82,19 +112,8 @@ async def app(mongo: Mongo, mongo_settings: MongoSettings) -> AsyncIterator[Lite
     """The gateway, started."""
     del mongo
     app = new_app(mongo_settings)
-    # A fixture is set up and torn down in different tasks; the lifespan wants to begin and end in one.
-    started, over = asyncio.Event(), asyncio.Event()
-
-    async def live() -> None:
-        async with app.lifespan():
-            started.set()
-            await over.wait()
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(live())
-        await started.wait()
+    async with living(app):
         yield app
-        over.set()
 
 
 @pytest.fixture
@@ -121,6 +140,7 @@ async def new_organization(app: Litestar) -> AsyncIterator[Callable[[], Awaitabl
     async def make() -> Organization:
         key = new_key()
         organization_id = await ApiKeys().create("Acme", "test", key)
+        (Path(SOURCES.name) / organization_id).mkdir()
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app),  # pyright: ignore[reportArgumentType] - Litestar's own ASGI types
             base_url="http://gateway",

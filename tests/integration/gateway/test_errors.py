@@ -1,13 +1,11 @@
 """Every error has the one shape, and a 500 shows nothing of the inside."""
 
-import re
 from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from libs.storage.client import Mongo
-from services.gateway.http.not_yet import NOT_YET, NotYet
 from tests.integration.gateway.conftest import Organization
 from tests.integration.gateway.steps import assert_error
 
@@ -19,16 +17,13 @@ async def test_what_is_not_there(http: httpx.AsyncClient) -> None:
     assert_error(answer, 405, "METHOD_NOT_ALLOWED")
 
 
-@pytest.mark.parametrize("line", NOT_YET, ids=lambda line: line.path)
-async def test_what_the_references_name_and_is_not_there_yet(http: httpx.AsyncClient, line: NotYet) -> None:
-    url = re.sub(r"{[^}]*}", "x" * 24, line.path)
-    for method in line.methods:
-        error = assert_error(await http.request(method, f"{url}?skip=0&skip=1"), 501, "NOT_SUPPORTED_YET")
-        assert "not supported yet; " in error["detail"]
-    other = next(method for method in ("GET", "PATCH", "DELETE", "PUT") if method not in line.methods)
-    assert_error(await http.request(other, url), 405, "METHOD_NOT_ALLOWED")
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/v1/imports"), ("GET", "/api/v1/imports/" + "x" * 24)])
+async def test_what_vocabularies_share_is_told_in_the_words_of_both(
+    http: httpx.AsyncClient, method: str, path: str
+) -> None:
+    assert_error(await http.put(path), 405, "METHOD_NOT_ALLOWED", either=True)
     del http.headers["Authorization"]
-    assert_error(await http.request(line.methods[0], url), 401, "UNAUTHORIZED")
+    assert_error(await http.request(method, path), 401, "UNAUTHORIZED", either=True)
 
 
 async def test_an_unexpected_error(acme: Organization, mongo: Mongo, capsys: pytest.CaptureFixture[str]) -> None:

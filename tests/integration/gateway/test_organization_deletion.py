@@ -21,7 +21,7 @@ from services.gateway.retention.organizations import OrganizationDeletion
 from services.gateway.stores.dead_letters import DeadLetterStore
 from services.gateway.stores.organizations import OrganizationStore
 from tests.integration.gateway.conftest import Organization, new_app
-from tests.integration.gateway.steps import create_template, eventually, upload, validate
+from tests.integration.gateway.steps import PRODUCER, create_template, eventually, upload, validate
 from tests.integration.ledger.runs import new_run
 
 pytestmark = pytest.mark.servers
@@ -30,6 +30,7 @@ NewOrganization = Callable[[], Awaitable[Organization]]
 LONGEST_UPLOAD = timedelta(hours=1)
 OF_THE_TENANT = (
     "api_keys", "templates", "runs", "batches", "rejected_records", "webhook_endpoints", "webhook_deliveries",
+    "request_producers",
 )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ async def furnished(mongo: Mongo, ledger: Ledger, organization: Organization, re
         await validate(ledger, run_id)
     assert (await organization.http.post(f"/imports/runs/{runs[2]}/execute")).is_success
     await ledger.maybe_advance(runs[2])
+    assert (await organization.http.post("/api/v1/request-producers", json=PRODUCER)).is_success
     now, tenant = datetime.now(UTC), organization.id
     for run_id in runs:
         row = {

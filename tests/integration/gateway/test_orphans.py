@@ -77,7 +77,9 @@ async def test_a_sweep_is_bounded_and_the_next_goes_on(
     left = [await loose_chunks(mongo, 1, 2) for _ in range(7)]
     kept.append(ObjectId(await submit(acme.http)))
     sweep = sweeper(mongo)
-    removed = [await sweep.sweep() for _ in range(20)]
+    # Enough to come to the end, whatever other tests have stored.
+    enough = len(await mongo.state["files.chunks"].distinct("files_id"))
+    removed = [await sweep.sweep() for _ in range(enough)]
     assert max(removed) <= 4
     assert sum(removed) >= len(left)
     assert await stored(mongo, *left) == 0
@@ -85,7 +87,7 @@ async def test_a_sweep_is_bounded_and_the_next_goes_on(
     # It begins again at the start when it has come to the end.
     earlier = ObjectId("0" * 24)
     await mongo.state["files.chunks"].insert_one({"files_id": earlier, "n": 5, "data": b"x"})
-    for _ in range(20):
+    for _ in range(enough):
         await sweep.sweep()
     assert await stored(mongo, earlier) == 0
 
@@ -98,7 +100,9 @@ async def test_not_every_chunk_is_looked_at(mongo: Mongo) -> None:
     finally:
         await mongo.state.command("profile", 0)
     assert set(uploads) <= set(window.orphans)
-    profiled = await mongo.state["system.profile"].find_one({"command.aggregate": "files.chunks"})
+    profiled = await mongo.state["system.profile"].find_one(
+        {"command.aggregate": "files.chunks", "planSummary": {"$exists": True}}  # not what the gateway counts by
+    )
     assert profiled is not None
     assert "DISTINCT_SCAN" in profiled["planSummary"]
     chunks = await mongo.state["files.chunks"].count_documents({})

@@ -13,28 +13,48 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-from libs.contracts.ids import rejected_id
+from libs.contracts.ids import as_uuid, rejected_id
 from libs.storage.client import Mongo
 from services.gateway.access.organizations import OrganizationTree
 from services.gateway.access.reach import OWNED, REMEMBERED_SECONDS
+from services.gateway.http.authentication import NEEDED_SCOPE
 from services.gateway.http.dependencies import WHO_ASKS
-from services.gateway.http.query_parameters import ANY_QUERY
 from tests.integration.gateway.conftest import Organization
 from tests.integration.gateway.families import NewOrganization, family
-from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, template_body, upload
+from tests.integration.gateway.steps import (
+    CSV,
+    assert_error,
+    create_importer,
+    create_rowporter_template,
+    create_source,
+    create_template,
+    eventually,
+    start_import,
+    template_body,
+    upload,
+)
 
 NOBODYS = "f" * 24
-UPLOADS = {"/imports/upload", "/imports/dry-run", "/imports/preview"}
-"""Act for the organization that their form names."""
+ENDPOINTS = "/api/v1/webhook-endpoints"
+NOT_FOR_OTHERS = {NEEDED_SCOPE, "exclude_from_auth"}
+UPLOADS = {"/imports/upload", "/imports/dry-run", "/imports/preview", "/api/v1/imports"}
+"""Act for the organization that their form names, or that has what it names."""
+
+ROWPORTER = "rowporter_template_id"
+OF_ONE = {"/api/v1/organization/branding", "/records", "/records/{resource}/{identifier}"}
+"""What one organization has at a time: ``tenant_id`` says which, and nothing is put together."""
+BY_RESOURCE = {"resource", "identifier"}
+"""Name records of whichever organization acts (``test_whose_records``): no id says whose they are."""
 
 
 def routes(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    """Method, path and handler of every route that does something."""
+    """Method, path and handler of every route that does something for an organization; what one decides about itself,
+    such as its keys, is not for those above."""
     for route in app.routes:
         if not isinstance(route, HTTPRoute) or route.path.startswith("/schema"):
             continue
         for method, (handler, _) in sorted(_handlers(route).items()):
-            if method in {"GET", "POST", "PUT", "PATCH", "DELETE"} and not handler.opt.get(ANY_QUERY):
+            if method in {"GET", "POST", "PUT", "PATCH", "DELETE"} and not handler.opt.keys() & NOT_FOR_OTHERS:
                 yield method, route.path_format, handler
 
 
@@ -57,10 +77,11 @@ def test_every_route_takes_the_rule(app: Litestar) -> None:
         asked = [name for name in WHO_ASKS if name in handler.parsed_fn_signature.parameters]
         assert len(asked) == 1, f"{method} {path}: one of {WHO_ASKS} says who asks"
         names_one = OWNED.keys() & {*path_parameters(path), *({"run_id"} & query_parameters(handler))}
-        assert set(path_parameters(path)) <= names_one, f"{method} {path}: nobody knows whose that is; see OWNED"
-        if names_one or path in UPLOADS:
+        unknown = set(path_parameters(path)) - BY_RESOURCE - names_one
+        assert not unknown, f"{method} {path}: nobody knows whose that is; see OWNED"
+        if names_one or (method == "POST" and path in UPLOADS):
             assert asked == ["principal"], f"{method} {path}"
-        elif method == "GET":
+        elif method == "GET" and path not in OF_ONE:
             assert asked == ["looking"], f"{method} {path}: a list can include those below"
         else:
             assert asked == ["acting"], f"{method} {path}"
@@ -80,13 +101,24 @@ async def furnished(mongo: Mongo, organization: Organization) -> dict[str, str]:
         "cells": ["A1", None], "errors": [], "state": "open", "created_at": datetime.now(UTC),
     }  # fmt: skip
     await mongo.state["rejected_records"].insert_one(row)
-    return {"template_id": template["id"], "run_id": run["id"], "record_id": row["_id"]}
+    importer = await create_importer(organization.http)
+    started = (await start_import(organization.http, importer["id"])).json()
+    ids = {"template_id": template["id"], "run_id": run["id"], "record_id": row["_id"]}
+    endpoint = (await organization.http.post(ENDPOINTS, json={"url": "https://example.com/hooks"})).json()
+    delivery = (await organization.http.post(f"{ENDPOINTS}/{endpoint['id']}/test")).json()
+    source = await create_source(organization.http, template["id"])
+    ids |= {"endpoint_id": endpoint["id"], "delivery_id": delivery["id"], "source_id": source["id"]}
+    template = await create_rowporter_template(organization.http)
+    return {**ids, "importer_id": importer["id"], "import_id": started["id"], ROWPORTER: template["id"]}
 
 
 async def ask(http: httpx.AsyncClient, method: str, path: str, ids: dict[str, str]) -> httpx.Response:
     query = {} if "{" in path else {"run_id": ids["run_id"]}
     body: Any = {"json": template_body() if "templates" in path else {}} if method in {"PUT", "PATCH"} else {}
-    return await http.request(method, path.format(**ids), params=query, **body)
+    if path.endswith("/events"):
+        method = "HEAD"  # judged alike; what follows lasts
+    named = {**ids, "template_id": ids[ROWPORTER]} if path.startswith("/api/v1/templates/") else ids
+    return await http.request(method, path.format(**named), params=query, **body)
 
 
 def told(answer: httpx.Response, ids: dict[str, str]) -> tuple[int, str]:
@@ -132,16 +164,17 @@ async def test_each_key_reaches_its_own_and_what_is_below(
         if parent is not None:
             await tree.move(organizations[at].id, organizations[parent].id)
     owned = [await furnished(mongo, organization) for organization in organizations]
-    naming = [(method, path) for method, path, _ in routes(app) if "{" in path] + [("GET", "/imports/rejected")]
+    naming = [(method, path) for method, path, _ in routes(app) if set(path_parameters(path)) - BY_RESOURCE]
+    naming.append(("GET", "/imports/rejected"))
     # Those who may not come before those who may, and what ends things comes last.
     naming.sort(key=lambda each: (each[0] == "DELETE", "cancel" in each[1]))
     await _who_may_not(organizations, parents, owned, naming)
     await _who_may(organizations, parents, owned, [each for each in naming if each[0] != "DELETE"])
     await _lists_and_uploads(mongo, organizations, parents, owned)
     for target in range(len(parents)):
-        [deletion] = [each for each in naming if each[0] == "DELETE"]
-        answer = await ask(organizations[_chain(parents, target)[-1]].http, *deletion, owned[target])
-        assert answer.status_code == 204
+        for deletion in (each for each in naming if each[0] == "DELETE"):
+            answer = await ask(organizations[_chain(parents, target)[-1]].http, *deletion, owned[target])
+            assert answer.status_code == 204
 
 
 async def _who_may_not(
@@ -151,6 +184,8 @@ async def _who_may_not(
     naming: list[tuple[str, str]],
 ) -> None:
     unknown = {"template_id": "d" * 24, "run_id": "e" * 24, "record_id": rejected_id("f" * 24, 1)}
+    unknown |= {"endpoint_id": "c" * 24, "delivery_id": "b" * 32, "source_id": "9" * 24}
+    unknown |= {"importer_id": as_uuid("d" * 24), "import_id": as_uuid("e" * 24), ROWPORTER: f"tpl_{'d' * 24}"}
     for method, path in naming:
         for caller in range(len(parents)):
             nobodys = told(await ask(organizations[caller].http, method, path, unknown), unknown)
@@ -295,3 +330,31 @@ async def test_who_is_taken_out_is_out_of_reach_within_seconds(
     await eventually(out_of_reach, REMEMBERED_SECONDS + 5)
     assert (await made.child.http.get(url)).status_code == 200
     assert (await made.grandchild.http.get(url)).status_code == 200
+
+
+async def test_a_key_is_told_which_organizations_it_may_act_for(
+    mongo: Mongo, new_organization: NewOrganization
+) -> None:
+    made = await family(mongo, new_organization)
+
+    async def told_to(organization: Organization, **query: Any) -> dict[str, str | None]:  # noqa: ANN401
+        found: dict[str, str | None] = {}
+        after: str | None = ""
+        while after is not None:
+            page = (
+                await organization.http.get("/imports/tenants", params={"limit": 1, "after": after, **query})
+            ).json()
+            found |= {each["id"]: each["parent_id"] for each in page["data"]}
+            after = page["next_after"]
+        return found
+
+    below = {made.child.id: made.parent.id, made.sibling.id: made.parent.id, made.grandchild.id: made.child.id}
+    assert await told_to(made.parent, include_children=True) == {made.parent.id: None, **below}
+    assert await told_to(made.parent) == {made.parent.id: None}
+    # What is above it is not told to a child, nor to whoever asks about one.
+    assert await told_to(made.child, include_children=True) == {made.child.id: None, made.grandchild.id: made.child.id}
+    asked = await told_to(made.parent, include_children=True, tenant_id=made.child.id)
+    assert asked == {made.child.id: None, made.grandchild.id: made.child.id}
+    assert await told_to(made.stranger, include_children=True) == {made.stranger.id: None}
+    refused = await made.stranger.http.get("/imports/tenants", params={"tenant_id": made.child.id})
+    assert_error(refused, 404, "TENANT_NOT_FOUND")

@@ -165,7 +165,8 @@ async def test_a_list_shows_what_a_list_shows(http: httpx.AsyncClient, ledger: L
     await validate(ledger, run_id)
     [listed] = (await http.get("/imports/runs")).json()["data"]
     shown = (await http.get(f"/imports/runs/{run_id}")).json()
-    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids", "kept", "sync", "rejected_rows"}
+    left_out = {"plan", "preview_rows", "errors", "progress", "deleted_ids", "kept", "sync"}
+    left_out |= {"rejected_rows", "corrections"}
     assert set(shown) - set(listed) == left_out
     assert listed == {name: value for name, value in shown.items() if name not in left_out}
     assert (listed["template_name"], listed["import_mode"], listed["status"]) == ("a list's", "upsert", "validated")
@@ -214,6 +215,27 @@ async def test_a_run_lists_its_first_errors_only(acme: Organization, mongo: Mong
     assert run["errors"][0]["message"] == "is required"
     rejected = (await acme.http.get("/imports/rejected", params={"run_id": run_id})).json()
     assert len(rejected["data"]) == MAX_ERRORS + 2
+
+
+async def test_errors_are_read_again_once_a_row_more_is_rejected(
+    acme: Organization, mongo: Mongo, ledger: Ledger
+) -> None:
+    run_id = await submit(acme.http)
+    await validate(ledger, run_id)
+
+    async def errors() -> list[tuple[int, str]]:
+        run = (await acme.http.get(f"/imports/runs/{run_id}")).json()
+        return [(error["row"], error["message"]) for error in run["errors"]]
+
+    assert await errors() == []
+    await reject(mongo, acme, run_id, 7, None, "Anvil")
+    assert await errors() == [(7, "is required")]
+    # Nothing does that: it shows that a look which meets no further row reads none of them.
+    await mongo.state["rejected_records"].update_one({"_id": rejected_id(run_id, 7)}, {"$set": {"errors": []}})
+    assert await errors() == [(7, "is required")]
+    await mongo.state["rejected_records"].delete_one({"_id": rejected_id(run_id, 7)})
+    await reject(mongo, acme, run_id, 3, None, "Rocket")
+    assert await errors() == [(3, "is required")]
 
 
 async def test_how_a_file_is_read(http: httpx.AsyncClient, ledger: Ledger, mongo: Mongo) -> None:
@@ -280,6 +302,7 @@ async def test_counts(acme: Organization, mongo: Mongo) -> None:
     shown = {key: value for key, value in run.items() if key.endswith(("_count", "_rows", "skipped"))}
     assert shown == {
         "total_rows": 10, "valid_rows": 8, "written_count": 5, "created_count": 3, "updated_count": 2,
-        "deleted_count": 0, "unchanged_count": 3, "rejected_count": 1, "skipped_count": 4, "warning_count": 1,
-        "skipped": {"UNCHANGED": 3, "DUPLICATE_UPSERT_KEY": 1}, "preview_rows": [], "rejected_rows": None,
+        "deleted_count": 0, "unchanged_count": 3, "rejected_count": 1, "error_count": 1, "skipped_count": 4,
+        "warning_count": 1, "skipped": {"UNCHANGED": 3, "DUPLICATE_UPSERT_KEY": 1},
+        "preview_rows": [], "rejected_rows": None,
     }  # fmt: skip

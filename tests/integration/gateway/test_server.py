@@ -15,6 +15,7 @@ from services.gateway.http.response_headers import SECURITY_HEADERS
 from services.gateway.http.server import server_config
 from services.gateway.settings import GatewaySettings
 from tests.integration.gateway.conftest import SECRET_KEY
+from tests.integration.gateway.streams import connection
 
 
 @asynccontextmanager
@@ -42,11 +43,10 @@ async def port(app: Litestar) -> AsyncIterator[int]:
 
 async def answer_to(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of the answer, read until the server closes the connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    async with asyncio.timeout(10):
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
+    async with connection(port) as (reader, writer):
+        writer.write(request)
+        async with asyncio.timeout(60):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     return (
         int(status.split()[1]),

@@ -186,9 +186,9 @@ async def test_a_resource_counts_while_a_template_a_run_or_a_record_is_there(acm
         await sweep()
         return [document.get("names") for document in await left(mongo, acme)] == names
 
-    await eventually(lambda: swept_to([None]))
+    await eventually(lambda: swept_to([None]), 90)
     await mongo.target["counts"].delete_one({"_id": record["_id"]})
-    await eventually(lambda: swept_to([]))
+    await eventually(lambda: swept_to([]), 90)
 
 
 async def test_what_a_crash_leaves_before_the_template_is_saved_is_released(acme: Organization, mongo: Mongo) -> None:

@@ -14,6 +14,7 @@ from libs.ledger import Ledger
 from libs.storage.client import Mongo
 from tests.integration.gateway.conftest import MAX_UPLOAD_BYTES, Organization
 from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, upload, validate
+from tests.integration.gateway.test_server import served
 
 Message = Any
 BOUNDARY = "----rowdock"
@@ -260,6 +261,28 @@ async def test_too_large_in_fact(acme: Organization, mongo: Mongo) -> None:
     await assert_no_files(mongo, acme)
 
 
+@pytest.mark.parametrize("beyond", [0, 1])
+async def test_the_limit_is_exact_and_nothing_is_read_beyond_it(
+    acme: Organization, mongo: Mongo, app: Litestar, beyond: int
+) -> None:
+    """A file of just as many bytes as are accepted is taken; one byte more, and the rest is not asked for."""
+    template = await create_template(acme.http)
+    start = part("template_id", template["id"].encode()) + part("file", b"", "x.csv")[:-2]
+    rows = b"x" * (MAX_UPLOAD_BYTES - 1) + b"\n"
+    bodies = [start, rows] if not beyond else [start, rows, b"x"]
+    messages: list[Any] = [{"type": "http.request", "body": body, "more_body": True} for body in bodies]
+    if not beyond:
+        messages.append({"type": "http.request", "body": b"\r\n" + END, "more_body": False})
+
+    async def receive() -> Message:
+        assert messages, "the rest was asked for"
+        return messages.pop(0)
+
+    assert await call(app, acme, receive) == (413 if beyond else 202)
+    if beyond:
+        await assert_no_files(mongo, acme)
+
+
 async def call(
     app: Litestar, organization: Organization, receive: Callable[[], Awaitable[Message]], length: int | None = None
 ) -> int:
@@ -300,4 +323,36 @@ async def test_a_client_that_leaves_or_stalls_leaves_nothing_behind(
         return await asyncio.get_running_loop().create_future()
 
     assert await call(app, acme, receive) == (400 if leaves else 408)
+    await assert_no_files(mongo, acme)
+
+
+@pytest.mark.parametrize("abruptly", [True, False])
+async def test_a_client_that_goes_in_the_middle_of_a_file_leaves_nothing_behind(
+    acme: Organization, mongo: Mongo, app: Litestar, abruptly: bool
+) -> None:
+    """Over real connections, with chunks of the file stored already."""
+    template = await create_template(acme.http)
+    start = part("template_id", template["id"].encode()) + part("file", b"a,b\n" * 600_000, "x.csv")[:-2]
+    head = (
+        f"POST /imports/upload HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {acme.key}\r\n"
+        f"Content-Type: {FORM['Content-Type']}\r\nContent-Length: {len(start) + 100_000}\r\n\r\n"
+    )
+    before = await mongo.state["files.chunks"].count_documents({})
+    async with served(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head.encode() + start)
+
+        async def chunks_are_stored() -> bool:
+            return await mongo.state["files.chunks"].count_documents({}) > before
+
+        await eventually(chunks_are_stored)
+        if abruptly:
+            writer.transport.abort()
+        else:
+            writer.close()
+
+        async def nothing_is_left() -> bool:
+            return await mongo.state["files.chunks"].count_documents({}) == before
+
+        await eventually(nothing_is_left)
     await assert_no_files(mongo, acme)

@@ -18,6 +18,7 @@ from bson import ObjectId
 from libs.contracts.events import BatchParsed, BatchReady
 from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
+from libs.contracts.messages import Message as Announcement
 from libs.contracts.states import TERMINAL_RUN_STATUSES, BatchState, RunStatus
 from libs.contracts.topics import (
     BATCH_READY,
@@ -26,7 +27,6 @@ from libs.contracts.topics import (
     RUN_EVENTS,
 )
 from libs.ledger import Ledger, MovedRun, ParseEnd, Shares, Stage
-from libs.ledger.handout import Message as Announcement
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import BatchDocument, BatchResult, OutboxEntry, RunDocument
 from tests.integration.ledger.runs import LEASE, PLAN, collections, current, new_batch, new_run, states
@@ -198,7 +198,7 @@ class Schedule:
         self.announce(announced)
 
     def announce(self, announced: Sequence[Announcement]) -> None:
-        for _, _, event in announced:
+        for event in (each.event for each in announced):
             assert isinstance(event, BatchParsed | BatchReady)
             if event.run_id == self.run.id:
                 kind = "check" if isinstance(event, BatchParsed) else "write"

@@ -9,10 +9,11 @@ import pytest
 from libs.contracts.events import BatchParsed, BatchReady
 from libs.contracts.ids import batch_id
 from libs.contracts.lanes import Lane
+from libs.contracts.messages import Message
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.topics import BATCH_READY, LARGE_BATCH_PARSED, LARGE_BATCH_READY
 from libs.ledger import Ledger, ParseEnd, Shares
-from libs.ledger.handout import OLDEST_RUNS, Message
+from libs.ledger.handout import OLDEST_RUNS
 from libs.storage.client import Mongo
 from libs.storage.documents import BatchDocument, BatchResult, RunDocument
 from tests.integration.ledger.runs import (
@@ -63,7 +64,7 @@ async def check(mongo: Mongo, ledger: Ledger, run: RunDocument, seq: int) -> Bat
 
 def numbers(messages: Sequence[Message], run: RunDocument) -> list[int]:
     """Which batches of a run the messages are about."""
-    events = [event for _, _, event in messages if isinstance(event, BatchParsed | BatchReady)]
+    events = [each.event for each in messages if isinstance(each.event, BatchParsed | BatchReady)]
     return [event.seq for event in events if event.run_id == run.id]
 
 
@@ -75,7 +76,7 @@ async def in_flight(ledger: Ledger, state: BatchState) -> Counter[str]:
 async def test_a_window_of_a_run_is_announced_and_filled_up_in_file_order(mongo: Mongo, ledger: Ledger) -> None:
     run, announced = await stored(ledger, 7)
     assert numbers(announced, run) == [0, 1, 2]
-    assert {topic for topic, _, _ in announced} == {LARGE_BATCH_PARSED}
+    assert {each.topic for each in announced} == {LARGE_BATCH_PARSED}
     assert await ledger.handout.fill(PARSED, Lane.LARGE) == []
     await check(mongo, ledger, run, 1)
     assert await ledger.handout.fill(PARSED, Lane.SMALL) == [], "another lane"

@@ -12,7 +12,7 @@ from libs.contracts.rejections import RejectedRow, RejectedState, RowError
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger, Submission
 from libs.storage.client import Mongo, Session
-from libs.storage.documents import RetryRequest, RunDocument, StoredFile
+from libs.storage.documents import RejectedRecord, RetryRequest, RunDocument, StoredFile
 from libs.telemetry import failpoints
 from tests.integration.ledger.runs import LEASE, OWNER, collections, current, executing, new_run
 
@@ -57,6 +57,12 @@ async def retry(ledger: Ledger, parent: RunDocument, request: RetryRequest) -> t
 async def states(ledger: Ledger, parent: RunDocument) -> dict[int, str]:
     rows = collections(ledger).mongo.state["rejected_records"].find({"run_id": parent.id})
     return {each["row"]: each["state"] async for each in rows}
+
+
+async def errors(ledger: Ledger, parent: RunDocument) -> dict[int, list[str]]:
+    rows = collections(ledger).mongo.state["rejected_records"].find({"run_id": parent.id})
+    found = [RejectedRecord.read(each) async for each in rows]
+    return {each.row: [error.code for error in each.current_errors] for each in found}
 
 
 async def ended(mongo: Mongo, ledger: Ledger, run: RunDocument, status: RunStatus) -> None:
@@ -168,13 +174,20 @@ async def test_what_became_of_every_row_is_told_whatever_dies(
 
 async def test_a_reverted_retry_gives_its_rows_back_but_for_what_it_has_kept(mongo: Mongo, ledger: Ledger) -> None:
     parent = await parent_with_rejected_rows(mongo, ledger)
+    remaining = [{"field": "sku", "column": "sku", "code": "TOO_SHORT", "message": "is too short", "value": None}]
+    await mongo.state["rejected_records"].update_one(
+        {"run_id": parent.id, "row": 8}, {"$set": {"remaining": remaining, "checked": True}}
+    )
     run, _ = await retry(ledger, parent, RetryRequest(rows="all"))
     await claimed_by_a_parser(ledger, run)
     await ended(mongo, ledger, run, RunStatus.COMPLETED)
     await ledger.retries.settle(run.id)
+    assert await errors(ledger, parent) == {2: [], 3: ["TOO_LONG"], 5: [], 8: [], 9: []}
     kept = {"_id": f"{run.id}:x", "run_id": run.id, "row": 5, "kept": {"reason": "CHANGED", "fields": []}}
     await mongo.state["undo"].insert_one(kept)
     reverted = {"$set": {"status": RunStatus.REVERTED.value, "unsettled": True}}
     await collections(ledger).runs.update_one({"_id": run.id}, reverted)
     await ledger.retries.settle(run.id)
     assert await states(ledger, parent) == {2: "open", 3: "open", 5: "written", 8: "open", 9: "open"}
+    # What was wrong with them is told again.
+    assert await errors(ledger, parent) == {2: ["REQUIRED"], 3: ["TOO_LONG"], 5: [], 8: ["TOO_SHORT"], 9: ["REQUIRED"]}

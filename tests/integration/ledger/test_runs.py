@@ -7,9 +7,9 @@ import pytest
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.errors import PermanentError
-from libs.contracts.events import Event, RunSubmitted
+from libs.contracts.events import RunSubmitted
+from libs.contracts.messages import Message
 from libs.contracts.states import RunStatus
-from libs.contracts.topics import Topic
 from libs.ledger import Ledger
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import OutboxEntry
@@ -29,13 +29,13 @@ class Collected:
     def __init__(self) -> None:
         self.owner = "collected"
         self.rows: list[Document] = []
-        self.hints: list[tuple[str, str, Event]] = []
+        self.hints: list[Message] = []
 
     def hand_over(self, rows: Sequence[Document]) -> None:
         self.rows.extend(rows)
 
-    def hint(self, topic: Topic, key: str, event: Event) -> None:
-        self.hints.append((topic.name, key, event))
+    def hint(self, message: Message) -> None:
+        self.hints.append(message)
 
 
 async def test_submit_creates_the_run_and_tells_the_parser(mongo: Mongo) -> None:
@@ -45,8 +45,8 @@ async def test_submit_creates_the_run_and_tells_the_parser(mongo: Mongo) -> None
     assert (await current(ledger, run)).model_dump(exclude={"created_at", "updated_at"}) == run.model_dump(
         exclude={"created_at", "updated_at"}
     )
-    ((topic, key, event),) = relay.hints
-    assert (topic, key) == ("imports.run-submitted.v1", run.id)
+    ((topic, key, event, trace),) = relay.hints
+    assert (topic.name, key, trace) == ("imports.run-submitted.v1", run.id, None)
     assert isinstance(event, RunSubmitted)
     assert (event.run_id, event.tenant_id, event.lane) == (run.id, run.tenant_id, "small")
     assert await mongo.state[OutboxEntry.Settings.name].count_documents({}) == 0, "parsers find it without, only later"

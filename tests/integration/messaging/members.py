@@ -78,12 +78,12 @@ class Member:
     metrics: Metrics
 
     def outcomes(self, topic: Topic) -> dict[str, float]:
-        """Messages by outcome."""
+        """Messages by outcome, where there are any."""
         return {
             sample.labels["outcome"]: sample.value
             for family in self.metrics.messages.collect()
             for sample in family.samples
-            if sample.name.endswith("_total") and sample.labels["topic"] == topic.name
+            if sample.name.endswith("_total") and sample.labels["topic"] == topic.name and sample.value
         }
 
 

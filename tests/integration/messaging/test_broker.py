@@ -7,6 +7,7 @@ from aiokafka import ConsumerRecord
 
 from libs.contracts.errors import TransientError
 from libs.contracts.events import BatchParsed
+from libs.contracts.messages import Message
 from libs.contracts.topics import DEAD_LETTERS, Topic
 from libs.messaging.broker import create_broker
 from libs.messaging.connection import KafkaSettings
@@ -26,7 +27,7 @@ async def test_an_event_out_of_reach_may_arrive_later(kafka: KafkaSettings, topi
     await broker.start()
     publisher = EventPublisher(broker, metrics)
     await publisher.publish(topic, "run", event(1))
-    await publisher.publish_all([(topic, "run", event(seq)) for seq in (2, 3)])
+    await publisher.publish_all([Message(topic, "run", event(seq)) for seq in (2, 3)])
     with pytest.raises(TransientError):
         await publisher.publish_raw(topic.name, "run", "e4", "x" * 300_000)
     await broker.stop()

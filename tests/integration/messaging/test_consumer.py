@@ -1,6 +1,7 @@
 """The one error policy on a real broker: what is committed, what comes again, what is given up."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -88,6 +89,28 @@ async def test_a_restart_repeats_what_was_not_committed_and_nothing_else(
         await until_committed(kafka, topic, {0: 4})
     assert again == [3, 4]
     assert begun == [1, 2, 3]
+
+
+async def test_a_partition_that_was_left_out_of_a_request_does_not_wait_for_its_end(
+    kafka: KafkaSettings, mongo: Mongo, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "FETCH_WAIT_MS", 9_000)
+    topic = unique_topic(partitions=2)
+    await Topics(kafka, (topic,)).ensure()
+    handled: list[int] = []
+
+    async def handler(told: BatchParsed) -> None:
+        handled.append(told.seq)
+        if len(handled) == 2:
+            begun = time.monotonic()
+            await until(lambda: time.monotonic() - begun > 0.3, "longer than aiokafka waits before it asks ahead")
+            await send(topic, body(3), partition=told.seq - 1)
+
+    for seq in (1, 2):
+        await send(topic, body(seq), partition=seq - 1)
+    async with member(kafka, mongo, {topic: handler}):
+        await until(lambda: len(handled) == 2, "both handled")
+        await until(lambda: len(handled) == 3, "the third one handled", seconds=7)
 
 
 async def test_the_end_waits_for_a_commit_under_way(

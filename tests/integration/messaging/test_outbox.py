@@ -11,6 +11,7 @@ import pytest
 from libs.contracts.errors import TransientError
 from libs.contracts.events import RunSubmitted
 from libs.contracts.lanes import Lane
+from libs.contracts.messages import Message
 from libs.contracts.topics import Topic
 from libs.messaging import outbox, publisher
 from libs.messaging.broker import create_broker
@@ -26,6 +27,7 @@ from tests.integration.messaging.members import SERVICE, eventually, read_all
 
 pytestmark = pytest.mark.servers
 BEGIN = datetime.now(UTC) - timedelta(minutes=1)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 LATER = datetime.now(UTC) + timedelta(hours=1)
 
 
@@ -96,11 +98,29 @@ async def test_rows_leave_once_and_in_order(kafka: KafkaSettings, mongo: Mongo, 
     assert (headers["event-id"], headers["content-type"]) == (f"{topic.name}-0".encode(), b"application/json")
 
 
+async def test_what_a_row_is_about_is_traced_by_who_publishes_it_later(
+    kafka: KafkaSettings, mongo: Mongo, topic: Topic
+) -> None:
+    await leave(mongo, topic, range(1), trace=TRACE)
+    await leave(mongo, topic, range(1, 2))  # as earlier releases left them
+    async with relaying(kafka, mongo) as relay:
+        relay.hint(Message(topic, "run", RunSubmitted.of("run", "tenant", Lane.SMALL), TRACE))
+        await until_empty(mongo)
+
+        async def all_three() -> bool:
+            return len(await published(kafka, topic)) == 3
+
+        await eventually(all_three, "rows and hint have left")
+    headers = {record.value: dict(record.headers).get("traceparent") for record in await read_all(kafka, topic.name)}
+    assert (headers.pop(b"0"), headers.pop(b"1")) == (TRACE.encode(), None)
+    assert list(headers.values()) == [TRACE.encode()]
+
+
 async def test_a_hint_leaves_without_ever_being_stored(kafka: KafkaSettings, mongo: Mongo, topic: Topic) -> None:
     event = RunSubmitted.of("run", "tenant", Lane.SMALL)
     await leave(mongo, topic, range(1))
     async with relaying(kafka, mongo) as relay:
-        relay.hint(topic, "run", event)
+        relay.hint(Message(topic, "run", event))
         await until_empty(mongo)
 
         async def both() -> bool:
@@ -119,7 +139,7 @@ async def test_a_hint_that_cannot_leave_is_forgotten(
     nowhere, topic = unique_topic(), unique_topic()
     await Topics(kafka, (topic,)).ensure()
     async with relaying(kafka, mongo) as relay:
-        relay.hint(nowhere, "run", RunSubmitted.of("run", "tenant", Lane.SMALL))
+        relay.hint(Message(nowhere, "run", RunSubmitted.of("run", "tenant", Lane.SMALL)))
         await leave(mongo, topic, range(1))
         await until_empty(mongo)
     assert await published(kafka, topic) == ["0"]
@@ -195,12 +215,13 @@ async def test_what_a_dead_process_of_the_same_name_held_leaves_at_once(
     assert await published(kafka, topic) == ["0"]
 
 
+@pytest.mark.parametrize("limit", ["MAX_HANDED_OVER", "MAX_HANDED_OVER_BYTES"])
 async def test_rows_handed_over_in_an_outage_are_left_to_the_sweep(
-    kafka: KafkaSettings, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaSettings, mongo: Mongo, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     monkeypatch.setattr(publisher, "PUBLISH_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.1)
-    monkeypatch.setattr(outbox, "MAX_HANDED_OVER", 3)
+    monkeypatch.setattr(outbox, limit, 3)  # a row holds one digit
     topic = unique_topic()
     async with relaying(kafka, mongo) as relay:
         for number in range(5):  # as many commits; the topic does not exist yet

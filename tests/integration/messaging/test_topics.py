@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from aiokafka.admin import NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from deploy.provision import provision_kafka
@@ -58,6 +58,19 @@ async def test_many_may_make_the_same_topics_at_once(kafka: KafkaSettings) -> No
 async def test_a_broker_out_of_reach_may_come_back() -> None:
     with pytest.raises(TransientError, match=r"PLAINTEXT: 127\.0\.0\.1:1: .*[Cc]onnect"):
         await Topics(KafkaSettings(kafka="127.0.0.1:1")).ensure()
+
+
+async def test_a_cluster_whose_brokers_are_all_fenced_may_come_back(
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller lists no broker whose heartbeats it has missed, which answers all the same."""
+
+    async def nobody(_: AIOKafkaAdminClient) -> dict[str, object]:
+        return {"brokers": []}
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_cluster", nobody)
+    with pytest.raises(TransientError, match="no broker"):
+        await Topics(kafka).ensure()
 
 
 async def test_a_topic_gets_as_many_replicas_as_the_broker_gives_or_as_asked(secured: SecuredKafka) -> None:

@@ -1,6 +1,7 @@
 """The watchdog on a real broker: a silent consumer ends its process, an idle one never does."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -84,6 +85,14 @@ async def test_the_members_of_several_groups_are_told(kafka: KafkaSettings, mong
             return [looks[name].members for name in groups] == [{process.consumers.client_id: 1}] * 2
 
         await eventually(told, "both have a member")
+
+
+async def test_a_look_that_is_cancelled_leaves_no_connection_open(kafka: KafkaSettings, topic: Topic) -> None:
+    for milliseconds in range(1, 30):
+        look = asyncio.create_task(look_at_groups(kafka, {topic.name: f"group.{topic.name}"}))
+        await asyncio.wait([look], timeout=milliseconds / 1000)
+        await end_tasks([look])
+        gc.collect()  # warns of a connection that was left
 
 
 @pytest.mark.parametrize("lag", [0, 1])

@@ -1,5 +1,7 @@
 """Runs that the parser does not read to their end, on a real server."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from libs.contracts.states import RunStatus
@@ -10,7 +12,7 @@ from libs.storage.files import FileStore
 from libs.telemetry.metrics import Metrics
 from services.parser.settings import ParserSettings
 from services.parser.use_cases import ParseRun
-from tests.integration.ledger.runs import LEASE, current, refill, submitted
+from tests.integration.ledger.runs import LEASE, current, new_run, refill, submitted
 
 pytestmark = pytest.mark.servers
 ME = "parser-1"
@@ -40,6 +42,31 @@ async def test_a_run_that_another_parser_reads_is_left_to_it(mongo: Mongo, ledge
     await parser(mongo, ledger)(run.id)
     left = await current(ledger, run)
     assert (left.status, left.parse.attempts) == (RunStatus.PENDING, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "looks_like"),
+    [
+        (b'[{"email": "a@b.example", "name": "A"}]', "begins like a JSON document: if it is one, set the template's"),
+        (b'<?xml version="1.0"?>\n<rows><row><email>a@b.example</email></row></rows>', "begins like an XML document"),
+        (b"code,price\n1,2\n", None),
+    ],
+)
+async def test_a_file_of_another_format_is_refused_with_what_it_looks_like(
+    mongo: Mongo, ledger: Ledger, content: bytes, looks_like: str | None
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield content
+
+    stored = await FileStore(mongo).store("rows", body(), tenant_id="tenant", max_bytes=1_000)
+    run = new_run(source={"file_type": "csv"}).model_copy(update={"file": stored})
+    await ledger.runs.submit(run)
+    await parser(mongo, ledger)(run.id)
+    failure = (await current(ledger, run)).failure or {}
+    assert failure.get("code") == "MISSING_COLUMNS", failure
+    assert "the file has no column" in failure["message"]
+    assert ("begins like" in failure["message"]) == (looks_like is not None)
+    assert (looks_like or "") in failure["message"]
 
 
 async def test_a_run_that_cannot_be_read_fails_with_its_reason(mongo: Mongo, ledger: Ledger) -> None:

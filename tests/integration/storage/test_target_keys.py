@@ -153,7 +153,7 @@ async def test_records_of_other_applications_are_found_and_bound(mongo: Mongo) -
     plan = await mongo.target.command("explain", {"find": "records", "filter": looked_up}, verbosity="executionStats")
     assert plan["executionStats"]["nReturned"] == plan["executionStats"]["totalDocsExamined"] == 1
     assert KEYS_INDEX in str(plan["queryPlanner"]["winningPlan"])
-    foreign = {"tenant_id": "b", "_import": None, "_keys": None, "is_deleted": False}
+    foreign = {"tenant_id": "b", "_import": None, "_import.created_at": None, "_keys": None, "is_deleted": False}
     plan = await mongo.target.command("explain", {"find": "records", "filter": foreign}, verbosity="queryPlanner")
     assert FOREIGN_INDEX in str(plan["queryPlanner"]["winningPlan"])
 

@@ -21,8 +21,10 @@ from libs.telemetry.metrics import Metrics
 from services.webhooks.delivery_store import DeliveryStore
 from services.webhooks.domain.delivery import Delivery
 from services.webhooks.http_sender import HttpSender
+from services.webhooks.receivers import Receivers
 from services.webhooks.settings import WebhookSettings
 from services.webhooks.use_cases import QueueDeliveries, SendDeliveries
+from services.webhooks.written_rows import WrittenRows
 from tests.integration.webhooks.receivers import Receiver
 
 KEY = Fernet.generate_key().decode()
@@ -42,7 +44,7 @@ def settings(**changes: object) -> WebhookSettings:
 def sender_of(mongo: Mongo, instance: str = ME, **changes: object) -> SendDeliveries:
     told = settings(**changes)
     http = HttpSender(told.webhook_allowed_networks, total_seconds=told.webhook_timeout_seconds)
-    return SendDeliveries(DeliveryStore(mongo), http, told, instance)
+    return SendDeliveries(DeliveryStore(mongo), Receivers(mongo), http, Metrics("webhooks"), told, instance)
 
 
 def queue_of(
@@ -50,7 +52,8 @@ def queue_of(
 ) -> QueueDeliveries:
     changes = Ledger(mongo, "webhooks").changes
     told = metrics or Metrics("webhooks")
-    return QueueDeliveries(changes, DeliveryStore(mongo), told, settings().schedule, wake, rescue_after)
+    store, receivers = DeliveryStore(mongo), Receivers(mongo)
+    return QueueDeliveries(changes, store, receivers, WrittenRows(mongo), told, settings().schedule, wake, rescue_after)
 
 
 async def endpoint(mongo: Mongo, receiver: Receiver, secret: str = SECRET, key: str = KEY) -> str:
@@ -136,7 +139,7 @@ async def deliveries(mongo: Mongo, **query: str) -> list[Document]:
     return await mongo.state["webhook_deliveries"].find(query).sort("created_at").to_list()
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not await check():  # noqa: ASYNC110 - what is waited for is in the database
             await asyncio.sleep(0.01)

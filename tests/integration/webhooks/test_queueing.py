@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,13 +16,18 @@ from libs.telemetry.metrics import Metrics
 from services.webhooks.domain.delivery import new_delivery
 from services.webhooks.domain.payload import webhook_payload
 from tests.integration.webhooks.delivering import (
+    at_work,
     completed,
     deliveries,
     move,
     queue_of,
+    queued,
+    sender_of,
+    settled,
     submitted,
     told,
 )
+from tests.integration.webhooks.receivers import answer, receiving
 
 
 async def test_an_event_told_twice_makes_one_delivery(mongo: Mongo) -> None:
@@ -94,6 +100,35 @@ async def test_rescue_makes_what_the_events_would_have_made(mongo: Mongo) -> Non
         await queue_of(mongo)(event)
     assert len(await deliveries(mongo)) == 5
     assert rescued(metrics) == 4
+
+
+async def test_after_two_hours_without_the_service_everything_is_delivered(mongo: Mongo) -> None:
+    """What was stored when it stopped, and what happened meanwhile, whether Kafka still tells of it or not."""
+    async with receiving(answer("200 OK")) as receiver:
+        endpoint_id, stored = await queued(mongo, receiver)
+        lost, late = await completed(mongo, endpoint_id), await completed(mongo, endpoint_id)
+        now = datetime.now(UTC)
+        then = now - timedelta(hours=2)
+        at_work_on = {"owner": "webhooks-9", "until": then + timedelta(seconds=30)}
+        waiting = {"created_at": then, "next_attempt_at": then, "lease": at_work_on}
+        await mongo.state["webhook_deliveries"].update_many({"run_id": stored}, {"$set": waiting})
+        earlier = {"updated_at": then, "history.$[].at": then}
+        await mongo.state["runs"].update_many({"_id": {"$in": [stored, lost[0].run_id]}}, {"$set": earlier})
+
+        queue = queue_of(mongo)
+        async with at_work(sender_of(mongo)):
+            for event in late:
+                await queue(event)
+            await queue.rescue()
+            sent = await settled(mongo)
+            for event in [*late, *lost]:
+                await queue(event)
+            assert await settled(mongo) == sent
+    assert Counter(each["run_id"] for each in sent) == {stored: 1, lost[0].run_id: 3, late[0].run_id: 3}
+    assert {each["state"] for each in sent} == {"delivered"}
+    assert [len(each["attempts"]) for each in sent] == [1] * 7
+    assert {request.headers["webhook-id"] for request in receiver.requests} == {each["_id"] for each in sent}
+    assert len(receiver.requests) == 7
 
 
 async def test_rescue_leaves_fresh_changes_to_their_events(mongo: Mongo) -> None:

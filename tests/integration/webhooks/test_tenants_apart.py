@@ -1,7 +1,6 @@
 """Many deliveries of one organization, and those of another beside them."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -60,8 +59,9 @@ async def test_hanging_receivers_of_several_leave_room_for_another(mongo: Mongo)
     async with receiving(silent) as hanging, receiving(answer("200 OK")) as honest:
         for greedy in ("g1", "g2", "g3"):
             await due(mongo, greedy, [await endpoint_of(mongo, greedy, hanging) for _ in range(10)], 4)
-        began = time.monotonic()
-        async with at_work(sender_of(mongo, webhook_concurrency=16, webhook_timeout_seconds=20)):
+        # They hang for longer than anybody waits here.
+        patient = sender_of(mongo, webhook_concurrency=16, webhook_timeout_seconds=600, webhook_lease_seconds=700)
+        async with at_work(patient):
 
             async def all_hang() -> bool:
                 return hanging.connections >= 12
@@ -73,7 +73,6 @@ async def test_hanging_receivers_of_several_leave_room_for_another(mongo: Mongo)
                 return len(await deliveries(mongo, tenant_id="other", state="delivered")) == 3
 
             await eventually(all_heard)
-            assert time.monotonic() - began < 15
             assert hanging.connections == 12, "each has four, as many as are free"
 
 

@@ -77,7 +77,7 @@ async def test_rows_delete_their_records(mongo: Mongo, ledger: Ledger) -> None:
     }
     deleted = await mongo.target["records"].find_one({"sku": "a"})
     assert deleted is not None
-    assert (deleted["is_deleted"], deleted["phone"], deleted["_keys"]) == (True, "1", [])
+    assert (deleted["is_deleted"], deleted["phone"]) == (True, "1")
     assert deleted["deleted_at"] == deleted["_import"]["updated_at"] == deleted["updated_at"]
     assert (deleted["_import"]["run_id"], deleted["_import"]["row"]) == (run.id, 1)
     image = await mongo.state["undo"].find_one({"run_id": run.id, "deletes": True})
@@ -87,6 +87,18 @@ async def test_rows_delete_their_records(mongo: Mongo, ledger: Ledger) -> None:
     again = await written(mongo, ledger, [{"sku": "a", "phone": "5"}], **UPSERT)
     assert again.counts is not None
     assert again.counts.created == 1
+
+
+async def test_a_deleted_record_that_somebody_brings_back_is_found_again(mongo: Mongo, ledger: Ledger) -> None:
+    await unique(mongo, "sku")
+    await written(mongo, ledger, [{"sku": "a", "phone": "1"}], **UPSERT)
+    await written(mongo, ledger, [{"sku": "a", "_delete": True}], **DELETING)
+    revived = {"$set": {"is_deleted": False, "deleted_at": None}}
+    await mongo.target["records"].update_one({"sku": "a", "is_deleted": True}, revived)
+    run = await written(mongo, ledger, [{"sku": "a", "phone": "2"}], **UPSERT)
+    assert run.counts is not None
+    assert (run.counts.created, run.counts.updated) == (0, 1)
+    assert await mongo.target["records"].count_documents({"sku": "a"}) == 1
 
 
 async def test_a_value_that_a_deletion_frees_is_free_for_later_runs(mongo: Mongo, ledger: Ledger) -> None:

@@ -11,9 +11,9 @@ from libs.batches.tables import decode_table
 from libs.contracts.ids import batch_id
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger
-from libs.ledger.previews import MOST_ATTEMPTS
+from libs.ledger.run_requests import MOST_ATTEMPTS
 from libs.storage.client import Mongo
-from libs.storage.documents import BatchDocument, BatchResult, PreviewState, RunDocument
+from libs.storage.documents import BatchDocument, BatchResult, RequestState, RunDocument
 from libs.storage.target_keys import TargetKeys
 from services.writer.domain.unique_claims import EarlierClaims
 from services.writer.planning import result_of
@@ -99,6 +99,27 @@ async def records_without_entries(mongo: Mongo, rows: Sequence[dict[str, Any]]) 
     await mongo.target["records"].insert_many([{"tenant_id": TENANT, "is_deleted": False, **row} for row in rows])
 
 
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+async def test_records_without_entries_are_found_however_they_spell_their_key(
+    mongo: Mongo, ledger: Ledger, mode: str
+) -> None:
+    await unique(mongo, "sku")
+    await records_without_entries(mongo, [{"sku": "a\u00a0", "phone": "1"}, {"sku": " b", "phone": "2"}])
+    before = await mongo.target["records"].find().to_list()
+    rows = [{"sku": "a", "phone": "9"}, {"sku": "b", "phone": "9"}, {"sku": "c", "phone": "9"}]
+    run = await executing(mongo, ledger, rows, **MODES[mode])
+    told, refused = await foretold(mongo, ledger, run)
+    assert await mongo.target["records"].find().to_list() == before
+    assert (told.created, told.updated, refused) == ((1, 0, {1, 2}) if mode == "append" else (1, 2, set()))
+    run = await write(mongo, ledger, run)
+    assert run.counts is not None
+    assert (run.counts.created, run.counts.updated, run.counts.rejected) == (
+        told.created,
+        told.updated,
+        told.rejected,
+    )
+
+
 async def test_records_are_found_whose_entries_are_not_there_yet(mongo: Mongo, ledger: Ledger) -> None:
     await records_without_entries(mongo, [{"sku": "a", "phone": "1"}, {"sku": "b", "phone": "2"}])
     run = await executing(mongo, ledger, [{"sku": "a", "phone": "9"}, {"sku": "c"}], **UPSERT)
@@ -125,7 +146,7 @@ async def test_a_preview_is_worked_out_by_one_and_again_where_its_writer_died(mo
     assert await PreviewRun(mongo, ledger, "three").next()
     found = await ledger.previews.get(run.id)
     assert found is not None
-    assert (found.state, (found.failure or {})["code"]) == (PreviewState.FAILED, "BATCH_FAILED")
+    assert (found.state, (found.failure or {})["code"]) == (RequestState.FAILED, "BATCH_FAILED")
     assert await ledger.previews.request(run) != version
 
 

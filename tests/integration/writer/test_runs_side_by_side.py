@@ -16,7 +16,8 @@ from services.writer.settings import WriterSettings
 from services.writer.use_cases import WriteBatch
 from tests.integration.ledger.runs import current, refill
 from tests.integration.validator.runs import check, parsed
-from tests.integration.writer.batches import revert_batch
+from tests.integration.writer.batches import executing, revert_batch
+from tests.integration.writer.syncing import finished, live, planned, requested
 
 pytestmark = pytest.mark.servers
 
@@ -82,8 +83,60 @@ async def test_two_writers_in_opposite_order(mongo: Mongo, ledger: Ledger, there
     assert [record["phone"] async for record in mongo.target["records"].find()] == ["2"] * RECORDS
 
 
+async def test_a_record_that_the_run_has_changed_before_and_another_run_since(mongo: Mongo, ledger: Ledger) -> None:
+    skus = [f"s{number:02}" for number in range(RECORDS)]
+    other = await write(mongo, ledger, await ready(mongo, ledger, batches(skus, "0")))
+    run = await ready(mongo, ledger, batches(skus, "1"))
+    twice = await mongo.target["records"].find({"sku": {"$in": skus[::5]}}).to_list()
+    earlier = {"phone": "before the run"}
+    for record in twice:
+        assert record["_import"]["run_id"] == other.id
+        await mongo.state["undo"].insert_one(
+            {"_id": f"{run.id}:{record['_id']}", "run_id": run.id, "row": 1, "restore": earlier}
+        )
+    assert (await write(mongo, ledger, run)).status is RunStatus.COMPLETED
+    assert [record["phone"] async for record in mongo.target["records"].find()] == ["1"] * RECORDS
+    images = {image["_id"]: image["restore"] async for image in mongo.state["undo"].find({"run_id": run.id})}
+    assert len(images) == RECORDS
+    assert [images[f"{run.id}:{record['_id']}"] for record in twice] == [earlier] * len(twice)
+
+
 async def _reverted(mongo: Mongo, ledger: Ledger, run: RunDocument) -> None:
     assert await ledger.runs.request_revert(run) is not None
     for seq in reversed(range(BATCHES)):
         await revert_batch(mongo, ledger, run, seq)
     assert (await current(ledger, run)).status is RunStatus.REVERTED
+
+
+async def test_a_sync_beside_others_that_change_what_it_keeps_and_what_it_deletes(mongo: Mongo, ledger: Ledger) -> None:
+    skus = [f"s{number:02}" for number in range(RECORDS)]
+    kept = set(skus[::2])
+    await live(mongo, *skus, phone="0", country="0")
+    rows = [{"sku": sku, "phone": "1", "country": "1"} for sku in kept]
+    sync = await planned(mongo, ledger, await requested(mongo, ledger, rows), sync_max_deleted_share=1)
+    others = [
+        await executing(
+            mongo,
+            ledger,
+            [{"sku": sku, "phone": "2", "country": "2"} for sku in skus[at::4]],
+            **{**UPSERT, "default_values": {"source": "erp"}},
+        )
+        for at in range(4)
+    ]
+    ended = await asyncio.gather(*(finished(mongo, ledger, run) for run in (sync, *others)))
+    assert {run.status for run in ended} == {RunStatus.COMPLETED}
+    values = {sync.id: "1", **{run.id: "2" for run in others}}
+    records = await mongo.target["records"].find().to_list()
+    alive = {record["sku"]: record for record in records if not record["is_deleted"]}
+    deleted = {record["sku"]: record for record in records if record["is_deleted"]}
+    assert (len(alive) + len(deleted), ended[0].counts and ended[0].counts.not_in_file) == (len(records), len(deleted))
+    assert kept <= set(alive), "what the file of the sync holds stays"
+    assert set(deleted) == set(skus) - kept, "all else goes, before the other run's row or after it"
+    for record in alive.values():
+        assert record["phone"] == record["country"] == values[record["_import"]["run_id"]], "the last row whole"
+    images = {image["_id"]: image["restore"] async for image in mongo.state["undo"].find()}
+    for record in deleted.values():
+        # Either the deletion came after the other row and has kept what that left, or that row has made a new record.
+        found = images[f"{sync.id}:{record['_id']}"]
+        assert record["phone"] == record["country"] == ("0" if record["sku"] in alive else "2")
+        assert found["is_deleted"] is False

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from bson.datetime_ms import DatetimeMS
@@ -44,7 +45,7 @@ async def upsert(mongo: Mongo, run_id: str, rows: Iterable[Mapping[str, Any]], a
         encoded = RecordEncoder(CONTACTS, run_id, TENANT_ID, at, keys=keys).encode(plan.create)
         await contacts.insert(encoded, session)
         await contacts.update(plan.updates, session)
-        await BeforeImages(mongo).keep(run_id, contacts, plan.updates, plan.deletions, at, session)
+        await BeforeImages(mongo).keep(run_id, contacts, plan.updates, plan.deletions, at, session, others_since=False)
         return plan
 
     return await mongo.transaction(body)
@@ -202,3 +203,24 @@ async def test_the_look_up_uses_the_index_of_the_keys(mongo: Mongo) -> None:
     assert profile is not None
     assert profile["planSummary"].startswith("IXSCAN { _keys.s: 1, _keys.a: 1, ")
     assert profile["docsExamined"] == 3
+
+
+async def test_ids_and_values_that_no_import_makes_are_written_back_as_they_were(mongo: Mongo) -> None:
+    theirs, named = uuid4(), {"by": uuid4()}
+    record = {"_id": theirs, "tenant_id": TENANT_ID, "is_deleted": False, "email": "ana@example.com", "note": named}
+    await mongo.target["contacts"].insert_one(record)
+    plan = await upsert(mongo, FIRST_RUN, ROWS[:1], MONDAY)
+    assert [update.record_id for update in plan.updates] == [theirs]
+    [after] = await records(mongo)
+    assert (after["_id"], after["note"], after["_import"]["run_id"]) == (theirs, None, FIRST_RUN)
+    [image] = await mongo.state["undo"].find().to_list()
+    assert (image["record_id"], image["restore"]["note"]) == (theirs, named)
+
+
+async def test_changes_keep_what_indexes_go_by(mongo: Mongo) -> None:
+    await upsert(mongo, FIRST_RUN, [{**ROWS[0], "_warnings": [{"code": "KEPT"}]}], MONDAY)
+    await upsert(mongo, SECOND_RUN, [{**ROWS[0], "age": 31}], TUESDAY)
+    [after] = await records(mongo)
+    assert after["_import"] == {
+        "run_id": SECOND_RUN, "row": 1, "version": 2, "created_at": MONDAY, "updated_at": TUESDAY
+    }  # fmt: skip

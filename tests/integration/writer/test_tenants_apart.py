@@ -70,7 +70,7 @@ class Tenant:
                 return await self._import(slot, what)
             case _:
                 if slot in self._saved:
-                    await self._catalog.delete(self._principal, self._saved.pop(slot)[0])
+                    await self._catalog.delete(self._principal, self._saved.pop(slot)[0], "engine")
                 return None
 
     async def _save(self, slot: int, kind: dict[str, Any]) -> object:

@@ -11,11 +11,14 @@ from libs.contracts.events import (
     Event,
     ExecutionRequested,
     MessageDeadLettered,
+    RecordChange,
+    RecordsChanged,
     RunCounts,
     RunStatusChanged,
     RunSubmitted,
 )
 from libs.contracts.ids import event_id
+from libs.contracts.requests import RequestAccepted, RequestProblem, RequestRejected
 from libs.contracts.states import RunStatus
 from libs.messaging.broker import MAX_MESSAGE_BYTES
 
@@ -32,6 +35,30 @@ EVENTS: list[Event] = [
     ExecutionRequested(**HEAD, run_id=RUN, tenant_id=TENANT),
     BatchReady(**HEAD, run_id=RUN, epoch=1, seq=7),
     CHANGED,
+    RecordsChanged(
+        **HEAD,
+        run_id=RUN,
+        tenant_id=TENANT,
+        template_id="t",
+        resource="contacts",
+        sequence="6900000000000001",
+        chunk=0,
+        chunks=1,
+        changes=(
+            RecordChange(id="a", operation="created", row=1, values={"name": "x"}),
+            RecordChange(id="b", operation="restored", row=2, fields=("name",)),
+        ),
+    ),
+    RequestAccepted(**HEAD, request_id="r", tenant_id=TENANT, run_id=RUN, template_id="t"),
+    RequestRejected(
+        **HEAD,
+        request_id="r",
+        tenant_id=TENANT,
+        code="INVALID_REQUEST",
+        message="rows: is required",
+        problems=(RequestProblem(location="rows", code="MISSING", message="is required"),),
+        retry_after_seconds=10,
+    ),
     MessageDeadLettered(
         **HEAD, dead_letter_id="d", topic="t", partition=0, offset=9, service="writer", code="C", message="m"
     ),

@@ -1,15 +1,19 @@
 """Ids: the same cause, the same id; ordered where a range relies on it."""
 
 import re
+from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts.ids import (
     MAX_ROWS_PER_RUN,
     RECORD_ROW_BYTES,
+    as_uuid,
     batch_id,
     event_id,
+    of_uuid,
     record_id,
     record_prefix,
     rejected_id,
@@ -49,3 +53,23 @@ def test_an_event_id_is_derived_from_its_cause(cause: list[str]) -> None:
     assert event_id(*cause) == event_id(*cause)
     assert re.fullmatch("[0-9a-f]{32}", event_id(*cause))
     assert event_id(*cause) != event_id(*cause, "again")
+
+
+@given(st.from_regex("[0-9a-f]{24}", fullmatch=True), st.from_regex("[0-9a-f]{24}", fullmatch=True))
+def test_ids_as_uuids(one: str, other: str) -> None:
+    text = as_uuid(one)
+    assert (str(UUID(text)), UUID(text).version, UUID(text).variant) == (text, 8, "specified in RFC 4122")
+    assert of_uuid(text) == of_uuid(text.upper()) == one
+    assert (as_uuid(one) < as_uuid(other)) == (one < other)
+
+
+@pytest.mark.parametrize(
+    "text", ["", RUN, "0b0f4c0e-3a55-4e0f-9a57-0f1f6a8f2c11", as_uuid(RUN) + "\n", as_uuid(RUN).replace("-", "")]
+)
+def test_what_is_no_uuid_of_an_id(text: str) -> None:
+    assert of_uuid(text) is None
+
+
+def test_what_is_no_id_is_no_uuid() -> None:
+    with pytest.raises(ValueError, match="is no id"):
+        as_uuid("rejected:1")

@@ -10,8 +10,9 @@ from libs.contracts.reasons import RowErrorCode, RunErrorCode, SkipReason
 
 ROOT = Path(__file__).parents[3]
 CARRIES_A_RUN_CODE = {"PermanentError", "FileRefusedError"}
-OF_NO_RUN = {"FORBIDDEN_TRANSITION", "NOT_A_REPLICA_SET"}
-"""Mistakes of a program or an installation, which no run carries."""
+OF_NO_RUN = {"FORBIDDEN_TRANSITION", "NOT_A_REPLICA_SET", "WRONG_STATE", "UNAUTHORIZED_REQUEST", "UNKNOWN_TENANT"}
+"""Mistakes of a program or an installation, what a bulk correction ends with, and messages that make no run: no run
+carries them."""
 
 
 @pytest.mark.parametrize("codes", [SkipReason, RowErrorCode, RunErrorCode])

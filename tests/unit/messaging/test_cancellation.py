@@ -1,8 +1,11 @@
 """Tasks end although something swallows a cancellation."""
 
 import asyncio
+import contextlib
 
-from libs.messaging.cancellation import end_tasks
+import pytest
+
+from libs.messaging.cancellation import end_tasks, run_together
 
 
 async def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
@@ -29,3 +32,36 @@ async def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
 
 async def test_nothing_to_end_is_fine() -> None:
     await end_tasks([])
+
+
+async def deaf(ended: list[str]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ended.append("deaf")
+
+
+async def test_loops_end_though_each_swallows_a_cancellation() -> None:
+    ended: list[str] = []
+    together = asyncio.create_task(run_together([deaf(ended), deaf(ended)]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await end_tasks([together])
+    assert together.cancelled()
+    assert ended == ["deaf", "deaf"]
+
+
+async def test_when_one_loop_fails_all_end_and_its_error_is_raised() -> None:
+    ended: list[str] = []
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        async with asyncio.timeout(60):
+            await run_together([deaf(ended), fail()])
+    assert ended == ["deaf"]

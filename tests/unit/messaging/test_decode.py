@@ -4,7 +4,7 @@ import pytest
 
 from libs.contracts.errors import UndecodableMessageError
 from libs.contracts.events import BatchParsed
-from libs.messaging.consumer import decode
+from libs.messaging.receiving import decode
 
 WHOLE = b'{"event_id": "e", "occurred_at": "2026-03-02T09:30:00Z", "run_id": "r", "epoch": 0, "seq": 3}'
 

@@ -13,11 +13,11 @@ from libs.process.settings import ServiceSettings
 from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
 
 
-def answering(readiness: Readiness) -> httpx.AsyncClient:
+def answering(readiness: Readiness, metrics: Metrics | None = None) -> httpx.AsyncClient:
     async def ask() -> Readiness:
         return readiness
 
-    app = health_app(ask, Metrics("test"))
+    app = health_app(ask, metrics or Metrics("test"))
     transport = httpx.ASGITransport(app)  # pyright: ignore[reportArgumentType] - FastStream's own ASGI types
     return httpx.AsyncClient(transport=transport, base_url="http://process")
 
@@ -45,6 +45,16 @@ async def test_metrics_are_as_prometheus_reads_them() -> None:
     assert metrics.headers["content-type"] == METRICS_CONTENT_TYPE
     assert "rowdock_outbox_oldest_seconds" in metrics.text
     assert elsewhere.status_code == 404
+
+
+async def test_exemplars_are_told_to_who_reads_them() -> None:
+    metrics = Metrics("test")
+    metrics.message_seconds.labels("topic").observe(0.1, {"trace_id": "5ca1ab1e"})
+    accepts = {"open": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "plain": "*/*"}
+    async with answering(Readiness(), metrics) as client:
+        told = {name: await client.get("/metrics", headers={"accept": accept}) for name, accept in accepts.items()}
+    assert {name for name, answer in told.items() if '# {trace_id="5ca1ab1e"}' in answer.text} == {"open"}
+    assert told["open"].headers["content-type"].startswith("application/openmetrics-text")
 
 
 def settings(port: int) -> ServiceSettings:

@@ -1,10 +1,12 @@
 """What counts as a loop that is blocked, and what is said of it."""
 
 import asyncio
+import gc
 import threading
 import time
+from collections.abc import Callable
 
-from libs.process.loop_watch import Block, LoopWatch
+from libs.process.loop_watch import COLLECTOR, Block, LoopWatch
 
 
 def spin(seconds: float) -> None:
@@ -64,3 +66,52 @@ def test_waiting_is_no_work() -> None:
         return found
 
     assert asyncio.run(live()) == []
+
+
+def collect_and_wait() -> None:
+    """A collection holds the lock of Python to its end: so the watch gets time to look before the loop comes round."""
+    gc.collect()
+    time.sleep(1)
+
+
+async def blocks_while(step: Callable[[], object]) -> list[Block]:
+    """What is reported while a loop does one thing."""
+    found: list[Block] = []
+    watch = LoopWatch(50, found.append)
+    watch.start()
+    await asyncio.sleep(0.05)
+    step()
+    await asyncio.sleep(0.1)
+    watch.stop()
+    return found
+
+
+def test_the_garbage_collector_is_named_and_not_the_place_that_it_stopped() -> None:
+    cycles: list[list[object]] = []
+    gc.disable()
+    try:
+        for _ in range(1_000_000):
+            cycle: list[object] = []
+            cycle.append(cycle)
+            cycles.append(cycle)
+        found = asyncio.run(blocks_while(collect_and_wait))
+    finally:
+        gc.enable()
+    [block] = found
+    assert block.stack == (COLLECTOR,)
+    assert block.milliseconds > 50
+
+
+def test_a_long_step_is_named_though_the_collector_ran_in_it() -> None:
+    def step() -> None:
+        gc.collect()
+        spin(0.25)
+
+    [block] = asyncio.run(blocks_while(step))
+    assert " spin" in block.stack[-1] or " step" in block.stack[-1]
+
+
+def test_nothing_is_left_with_the_collector() -> None:
+    before = list(gc.callbacks)
+    asyncio.run(blocks_while(lambda: None))
+    assert gc.callbacks == before

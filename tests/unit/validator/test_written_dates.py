@@ -180,6 +180,15 @@ def test_years_of_two_digits(
     assert result(field, text, reading) == value
 
 
+def test_a_year_that_is_too_far_ahead_says_which_years_are_meant() -> None:
+    known = Reading(short_years={"f": "last"}, today=day_of(2026, 6, 15))
+    [message] = converted(DATE, "31.12.68", reading=known)[0].messages
+    assert "one from 1969 to 2046" in message
+    assert "two_digit_year_pivot" in message
+    moved = Reading(short_years={"f": "last"}, two_digit_year_pivot=30, today=day_of(2026, 6, 15))
+    assert "1969" not in converted(DATE, "x", reading=moved)[0].messages[0]
+
+
 @pytest.mark.parametrize(
     ("pivot", "text", "year"),
     [(0, "05", 1905), (30, "29", 2029), (30, "30", 1930), (50, "49", 2049), (100, "99", 2099)],

@@ -6,10 +6,19 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from libs.contracts.events import RevertCounts, RunCounts, RunStatusChanged
 from libs.contracts.states import RunStatus
-from services.webhooks.domain.payload import webhook_payload
+from libs.contracts.webhooks import (
+    ENDPOINT_DISABLED,
+    OF_STATUS,
+    EndpointDisabledEvent,
+    EndpointTestEvent,
+    ImportEvent,
+    trial_body,
+)
+from services.webhooks.domain.payload import notice_payload, webhook_payload
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -44,6 +53,16 @@ def test_started() -> None:
         "timestamp": "2024-01-01T00:00:00Z",
         "data": {"event_id": "e1", "run_id": "r1", "template_id": "m1", "status": "validating", "version": 4},
     }
+
+
+def test_runs_of_importers_have_uuids() -> None:
+    ids = {"run_id": "6764a1b2c3d4e5f607182930", "template_id": "6764a1b2c3d4e5f60718293a"}
+    body = body_of(changed(RunStatus.VALIDATING, vocabulary="importers", **ids))
+    assert body["importer_id"] == "6764a1b2-c3d4-8e5f-8000-00060718293a"
+    assert body["import_id"] == "6764a1b2-c3d4-8e5f-8000-000607182930"
+    data = body["data"]
+    assert isinstance(data, dict)
+    assert {"run_id": data["run_id"], "template_id": data["template_id"]} == ids
 
 
 def test_completed_has_counts() -> None:
@@ -128,3 +147,27 @@ def test_what_a_revert_did() -> None:
     assert body["type"] == "import.reverted"
     assert body["data"]["reverted"] == {"removed": 3, "restored": 0, "returned": 0, "kept": 1}
     assert "num_rows" not in body
+
+
+@pytest.mark.parametrize("status", list(OF_STATUS))
+def test_bodies_are_of_the_published_shape(status: RunStatus) -> None:
+    event = changed(status, counts=RunCounts(rows=3, written=3), reverted=RevertCounts(), parent_run_id="r0")
+    body = body_of(event)
+    read = ImportEvent.model_validate(body, strict=False)
+    assert read.type == read.event == OF_STATUS[status]
+    assert read.data.retry_of == "r0"
+    assert _unknown(read) == set()
+
+
+def test_notices_and_tests_are_of_the_published_shape() -> None:
+    notice = EndpointDisabledEvent.model_validate_json(notice_payload("e1", "p1", None, "it is gone", AT))
+    assert (notice.type, notice.data.reason, _unknown(notice)) == (ENDPOINT_DISABLED, "it is gone", set())
+    trial = EndpointTestEvent.model_validate(trial_body("e1", "p1", "2024-01-01T00:00:00Z"))
+    assert _unknown(trial) == set()
+
+
+def _unknown(model: BaseModel) -> set[str]:
+    """Members that the published shape does not name."""
+    inner = [getattr(model, name) for name in type(model).model_fields]
+    below = [_unknown(each) for each in inner if isinstance(each, BaseModel)]
+    return set(model.model_extra or {}).union(*below)

@@ -1,13 +1,15 @@
 """``/imports``: uploads and runs. Each handler reads the request, calls a capability, presents."""
 
+import asyncio
 from http import HTTPStatus
 
 from litestar import Controller, Response, get, post
 from litestar.openapi import ResponseSpec
 
+from libs.contracts.states import TERMINAL_RUN_STATUSES
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
-from services.gateway.http.answers import answer
+from services.gateway.http.answers import answer, encoded, encoded_answer
 from services.gateway.http.dependencies import (
     AnyRequest,
     Asking,
@@ -15,23 +17,23 @@ from services.gateway.http.dependencies import (
     DryRunsIn,
     Judge,
     PreviewsIn,
+    RememberedIn,
     RunsIn,
     Settings,
     UploadsIn,
+    WatchesIn,
 )
 from services.gateway.http.engine.operations import DryRunOperation, UploadOperation
 from services.gateway.http.engine.parameters import (
-    After,
     AfterRecord,
     ConfirmDeletes,
-    Id,
     IgnoreChanges,
-    Limit,
     PreviewVersion,
     RejectedLimit,
     RunFilter,
     TemplateFilter,
 )
+from services.gateway.http.engine.progress_views import PROGRESS
 from services.gateway.http.engine.run_views import (
     DeletedPage,
     DryRunView,
@@ -44,11 +46,21 @@ from services.gateway.http.engine.run_views import (
 from services.gateway.http.engine.upload_form import (
     UPLOAD_PLACES,
     dry_run_limits,
-    idempotency_key,
+    engine_upload_limits,
     receive,
-    upload_limits,
 )
+from services.gateway.http.event_stream import (
+    ENDLESS,
+    EVENT_STREAM,
+    EventStream,
+    EventStreamOperation,
+    progress_answer,
+)
+from services.gateway.http.idempotency import IDEMPOTENT, REPLAYED_HEADER, Reads, idempotency_key, replay_upload
 from services.gateway.http.openapi import ApiOperation
+from services.gateway.http.page_parameters import After, Limit
+from services.gateway.http.patience import Prefer, patience
+from services.gateway.http.public_ids import Id
 from services.gateway.runs.runs import CHECKED_STATUSES, Confirmation, RunDetails, Runs
 
 FOLLOW: dict[int, ResponseSpec] = {
@@ -74,19 +86,28 @@ class ImportController(Controller):
             "that is, its run failed before it was executed, the key may be used for another one."
         ),
         request_max_body_size=None,
+        opt={IDEMPOTENT: Reads.UPLOAD},
         operation_class=UploadOperation,
         responses=FOLLOW,
     )
     async def upload(
-        self, request: AnyRequest, principal: Asking, uploads: UploadsIn, judge: Judge, runs: RunsIn, settings: Settings
+        self,
+        request: AnyRequest,
+        principal: Asking,
+        uploads: UploadsIn,
+        judge: Judge,
+        runs: RunsIn,
+        settings: Settings,
+        prefer: Prefer = None,
     ) -> Response[RunView]:
-        key = idempotency_key(request)
-        received = await receive(request, principal, uploads, judge, upload_limits(settings))
+        key = idempotency_key(request.headers)
+        received = await receive(request, principal, uploads, judge, engine_upload_limits(settings))
         with UPLOAD_PLACES.translating():
             submitted = await uploads.submit(received, key)
-        run = await runs.wait(received.principal, submitted.run, CHECKED_STATUSES)
+        await replay_upload(request, submitted.run.id, made_before=submitted.replayed)
+        run = await runs.wait(received.principal, submitted.run, CHECKED_STATUSES, patience(prefer))
         done = HTTPStatus.CREATED if run.status in CHECKED_STATUSES else HTTPStatus.ACCEPTED
-        headers = {"Idempotent-Replayed": "true"} if submitted.replayed else {}
+        headers = {REPLAYED_HEADER: "true"} if submitted.replayed else {}
         return await run_answer(await runs.details(received.principal, run), done, headers)
 
     @post(
@@ -137,9 +158,40 @@ class ImportController(Controller):
         summary="Show a run, with its progress while it is active",
         operation_class=ApiOperation,
     )
-    async def show_run(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
-        details = await runs.details(principal, await runs.get(principal, run_id))
-        return await answer(lambda: present_run(details))
+    async def show_run(
+        self, run_id: Id, principal: Asking, runs: RunsIn, remembered: RememberedIn
+    ) -> Response[RunView]:
+        run = await runs.get(principal, run_id)
+
+        async def shown() -> bytes:
+            details = await runs.details(principal, run)
+            return await asyncio.to_thread(lambda: encoded(present_run(details)))
+
+        if run.status not in TERMINAL_RUN_STATUSES:
+            return encoded_answer(await shown())
+        rows = tuple(sorted((await runs.rejected_rows(principal, run)).items()))
+        key = (run.tenant_id, run.id, run.version, run.updated_at, run.file_removed_at, repr(run.counts), rows)
+        return encoded_answer(await remembered.content(key, shown))
+
+    @get(
+        "/runs/{run_id:str}/events",
+        operation_id="followRun",
+        summary="Follow a run until its end",
+        opt={ENDLESS: True},
+        media_type=EVENT_STREAM,
+        operation_class=EventStreamOperation,
+    )
+    async def follow_run(
+        self,
+        request: AnyRequest,
+        run_id: Id,
+        principal: Asking,
+        runs: RunsIn,
+        watches: WatchesIn,
+        settings: Settings,
+    ) -> EventStream | Response[None]:
+        run = await runs.get(principal, run_id)
+        return progress_answer(request, principal, run, watches, PROGRESS, settings.send_seconds)
 
     @post(
         "/runs/{run_id:str}/execute",
@@ -165,6 +217,7 @@ class ImportController(Controller):
         previews: PreviewsIn,
         confirm_deletes: ConfirmDeletes = None,
         preview_version: PreviewVersion = None,
+        prefer: Prefer = None,
         *,
         ignore_changes: IgnoreChanges = False,
     ) -> Response[RunView]:
@@ -174,7 +227,8 @@ class ImportController(Controller):
         if confirm_deletes is not None:
             whatever = confirm_deletes == "true"
             confirmation = Confirmation(most=None if whatever else int(confirm_deletes), whatever=whatever)
-        return await ended_answer(principal, runs, await runs.execute(principal, run_id, confirmation))
+        run = await runs.execute(principal, run_id, confirmation, patience(prefer))
+        return await ended_answer(principal, runs, run)
 
     @post(
         "/runs/{run_id:str}/cancel",
@@ -202,8 +256,8 @@ class ImportController(Controller):
         status_code=HTTPStatus.OK,
         responses=FOLLOW,
     )
-    async def revert(self, run_id: Id, principal: Asking, runs: RunsIn) -> Response[RunView]:
-        return await ended_answer(principal, runs, await runs.revert(principal, run_id))
+    async def revert(self, run_id: Id, principal: Asking, runs: RunsIn, prefer: Prefer = None) -> Response[RunView]:
+        return await ended_answer(principal, runs, await runs.revert(principal, run_id, patience(prefer)))
 
     @get(
         "/runs/{run_id:str}/deleted",

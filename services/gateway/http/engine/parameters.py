@@ -2,22 +2,14 @@
 
 from typing import Annotated
 
-from litestar.params import FromPath, QueryParameter
+from litestar.params import QueryParameter
 
-from libs.contracts.ids import ID_PATTERN
 from libs.contracts.rejections import RejectedState
 from libs.contracts.states import RunStatus
 
-MAX_PAGE = 100
 MAX_REJECTED_PAGE = 1_000
 
-Id = FromPath[str]
-Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Most entries of a page.")]
 RejectedLimit = Annotated[int, QueryParameter(ge=1, le=MAX_REJECTED_PAGE, description="Most entries of a page.")]
-# In Python's patterns '$' lets a line break follow, so the length is bounded too.
-After = Annotated[
-    str | None, QueryParameter(pattern=ID_PATTERN, max_length=24, description="The next_after of the page before.")
-]
 AfterRow = Annotated[int, QueryParameter(ge=0, le=2**32, description="The next_after of the page before.")]
 ConfirmDeletes = Annotated[
     str | None,
@@ -46,3 +38,4 @@ RunOfRows = Annotated[
 ]
 RejectedFilter = Annotated[RejectedState | None, QueryParameter(description="Only rows in this state.")]
 IncludeUncorrected = Annotated[bool, QueryParameter(description="Retry rows that nobody has corrected too.")]
+DryRun = Annotated[bool, QueryParameter(description="Only count the rows and show examples; change nothing.")]

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from libs.contracts.events import RunCounts
 from libs.contracts.reasons import SkipReason
 from libs.contracts.states import RunStatus
-from libs.storage.documents import PreviewState
+from libs.storage.documents import RequestState
 from services.gateway.http.engine.row_views import RowReasonView
 from services.gateway.http.engine.run_views import FailureView, PlanView, RowErrorView, present_errors, present_plan
 from services.gateway.runs.previews import PreviewOfRun
@@ -103,7 +103,7 @@ def present_preview(found: PreviewOfRun, *, kept: bool) -> PreviewView:
     known = counts or run.counts or RunCounts()
     samples = {} if preview is None else preview.samples
     failed = run.status is RunStatus.FAILED
-    done = preview is not None and preview.state is PreviewState.DONE
+    done = preview is not None and preview.state is RequestState.DONE
     return PreviewView(
         run_id=run.id if kept else None,
         version=preview.version if kept and preview is not None else None,

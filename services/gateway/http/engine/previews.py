@@ -6,7 +6,7 @@ from litestar import Controller, Response, get, post
 from litestar.openapi import ResponseSpec
 
 from libs.contracts.purposes import RunPurpose
-from libs.storage.documents import PreviewState
+from libs.storage.documents import RequestState
 from services.gateway.http.answers import answer
 from services.gateway.http.dependencies import (
     AnyRequest,
@@ -18,10 +18,10 @@ from services.gateway.http.dependencies import (
     UploadsIn,
 )
 from services.gateway.http.engine.operations import DryRunOperation
-from services.gateway.http.engine.parameters import Id
 from services.gateway.http.engine.preview_views import PreviewView, present_preview
 from services.gateway.http.engine.upload_form import dry_run_limits, receive
 from services.gateway.http.openapi import ApiOperation
+from services.gateway.http.public_ids import Id
 from services.gateway.runs.previews import PreviewOfRun
 
 
@@ -91,7 +91,7 @@ class PreviewController(Controller):
 
 
 async def _answer(found: PreviewOfRun) -> Response[PreviewView]:
-    done = found.preview is not None and found.preview.state is PreviewState.DONE
+    done = found.preview is not None and found.preview.state is RequestState.DONE
     status = HTTPStatus.OK if done else HTTPStatus.ACCEPTED
     location = {"Location": f"/imports/runs/{found.run.id}/preview"}
     return await answer(lambda: present_preview(found, kept=True), status, location)

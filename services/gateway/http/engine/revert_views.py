@@ -40,8 +40,13 @@ def present_reverted(counts: RevertCounts) -> RevertView:
     )
 
 
-def present_kept(record: KeptRecord, rows: int) -> KeptView:
-    """A record that was kept by a run of a file of so many rows, with the reason."""
+def present_kept(record: KeptRecord, last_row: int | None) -> KeptView:
+    """A record that was kept, with the reason.
+
+    Args:
+        record: the record.
+        last_row: of the file, where the run has numbered further records behind it, which are not of it.
+    """
     kept = record.kept
-    row = record.row if record.row <= rows else None
+    row = record.row if last_row is None or record.row <= last_row else None
     return KeptView(record_id=str(record.record_id), row=row, reason=kept.reason.value, fields=kept.fields)

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from libs.storage.client import Document
 from services.gateway.errors import InvalidInputError
 from services.gateway.records.row_outcomes import Outcome
 from services.gateway.records.rows import Piece, RowOutcome
@@ -19,6 +18,7 @@ from services.gateway.records.spreadsheets import (
     Cell,
     Workbook,
     csv_lines,
+    told,
 )
 
 MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -39,7 +39,7 @@ class RowsFormat(StrEnum):
 
 MEDIA_TYPES: Mapping[RowsFormat, str] = {
     RowsFormat.JSON: "application/json",
-    RowsFormat.CSV: "text/csv; charset=utf-8",
+    RowsFormat.CSV: "text/csv",
     RowsFormat.NDJSON: "application/x-ndjson",
     RowsFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
@@ -221,16 +221,8 @@ def _table(rows: Sequence[RowOutcome], columns: int) -> Iterator[list[Cell]]:
         revert = (
             row.revert if row.kept is None else f"kept: {row.kept['reason']} {', '.join(row.kept['fields'])}".strip()
         )
-        own = (row.row, row.outcome.value, row.record_id, _said(row.reasons), _said(row.warnings), revert)
+        own = (row.row, row.outcome.value, row.record_id, told(row.reasons), told(row.warnings), revert)
         yield [*own, *cells, *[None] * (columns - len(cells))]
-
-
-def _said(reasons: Sequence[Document]) -> str:
-    """Reasons as one text."""
-    return "; ".join(
-        " ".join(filter(None, (reason["code"], reason.get("column") or reason.get("field")))) + f": {reason['message']}"
-        for reason in reasons
-    )
 
 
 def fits_a_workbook(rows: int, columns: int) -> None:

@@ -1,19 +1,19 @@
 """``/imports/runs/{id}/rows``: what became of each row of a run."""
 
-from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from litestar import Controller, Response, get
 from litestar.openapi import ResponseSpec
 from litestar.params import QueryParameter
-from litestar.response import Stream
 
 from libs.storage.documents import RunDocument
 from services.gateway.access.principal import Principal
 from services.gateway.http.answers import encoded_answer
 from services.gateway.http.dependencies import AnyRequest, Asking, RowsIn, RunsIn
-from services.gateway.http.engine.parameters import MAX_REJECTED_PAGE, AfterRow, Id
+from services.gateway.http.engine.file_answers import file_answer
+from services.gateway.http.engine.operations import PageOrRowFileOperation
+from services.gateway.http.engine.parameters import MAX_REJECTED_PAGE, AfterRow
 from services.gateway.http.engine.row_views import (
     MEDIA_TYPES,
     RowsFormat,
@@ -22,8 +22,7 @@ from services.gateway.http.engine.row_views import (
     file_of,
     fits_a_workbook,
 )
-from services.gateway.http.methods import is_head
-from services.gateway.http.openapi import ApiOperation
+from services.gateway.http.public_ids import Id
 from services.gateway.records.rows import ROWS_AT_A_TIME, RowFilter, RowOutcomes, RowQuery
 
 Only = Annotated[RowFilter | None, QueryParameter(description="Only rows that this became of.")]
@@ -61,7 +60,7 @@ class RowController(Controller):
             "with a file of all wanted rows behind `after`. `field` and `code` are those of one reason or warning. "
             "Cells are shown as long as they are stored, 30 days; those of rejected rows as long as the run."
         ),
-        operation_class=ApiOperation,
+        operation_class=PageOrRowFileOperation,
         responses={HTTPStatus.OK: ResponseSpec(RowsPage, description="A page, or a file.", generate_examples=False)},
     )
     async def list_rows(
@@ -87,13 +86,8 @@ class RowController(Controller):
         if format is RowsFormat.XLSX:
             fits_a_workbook(min(await row_outcomes.most(run, query), limit or 2**32), len(columns))
         pieces = row_outcomes.pieces(principal, run, query, after)
-        content = _download(principal, row_outcomes, file_of(format, pieces, columns, limit))
-        await anext(content)  # What is refused is refused before the answer begins.
-        headers = {"Content-Disposition": f'attachment; filename="{run.id}-rows.{format.value}"'}
-        if is_head(request.scope):
-            await content.aclose()
-            return Response(b"", headers=headers, media_type=MEDIA_TYPES[format])
-        return Stream(content, headers=headers, media_type=MEDIA_TYPES[format])
+        content, name = file_of(format, pieces, columns, limit), f"{run.id}-rows.{format.value}"
+        return await file_answer(request, principal, row_outcomes.turn, content, name, MEDIA_TYPES[format])
 
 
 async def _page(
@@ -106,14 +100,3 @@ async def _page(
     last_row = run.parse.rows if numbered else 2**32
     columns = run.plan.columns if run.plan else ()
     return encoded_answer(await encode_page(pieces, columns, most, last_row))
-
-
-async def _download(
-    principal: Principal, row_outcomes: RowOutcomes, content: AsyncGenerator[bytes]
-) -> AsyncGenerator[bytes]:
-    """``content``. The first piece is empty, and there once it is the organization's turn."""
-    async with row_outcomes.turn(principal, download=True):
-        yield b""
-        async for data in content:
-            if data:
-                yield data

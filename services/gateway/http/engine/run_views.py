@@ -14,9 +14,11 @@ from libs.contracts.states import RunStatus
 from libs.contracts.templates import DateOrder, DecimalStyle, FieldType, Percent
 from libs.ledger import Totals
 from libs.storage.documents import RunDocument
+from services.gateway.http.engine.correction_views import CorrectionsView, present_corrections
 from services.gateway.http.engine.revert_views import KeptView, RevertView, present_kept, present_reverted
 from services.gateway.http.engine.sync_view import SyncView, present_sync
-from services.gateway.http.engine.template_view import engine_words, present_mode
+from services.gateway.http.engine.template_view import present_mode
+from services.gateway.http.template_reading import remembered_words
 from services.gateway.runs.dry_runs import DryRunResult
 from services.gateway.runs.runs import RunDetails
 from services.gateway.stores.runs import ListedRun
@@ -123,8 +125,10 @@ class RunSummaryView(BaseModel):
 
     ``total_rows = written_count + rejected_count + skipped_count`` once the run is at its end; records that a sync
     deletes because the file does not hold them are no rows, and only in ``deleted_count``;
-    ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``valid_rows`` are those that
-    would be or were written, or were found unchanged. ``duplicate_of`` is the newest earlier run of the template whose
+    ``skipped`` holds the reasons, among them ``UNCHANGED`` (``unchanged_count``). ``error_count`` is
+    ``rejected_count`` by another name, beside the other counts of the reference. ``valid_rows`` are those that
+    would be or were written, or were found unchanged; ``warning_count`` of them broke a rule in a template that keeps
+    invalid rows. ``duplicate_of`` is the newest earlier run of the template whose
     file was the same to the byte; ``file_removed_at`` is since when the file itself is no longer stored.
     ``target_tenant_id`` is the organization whose records it changes, ``started_by`` who has started it; null for runs
     of earlier releases. ``revertible_until`` is how long a completed run can be reverted, ``reverted`` what its revert
@@ -154,6 +158,7 @@ class RunSummaryView(BaseModel):
     deleted_count: int
     unchanged_count: int
     rejected_count: int
+    error_count: int
     skipped_count: int
     skipped: dict[str, int]
     warning_count: int
@@ -193,6 +198,7 @@ class RunView(RunSummaryView):
     members mean the same as in a list. ``sync`` says what a run of that mode deletes, once it was asked to be executed,
     or why it asks before. ``kept`` are the first 1,000 records that a revert left as they are.
     ``rejected_rows`` says what has become of the rejected rows since; null where there are none, or not yet.
+    ``corrections`` are those of the file that the run retries; null for all other runs, and until they are read.
     """
 
     preview_rows: list[dict[str, Any]]
@@ -203,6 +209,7 @@ class RunView(RunSummaryView):
     kept: list[KeptView]
     sync: SyncView | None
     rejected_rows: RejectedRowsView | None
+    corrections: CorrectionsView | None
 
 
 class DeletedPage(BaseModel):
@@ -253,9 +260,10 @@ def present_run(details: RunDetails) -> RunView:
         plan=present_plan(run),
         progress=_present_progress(run, totals) if totals else None,
         deleted_ids=details.deleted_ids,
-        kept=[present_kept(each, run.parse.rows) for each in details.kept],
+        kept=[present_kept(each, run.parse.rows if run.sweeps else None) for each in details.kept],
         sync=present_sync(run),
         rejected_rows=_present_rejected_rows(details.rejected_rows),
+        corrections=present_corrections(run),
     )
 
 
@@ -284,7 +292,7 @@ def _summary(run: ListedRun | RunDocument) -> dict[str, Any]:
         "target_tenant_id": run.tenant_id,
         "started_by": None if run.started_by is None else StartedByView(**run.started_by.model_dump()),
         "target_resource": run.template.target_resource,
-        "import_mode": present_mode(run.template.mode, engine_words(run.wording, run.template_version)),
+        "import_mode": present_mode(run.template.mode, remembered_words(run.wording, run.template_version)),
         "auto_execute": run.template.auto_execute,
         "file_name": run.file.name,
         "file_size": run.file.size,
@@ -299,6 +307,7 @@ def _summary(run: ListedRun | RunDocument) -> dict[str, Any]:
         "deleted_count": counts.deleted + counts.not_in_file,
         "unchanged_count": counts.skip_reasons.get(SkipReason.UNCHANGED, 0),
         "rejected_count": counts.rejected,
+        "error_count": counts.rejected,
         "skipped_count": counts.skipped,
         "skipped": counts.skip_reasons,
         "warning_count": counts.warnings,

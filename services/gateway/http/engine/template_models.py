@@ -5,7 +5,7 @@ Names of the engine's own are kept; the rest are additions, under the names of t
 ``decimals``, ``percent``, ``currency``, ``options``, ``region``, ``true_values``, ``false_values``, ``null_values``,
 ``validators``, ``transformations``; per template ``null_values``, ``two_digit_year_pivot``, ``zero_dates``, the
 ``default_…`` of the three styles, ``include_unmatched_columns``, ``invalid_rows``, ``auto_execute``, ``dark_mode``, the
-``webhook_…``, and ``auto`` as a ``file_type``. ``transform`` is applied before ``transformations``.
+``webhook_…``, ``record_events``, and ``auto`` as a ``file_type``. ``transform`` is applied before ``transformations``.
 """
 
 from datetime import datetime
@@ -179,6 +179,11 @@ class EngineTemplate(Part):
     webhook_secret: str | None = Field(default=None, max_length=200)
     include_data_in_webhook: bool = False
     webhook_data_sample_size: int | None = Field(default=None, ge=0, le=1_000)
+    record_events: Literal["off", "ids", "fields", "values"] = Field(
+        default="off",
+        description="What `records.changed.v1` on Kafka tells trusted consumers of the records that runs change: "
+        "nothing, their ids, also the names of the fields that changed, also their values.",
+    )
     shared_with_children: bool = Field(
         default=False, description="Whether the organizations below may use the template too, without changing it."
     )

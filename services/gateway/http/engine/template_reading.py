@@ -1,33 +1,28 @@
-"""Understands a template that a client wrote in the words of the import engine.
+"""Understands a template that a client wrote in the words of the import engine."""
 
-``read_template`` names everything that is wrong at once: pydantic judges the shape of every part, ``_Reading`` builds
-what is left into the model, and the judge of the templates judges what that means.
-"""
-
-from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from libs.contracts.templates import MAX_FIELDS, ColumnWidth, ImportMode, SourceFormat, Template, TemplateField
 from libs.formats.file_types import file_types
-from services.gateway.errors import InvalidTemplateError, Problem, invalid_template
+from services.gateway.errors import Problem, invalid_template
 from services.gateway.http.engine.expressions import EXPRESSIONS, Expression, read_expression
 from services.gateway.http.engine.template_models import AUTO, VOCABULARY, EngineFieldMapping, EngineTemplate
 from services.gateway.http.field_parts import (
     Placed,
     field_type,
-    put_places,
     read_rules,
     read_transform,
     read_transforms,
     with_required,
 )
-from services.gateway.http.places import Places, path_text
-from services.gateway.http.request_shape import Json, Problems, objects, present
+from services.gateway.http.places import path_text
+from services.gateway.http.request_shape import Json, objects, present
+from services.gateway.http.template_reading import FieldRequest, TemplateReading, TemplateRequest
 from services.gateway.shown import shown
 from services.gateway.templates.catalog import Written
-from services.gateway.templates.judging import ApprovedTemplate, TemplateJudge
+from services.gateway.templates.judging import TemplateJudge
 
 READ_ONLY = frozenset(
     {
@@ -49,24 +44,8 @@ _TEMPLATE_MEMBERS = (
     "default_values", "required_columns", "include_unmatched_columns", "default_date_order", "default_decimal_style",
     "default_region", "two_digit_year_pivot", "zero_dates", "null_values", "webhook_url", "webhook_enabled",
     "include_data_in_webhook", "webhook_data_sample_size", "dark_mode", "auto_execute",
-    "shared_with_children",
+    "shared_with_children", "record_events",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateRequest:
-    """A template as asked for.
-
-    Attributes:
-        version: the one that is to be replaced.
-        written: what is remembered of how it was written.
-        places: where the parts of the model stand in the request.
-    """
-
-    approved: ApprovedTemplate
-    version: int | None
-    written: Written
-    places: Places
 
 
 def read_template(body: object, judge: TemplateJudge, location: str = "body") -> TemplateRequest:
@@ -86,19 +65,15 @@ def read_template(body: object, judge: TemplateJudge, location: str = "body") ->
     return _Reading(judge, location).template(raw)
 
 
-class _Reading:
-    """Collects problems; what it builds is only of use where there are none."""
+class _Reading(TemplateReading):
+    """Reads a template of the engine's."""
 
     def __init__(self, judge: TemplateJudge, location: str) -> None:
-        self.judge = judge
-        self.location = location
-        self.problems = Problems()
-        self.places = Places(location, TEMPLATE_NAMES)
-        self.unread: set[str] = set()
+        super().__init__(judge, location, TEMPLATE_NAMES)
         self.words: list[Json] = []
 
     def template(self, given: Json) -> TemplateRequest:
-        raw = self.shape(given)
+        raw = self.shape(EngineTemplate, EngineFieldMapping, "field_mapping", given)
         self.unread |= given.keys() - raw.keys()
         mode = raw.get("import_mode")
         parts = Template.model_construct(
@@ -112,31 +87,6 @@ class _Reading:
         approved = self.approved(parts, raw.get("webhook_secret"))
         words = present(import_mode=mode if mode == "create" else None, fields=self.words or None)
         return TemplateRequest(approved, raw.get("version"), Written(VOCABULARY, words), self.places)
-
-    def shape(self, given: Json) -> Json:
-        """``given`` without what cannot be read. Entry by entry: nothing interrupts pydantic in a single one."""
-        entries: object = given.get("field_mapping")
-        if not isinstance(entries, list) or len(cast("list[object]", entries)) > MAX_FIELDS:
-            return self.problems.shape(EngineTemplate, given, self.location)
-        fields = cast("list[object]", entries)
-        raw = self.problems.shape(EngineTemplate, given | {"field_mapping": fields[:1]}, self.location)
-        for number, entry in enumerate(fields[1:], start=1):
-            place = f"{self.location}.field_mapping[{number}]"
-            raw.setdefault("field_mapping", []).append(self.problems.entry(EngineFieldMapping, entry, place))
-        return raw
-
-    def approved(self, parts: Template, secret: str | None) -> ApprovedTemplate:
-        """The template, if nothing is wrong with its shape or its meaning."""
-        if not self.problems.found:
-            try:
-                return self.judge.approve(parts, secret)
-            except InvalidTemplateError as refusal:
-                found = refusal.problems
-        else:
-            found = self.judge.problems(parts, secret, self.unread)
-        for problem in found:
-            self.problems.add(self.places.of(problem.location), problem.code, problem.message)
-        raise invalid_template(self.problems.in_order(), self.problems.untold)
 
     def source(self, raw: Json) -> SourceFormat:
         file_type, known = raw.get("file_type", "csv"), file_types()
@@ -187,28 +137,18 @@ class _Reading:
     def fields(self, raw: Json) -> tuple[TemplateField, ...]:
         fields: list[TemplateField] = []
         for number, entry in objects(raw, "field_mapping"):
-            path, location = f"fields[{len(fields)}]", f"{self.location}.field_mapping[{number}]"
-            # Without a name the rest can be judged all the same.
-            name = entry.get("target", f"nameless_{number}")
+            location = f"{self.location}.field_mapping[{number}]"
             expression = self.expression(entry, location)
-            rules, transforms = self.rules(entry, location), self.transforms(entry, location, expression)
-            names = FIELD_NAMES | {key: "transform" for key in expression.members if entry.get(key) is None}
-            self.places.put(path, location)
-            for member, written in names.items():
-                self.places.put(f"{path}.{member}", f"{location}.{written}")
-            put_places(self.places, f"{path}.rules", rules)
-            put_places(self.places, f"{path}.transforms", transforms)
-            values: Json = {
-                **self.members(entry, location, expression),
-                "rules": tuple(placed.piece for placed in rules),
-                "transforms": tuple(placed.piece for placed in transforms),
-            }
-            try:
-                fields.append(TemplateField(name=name, **values))
-            except ValidationError as error:
-                self.problems.refusals(error, values, location, names)
-                self.unread.add(path)
-                fields.append(TemplateField.model_construct(name=name))
+            asked = FieldRequest(
+                location=location,
+                # Without a name the rest can be judged all the same.
+                name=entry.get("target", f"nameless_{number}"),
+                members=self.members(entry, location, expression),
+                names=FIELD_NAMES | {key: "transform" for key in expression.members if entry.get(key) is None},
+                rules=self.rules(entry, location),
+                transforms=self.transforms(entry, location, expression),
+            )
+            fields.append(self.field(len(fields), asked))
             if entry.get("transform") is not None:
                 sent = {key: entry[key] for key in expression.members if entry.get(key) is not None}
                 self.words.append({"field": len(fields) - 1, "transform": entry["transform"], **sent})

@@ -9,15 +9,15 @@ from libs.contracts.templates import (
     FieldType,
     ImportMode,
     InvalidRows,
+    RecordEvents,
     Template,
     TemplateField,
 )
-from libs.storage.documents import WebhookEndpoint, Wording
 from services.gateway.http.engine.expressions import Expression, read_expression
 from services.gateway.http.engine.template_models import AUTO, CopiedFromView, EngineFieldMapping, EngineTemplateView
-from services.gateway.http.envelope import ProblemView
 from services.gateway.http.field_parts import present_rule, present_transform, without_required
 from services.gateway.http.request_shape import Json
+from services.gateway.http.template_reading import present_receiver_off, remembered_words
 from services.gateway.webhooks.endpoints import Linked
 
 
@@ -26,7 +26,7 @@ def present_template(linked: Linked) -> EngineTemplateView:
     document, endpoint = linked.document, linked.endpoint
     template, copied = document.template, document.copied_from
     source = template.source
-    words = engine_words(document.wording, document.version)
+    words = remembered_words(document.wording, document.version)
     return EngineTemplateView(
         id=document.id,
         tenant_id=document.tenant_id,
@@ -73,29 +73,15 @@ def present_template(linked: Linked) -> EngineTemplateView:
         webhook_enabled=template.webhook_enabled if endpoint is None else endpoint.enabled,
         webhook_disabled_at=None if endpoint is None else endpoint.disabled_at,
         webhook_disabled_reason=None if endpoint is None else endpoint.disabled_reason,
-        errors=_present_errors(endpoint),
+        errors=present_receiver_off(endpoint, "template"),
         webhook_secret=linked.secret,
         include_data_in_webhook=template.include_data_in_webhook,
         webhook_data_sample_size=template.webhook_data_sample_size,
+        record_events=RecordEvents(template.record_events).value,
         version=document.version,
         created_at=document.created_at,
         updated_at=document.updated_at,
     )
-
-
-def _present_errors(endpoint: WebhookEndpoint | None) -> list[ProblemView]:
-    if endpoint is None or endpoint.disabled_at is None:
-        return []
-    message = (
-        f"nothing is sent to the receiver since {endpoint.disabled_at:%Y-%m-%d %H:%M} UTC: {endpoint.disabled_reason}; "
-        "check its address, then save the template with webhook_enabled: true"
-    )
-    return [ProblemView(location="body.webhook_url", code="RECEIVER_OFF", message=message)]
-
-
-def engine_words(wording: Wording | None, version: int) -> Json:
-    """What is remembered of how that version of a template was written."""
-    return wording.words if wording is not None and wording.version == version else {}
 
 
 def present_mode(mode: ImportMode, words: Json) -> Any:  # noqa: ANN401 - one of the engine's names of modes

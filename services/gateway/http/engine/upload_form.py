@@ -1,54 +1,48 @@
-"""The forms of ``/imports/upload`` and ``/imports/dry-run``."""
+"""The forms of ``/imports/upload``, ``/imports/dry-run`` and files of corrections."""
 
-import re
 from contextlib import aclosing
-from typing import cast
+from dataclasses import replace
 
+from libs.storage.documents import StoredFile
 from services.gateway.access.principal import Principal
 from services.gateway.errors import Problem, invalid_input
+from services.gateway.http.engine.template_models import VOCABULARY
 from services.gateway.http.engine.template_reading import read_template
 from services.gateway.http.forms import FilePart, Form, FormLimits, FormRequest, TextPart
-from services.gateway.http.json_text import InvalidJsonError, decode_json
-from services.gateway.http.places import Places
+from services.gateway.http.idempotency import idempotency_key
 from services.gateway.http.tracing import trace_of
+from services.gateway.http.upload_parts import (
+    MAX_ID_BYTES,
+    json_part,
+    take_mapping,
+    upload_limits,
+    upload_places,
+)
 from services.gateway.settings import GatewaySettings
 from services.gateway.templates.judging import TemplateJudge
+from services.gateway.uploads.heads import refuse_other_files, with_head
 from services.gateway.uploads.uploads import Received, Upload, Uploads
 
-IDEMPOTENCY_HEADER = "Idempotency-Key"
-MAX_ID_BYTES = 1_024
-MAX_MAPPING_BYTES = 64 * 1024
 MAX_TEMPLATE_BYTES = 1024 * 1024
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-UPLOAD_PLACES = Places("body", {"template": "template_id"})
+UPLOAD_PLACES = upload_places("template_id")
 """Where the parts of an upload stand in its request."""
-UPLOAD_PLACES.put("idempotency_key", f"header.{IDEMPOTENCY_HEADER}")
-_TEXTS = {"template_id": MAX_ID_BYTES, "mapping": MAX_MAPPING_BYTES, "target_tenant_id": MAX_ID_BYTES}
+_TEXTS = {"template_id": MAX_ID_BYTES, "target_tenant_id": MAX_ID_BYTES}
 
 
-def upload_limits(settings: GatewaySettings) -> FormLimits:
+def engine_upload_limits(settings: GatewaySettings) -> FormLimits:
     """What the form of an upload may hold."""
-    return FormLimits(_TEXTS, settings.max_upload_bytes, settings.upload_idle_seconds, settings.upload_bytes_per_second)
+    return upload_limits(settings, _TEXTS)
 
 
 def dry_run_limits(settings: GatewaySettings) -> FormLimits:
     """What the form of a dry run may hold: a template that need not be saved may come along."""
-    texts = {**_TEXTS, "template": MAX_TEMPLATE_BYTES}
-    return FormLimits(texts, settings.dry_run_max_bytes, settings.upload_idle_seconds, settings.upload_bytes_per_second)
+    limits = upload_limits(settings, {**_TEXTS, "template": MAX_TEMPLATE_BYTES})
+    return replace(limits, max_file_bytes=settings.dry_run_max_bytes)
 
 
-def idempotency_key(request: FormRequest) -> str | None:
-    """The key of a request that may be repeated."""
-    key = request.headers.get(IDEMPOTENCY_HEADER)
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise invalid_input(
-            Problem(
-                f"header.{IDEMPOTENCY_HEADER}",
-                "INVALID",
-                "must be 1 to 255 printable ASCII characters without spaces, such as a UUID",
-            )
-        )
-    return key
+def corrections_limits(settings: GatewaySettings) -> FormLimits:
+    """What the form with a file of corrections may hold."""
+    return FormLimits({}, settings.max_upload_bytes, settings.upload_idle_seconds, settings.upload_bytes_per_second)
 
 
 async def receive(
@@ -60,7 +54,7 @@ async def receive(
         ApiError, GatewayError: it cannot be used, with the reason. Nothing of it is left behind.
         FileTooLargeError: more bytes than are accepted.
     """
-    form, key = Form(request, limits), idempotency_key(request)
+    form, key = Form(request, limits), idempotency_key(request.headers)
     async with uploads.receiving(principal, form.announced_bytes, key) as upload, aclosing(form.parts()) as parts:
         template_from: str | None = None
         async for part in parts:
@@ -76,6 +70,27 @@ async def receive(
         return received
 
 
+async def receive_corrections(
+    request: FormRequest, principal: Principal, uploads: Uploads, limits: FormLimits
+) -> StoredFile:
+    """Take in the form with a file of corrections.
+
+    Raises:
+        ApiError, GatewayError: it cannot be used, with the reason. Nothing of it is left behind.
+        FileTooLargeError: more bytes than are accepted.
+    """
+    form = Form(request, limits)
+    async with uploads.receiving(principal, form.announced_bytes) as upload, aclosing(form.parts()) as parts:
+        async for part in parts:
+            if isinstance(part, FilePart):
+                with UPLOAD_PLACES.translating():
+                    content = with_head(part.content, refuse_other_files)
+                    await upload.take_file(part.filename, content, limits.max_file_bytes)
+        if upload.file is None:
+            raise invalid_input(Problem("body.file", "MISSING", "is required"))
+        return upload.file
+
+
 async def _take(
     part: TextPart | FilePart, upload: Upload, principal: Principal, judge: TemplateJudge, limits: FormLimits
 ) -> None:
@@ -84,26 +99,14 @@ async def _take(
             with UPLOAD_PLACES.translating():
                 await upload.take_file(filename, content, limits.max_file_bytes)
         case TextPart("mapping", text):
-            columns = _json(text, "body.mapping")
-            if not isinstance(columns, dict):
-                message = 'must be a JSON object of headers and field names, such as {"E-mail address": "email"}'
-                raise invalid_input(Problem("body.mapping", "INVALID", message))
-            with UPLOAD_PLACES.translating():
-                upload.map_columns(cast("dict[str, object]", columns))
+            take_mapping(upload, text, UPLOAD_PLACES)
         case TextPart("template", text):
             place = "body.template"
-            wanted = await judge.turns.run(principal, lambda: read_template(_json(text, place), judge, place))
+            wanted = await judge.turns.run(principal, lambda: read_template(json_part(text, place), judge, place))
             with UPLOAD_PLACES.translating():
                 upload.bring_template(wanted.approved, wanted.written)
         case TextPart("target_tenant_id", text):
             await upload.choose_tenant(text)
         case TextPart(_, text):
             with UPLOAD_PLACES.translating():
-                await upload.choose_template(text)
-
-
-def _json(text: str, location: str) -> object:
-    try:
-        return decode_json(text)
-    except InvalidJsonError as error:
-        raise invalid_input(Problem(location + error.place, "INVALID_JSON", error.message)) from error
+                await upload.choose_template(text, VOCABULARY)

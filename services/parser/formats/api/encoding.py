@@ -100,6 +100,12 @@ def _with_controls() -> frozenset[str]:
     return frozenset({f"iso8859-{part}" for part in (*range(2, 12), *range(13, 17))} | {"cp932", "tis-620"})
 
 
+def is_single_byte(codec: str) -> bool:
+    """Whether every byte is a character of its own."""
+    decoder = codecs.getincrementaldecoder(codec)
+    return all(len(decoder("replace").decode(bytes([byte]))) == 1 for byte in range(256))
+
+
 def line_ends(text: bytes) -> int:
     r"""How many ``\n`` there are; of large texts faster than by ``count``."""
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
@@ -180,7 +186,7 @@ class EncodingDetector:
     def _collect(self, chunk: bytes) -> None:
         if not self._window:
             seen = self._before + chunk
-            found = _NON_ASCII.search(seen)
+            found = None if seen.isascii() else _NON_ASCII.search(seen)  # to say that there is none takes it long
             if found is None:
                 self._before = seen[-CONTEXT_BYTES:]
                 return

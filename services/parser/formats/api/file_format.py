@@ -57,6 +57,7 @@ class Layout:
             the plan also has the columns that the template asks for.
         overflow: rows may have values that none of the columns takes; the plan has a column for them, the last one
             (see ``ParsePlan.overflow``).
+        nested: whether a column ``a.b`` may stand for what is within a value ``a``.
         keys: what the rows call ``columns``, if they name their cells; the reader gets all of them by ``column_keys``.
         notes: what was found out rather than told, for the owner of the run.
         settings: what the reader has to know.
@@ -68,6 +69,7 @@ class Layout:
     named: bool = True
     complete: bool = True
     overflow: bool = False
+    nested: bool = False
     keys: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     settings: PlanSettings = field(default_factory=PlanSettings)
@@ -80,6 +82,13 @@ def column_keys(plan: ParsePlan) -> tuple[str, ...]:
     for key, index in plan.options.get("keys", ()):
         keys[index] = key
     return tuple(keys)
+
+
+def asked_keys(plan: ParsePlan) -> frozenset[str]:
+    """What rows that name their cells call the columns that the template reads."""
+    keys = column_keys(plan)
+    read = {*plan.mapping.values(), *plan.concat_columns.values(), plan.delete_column} - {None, plan.overflow}
+    return frozenset(keys[index] for index in read if index is not None)
 
 
 class Sampler(Protocol):

@@ -87,3 +87,16 @@ def listed(names: Sequence[str]) -> str:
 def _capped(notes: list[str]) -> list[str]:
     more = len(notes) - _MAX_NOTES_PER_KIND
     return notes if more <= 0 else [*notes[:_MAX_NOTES_PER_KIND], f"… and {more:,} more columns like these"]
+
+
+def nested_value(name: str, inner: str) -> str:
+    """What is wrong with a record whose value of a column has others within it, to follow ``record 17: ``.
+
+    Args:
+        name: of the column.
+        inner: a dotted name of one of the values within it.
+    """
+    return (
+        f"in the column {name[:300]!r} stands not one value, but others within it; name the one that is meant in the "
+        f"template, such as {inner[:300]!r}"
+    )

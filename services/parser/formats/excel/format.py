@@ -179,6 +179,8 @@ class ExcelReader:
             skip_hidden_columns=self._plan.options.get("hidden_columns") == "skip",
             # Plans of earlier releases do not say it: a file that they began to read is read as they did.
             skip_blank_texts=bool(self._plan.options.get("tidy")),
+            keep_markers=bool(self._plan.options.get("keep_markers")),
+            decimal_commas=tuple(self._plan.options.get("decimal_commas", ())),
         )
         try:
             with closing(child_frames(self._spool.file, request, self._settings.wait_seconds)) as told:

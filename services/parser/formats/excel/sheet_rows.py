@@ -148,6 +148,8 @@ class SheetReading:
         skip_hidden_rows: whether hidden rows are no rows.
         skip_hidden_columns: whether hidden columns are no columns.
         skip_blank_texts: whether rows of nothing but blanks are no rows, as in the other formats.
+        keep_markers: whether texts stay as they are, with the markers that force a program to take a number for one.
+        decimal_commas: indexes of columns whose numbers are written with a decimal comma, as their texts are.
     """
 
     skip_rows: int = 0
@@ -157,6 +159,8 @@ class SheetReading:
     skip_hidden_rows: bool = False
     skip_hidden_columns: bool = False
     skip_blank_texts: bool = False
+    keep_markers: bool = False
+    decimal_commas: frozenset[int] = field(default_factory=frozenset[int])
 
 
 class SheetRows:
@@ -236,9 +240,16 @@ class SheetRows:
         while rows := list(islice(self._rows, at_once)):
             places = [place for place, _ in rows]
             cells = list(zip(*(cells for _, cells in rows), strict=True))
-            columns = [without_markers(column_texts(column)) for column in cells]
+            columns = [column_texts(column) for column in cells]
+            if not self._reading.keep_markers:
+                columns = list(map(without_markers, columns))
             for index, column in masks:
                 self._fill_up(columns[index], cells[index], self._facts.masks.of(column, places))
+            for index in self._reading.decimal_commas.intersection(range(len(columns))):
+                columns[index] = [
+                    text.replace(".", ",") if isinstance(cell, float) else text
+                    for text, cell in zip(columns[index], cells[index], strict=True)
+                ]
             problems, culprits = self._problems(places, columns)
             columns = columns[: self.width]
             columns += [[""] * len(rows) for _ in range(self.width - len(columns))]

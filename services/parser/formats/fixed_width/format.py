@@ -1,6 +1,8 @@
 """The format ``fixed_width``."""
 
 import re
+import unicodedata
+from collections.abc import Sequence
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
@@ -16,6 +18,7 @@ from services.parser.formats.fixed_width.reader import FixedWidthReader, LineCut
 
 SAMPLE_BYTES = MIB
 """How much of the file's start is looked at; the header must end within it."""
+_FEWEST_LINES = 2
 
 
 class FixedWidthSampler:
@@ -35,7 +38,7 @@ class FixedWidthSampler:
 
         Raises:
             FileRefusedError: ``EMPTY_FILE``, ``HEADER_TOO_LARGE``, ``NO_COLUMN_WIDTHS``, ``NOT_TEXT``,
-                ``UNKNOWN_ENCODING``.
+                ``UNCLEAR_WIDTHS``, ``UNKNOWN_ENCODING``.
         """
         source, sample = self._source, self._start.sample()
         if not source.column_widths:
@@ -64,6 +67,9 @@ class FixedWidthSampler:
                 "ends, or set has_header to false in the template",
             )
         given = [column.name for column in source.column_widths]
+        if source.width_unit == "characters":
+            behind = source.skip_rows + (1 if source.has_header else 0)
+            refuse_other_units([line for line in complete if line.strip(" ")][behind:], sum(widths), encoding.name)
         cutter = LineCutter(widths, encoding.name, in_bytes=source.width_unit == "bytes")
         header = cutter.cut(first)[0] if has_header and first is not None else []
         header += [""] * (len(widths) - len(header))
@@ -83,9 +89,52 @@ class FixedWidthSampler:
                 "has_header": has_header,
                 "widths": widths,
                 "width_unit": source.width_unit,
-                "options": {"tidy": True},
+                "options": {"tidy": True, "tabs_shift": True},
             },
         )
+
+
+def refuse_other_units(lines: Sequence[str], width: int, encoding: str) -> None:
+    """Refuse a file whose lines are padded by something else than characters: read as such, cells lose their ends to
+    the columns before them, and nothing looks wrong.
+
+    Lines with other letters than those of ASCII tell, if all of them are too short, and all others as wide as the
+    columns. One such line alone may have lost the blanks at its end.
+
+    Args:
+        lines: of the data, without their ends.
+        width: of all columns, in characters.
+        encoding: of the file.
+
+    Raises:
+        FileRefusedError: ``UNCLEAR_WIDTHS``.
+    """
+    foreign = [line for line in lines if not line.isascii()]
+    plain = len(lines) - len(foreign)
+    if len(lines) < _FEWEST_LINES or not foreign or any(len(line) >= width for line in foreign):
+        return
+    if any(len(line) != width for line in lines if line.isascii()):
+        return
+    if all(len(line.encode(encoding, "replace")) == width for line in foreign):
+        raise FileRefusedError(
+            RunErrorCode.UNCLEAR_WIDTHS,
+            f"each line has {width:,} bytes, and those with letters beyond ASCII have fewer characters; set width_unit "
+            "to 'bytes' in the template, so that column_widths count bytes",
+        )
+    if plain and all(_places(line) == width for line in foreign):
+        raise FileRefusedError(
+            RunErrorCode.UNCLEAR_WIDTHS,
+            f"each line is {width:,} places wide, but wide letters of East Asia fill two places each, so the columns "
+            "cannot be cut by characters; export the file with columns of characters or bytes, or as CSV",
+        )
+
+
+def _places(line: str) -> int:
+    """How wide a line is where each letter has one place and a wide one two (UAX #11)."""
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in line
+    )
 
 
 class FixedWidthFormat:

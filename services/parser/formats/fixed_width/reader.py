@@ -7,6 +7,8 @@ What is a row:
 - Cells are cut by the widths and lose the spaces around them, and nothing else.
 - A short line lacks the cells that would begin at or behind its end (null); the one that it ends in is
   what is there. Anything but white space behind the last column makes the row an issue.
+- A tab stands for blanks that nobody has counted: in a line that is shorter than all columns it makes the row an
+  issue (not by plans of earlier releases), in one that is as long as them it is a character like others.
 - Widths in ``characters`` count code points: a letter with a combining accent is two. Widths in ``bytes`` count
   bytes of the file's encoding; a character across an edge makes the row an issue.
 
@@ -33,7 +35,7 @@ from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.batches import ParsedBatch, Sizes, cell_bytes
 from services.parser.formats.api.collector import RowCollector
 from services.parser.formats.api.edges import TextEdges
-from services.parser.formats.api.encoding import MARKS, open_decoder
+from services.parser.formats.api.encoding import MARKS, is_single_byte, open_decoder
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.api.preamble import Preamble
 
@@ -66,6 +68,7 @@ class FixedWidthReader:
         self._preamble = Preamble(plan)
         self._decoder = open_decoder(plan.encoding)
         self._edges = TextEdges() if plan.options.get("tidy") else None
+        self._tab = "\t" if plan.options.get("tabs_shift") else None
         self._block_bytes = max(1, min(_BLOCK_BYTES, limits.block_bytes))
         self._pieces: list[str] = []
         self._size = 0
@@ -140,7 +143,8 @@ class FixedWidthReader:
         return "" if end is None else text[end.end() :]
 
     def _take_lines(self, text: str) -> None:
-        if not text or (self._preamble.over and "\0" not in text and self._take_block(text)):
+        is_special = "\0" in text or (self._tab is not None and self._tab in text)
+        if not text or (self._preamble.over and not is_special and self._take_block(text)):
             return
         suspect = "\0" in text or MARKS.search(text) is not None or 4 * len(text) > self._limits.max_cell_bytes
         lines = _LINE_END.split(text)
@@ -182,12 +186,15 @@ class FixedWidthReader:
                 continue
             if not self._preamble.takes(blank=not line.strip(_SPACE)) and line.strip(_SPACE):
                 cells, split = self._cutter.cut(line)
-                if split is None:
-                    starts.append(self._line)
-                    records.append(cells)
-                else:
+                if split is not None:
                     flush()
                     self._add_split(cells, split)
+                elif self._tab is not None and self._tab in line and self._cutter.is_short(line):
+                    flush()
+                    self._add_shifted(cells)
+                else:
+                    starts.append(self._line)
+                    records.append(cells)
             self._line += 1
         flush()
 
@@ -200,6 +207,14 @@ class FixedWidthReader:
                 self._cutter.cut(prefix)[0],
             )
         self._line += 1
+
+    def _add_shifted(self, cells: list[str]) -> None:
+        self._collector.add_issue(
+            RowErrorCode.TAB_IN_LINE,
+            f"line {self._line}: the line has a tab and is shorter than the columns, so what follows the tab is not "
+            "where its column is; write blanks instead, or read the file as csv if tabs separate its columns",
+            cells,
+        )
 
     def _add_split(self, cells: list[str], column: int) -> None:
         self._collector.add_issue(
@@ -244,7 +259,7 @@ class LineCutter:
         self._edge_array = np.array(self._edges, dtype=np.int64)
         self._encoding = encoding
         # Where every character is one byte, characters are counted: that is the same and faster.
-        self._in_bytes = in_bytes and not _is_single_byte(encoding)
+        self._in_bytes = in_bytes and not is_single_byte(encoding)
         self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
         self._ascii_is_ascii = "a".encode(encoding) == b"a"
 
@@ -260,6 +275,11 @@ class LineCutter:
         if len(line) > edges[-1]:
             cells.append(line[edges[-1] :].strip(_SPACE))
         return cells, split
+
+    def is_short(self, line: str) -> bool:
+        """Whether a line without its end ends before the last column does."""
+        width = len(line.encode(self._encoding, "replace")) if self._in_bytes else len(line)
+        return width < self._edges[-1]
 
     def _edges_in_characters(self, line: str) -> tuple[list[int], int | None]:
         encoder = codecs.getincrementalencoder(self._encoding)("replace")
@@ -329,12 +349,6 @@ def _lines(text: npt.NDArray[np.uint8]) -> tuple[Bounds, Bounds]:
 def _is_continuation(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Which bytes of UTF-8 go on with a character."""
     return (text & 0xC0) == 0x80
-
-
-def _is_single_byte(encoding: str) -> bool:
-    """Whether every byte is a character of its own."""
-    decoder = codecs.getincrementaldecoder(encoding)
-    return all(len(decoder("replace").decode(bytes([byte]))) == 1 for byte in range(256))
 
 
 def _utf8_bytes(text: str) -> int:

@@ -8,7 +8,7 @@ objects or lists in it, with other keys, too large, or not well-formed.
 
 from __future__ import annotations  # the stubs' pa.Array is generic, the class is not
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +78,12 @@ class RecordBlocks:
     """Finds alike records in pieces of text.
 
     Args:
-        keys: those of the plan.
+        keys: those of the plan, or of the records so far.
         max_bytes: larger records are left out.
     """
 
-    def __init__(self, keys: Sequence[str], max_bytes: int) -> None:
-        self._keys = tuple(keys)
+    def __init__(self, keys: Collection[str], max_bytes: int) -> None:
+        self._keys = keys
         self._max_bytes = max_bytes
         self._pattern: _Pattern | None = None
         self._content = b""

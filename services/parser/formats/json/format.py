@@ -10,6 +10,7 @@ from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.headers import column_names
 from services.parser.formats.api.limits import MIB, ReaderLimits
 from services.parser.formats.api.sampling import TextSample
+from services.parser.formats.json.blocks import RecordBlock
 from services.parser.formats.json.held import Unread
 from services.parser.formats.json.reader import JsonReader
 from services.parser.formats.json.records import Together, splitter
@@ -47,9 +48,10 @@ class JsonSampler:
         text = open_decoder(encoding.name).decode(data, sample.whole_file)
         shape = detect_shape(text, self._template, whole_file=sample.whole_file)
         keys = _Keys(self._limits)
-        together = Together((), keys.take_many)
+        together = Together(keys.seen, keys.take_many, keys.take_block)
         records = splitter(shape.name, shape.start, self._limits, keys.take, shape.path, together=together)
-        records.feed(text)
+        for start in range(0, len(text), self._limits.block_bytes):
+            records.feed(text[start : start + self._limits.block_bytes])
         if sample.whole_file:
             records.close()
         names, notes = column_names(keys.names, self._limits.max_header_chars)
@@ -57,6 +59,7 @@ class JsonSampler:
             columns=names,
             complete=sample.whole_file and bool(names),
             overflow=not sample.whole_file or keys.left_out,
+            nested=True,
             keys=tuple(keys.names),
             notes=(*(note for note in (encoding.note, shape.note) if note), *notes),
             settings={
@@ -100,13 +103,13 @@ class _Keys:
 
     def __init__(self, limits: ReaderLimits) -> None:
         self._limits = limits
-        self._seen: dict[str, None] = {}
+        self.seen: dict[str, None] = {}
         self._last_keys: tuple[str, ...] = ()
         self.left_out = False
 
     @property
     def names(self) -> list[str]:
-        return list(self._seen)
+        return list(self.seen)
 
     def take(self, found: Value | Unread, *_: int) -> None:
         """Take a record, see ``held.Sink``."""
@@ -117,13 +120,16 @@ class _Keys:
         except BadRecordError:
             return  # an issue of the reader
         for key in keys:
-            if key not in self._seen:
+            if key not in self.seen:
                 self._add(key)
 
     def take_many(self, records: Sequence[Value], _first: int) -> None:
         """Take records, see ``records.ManySink``."""
         for record in records:
             self.take(record)
+
+    def take_block(self, _: RecordBlock) -> None:
+        """Take records that have keys which were seen before and no others, see ``blocks``."""
 
     def _is_known(self, record: Pairs) -> bool:
         """Whether a record has the keys of the one before and no objects in it: most have."""
@@ -136,8 +142,8 @@ class _Keys:
     def _add(self, key: str) -> None:
         if len(key) > self._limits.max_header_chars or has_surrogates(key):
             self.left_out = True
-        elif len(self._seen) <= self._limits.max_columns:  # one more, and the file is refused for it
-            self._seen[key] = None
+        elif len(self.seen) <= self._limits.max_columns:  # one more, and the file is refused for it
+            self.seen[key] = None
 
 
 def _utf32_without_bom(head: bytes) -> str | None:

@@ -98,4 +98,4 @@ def _utf8_bytes(text: str) -> int:
 def doubt_of(text: str) -> int:
     if has_surrogates(text):
         return MARKED
-    return SOUND if _ESCAPES.search(text) is None else SUSPECT
+    return SUSPECT if "\\" in text and _ESCAPES.search(text) else SOUND

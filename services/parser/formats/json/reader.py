@@ -19,7 +19,7 @@ from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.batches import ParsedBatch
 from services.parser.formats.api.collector import Problem, RowCollector
 from services.parser.formats.api.encoding import open_decoder
-from services.parser.formats.api.file_format import column_keys
+from services.parser.formats.api.file_format import asked_keys, column_keys
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.json.blocks import RecordBlock
 from services.parser.formats.json.held import MARKED, SUSPECT, Unread
@@ -49,6 +49,7 @@ class JsonReader:
         self._collector = RowCollector(plan, limits, place=self._place, extra_hint="")
         keys = column_keys(plan)
         self._keys = keys[: plan.overflow]
+        self._asked = asked_keys(plan)
         options = plan.options
         self._splitter = splitter(
             shape,
@@ -183,7 +184,7 @@ class JsonReader:
                 if bool in kinds:
                     values = tuple([BOOLEANS[value] if isinstance(value, bool) else value for value in values])
                 return values + (None,) * (width - len(values))
-        cells = flatten(record)
+        cells = flatten(record, self._asked)
         row = [cells.pop(key, None) for key in self._keys]
         if self._has_overflow:
             row.append(self._rest(cells) if cells else None)

@@ -6,7 +6,7 @@ known what is wrong with it.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from libs.contracts.reasons import RowErrorCode
@@ -44,12 +44,12 @@ class Together:
     """How records are taken that can be decoded together.
 
     Attributes:
-        keys: those of the plan, for records that are alike.
+        keys: those of the plan, or of the records so far, for records that are alike.
         many: takes records.
         block: takes records that are alike, if that is of use.
     """
 
-    keys: Sequence[str]
+    keys: Collection[str]
     many: ManySink
     block: BlockSink | None = None
 

@@ -5,11 +5,12 @@ An object is the tuple of its pairs of key and value, an array a list, a number 
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from json.encoder import encode_basestring
 
 from libs.contracts.reasons import RowErrorCode
 from libs.formats.json_errors import said
+from services.parser.formats.api.headers import nested_value
 
 MAX_DEPTH = 64
 """Objects and arrays within each other, the record included."""
@@ -162,24 +163,32 @@ class Extent:
         return None
 
 
-def flatten(record: Pairs) -> dict[str, str | None]:
+def flatten(record: Pairs, asked: Collection[str] = ()) -> dict[str, str | None]:
     """The cells of a record by their dotted names: ``{"a": {"b": 1}}`` has the cell ``a.b``.
 
     A key that holds a dot itself is the same name. Null is a missing cell, an array the compact text of
     it, and an object without members has no cell at all.
 
+    Args:
+        record: the object.
+        asked: names that have to be cells where they are there at all.
+
     Raises:
         BadRecordError: ``DUPLICATE_KEY_IN_RECORD`` (two values have the same name), ``NESTED_TOO_DEEP``,
-            ``ROW_TOO_LARGE``.
+            ``NESTED_VALUE``, ``ROW_TOO_LARGE``.
     """
-    cells = _Cells()
+    cells = _Cells(asked)
     cells.add(record, "", 1)
+    if cells.nested is not None:
+        raise BadRecordError(RowErrorCode.NESTED_VALUE, cells.nested)
     return cells.texts
 
 
 class _Cells:
-    def __init__(self) -> None:
+    def __init__(self, asked: Collection[str]) -> None:
         self.texts: dict[str, str | None] = {}
+        self.nested: str | None = None
+        self._asked = asked
         self._objects: set[str] = set()
         self._name_chars = 0
 
@@ -209,6 +218,8 @@ class _Cells:
                 texts[name] = BOOLEANS[value]
             elif isinstance(value, tuple):
                 objects.add(name)
+                if value and name in self._asked:
+                    self.nested = self.nested or nested_value(name, f"{name}.{value[0][0]}")
                 self.add(value, f"{name}.", depth + 1)
             else:
                 texts[name] = compact(value, depth + 1)

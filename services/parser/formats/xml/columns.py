@@ -37,8 +37,11 @@ class XmlColumns(XmlRows):
         columns: Sequence[str | None],
         row_path: Sequence[str] = ROOT_CHILDREN,
         beside: Collection[str] | None = None,
+        asked: Collection[str] = (),
+        *,
+        declared: bool = False,
     ) -> None:
-        super().__init__(encoding, limits, columns, row_path, beside)
+        super().__init__(encoding, limits, columns, row_path, beside, asked, declared=declared)
         # Sizes of rows that are read one by one are known to within two pieces.
         self._piece_bytes = max(1, min(PIECE_BYTES, limits.max_record_bytes // 8))
         self._patterns = Patterns(columns, min(limits.max_record_bytes, limits.max_cell_bytes))

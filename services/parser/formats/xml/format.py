@@ -52,11 +52,11 @@ class XmlSampler:
             raise FileRefusedError(
                 RunErrorCode.EMPTY_FILE, "the file is empty; upload an XML document with an element for every row"
             )
-        encoding = find_encoding(data, self._template.source.encoding)
+        encoding, declared = find_encoding(data, self._template.source.encoding)
         whole_file = len(data) == self._file.size
         content = data[encoding.bom_bytes :]
         found = find_rows(outline(content, encoding.name, self._limits), self._template, whole_file=whole_file)
-        xml = XmlRows(encoding.name, self._limits, row_path=found.path, beside=found.beside)
+        xml = XmlRows(encoding.name, self._limits, row_path=found.path, beside=found.beside, declared=declared)
         xml.feed(content, final=whole_file)
         rows = [cells for cells, _ in xml.rows if isinstance(cells, dict)]
         names = _column_names(dict.fromkeys(chain(*rows, xml.cells)))
@@ -66,8 +66,13 @@ class XmlSampler:
             columns=tuple(names),
             complete=complete,
             overflow=not complete,
+            nested=True,
             notes=tuple(notes),
-            settings={"encoding": encoding.name, "bom_bytes": encoding.bom_bytes, "options": _options(found)},
+            settings={
+                "encoding": encoding.name,
+                "bom_bytes": encoding.bom_bytes,
+                "options": _options(found, declared=declared),
+            },
         )
 
 
@@ -83,8 +88,8 @@ class XmlFormat:
         return XmlReader(plan, limits)
 
 
-def find_encoding(head: bytes, override: str | None) -> Encoding:
-    """How an XML file is decoded (XML 1.0, appendix F).
+def find_encoding(head: bytes, override: str | None) -> tuple[Encoding, bool]:
+    """How an XML file is decoded (XML 1.0, appendix F), and whether its declaration alone says so.
 
     The template's encoding wins; then a byte order mark; then UTF-16 by its zero bytes; then the declaration; and
     without all of them it is UTF-8.
@@ -97,6 +102,7 @@ def find_encoding(head: bytes, override: str | None) -> Encoding:
         FileRefusedError: ``UNKNOWN_ENCODING``, ``WRONG_ENCODING``, ``NOT_TEXT``.
     """
     note = None
+    declared = None
     name = override
     if name is None and not head.startswith(_BOMS) and b"\0" not in head[:4]:
         declared = _DECLARED.match(head[:_DECLARATION_BYTES])
@@ -106,7 +112,7 @@ def find_encoding(head: bytes, override: str | None) -> Encoding:
     detector = EncodingDetector(name)
     detector.feed(head)
     found = detector.close()
-    return Encoding(found.name, found.bom_bytes, note or found.note)
+    return Encoding(found.name, found.bom_bytes, note or found.note), declared is not None
 
 
 def _check_declared(name: str) -> None:
@@ -126,11 +132,12 @@ def _check_declared(name: str) -> None:
         )
 
 
-def _options(found: Rows) -> dict[str, Any]:
-    """What the plan says of where the rows are."""
-    if found.path == ROOT_CHILDREN:
-        return {}
-    return {"path": list(found.path), "beside": None if found.beside is None else list(found.beside)}
+def _options(found: Rows, *, declared: bool) -> dict[str, Any]:
+    """What the plan says of where the rows are, and of whose word for the encoding is taken."""
+    options: dict[str, Any] = {"declared": True} if declared else {}
+    if found.path != ROOT_CHILDREN:
+        options |= {"path": list(found.path), "beside": None if found.beside is None else list(found.beside)}
+    return options
 
 
 def _column_names(keys: dict[str, None]) -> list[str]:

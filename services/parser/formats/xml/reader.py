@@ -7,11 +7,13 @@ from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode
 from services.parser.formats.api.batches import ParsedBatch
 from services.parser.formats.api.collector import Record, RowCollector
+from services.parser.formats.api.file_format import asked_keys
+from services.parser.formats.api.headers import nested_value
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.xml.blocks import RowBlock
 from services.parser.formats.xml.columns import XmlColumns
 from services.parser.formats.xml.places import ROOT_CHILDREN
-from services.parser.formats.xml.rows import Row, Stray, json_text
+from services.parser.formats.xml.rows import Nested, Row, Stray, json_text
 from services.parser.formats.xml.shapes import Cells
 
 _ROWS_AT_ONCE = 1_024
@@ -41,7 +43,13 @@ class XmlReader:
         options = plan.options
         self._row_name: str = options.get("path", ROOT_CHILDREN)[-1]
         self._xml = XmlColumns(
-            plan.encoding, limits, columns, options.get("path", ROOT_CHILDREN), options.get("beside")
+            plan.encoding,
+            limits,
+            columns,
+            options.get("path", ROOT_CHILDREN),
+            options.get("beside"),
+            asked_keys(plan),
+            declared=bool(options.get("declared")),
         )
 
     def feed(self, data: bytes) -> list[ParsedBatch]:
@@ -83,20 +91,10 @@ class XmlReader:
         records: list[Record] = []
         suspect = False
         for cells, size in rows:
-            if cells is None:
+            if cells is None or isinstance(cells, RowBlock | Stray | Nested):
                 self._add_records(records, suspect=suspect)
                 records, suspect = [], False
-                self._add_oversized()
-                continue
-            if isinstance(cells, RowBlock):
-                self._add_records(records, suspect=suspect)
-                records, suspect = [], False
-                self._collector.add_columns(cells.columns, cells.rows)
-                continue
-            if isinstance(cells, Stray):
-                self._add_records(records, suspect=suspect)
-                records, suspect = [], False
-                self._add_stray(cells.name)
+                self._add_other(cells)
                 continue
             record = self._record(cells) if isinstance(cells, dict) else cells
             records.append(record)
@@ -125,6 +123,31 @@ class XmlReader:
             self._overflow is not None
             and (overflow := record[self._overflow]) is not None
             and len(overflow) * 4 > self._limits.max_cell_bytes
+        )
+
+    def _add_other(self, row: RowBlock | Stray | Nested | None) -> None:
+        match row:
+            case RowBlock():
+                self._collector.add_columns(row.columns, row.rows)
+            case Stray():
+                self._add_stray(row.name)
+            case Nested():
+                self._add_nested(row)
+            case None:
+                self._add_oversized()
+
+    def _add_nested(self, row: Nested) -> None:
+        wrong = nested_value(row.column, row.inner)
+        if row.column in row.cells:
+            wrong = (
+                f"in the column {row.column!r} elements stand within the text, such as {row.inner!r}; write them as "
+                "text (&lt;b&gt;, or CDATA around it all), or leave the column out of the template"
+            )
+        self._collector.add_issue(
+            RowErrorCode.NESTED_VALUE,
+            f"row {self._collector.rows + 1}: {wrong}",
+            self._record(row.cells),
+            self._columns.index(row.column),
         )
 
     def _add_oversized(self) -> None:

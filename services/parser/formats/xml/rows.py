@@ -10,7 +10,8 @@ What is what:
 - An attribute goes to the column ``@id`` if there is one, which is so where the start of the file has both an
   attribute and an element ``id`` in the same place; else to ``id``.
 - Values of one row that have the same name, such as repeated elements, become one cell: a JSON array of texts.
-- The text of an element is all of its own text, whatever stands between. It stays as it is, but text
+- The text of an element is all of its own text, whatever stands between; but where elements stand between, it is
+  not the one value that is asked for, see ``Nested``. It stays as it is, but text
   that is only white space with a line end is indentation: none. An element without text and children is an
   empty cell; one that has children and no text is no cell. The text of a row is a column named like the row.
 - ``xsi:nil="true"`` is a missing cell. Other attributes of that namespace are no data.
@@ -19,18 +20,17 @@ What is what:
 A file with a DOCTYPE is refused before expat sees any of it, so there are no entities to be expanded or fetched.
 """
 
-import codecs
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from operator import length_hint
 
 from libs.contracts.errors import FileRefusedError
-from libs.contracts.reasons import RunErrorCode
 from services.parser.formats.api.collector import Record
 from services.parser.formats.api.headers import clean_name
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.xml.blocks import RowBlock
+from services.parser.formats.xml.decoding import Decoder
 from services.parser.formats.xml.events import End, Event, EventParser, Start
 from services.parser.formats.xml.places import ANY, ROOT_CHILDREN
 from services.parser.formats.xml.prolog import Prolog
@@ -56,7 +56,22 @@ class Stray:
     name: str
 
 
-Row = Cells | Record | Stray | RowBlock | None
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A row that cannot be read, because elements stand where one value is asked for, or within its text.
+
+    Attributes:
+        column: that should have the value.
+        inner: a dotted name within it.
+        cells: of the row.
+    """
+
+    column: str
+    inner: str
+    cells: Cells
+
+
+Row = Cells | Record | Stray | Nested | RowBlock | None
 """A row as it was found, see ``XmlRows.rows``."""
 
 
@@ -108,11 +123,13 @@ class XmlRows:
             without them every attribute has its ``@``.
         row_path: names of the elements from the root to a row, see ``places``.
         beside: names of elements that may stand among the rows; any where absent.
+        asked: columns that have to be cells where their elements are there at all.
+        declared: whether the file itself says that it has this encoding; then its bytes may say otherwise.
 
     Attributes:
         rows: every row since the caller emptied the list, and the most bytes of UTF-8 that it may have. A row is its
             cells, or already the record for ``columns``, or ``None`` if it has more than ``max_record_bytes`` bytes
-            or ``max_columns`` cells, or a ``Stray``.
+            or ``max_columns`` cells, or a ``Stray`` or ``Nested``.
         cells: those of the row that is not complete yet.
     """
 
@@ -123,21 +140,24 @@ class XmlRows:
         columns: Sequence[str | None] | None = None,
         row_path: Sequence[str] = ROOT_CHILDREN,
         beside: Collection[str] | None = None,
+        asked: Collection[str] = (),
+        *,
+        declared: bool = False,
     ) -> None:
         self.rows: list[tuple[Row, int]] = []
         self._row_path = (ANY, *row_path[1:])
         self._beside = beside
+        self._asked = asked
+        self._nested: tuple[str, str] | None = None
         self._around_rows = len(row_path) - 1
         self.cells: Cells = {}
-        self._encoding = encoding
-        self._decoder = codecs.getincrementaldecoder(encoding)("strict")
+        self._decoder = Decoder(encoding, declared=declared)
         self._limits = limits
         self._columns = columns
         self._attribute_columns = None if columns is None else frozenset(columns)
         self._parser = EventParser(limits.max_record_bytes)
         self._events = self._parser.events
         self._prolog: Prolog | None = Prolog()
-        self._line = 1
         self._fed = 0
         self._kind = self._last_started = _Kind(None, "", "", steps=0)
         self._kinds = 0
@@ -161,7 +181,7 @@ class XmlRows:
             FileRefusedError: ``MALFORMED_XML``, ``XML_DTD_FORBIDDEN``, ``XML_TOO_DEEP``, ``XML_TOKEN_TOO_LARGE``,
                 ``XML_TOO_MANY_NAMES``, ``WRONG_ENCODING``.
         """
-        text = self._decode(data, final=final)
+        text = self._decoder.decode(data, final=final)
         if self._prolog is not None:
             begins = self._prolog.feed(text)
             text = self._prolog.text
@@ -185,19 +205,6 @@ class XmlRows:
         self._parser.check_names()
         if self._kind.depth >= _ROW and self._is_too_large(self._position):
             self._skip_row()
-
-    def _decode(self, data: bytes, *, final: bool) -> str:
-        try:
-            text = self._decoder.decode(data, final)
-        except UnicodeDecodeError as error:
-            line = self._line + error.object[: error.start].count(b"\n")
-            raise FileRefusedError(
-                RunErrorCode.WRONG_ENCODING,
-                f"line {line}: byte 0x{error.object[error.start]:02X} is not {self._encoding}, as which the file is "
-                "read; correct the encoding in its XML declaration, or name the right one in the template",
-            ) from None
-        self._line += text.count("\n")
-        return text
 
     def _is_too_large(self, position: int) -> bool:
         """Whether the row, of which all before ``position`` has come, is surely too large."""
@@ -252,14 +259,18 @@ class XmlRows:
                     self._row_from, self._row_after = self._position, self._fed
                     self._row_starts_at = stop - length_hint(events) - 1
             elif type(event) is End:
-                if self._parted_text:
-                    text = "".join([*self._parted_text.pop(kind.depth, ()), text])
+                if self._parted_text and (pieces := self._parted_text.pop(kind.depth, None)) is not None:
+                    if (len(pieces) > 1 or text.strip()) and kind.depth > _ROW and kind.column in self._asked:
+                        self._nested = kind.column, last.path
+                    text = "".join([*pieces, text])
                 if kind is last and kind.depth > _ROW:
                     is_cell = True
                     if text.isspace() and "\n" in text:
                         text = ""
                 else:
                     is_cell = kind.depth >= _ROW and text != "" and not text.isspace()
+                    if not is_cell and kind.depth > _ROW and kind.column in self._asked:
+                        self._nested = kind.column, last.path
                 if is_cell:
                     if kind.column not in cells:
                         cells[kind.column] = text
@@ -320,9 +331,15 @@ class XmlRows:
             for column, texts in self._repeated.items():
                 self.cells[column] = json_text(texts)
             self.cells.pop(_NOWHERE, None)
-            self.rows.append((self.cells, self._fed - self._row_from))
+            row = self.cells if self._nested is None else Nested(*self._nested, self.cells)
+            self.rows.append((row, self._fed - self._row_from))
+        self._forget_row()
+
+    def _forget_row(self) -> None:
+        """Nothing of a row is left for the next one."""
         self._repeated.clear()
         self.cells = {}
+        self._nested = None
 
     def _add_attributes(self, kind: _Kind, attributes: list[str]) -> _Kind:
         """Answers the element's kind, which is another one if it is nil."""
@@ -394,8 +411,7 @@ class XmlRows:
             self._kind = self._kind.parent
         self._text = ""
         self._parted_text.clear()
-        self._repeated.clear()
-        self.cells = {}
+        self._forget_row()
 
     def _end_skipped_row(self) -> None:
         self._skips = False

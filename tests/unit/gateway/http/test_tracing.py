@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
+from libs.telemetry.metrics import Metrics
 from services.gateway.http.tracing import HttpMetrics
 
 
 async def test_methods_that_there_are_not_share_one_label() -> None:
-    registry = CollectorRegistry()
-    metrics = HttpMetrics(registry)
+    measured = Metrics("gateway")
+    registry, metrics = measured.registry, HttpMetrics(measured)
     for method in ("GET", "PROPFIND", "X" * 1_000):
         scope: Any = {"type": "http", "method": method, "path": f"/{method}", "headers": [], "state": {}}
         await metrics.on_send({"type": "http.response.start", "status": 405, "headers": []}, scope)

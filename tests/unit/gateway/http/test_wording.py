@@ -13,6 +13,7 @@ from libs.contracts.ids import ID_PATTERN
 from libs.contracts.templates import ColumnWidth, DateOrder, Rule, SourceFormat, TemplateField, Transform
 from services.gateway.http.engine.template_models import EngineFieldMapping, EngineTemplate
 from services.gateway.http.field_parts import Transformation, Validator
+from services.gateway.http.importers.importer_models import Importer
 from services.gateway.http.wording import NEEDS, PATTERNS, explain, explain_form, explain_parameter
 
 OTHERS = {"missing", "extra_forbidden", "value_error"}
@@ -21,6 +22,7 @@ READ = TypeAdapter[Any](
     | EngineFieldMapping
     | Validator
     | Transformation
+    | Importer
     | SourceFormat
     | ColumnWidth
     | TemplateField

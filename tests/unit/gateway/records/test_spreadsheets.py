@@ -2,6 +2,7 @@
 
 import csv
 import io
+from decimal import Decimal
 from zipfile import ZipFile
 
 import openpyxl
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils.escape import unescape
 
-from services.gateway.records.spreadsheets import MAX_WORKBOOK_CHARS, Cell, Workbook, csv_lines, harmless
+from libs.contracts.corrections import MAX_WORKBOOK_CHARS, harmless
+from services.gateway.records.spreadsheets import Cell, Workbook, csv_lines
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
@@ -82,3 +84,11 @@ def test_csv_is_read_again(rows: list[list[Cell]]) -> None:
         [harmless(cell) if isinstance(cell, str) else "" if cell is None else str(cell) for cell in row] for row in rows
     ]
     assert found == expected
+
+
+def test_cells_of_numbers() -> None:
+    """They are numbers to a program that keeps all their digits, else texts; only texts need an apostrophe."""
+    numbers: list[Cell] = [Decimal("12.50"), -5, -0.5, 10**14, 10**15, Decimal("0.1234567890123456"), "-a"]
+    (found,) = read(workbook_of([numbers]))
+    assert found == [12.5, -5, -0.5, 10**14, "1000000000000000", "0.1234567890123456", "-a"]
+    assert csv_lines([numbers]) == b"12.50,-5,-0.5,100000000000000,1000000000000000,0.1234567890123456,'-a\r\n"

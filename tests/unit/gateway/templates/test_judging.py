@@ -80,7 +80,6 @@ def test_scopes_that_the_records_of_a_file_are_in(members: dict[str, Any]) -> No
         ({**SYNC, "scope_filter": {f"a{at}": 1 for at in range(21)}}, {"scope_filter": "INVALID"}),
         ({"mode": ImportMode.UPSERT}, {"upsert_key": "MISSING"}),
         ({"delete_column": "x"}, {"delete_column": "CONFLICT"}),
-        ({"include_data_in_webhook": True}, {"include_data_in_webhook": "NOT_SUPPORTED_YET"}),
         ({"source": SourceFormat(file_type="docx")}, {"source.file_type": "INVALID"}),
         ({"source": SourceFormat(delimiter='"')}, {"source.delimiter": "INVALID"}),
         ({"source": SourceFormat(quote_char="q")}, {"source.quote_char": "INVALID"}),

@@ -72,6 +72,40 @@ def test_a_named_column_is_found_without_regard_to_blanks_and_case(header: str, 
     assert found.matches["price"].method == method
 
 
+@pytest.mark.parametrize(
+    ("column", "header"),
+    [
+        ("g:price", "price"),
+        ("@id", "id"),
+        ("@xml:lang", "lang"),
+        ("ns1:Item.ns1:Unit-Price", "item.unit_price"),
+        ("offer.@currency", "offer.currency"),
+    ],
+)
+def test_a_path_into_xml_is_found_without_prefixes_and_marks_of_attributes(column: str, header: str) -> None:
+    found = matched(template_of({"name": "f", "column": column}), "title", header)
+    assert found.mapping == {"f": 1}
+    assert found.matches["f"].method == "normalised"
+
+
+@pytest.mark.parametrize(
+    ("column", "headers"),
+    [
+        pytest.param("g:price", ("price", "Price"), id="two of them"),
+        pytest.param("at 10:30", ("30",), id="a time"),
+        pytest.param("ratio 1:b", ("b",), id="not the beginning of a name"),
+        pytest.param("a@b", ("b",), id="an address"),
+    ],
+)
+def test_other_colons_and_signs_are_part_of_the_name(column: str, headers: tuple[str, ...]) -> None:
+    assert matched(template_of({"name": "f", "column": column}), *headers).mapping == {"f": None}
+
+
+def test_a_column_with_its_marks_is_taken_before_one_without() -> None:
+    template = template_of({"name": "a", "column": "@id"}, {"name": "b", "column": "id"})
+    assert matched(template, "id", "@id").mapping == {"a": 1, "b": 0}
+
+
 def test_the_surest_comparison_takes_the_column_and_no_other_field_gets_it() -> None:
     found = matched(template_of("names", "name"), "name")
     assert found.mapping == {"names": None, "name": 0}

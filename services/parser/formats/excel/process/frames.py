@@ -34,6 +34,8 @@ class Request:
         skip_hidden_rows: see ``SheetReading``.
         skip_hidden_columns: see ``SheetReading``.
         skip_blank_texts: see ``SheetReading``.
+        keep_markers: see ``SheetReading``.
+        decimal_commas: see ``SheetReading``.
         max_row_bytes: a row with more bytes of text is a problem.
         max_rows: rows after which the process ends.
         memory_bytes: limit of the address space.
@@ -52,6 +54,8 @@ class Request:
     skip_hidden_rows: bool = False
     skip_hidden_columns: bool = False
     skip_blank_texts: bool = False
+    keep_markers: bool = False
+    decimal_commas: tuple[int, ...] = ()
 
     def json(self) -> str:
         """The argument of the command line."""
@@ -67,6 +71,8 @@ class Request:
             self.skip_hidden_rows,
             self.skip_hidden_columns,
             self.skip_blank_texts,
+            self.keep_markers,
+            frozenset(self.decimal_commas),
         )
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from services.gateway.errors import InvalidTemplateError
-from services.gateway.http.engine.template_reading import TemplateRequest
 from services.gateway.http.engine.template_reading import read_template as read_by
+from services.gateway.http.template_reading import TemplateRequest
 from services.gateway.templates.judging import TemplateJudge
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -338,3 +338,76 @@ def test_marks_of_beginnings_and_ends_are_no_text(content: str) -> None:
     source = {"file_type": "fixed_width", "column_widths": widths}
     template = Template.model_validate({"name": "t", "target_resource": "t", "fields": fields, "source": source})
     assert read_file(content.encode(), template).cells() == [("ab", "cd"), ("ef", "gh")]
+
+
+@pytest.mark.parametrize(
+    ("text", "outcomes"),
+    [
+        pytest.param("ab\tx\nabcdefg\n", ["TAB_IN_LINE", ("abc", "defg")], id="short"),
+        pytest.param("ab\tdefg\nab\tde\n", [("ab\t", "defg"), "TAB_IN_LINE"], id="as long as the columns"),
+        pytest.param("abc\t12\nx\n", ["TAB_IN_LINE", ("x", None)], id="a short line without one"),
+        pytest.param("\u00e9\tx\nabcdefg\n", ["TAB_IN_LINE", ("abc", "defg")], id="beyond ASCII"),
+    ],
+)
+def test_a_tab_in_a_short_line_costs_the_row(text: str, outcomes: list[Row]) -> None:
+    plan = plan_of(3, 4, options={"tidy": True, "tabs_shift": True})
+    assert rows_of(read(text.encode(), plan)) == outcomes
+
+
+def test_plans_of_earlier_releases_read_tabs_as_they_did() -> None:
+    assert rows_of(read(b"ab\tx\n", plan_of(3, 4))) == [("ab\t", "x")]
+
+
+def test_a_tab_costs_its_row_among_thousands_and_bytes_are_counted_where_the_widths_do() -> None:
+    text = "".join("\u00e9\tx\n" if number == 700 else "\u00e9bcde\n" for number in range(1_000))
+    template = template_of((3, 3), width_unit="bytes")
+    batches = read(
+        text.encode(),
+        make_plan(
+            layout_of(text.encode(), template),
+            template,
+            "fixed_width",
+            batch_rows=5_000,
+            batch_bytes=1_000_000,
+            limits=LIMITS,
+        ),
+    )
+    rows = rows_of(batches)
+    assert [number for number, row in enumerate(rows) if row == "TAB_IN_LINE"] == [700]
+    assert rows[699] == ("\u00e9b", "cde")
+
+
+@pytest.mark.parametrize(
+    ("lines", "encoding", "word"),
+    [
+        pytest.param(["\u5c71\u7530  12", "\u4f50    13", "abcdef14"], "cp932", "width_unit", id="bytes, Japanese"),
+        pytest.param(["\u5c71\u7530  12", "\u4f50    13"], "cp932", "width_unit", id="bytes, no line of ASCII"),
+        pytest.param(["M\u00fcll 12", "abcdef14"], "utf-8", "width_unit", id="bytes, one umlaut in UTF-8"),
+        pytest.param(["\u5c71\u7530  12", "abcdef14"], "utf-8", "two places", id="places of a screen"),
+    ],
+)
+def test_widths_that_do_not_count_characters_refuse_the_file(lines: list[str], encoding: str, word: str) -> None:
+    data = "\n".join(lines).encode(encoding)
+    with pytest.raises(FileRefusedError, match=word) as refused:
+        layout_of(data, template_of((6, 2), encoding=encoding))
+    assert refused.value.code == "UNCLEAR_WIDTHS"
+    if word == "width_unit":
+        layout_of(data, template_of((6, 2), encoding=encoding, width_unit="bytes"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(["M\u00fcller12", "abcdef14"], id="characters"),
+        pytest.param(["M\u00fcll 1", "abcdef1"], id="ends of lines are cut"),
+        pytest.param(["M\u00fcll 1", "M\u00fcller12", "abcdef14"], id="one is as wide as the columns"),
+        pytest.param(["M\u00fcll 1"], id="a single line"),
+    ],
+)
+def test_lines_that_may_be_padded_by_characters_are_read(lines: list[str]) -> None:
+    assert layout_of("\n".join(lines).encode(), template_of((6, 2))).settings["width_unit"] == "characters"
+
+
+def test_the_header_and_what_stands_before_it_tell_nothing_of_widths() -> None:
+    text = "Pr\u00fcfung\nn\u00e4me  nr\nabcdef12\nghijkl13\n"
+    assert layout_of(text.encode(), template_of((6, 2), skip_rows=1, has_header=True)).columns == ("n\u00e4me", "nr")

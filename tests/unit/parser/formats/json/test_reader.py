@@ -284,7 +284,7 @@ def test_records_that_are_taken_together_and_alone_keep_their_order_and_numbers(
     records[3_499] = '{"id": 3500, "id": 3500, "ok": false}'
     records[6_999] = "7"
     data = f"[{','.join(records)}]".encode()
-    plan = plan_of(data, template("id", "name"))
+    plan = plan_of(data, template("id"))
     batches = read(data, plan)
     at = plan.columns.index("id")
     rows = rows_of(batches)

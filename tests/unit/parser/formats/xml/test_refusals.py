@@ -63,6 +63,43 @@ def test_refused(data: bytes, code: str, message: str) -> None:
     assert refused.value.code == code
 
 
+DECLARED = "<?xml version='1.0' encoding='{}'?>\n<c>\n{}<r><a>{}</a></r></c>"
+PLAIN_ROWS = "<r><a>plain</a></r>\n" * 100_000
+
+
+@pytest.mark.parametrize("declared", ["ISO-8859-1", "windows-1252", "koi8-r", "iso-8859-15"])
+@pytest.mark.parametrize("before", ["", PLAIN_ROWS], ids=["at the start", "beyond the sample"])
+def test_utf8_that_is_declared_as_something_else_is_refused(declared: str, before: str) -> None:
+    data = DECLARED.format(declared, before, "M\u00fcller").encode()
+    with pytest.raises(FileRefusedError, match=rf"line {3 + before.count(chr(10)):,}".replace(",", "")) as refused:
+        rows_in(data)
+    assert refused.value.code == "WRONG_ENCODING"
+    assert "written in UTF-8" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        ("ISO-8859-1", "M\u00fcller \u00abCAF\u00c9\u00bb"),
+        ("windows-1251", "\u041c\u043e\u0441\u043a\u0432\u0430"),
+        ("koi8-r", "\u043c\u043e\u0441\u043a\u0432\u0430"),
+        ("iso-8859-7", "\u0391\u03b8\u03ae\u03bd\u03b1"),
+        ("gb2312", "\u4e00\u4e9b"),
+        ("shift_jis", "\u5c71\u7530"),
+        ("utf-8", "M\u00fcller"),
+    ],
+)
+def test_what_is_written_as_declared_is_read(declared: str, text: str) -> None:
+    data = DECLARED.format(declared, "", text).encode(declared)
+    assert rows_in(data) == [{"a": text}]
+
+
+def test_the_encoding_of_the_template_is_not_doubted() -> None:
+    data = DECLARED.format("ISO-8859-1", "", "M\u00fcller").encode()
+    assert rows_in(data, encoding="utf-8") == [{"a": "M\u00fcller"}]
+    assert rows_in(data, encoding="latin-1") == [{"a": "M\u00c3\u00bcller"}]
+
+
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,0 +1,1 @@
+"""Dashboards, alerts and their proof, as code: what Grafana and Prometheus are given is made from here."""

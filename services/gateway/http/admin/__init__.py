@@ -1,0 +1,1 @@
+"""The organization itself: its API keys. Names and errors as in the import engine."""

@@ -1,0 +1,1 @@
+"""The vocabulary of Rowporter: templates, imports and branding."""

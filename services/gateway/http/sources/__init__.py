@@ -1,0 +1,1 @@
+"""Sources: files that arrive by themselves."""

@@ -1,0 +1,1 @@
+"""Endpoints that hear of events, and what was sent to them: the same in every vocabulary."""

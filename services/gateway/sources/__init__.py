@@ -1,0 +1,1 @@
+"""Files that arrive by themselves, on SFTP servers and in watched directories, become runs."""

@@ -1,0 +1,1 @@
+"""What state the installation is in, for operators."""
