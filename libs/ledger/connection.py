@@ -88,11 +88,6 @@ class LedgerConnection:
         return self.mongo.state[WebhookDelivery.Settings.name]
 
 
-def seconds_from_now(seconds: float) -> Document:
-    """An expression: the server's time, ``seconds`` later."""
-    return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": int(seconds * 1000)}}
-
-
 def every_batch(run_id: str) -> Document:
     """Batches of a run by their ids, which never change: a write that goes by an index with the state in it would
     pass over a batch that moves to an earlier place of it meanwhile."""

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from libs.contracts.ids import run_event_id
 from libs.contracts.states import TERMINAL_RUN_STATUSES
-from libs.ledger.connection import LedgerConnection, seconds_from_now
+from libs.ledger.connection import LedgerConnection
 from libs.ledger.purge import remove_run
 from libs.storage.client import Document
 from libs.storage.files import FileStore
+from libs.storage.stored_times import seconds_from_now
 from libs.telemetry.failpoints import failpoint
 
 GIVEN_UP_AFTER = timedelta(minutes=5)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pymongo import ReturnDocument
 
 from libs.contracts.states import RunStatus
-from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.storage.client import Collection, Document
 from libs.storage.documents import RunDocument
+from libs.storage.stored_times import seconds_from_now
 
 _MARK = "#"
 _RANDOM_BYTES = 8

@@ -13,7 +13,6 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from libs.contracts.lanes import Lane
 from libs.contracts.states import ACTIVE_RUN_STATUSES, HANDED_OUT, BatchState, RunStatus
-from libs.ledger.connection import seconds_from_now
 from libs.ledger.handout import in_flight_in, stored_as
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import (
@@ -30,6 +29,7 @@ from libs.storage.documents import (
     WebhookEndpoint,
 )
 from libs.storage.files import BUCKET
+from libs.storage.stored_times import seconds_from_now
 
 MOST = 10_000
 """What is more is told as so many."""

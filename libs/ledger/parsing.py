@@ -11,12 +11,13 @@ from libs.contracts.lanes import Lane
 from libs.contracts.messages import Message
 from libs.contracts.plan import ParsePlan
 from libs.contracts.states import BatchState, RunStatus
-from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.ledger.handout import Handout, announced_in, message, stored_as
 from libs.ledger.leases import PARSE, HeldLease, Leases
 from libs.ledger.runs import MovedRun, RunLedger
 from libs.storage.client import Document, Session
 from libs.storage.documents import BatchResult, RunDocument
+from libs.storage.stored_times import seconds_from_now
 
 RUNS_AT_A_LOOK = 16
 """Runs of one tenant that are seen at a time, the oldest ones."""

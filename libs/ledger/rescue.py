@@ -6,10 +6,11 @@ from pymongo import ReturnDocument
 
 from libs.contracts.errors import UnreadableDocumentError
 from libs.contracts.states import RunStatus
-from libs.ledger.connection import NOT_STOPPED, LedgerConnection, seconds_from_now
+from libs.ledger.connection import NOT_STOPPED, LedgerConnection
 from libs.ledger.stops import Stops
 from libs.storage.client import Document
 from libs.storage.documents import RunDocument
+from libs.storage.stored_times import seconds_from_now
 
 
 class Rescue:

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 
 from pymongo.errors import DuplicateKeyError
 
-from libs.ledger.connection import LedgerConnection, seconds_from_now
+from libs.ledger.connection import LedgerConnection
 from libs.ledger.leases import HeldLease, LeaseFields, Leases
 from libs.storage.client import Collection, Document, Session
 from libs.storage.documents import WAITING_REQUESTS, RequestState
+from libs.storage.stored_times import seconds_from_now
 
 MOST_LOOKED_AT = 1_000
 """Waiting requests among which the next one is chosen."""

@@ -17,10 +17,11 @@ from libs.contracts.states import (
     BatchState,
     RunStatus,
 )
-from libs.ledger.connection import NOT_ANNOUNCED, NOT_STOPPED, LedgerConnection, every_batch, seconds_from_now
+from libs.ledger.connection import NOT_ANNOUNCED, NOT_STOPPED, LedgerConnection, every_batch
 from libs.ledger.runs import RunLedger
 from libs.ledger.totals import add_up
 from libs.storage.documents import RunHead
+from libs.storage.stored_times import seconds_from_now
 from libs.telemetry.failpoints import failpoint
 
 logger = structlog.get_logger()

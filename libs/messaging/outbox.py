@@ -17,6 +17,7 @@ from libs.messaging.cancellation import run_together
 from libs.messaging.publisher import EventPublisher
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import OUTBOX_LEASE, OutboxEntry
+from libs.storage.stored_times import seconds_from_now
 from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
@@ -133,8 +134,7 @@ class OutboxRelay:
         if not ids:
             return []
         token = f"{self.owner}{_MARK}{secrets.token_hex(8)}"
-        milliseconds = int(OUTBOX_LEASE.total_seconds() * 1000)
-        later = {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": milliseconds}}
+        later = seconds_from_now(OUTBOX_LEASE.total_seconds())
         await self._outbox.update_many(
             {"_id": {"$in": ids}, **free},
             [{"$set": {"lease_until": later, "lease_owner": {"$literal": token}}}],

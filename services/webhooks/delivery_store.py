@@ -13,10 +13,10 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.errors import UnreadableDocumentError
-from libs.ledger.connection import seconds_from_now
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import WebhookDelivery, WebhookEndpoint
 from libs.storage.documents.state_document import NEXT_VERSION, read_stored
+from libs.storage.stored_times import seconds_from_now
 from libs.telemetry.failpoints import failpoint
 from services.webhooks.domain.delivery import Delivery, DeliveryState, DeliveryUpdate
 

@@ -10,13 +10,11 @@ from datetime import datetime, timedelta
 from pymongo import ReturnDocument
 
 from libs.contracts.events import RunStatusChanged
+from libs.contracts.listening import Listener
 from libs.storage.client import Document, Mongo
-from libs.storage.documents import OF_ORGANIZATION, WebhookEndpoint
+from libs.storage.documents import LISTENING, MAX_LISTENERS, WebhookEndpoint, listener, of_organization
 from services.webhooks.domain.health import Health
-from services.webhooks.domain.listening import Listener
 
-MAX_LISTENERS = 100
-"""Most endpoints of an organization that are looked at; the gateway makes no more than half of them."""
 _WELL: Document = {"failures": 0, "failing_since": None, "paused_until": None, "pauses": 0}
 _HEALTH = dict.fromkeys(_WELL, 1)
 
@@ -29,21 +27,12 @@ class Receivers:
 
     async def any(self) -> bool:
         """Whether an organization has endpoints that belong to no template."""
-        return await self._endpoints.find_one(_of({"$gt": ""}), {"_id": 1}) is not None
+        return await self._endpoints.find_one(of_organization({"$gt": ""}), {"_id": 1}) is not None
 
     async def listeners(self, tenant_id: str) -> Sequence[Listener]:
         """The endpoints of an organization that belong to no template, also those that are switched off."""
-        fields = {"event_types": 1, "template_ids": 1, "hears_since": 1, "created_at": 1}
-        found = self._endpoints.find(_of(tenant_id), fields).limit(MAX_LISTENERS)
-        return [
-            Listener(
-                id=each["_id"],
-                event_types=_names(each.get("event_types")),
-                template_ids=_names(each.get("template_ids")),
-                since=each.get("hears_since") or each["created_at"],
-            )
-            async for each in found
-        ]
+        found = self._endpoints.find(of_organization(tenant_id), LISTENING).limit(MAX_LISTENERS)
+        return [listener(each) async for each in found]
 
     async def listening(self, event: RunStatusChanged, event_type: str) -> list[str]:
         """Ids of those that hear of an event."""
@@ -94,11 +83,3 @@ class Receivers:
 def health_of(endpoint: WebhookEndpoint) -> Health:
     """How an endpoint does."""
     return Health(endpoint.failures, endpoint.failing_since, endpoint.paused_until, endpoint.pauses)
-
-
-def _of(tenant_id: object) -> Document:
-    return {"tenant_id": tenant_id, "template_id": OF_ORGANIZATION}
-
-
-def _names(stored: Sequence[str] | None) -> frozenset[str] | None:
-    return None if stored is None else frozenset(stored)

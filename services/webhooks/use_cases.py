@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
 from libs.contracts.events import RunStatusChanged
+from libs.contracts.listening import Listener
 from libs.contracts.states import RunStatus
 from libs.contracts.webhooks import ENDPOINT_DISABLED
 from libs.ledger.changes import Changes
@@ -36,7 +37,6 @@ from services.webhooks.domain.delivery import (
     new_notice,
 )
 from services.webhooks.domain.health import Health, needs_probe, next_pause, paused, to_be_given_up
-from services.webhooks.domain.listening import Listener
 from services.webhooks.domain.payload import event_type_of
 from services.webhooks.domain.schedule import AttemptResult, RetrySchedule
 from services.webhooks.http_sender import HttpSender

@@ -65,12 +65,22 @@ from libs.storage.documents.sources import (
 from libs.storage.documents.syncs import SyncProgress, SyncStage
 from libs.storage.documents.target_keys import TargetKeyDocument, TargetResource
 from libs.storage.documents.templates import CopiedFrom, TemplateDocument, Wording
-from libs.storage.documents.webhooks import OF_ORGANIZATION, WebhookDelivery, WebhookEndpoint
+from libs.storage.documents.webhooks import (
+    LISTENING,
+    MAX_LISTENERS,
+    OF_ORGANIZATION,
+    WebhookDelivery,
+    WebhookEndpoint,
+    listener,
+    of_organization,
+)
 
 __all__ = [
     "COUNTED_RUNS",
     "DOCUMENTS",
     "LISTED_RUNS",
+    "LISTENING",
+    "MAX_LISTENERS",
     "OBSERVER_ID",
     "OF_ORGANIZATION",
     "OUTBOX_LEASE",
@@ -136,6 +146,8 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "Wording",
+    "listener",
+    "of_organization",
 ]
 
 DOCUMENTS: list[type[Document]] = [

@@ -1,15 +1,24 @@
 """Receivers of events and what is sent to them."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from libs.contracts.listening import Listener
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.state_document import StateDocument
 
 OF_ORGANIZATION = ""
+MAX_LISTENERS: Final = 100
+"""Most endpoints of an organization that are looked at; the gateway makes no more than half of them."""
+LISTENING: Final[Mapping[str, int]] = MappingProxyType(
+    dict.fromkeys(("event_types", "template_ids", "hears_since", "created_at"), 1)
+)
+"""The members of an endpoint that say what it hears of."""
 """The ``template_id`` of an endpoint that belongs to no template. A text, because earlier releases read no other."""
 KEEP_RUNLESS_DAYS = 30
 """How long a delivery that belongs to no run is kept; the others go with their run."""
@@ -73,6 +82,25 @@ class WebhookEndpoint(StateDocument):
                 partialFilterExpression={"disabled_at": {"$type": "date"}},
             ),
         ]
+
+
+def of_organization(tenant_id: object) -> dict[str, object]:
+    """What matches the endpoints of an organization that belong to no template."""
+    return {"tenant_id": tenant_id, "template_id": OF_ORGANIZATION}
+
+
+def listener(stored: Mapping[str, Any]) -> Listener:
+    """What an endpoint hears of, which was read with the members of ``LISTENING`` at least."""
+    return Listener(
+        id=stored["_id"],
+        event_types=_names(stored.get("event_types")),
+        template_ids=_names(stored.get("template_ids")),
+        since=stored.get("hears_since") or stored["created_at"],
+    )
+
+
+def _names(stored: Sequence[str] | None) -> frozenset[str] | None:
+    return None if stored is None else frozenset(stored)
 
 
 class WebhookDelivery(StateDocument):

@@ -270,7 +270,7 @@ class Poller:
                 created_at=now,
                 next_attempt_at=now,
             )
-            for endpoint_id in await self.ledger.listeners(source)
+            for endpoint_id in await self.ledger.listeners(source, now)
         ]
         return Missing(told, deliveries)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from bson import ObjectId
@@ -13,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from libs.egress.rules import host_problem
 from libs.process.shares import NoSlotError, Shares
 from libs.storage.documents import SftpServer, SourceDocument, SourceFileDocument, SourceFileState
+from libs.storage.stored_times import now_as_stored
 from services.gateway.access.principal import Principal
 from services.gateway.access.reach import Reach
 from services.gateway.errors import (
@@ -94,7 +95,7 @@ class Sources:
             return known
         await self._require_template(principal, wanted["template_id"])
         await asyncio.to_thread(self._judge, wanted, wanted)
-        store, now = SourceStore(principal), _now()
+        store, now = SourceStore(principal), now_as_stored()
         if await store.count(MAX_SOURCES) >= MAX_SOURCES:
             raise LimitError("TOO_MANY_SOURCES", f"the organization has {MAX_SOURCES} sources; remove some")
         members = {name: value for name, value in wanted.items() if name in SourceDocument.model_fields}
@@ -145,7 +146,7 @@ class Sources:
             await self._require_template(principal, changes["template_id"])
         merged = {**_asked(known), **changes}
         await asyncio.to_thread(self._judge, merged, changes)
-        now = _now()
+        now = now_as_stored()
         members = {name: value for name, value in changes.items() if name in SourceDocument.model_fields}
         if known.sftp is not None and changes.keys() & {*_SERVER, *_SECRETS}:
             members["sftp"] = self._server(merged, known.sftp)
@@ -184,7 +185,7 @@ class Sources:
         Raises:
             NotFoundError: as ``get``.
         """
-        now = _now()
+        now = now_as_stored()
         known = await self.get(principal, source_id)
         well = {"failures": 0, "failing_since": None, "trouble": None, "look_at": now, "list_at": now}
         return await self._switched(principal, source_id, {"enabled": True, **well, **_expectation(_asked(known), now)})
@@ -196,7 +197,7 @@ class Sources:
             NotFoundError: as ``get``.
             ConflictError: ``SOURCE_PAUSED``.
         """
-        if not await SourceStore(principal).look_now(source_id, _now()):
+        if not await SourceStore(principal).look_now(source_id, now_as_stored()):
             await self.get(principal, source_id)
             raise ConflictError("SOURCE_PAUSED", "the source is paused; resume it first")
         return await self.get(principal, source_id)
@@ -230,7 +231,7 @@ class Sources:
 
     async def _switched(self, principal: Principal, source_id: str, changes: Mapping[str, Any]) -> SourceDocument:
         await self.get(principal, source_id)
-        return await self._changed(principal, source_id, {**changes, "updated_at": _now()}, None)
+        return await self._changed(principal, source_id, {**changes, "updated_at": now_as_stored()}, None)
 
     async def _changed(
         self, principal: Principal, source_id: str, changes: Mapping[str, Any], versions: Versions
@@ -370,9 +371,3 @@ def _expectation(wanted: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         return {"expect_since": None, "expect_at": None, "missing_since": None}
     at = next_time(wanted["expected_by"], wanted["time_zone"], now)
     return {"expect_since": now, "expect_at": at, "missing_since": None}
-
-
-def _now() -> datetime:
-    """Now, as precisely as it is stored."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

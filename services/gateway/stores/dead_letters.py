@@ -9,6 +9,7 @@ from pymongo import ReturnDocument
 
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import DeadLetter
+from libs.storage.stored_times import seconds_from_now
 from services.gateway.stores.paging import Page
 
 LEASE_SECONDS = 60.0
@@ -92,7 +93,7 @@ class DeadLetterStore:
     async def take_wanted(self) -> DeadLetter | None:
         """A letter that is to be published again, which nobody else publishes for ``LEASE_SECONDS``; or ``None``."""
         free = {"$lt": [{"$ifNull": ["$lease_until", datetime.fromtimestamp(0, UTC)]}, "$$NOW"]}
-        until = {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": int(LEASE_SECONDS)}}
+        until = seconds_from_now(LEASE_SECONDS)
         found = await self._letters.find_one_and_update(
             {"state": LetterStatus.REPLAYING.value, "$expr": free},
             [{"$set": {"lease_until": until}}],

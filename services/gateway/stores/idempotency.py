@@ -8,9 +8,9 @@ from bson import ObjectId
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from libs.ledger.connection import seconds_from_now
 from libs.storage.client import Document, Mongo
 from libs.storage.documents import IdempotencyRecord, RecordedAnswer
+from libs.storage.stored_times import seconds_from_now
 
 LEASE_SECONDS: Final = 10.0
 """So long a key is kept for an attempt that does not renew it: its process is gone."""

@@ -19,7 +19,8 @@ from libs.ledger.leases import HeldLease, LeaseFields, Leases
 from libs.storage.client import Collection as MongoCollection
 from libs.storage.client import Document, Mongo, Session
 from libs.storage.documents import (
-    OF_ORGANIZATION,
+    LISTENING,
+    MAX_LISTENERS,
     RunDocument,
     SourceDocument,
     SourceFileDocument,
@@ -27,7 +28,10 @@ from libs.storage.documents import (
     SourceFileState,
     WebhookDelivery,
     WebhookEndpoint,
+    listener,
+    of_organization,
 )
+from libs.storage.stored_times import seconds_from_now
 
 LOOKED_AT_A_TIME: Final = 50
 OPEN_AT_A_TIME: Final = 500
@@ -182,17 +186,14 @@ class SourceLedger:
 
         return await self._mongo.transaction(body)
 
-    async def listeners(self, source: SourceDocument) -> list[str]:
-        """Ids of the endpoints that hear when a file of a source is missing."""
+    async def listeners(self, source: SourceDocument, now: datetime) -> list[str]:
+        """Ids of the endpoints, of those that are switched on, that hear when a file of a source is missing."""
         endpoints = self._mongo.state[WebhookEndpoint.Settings.name]
-        fields = {"event_types": 1, "template_ids": 1, "enabled": 1}
-        found = endpoints.find({"tenant_id": source.tenant_id, "template_id": OF_ORGANIZATION}, fields).limit(100)
+        found = endpoints.find({**of_organization(source.tenant_id), "enabled": {"$ne": False}}, LISTENING)
         return [
             each["_id"]
-            async for each in found
-            if each.get("enabled", True)
-            and (each.get("event_types") is None or SOURCE_FILE_MISSING in each["event_types"])
-            and (each.get("template_ids") is None or source.template_id in each["template_ids"])
+            async for each in found.limit(MAX_LISTENERS)
+            if listener(each).hears(SOURCE_FILE_MISSING, source.template_id, now)
         ]
 
     # --- files ----------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ class SourceLedger:
             setting = {name: {"$ifNull": [f"${name}", {"$literal": value}]} for name, value in new.items()}
             setting["first_seen_at"] = {"$ifNull": ["$first_seen_at", "$$NOW"]}
             waited_for = {"$in": ["$state", [None, SourceFileState.SEEN.value]]}
-            setting["forget_at"] = {"$cond": [waited_for, days_from_now(WAITED_FOR), "$forget_at"]}
+            setting["forget_at"] = {"$cond": [waited_for, seconds_from_now(WAITED_FOR.total_seconds()), "$forget_at"]}
             writes.append(UpdateOne({"_id": ids[-1]}, [{"$set": setting}], upsert=True))
         if not writes:
             return []
@@ -318,7 +319,7 @@ class SourceLedger:
             **changes,
         }
         setting = {name: {"$literal": value} for name, value in settled.items()}
-        forget = {"forget_at": days_from_now(REMEMBERED)} if gone else {}
+        forget = {"forget_at": seconds_from_now(REMEMBERED.total_seconds())} if gone else {}
         await self._files.update_one(
             {"_id": entry.id, "state": entry.state.value, "owner": entry.owner},
             [{"$set": {**setting, **forget, "settled_at": "$$NOW"}}],
@@ -350,11 +351,6 @@ class SourceLedger:
             {"_id": entry.id, **where}, {"$set": changes, **now}, return_document=ReturnDocument.AFTER
         )
         return None if found is None else SourceFileDocument.read(found)
-
-
-def days_from_now(time: timedelta) -> Document:
-    """An expression: the server's time, so many days later."""
-    return {"$dateAdd": {"startDate": "$$NOW", "unit": "day", "amount": time.days}}
 
 
 def _claimed(entry: SourceFileDocument) -> Document:

@@ -5,7 +5,6 @@ The keys come first, so that no template is without them; what a crash leaves be
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
@@ -14,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from libs.contracts.templates import Template, asked_keys
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import CopiedFrom, TemplateDocument, Wording
+from libs.storage.stored_times import now_as_stored
 from libs.storage.target_keys import TargetKey
 from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
@@ -111,7 +111,7 @@ class TemplateCatalog:
         store = TemplateStore(principal, written.vocabulary)
         if identifier is not None and (made := await store.get(identifier)) is not None:
             return await self._webhooks.made(principal, made)
-        now = _now()
+        now = now_as_stored()
         document = TemplateDocument(
             _id=identifier or str(ObjectId()),
             tenant_id=principal.tenant_id,
@@ -169,7 +169,7 @@ class TemplateCatalog:
                 "version": current.version + 1,
                 "vocabulary": written.vocabulary,
                 "wording": written.wording(current.version + 1),
-                "updated_at": _now(),
+                "updated_at": now_as_stored(),
             }
         )
 
@@ -259,7 +259,7 @@ class TemplateCatalog:
         store = TemplateStore(principal, vocabulary)
         current = await self._own(principal, template_id, vocabulary)
         require_version(current.version, wanted)
-        if not await store.delete(template_id, _now(), None if wanted is None else current.version):
+        if not await store.delete(template_id, now_as_stored(), None if wanted is None else current.version):
             if wanted is not None and await store.get(template_id) is not None:
                 raise outdated()
             raise not_found("template", template_id)
@@ -338,9 +338,3 @@ def too_many_resources(limit: int) -> ConflictError:
 
 def _changed_meanwhile(current: str) -> ConflictError:
     return ConflictError("TEMPLATE_CHANGED", f"the template was changed meanwhile and is {current} now; read it again")
-
-
-def _now() -> datetime:
-    """Now, in the milliseconds that MongoDB keeps."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from libs.contracts.ids import delivery_id, event_id
 from libs.contracts.webhooks import TEST, trial_body, utc_seconds
 from libs.storage.documents import WebhookDelivery, WebhookEndpoint
+from libs.storage.stored_times import now_as_stored
 from services.gateway.access.principal import Principal
 from services.gateway.errors import ConflictError, Versions, not_found, outdated, require_version
 from services.gateway.stores.deliveries import MAX_ATTEMPTS, STATES, DeliveryHead, DeliveryStore
@@ -175,12 +176,6 @@ class SentWebhooks:
             if known.disabled_reason is not None:
                 message += f". Rowdock has switched it off: {known.disabled_reason}"
             raise ConflictError("ENDPOINT_DISABLED", message)
-
-
-def now_as_stored() -> datetime:
-    """As MongoDB stores it, to the millisecond: what is answered first is what is shown later."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1_000 * 1_000)
 
 
 def of_template(endpoint: WebhookEndpoint) -> ConflictError:

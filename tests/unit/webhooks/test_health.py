@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.contracts.listening import Listener
 from services.webhooks.domain.health import (
     STANDARD_RULES,
     Health,
@@ -14,7 +15,6 @@ from services.webhooks.domain.health import (
     paused,
     to_be_given_up,
 )
-from services.webhooks.domain.listening import Listener
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

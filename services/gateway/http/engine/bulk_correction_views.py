@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from libs.contracts.ids import rejected_id
 from libs.storage.documents import BulkCorrectionDocument, CellChange, CellChangeType, RequestState
+from libs.storage.stored_times import as_stored
 from services.gateway.errors import Problem, invalid_input
 from services.gateway.http.request_shape import Json, Part, Problems
 from services.gateway.records.bulk_corrections import BulkCorrection, WantedChange
@@ -134,8 +135,7 @@ def _moment(text: str) -> datetime:
     if moment is None or moment.tzinfo is None:
         message = "must be a time with its offset, as it was answered, such as '2026-03-01T12:00:00.000Z'"
         raise invalid_input(Problem("body.as_of", "INVALID", message))
-    moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1_000 * 1_000)  # as it is stored
+    return as_stored(moment.astimezone(UTC))
 
 
 def present_bulk_correction(found: BulkCorrection) -> BulkCorrectionView:
