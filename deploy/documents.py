@@ -2,7 +2,8 @@
 
 ``docs/asyncapi.yaml`` describes the topics, ``docs/openapi.json`` the HTTP interface of the gateway; from both the
 models of the Python client are made. ``docs/configuration.md`` has everything that can be set, ``docs/metrics.md`` what
-is measured; in ``deploy/grafana/dashboards`` and ``deploy/prometheus`` are dashboards, alerts and their trials.
+is measured, ``docs/dashboards.md`` how it is shown; in ``deploy/grafana/dashboards`` and ``deploy/prometheus`` are
+dashboards, alerts and their trials.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 
 from deploy.client_models import client_models, message_models
 from deploy.configuration import configuration_document
+from deploy.dashboards_document import dashboards_document
 from deploy.metrics_document import metrics_document
 from deploy.monitoring.alerts import RULES, rules_yaml, tests_yaml
 from deploy.monitoring.dashboards import DASHBOARDS
@@ -140,6 +142,7 @@ def documents() -> dict[Path, str]:
         DOCS / "asyncapi.yaml": asyncapi,
         DOCS / "openapi.json": openapi,
         DOCS / "configuration.md": configuration_document(),
+        DOCS / "dashboards.md": dashboards_document(DASHBOARDS),
         DOCS / "metrics.md": metrics_document(),
         PROMETHEUS / "rules" / RULES: rules_yaml(),
         PROMETHEUS / "tests" / RULES: tests_yaml(),

@@ -124,10 +124,9 @@ class Prometheus:
         """What is scraped, and how that went last."""
         return self._get("targets", {})["activeTargets"]
 
-    def firing(self) -> set[str]:
-        """Names of the alerts that fire now."""
-        found = self._get("alerts", {})["alerts"]
-        return {each["labels"]["alertname"] for each in found if each["state"] == "firing"}
+    def firing(self) -> list[dict[str, Any]]:
+        """The alerts that fire now, with their labels and values."""
+        return [each for each in self._get("alerts", {})["alerts"] if each["state"] == "firing"]
 
     def _ask(self, what: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
         return self._get(what, parameters)["result"]

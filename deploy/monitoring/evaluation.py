@@ -1,9 +1,10 @@
 """A dashboard's JSON evaluated as Grafana would: its variables filled in, its expressions asked of Prometheus."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class ShownPanel:
         kind: as Grafana names it.
         empty: what it shows where there is no series; ``None`` where there always is one.
         place: x, y, width and height on a grid of 24 columns.
+        colors: by the value from which on they are shown, the first one below all others.
     """
 
     title: str
@@ -38,6 +40,7 @@ class ShownPanel:
     stacked: bool
     empty: str | None
     place: tuple[int, int, int, int]
+    colors: Sequence[tuple[float, str]]
     queries: Sequence[Query]
 
 
@@ -89,6 +92,10 @@ def _panel(panel: Mapping[str, Any], resolved: Any) -> ShownPanel:  # noqa: ANN4
         stacked=defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal",
         empty=defaults.get("noValue"),
         place=(grid["x"], grid["y"], grid["w"], grid["h"]),
+        colors=[
+            (float("-inf") if step["value"] is None else step["value"], step["color"])
+            for step in defaults.get("thresholds", {}).get("steps", [])
+        ],
         queries=[Query(resolved(each["expr"]), each["legendFormat"]) for each in panel["targets"]],
     )
 
@@ -99,3 +106,11 @@ def every_query(dashboards: Sequence[ShownDashboard]) -> Iterator[tuple[str, Sho
         for panel in page.panels:
             for query in panel.queries:
                 yield f"{page.uid}: {panel.title}", panel, query
+
+
+def digests() -> dict[str, str]:
+    """By the name of each dashboard, what changes as soon as anything does that a picture of it shows."""
+    return {
+        page.uid: hashlib.sha256(json.dumps(asdict(replace(page, annotations={})), sort_keys=True).encode()).hexdigest()
+        for page in shown_dashboards("$__rate_interval", "$__range")
+    }

@@ -47,6 +47,7 @@ class Panel:
         kind: lines over time, areas that add up, the present number, or a table of present values.
         width: of 24 columns.
         warn, alarm: from which value on it is yellow, and red.
+        good: the value that is promised: below it is red.
         empty: what is shown where there is no series; by default there is always one.
         runbook: name of the page that tells what to do.
     """
@@ -60,6 +61,7 @@ class Panel:
     height: int = 8
     warn: float | None = None
     alarm: float | None = None
+    good: float | None = None
     empty: str | None = None
     runbook: str | None = None
 
@@ -192,8 +194,8 @@ def _panel(each: Panel) -> Any:  # noqa: ANN401 - a builder of one of several ki
     built = built.span(each.width).height(each.height)
     if each.empty is not None:
         built = built.no_value(each.empty)
-    if each.warn is not None or each.alarm is not None:
-        built = built.thresholds(_thresholds(each.warn, each.alarm))
+    if each.kind == "number":  # left to itself, Grafana makes everything red from 80 on
+        built = built.thresholds(_thresholds(each))
     if each.runbook is not None:
         url = f"${{runbooks}}/{each.runbook}.md"
         built = built.links([dashboard.DashboardLink(f"What to do: {each.runbook}").url(url)])
@@ -205,8 +207,10 @@ def _panel(each: Panel) -> Any:  # noqa: ANN401 - a builder of one of several ki
     return built
 
 
-def _thresholds(warn: float | None, alarm: float | None) -> dashboard.ThresholdsConfig:
+def _thresholds(each: Panel) -> dashboard.ThresholdsConfig:
     steps = [Threshold(value=None, color="green")]
-    steps += [Threshold(value=warn, color="yellow")] if warn is not None else []
-    steps += [Threshold(value=alarm, color="red")] if alarm is not None else []
+    if each.good is not None:
+        steps = [Threshold(value=None, color="red"), Threshold(value=each.good, color="green")]
+    steps += [Threshold(value=each.warn, color="yellow")] if each.warn is not None else []
+    steps += [Threshold(value=each.alarm, color="red")] if each.alarm is not None else []
     return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)

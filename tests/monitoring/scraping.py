@@ -1,18 +1,41 @@
 """A Prometheus beside a stack, for the length of a block."""
 
 import math
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from deploy.local.ports import choose_ports
 from deploy.local.prometheus import Prometheus, start_prometheus
 from deploy.local.stack import Stack
 from deploy.monitoring.alerts import Clock
-from deploy.monitoring.evaluation import ShownDashboard, every_query
+from deploy.monitoring.evaluation import ShownDashboard, ShownPanel, every_query
 from tests.client import eventually
 
 EVERY_SECONDS = 2.0
+MOST: Mapping[str, float] = {
+    "s": 86_400,
+    "percentunit": 1.0001,
+    "bytes": 1e15,
+    "Bps": 1e9,
+    "rowsps": 1e6,
+    "reqps": 1e4,
+    "ops": 1e5,
+    "short": 1e7,
+    "none": 1e6,
+}
+"""What a value of a panel cannot be above, by its unit, where little is imported for some minutes."""
+OF_PANELS: Mapping[str, tuple[float, float]] = {
+    "Processor": (0, 1.1 * (os.cpu_count() or 1)),
+    "Memory": (10e6, 4e9),
+    "Processes up": (1, 100),
+    "Processes down": (0, 100),
+    "Connections": (0, 1_000),
+    "Open files": (1, 5_000),
+    "Disk that is used": (0.001, 1),
+}
+"""The same of single panels, with what a value cannot be below."""
 
 
 @contextmanager
@@ -42,8 +65,16 @@ def answered(prometheus: Prometheus, dashboards: Sequence[ShownDashboard], since
         finite = [value for value in values if math.isfinite(value)]
         if not finite and panel.empty is None:
             wrong[where] = f"no value: {query.expression}"
-        if any(value < 0 for value in finite):
-            wrong[where] = f"less than nothing: {query.expression}"
-        if panel.unit == "percentunit" and panel.title != "Processor" and any(value > 1.0001 for value in finite):
-            wrong[where] = f"more than all: {query.expression}"
+        least, most = OF_PANELS.get(panel.title, (0, MOST[panel.unit]))
+        if outside := [value for value in finite if not least <= value <= most]:
+            wrong[where] = f"{outside[0]:g} is not between {least:g} and {most:g} {panel.unit}: {query.expression}"
     return wrong
+
+
+def present(prometheus: Prometheus, panel: ShownPanel) -> dict[str, float]:
+    """What a panel shows just now: values by legend."""
+    return {
+        query.name(series["metric"]): float(series["value"][1])
+        for query in panel.queries
+        for series in prometheus.query(query.expression)
+    }

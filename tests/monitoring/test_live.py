@@ -1,15 +1,22 @@
 """Dashboards and metrics on live data: what the services export is well-formed, and every panel has an answer."""
 
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
+from deploy.local.ports import choose_ports
 from deploy.local.prometheus import prometheus_programs
-from deploy.local.stack import Stack
+from deploy.local.stack import OPTIONAL_SERVICES, Endpoint, Stack
+from deploy.local.supervision import Program
 from deploy.monitoring.alerts import Clock
 from deploy.monitoring.evaluation import shown_dashboards
+from libs.contracts.services import SERVICES
 from tests.client import GatewayClient, eventually, planted_file, planted_template
 from tests.monitoring.scraping import EVERY_SECONDS, answered, scraped
 from tests.receiver import Receiver
@@ -19,10 +26,41 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 ROWS = 400
 
 
-def test_what_services_export_follows_the_rules(stack: Stack) -> None:
+@pytest.fixture
+def whole_stack(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
+    """The stack together with the services that run only where somebody asks for them."""
+    like = stack.supervisor.program("gateway-1")
+    names = {service: f"measured-{service}" for service in OPTIONAL_SERVICES}
+    ports = choose_ports(tmp_path / "ports.json", list(names.values()))
+    stack.supervisor.put(
+        [
+            Program(
+                name,
+                (sys.executable, "-m", OPTIONAL_SERVICES[service]),
+                like.priority,
+                environment={**like.environment, "ROWDOCK_INSTANCE": name, "ROWDOCK_OPS_PORT": str(ports[name])},
+            )
+            for service, name in names.items()
+        ]
+    )
+    stack.supervisor.start(names.values())
+    processes = stack.supervisor.processes()
+    optional = {
+        service: [Endpoint(name, f"http://127.0.0.1:{ports[name]}", processes[name].pid)]
+        for service, name in names.items()
+    }
+    whole = replace(stack, services={**stack.services, **optional})
+    whole.wait_ready(list(names.values()))
+    yield whole
+    stack.supervisor.stop(names.values())
+
+
+def test_what_services_export_follows_the_rules(whole_stack: Stack) -> None:
     _, promtool = prometheus_programs()
-    for service, some in stack.services.items():
+    assert set(whole_stack.services) == {*SERVICES, *OPTIONAL_SERVICES}
+    for service, some in whole_stack.services.items():
         exposition = httpx.get(f"{some[0].url}/metrics", timeout=30, trust_env=False).content
+        assert f'rowdock_process_info{{role="{service}"'.encode() in exposition
         done = subprocess.run([promtool, "check", "metrics"], input=exposition, capture_output=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), service
 

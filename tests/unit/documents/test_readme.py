@@ -10,7 +10,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 PAGES = (
     "README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/formats.md", "docs/configuration.md",
-    "docs/operations.md", "examples/README.md",
+    "docs/operations.md", "docs/dashboards.md", "examples/README.md",
 )  # fmt: skip
 
 
