@@ -14,22 +14,23 @@ class _Server(ThreadingHTTPServer):
 
 
 class Receiver:
-    """Listens on a free port of this machine, keeps what arrives and answers it with ``status``.
+    """Listens on a free port of this machine, keeps what arrives and answers it with ``status``, which may be changed.
 
     ``meanwhile`` is called before each answer, in a thread of the request's own.
     """
 
     def __init__(self, status: int = 204, meanwhile: Callable[[], object] | None = None) -> None:
         self._deliveries: list[tuple[dict[str, str], bytes]] = []
-        deliveries = self._deliveries
+        self.status = status
+        receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                deliveries.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                receiver._deliveries.append(({name.lower(): value for name, value in self.headers.items()}, body))
                 if meanwhile is not None:
                     meanwhile()
-                self.send_response(status)
+                self.send_response(receiver.status)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
