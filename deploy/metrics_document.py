@@ -11,7 +11,7 @@ Each process serves them at `/metrics` of its `ROWDOCK_OPS_PORT`.
 - **Labels are bounded** ([0069](adr/0069-metrics.md)). Runs, rows and addresses are never labels; of organizations
   only the few that have most going on.
 - **(observer)**: counted over the whole state, by one gateway of all, every `ROWDOCK_OBSERVE_SECONDS`, in a time that
-  does not grow with what is stored. The others export nothing of it, or 0: ask for the `max`.
+  does not grow with what is stored. The others export nothing of it, or NaN: ask for the `max`, which passes it over.
 - Targets have the labels `service` and `instance` from whatever scrapes them, by which dashboards and alerts go:
   [deploy/prometheus/prometheus.yml](../deploy/prometheus/prometheus.yml) shows how.
 - Beside these there are the `process_…` and `python_gc_…` metrics of prometheus-client.

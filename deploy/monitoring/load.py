@@ -1,4 +1,6 @@
-"""A small mixed load: several organizations, good and bad files, small and large ones, receivers that fail."""
+"""A small mixed load: several organizations, good and bad files, small and large ones, files that come by themselves,
+dry runs, imports that are taken back, receivers that fail.
+"""
 
 import threading
 import time
@@ -6,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import cycle
+from itertools import count, cycle
+from pathlib import Path
 
 from deploy.local.gateway_client import GatewayClient
 from deploy.local.stack import Stack, make_organization
@@ -14,6 +17,9 @@ from deploy.local.stack import Stack, make_organization
 SMALL_ROWS = 300
 LARGE_ROWS = 60_000
 PAUSE_SECONDS = 1.0
+ARRIVAL_SECONDS = 5.0
+DRY_RUNS_EVERY = 4
+REVERTS_EVERY = 6
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -56,25 +62,27 @@ def receiver(status: int) -> Iterator[str]:
         server.server_close()
 
 
+TEMPLATE = {
+    "auto_execute": True,
+    "field_mapping": [
+        {"source": "sku", "target": "sku", "required": True},
+        {"source": "name", "target": "name"},
+        {"source": "email", "target": "email", "type": "email", "required": True},
+    ],
+}
+"""Of ``csv_file``; what is valid is written without anybody asking for it."""
+
+
 def template(client: GatewayClient, name: str, receiver_url: str) -> str:
     """A template that goes on by itself and tells ``receiver_url``; its id."""
-    body = {
-        "name": name,
-        "target_resource": name,
-        "auto_execute": True,
-        "webhook_enabled": True,
-        "webhook_url": receiver_url,
-        "field_mapping": [
-            {"source": "sku", "target": "sku", "required": True},
-            {"source": "name", "target": "name"},
-            {"source": "email", "target": "email", "type": "email", "required": True},
-        ],
-    }
-    return client.create_template(body)["id"]
+    told = {"webhook_enabled": True, "webhook_url": receiver_url}
+    return client.create_template({**TEMPLATE, **told, "name": name, "target_resource": name})["id"]
 
 
 def mixed_load(stack: Stack, seconds: float) -> int:
     """Import for so many seconds, as three organizations side by side; how many imports have ended.
+
+    Where the stack has pollers of sources, files arrive in a watched directory besides.
 
     Raises:
         GatewayError: a gateway refuses.
@@ -83,11 +91,13 @@ def mixed_load(stack: Stack, seconds: float) -> int:
     keys = [stack.api_key, *(make_organization(stack, name) for name in ("Harbour", "Orchard"))]
     files = [csv_file(SMALL_ROWS), csv_file(SMALL_ROWS, bad_every=10), b"nothing,that\nfits,here\n"]
     urls = gateways(stack)
-    with receiver(204) as answering, receiver(500) as failing, ThreadPoolExecutor(len(keys)) as pool:
+    with receiver(204) as answering, receiver(500) as failing, ThreadPoolExecutor(len(keys) + 1) as pool:
         imports = [
             pool.submit(_import, urls[number % len(urls)], key, files, until, answering if number else failing, number)
             for number, key in enumerate(keys)
         ]
+        if "sources" in stack.services:
+            pool.submit(_files_arrive, stack, files[0], until).result()
         return sum(each.result() for each in imports)
 
 
@@ -105,5 +115,29 @@ def _import(url: str, key: str, files: Sequence[bytes], until: float, told: str,
                 time.sleep(0.2)
                 run = client.run(run["id"])
             ended += run["status"] in ENDED
+            if run["status"] == "completed" and ended % REVERTS_EVERY == 0:
+                client.revert(run["id"])
+            if ended % DRY_RUNS_EVERY == 0:
+                form, file = {"template_id": of_template}, {"file": ("rows.csv", content)}
+                client.http.post("/imports/dry-run", data=form, files=file)
             time.sleep(PAUSE_SECONDS)
     return ended
+
+
+def _files_arrive(stack: Stack, content: bytes, until: float) -> None:
+    """Put a file into the directory of a source now and then."""
+    root = Path(stack.supervisor.program("sources-1").environment["ROWDOCK_SOURCES_DIRECTORY"])
+    with GatewayClient(stack.gateway, stack.api_key) as client:
+        [organization] = [each["id"] for each in client.http.get("/imports/tenants").json()["data"]]
+        folder = root / organization / "arriving"
+        folder.mkdir(parents=True)
+        source = {"name": "arriving", "type": "directory", "directory": folder.name, "stable_seconds": 0}
+        template_id = client.create_template({**TEMPLATE, "name": "arriving", "target_resource": "arriving"})["id"]
+        client.http.post(
+            "/api/v1/sources", json={**source, "template_id": template_id, "every_seconds": 10}
+        ).raise_for_status()
+        for number in count():
+            if time.monotonic() > until:
+                return
+            (folder / f"{number}.csv").write_bytes(content)
+            time.sleep(ARRIVAL_SECONDS)

@@ -33,12 +33,11 @@ from deploy.monitoring.load import mixed_load
 from deploy.monitoring.panels import COLUMNS
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "img"
-SCALE = "gateway=2 validator=2 writer=2"
-STEP_SECONDS = 2
+SCALE = "gateway=2 validator=2 writer=2 sources=1"
+STEP_SECONDS = 5
 CELL_INCHES = 0.62, 0.31
 MOST_IN_LEGEND = 12
 MOST_COLORS = 96
-LEAST_SHOWN = 1e-9
 BACKGROUND, PANEL, INK, DIM, FAINT = "#111217", "#181b1f", "#d8d9da", "#9fa7b3", "#34363b"
 COLORS = ("#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#705da0", "#37872d", "#fade2a")
 SIGNALS = {"green": "#73bf69", "yellow": "#fade2a", "red": "#f2495c"}
@@ -61,6 +60,7 @@ class Line:
 
 def draw(page: ShownDashboard, prometheus: Prometheus, start: float, end: float, file: Path) -> None:
     """Draw a dashboard between two times, seconds since the epoch, into a PNG file that knows what it shows."""
+    times = [start + number * STEP_SECONDS for number in range(int((end - start) / STEP_SECONDS) + 1)]
     rows = 1 + max(y + height for panel in page.panels for _, y, _, height in [panel.place])
     figure = Figure(figsize=(COLUMNS * CELL_INCHES[0], rows * CELL_INCHES[1]), facecolor=BACKGROUND, dpi=110)
     figure.text(0.01, 1 - 0.6 / rows, page.title, color=INK, fontsize=15, weight="bold", va="center")
@@ -81,7 +81,7 @@ def draw(page: ShownDashboard, prometheus: Prometheus, start: float, end: float,
         card.text(
             0.15 / width, 1 - 0.55 / height, panel.title, color=INK, fontsize=9, va="center", transform=card.transAxes
         )
-        _fill(figure, card, panel, box, _lines(panel, prometheus, start, end))
+        _fill(figure, card, panel, box, _lines(panel, prometheus, times), times)
     _save(figure, file, digests()[page.uid])
 
 
@@ -102,6 +102,7 @@ def _fill(
     panel: ShownPanel,
     box: tuple[float, float, float, float],
     lines: Sequence[Line],
+    times: Sequence[float],
 ) -> None:
     _, _, columns, height = panel.place
     if not lines:
@@ -124,10 +125,10 @@ def _fill(
             legend_rows = math.ceil(min(len(lines), MOST_IN_LEGEND) / side_by_side)
             low = (1.1 + 0.42 * legend_rows) / height
             axes: Any = figure.add_axes(
-                (left + 0.9 / COLUMNS, bottom + low * tall, width - 1.2 / COLUMNS, (1 - low - 1.1 / height) * tall),
+                (left + 1.1 / COLUMNS, bottom + low * tall, width - 1.4 / COLUMNS, (1 - low - 1.1 / height) * tall),
                 facecolor=PANEL,
             )
-            _plot(axes, panel, lines)
+            _plot(axes, panel, lines, times)
             card.legend(
                 *axes.get_legend_handles_labels(),
                 loc="lower left",
@@ -148,23 +149,22 @@ def _legend_columns(lines: Sequence[Line], columns: int) -> int:
     return max(1, min(len(lines), 11 * columns // (longest + 6)))
 
 
-def _plot(axes: Any, panel: ShownPanel, lines: Sequence[Line]) -> None:  # noqa: ANN401
+def _plot(axes: Any, panel: ShownPanel, lines: Sequence[Line], times: Sequence[float]) -> None:  # noqa: ANN401
     axes.set_prop_cycle(color=COLORS)
-    below: dict[float, float] = {}
+    moments = [datetime.fromtimestamp(each, UTC) for each in times]
+    below = [0.0] * len(times)
     for number, line in enumerate(lines):
-        times = sorted(line.values)
-        moments = [datetime.fromtimestamp(each, UTC) for each in times]
-        values = [line.values[each] + below.get(each, 0) for each in times]
+        values = [below[at] + line.values.get(each, math.nan) for at, each in enumerate(times)]
         label = line.name if number < MOST_IN_LEGEND else None
-        (drawn,) = axes.plot(moments, values, linewidth=1.1, label=label, marker="." if len(times) == 1 else None)
+        (drawn,) = axes.plot(moments, values, linewidth=1.1, label=label)
         if panel.stacked:
-            bottom = [below.get(each, 0) for each in times]
-            axes.fill_between(moments, bottom, values, alpha=0.3, color=drawn.get_color(), linewidth=0)
-            below.update(zip(times, values, strict=True))
-    axes.set_ylim(bottom=0)
-    if axes.get_ylim()[1] < LEAST_SHOWN:  # all is 0
-        axes.set_ylim(top=1)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+            axes.fill_between(moments, below, values, alpha=0.3, color=drawn.get_color(), linewidth=0)
+            below = [old if math.isnan(new) else new for old, new in zip(below, values, strict=True)]
+    axes.set_xlim(moments[0], moments[-1])
+    highest = max(max(line.values.values()) for line in lines)
+    axes.set_ylim(bottom=0, top=None if highest > 0 else 1)
+    whole = panel.unit in ("none", "short")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole, min_n_ticks=2))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _readable(value, panel.unit)))
     axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=2, maxticks=6))
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
@@ -174,11 +174,11 @@ def _plot(axes: Any, panel: ShownPanel, lines: Sequence[Line]) -> None:  # noqa:
         spine.set_visible(False)
 
 
-def _lines(panel: ShownPanel, prometheus: Prometheus, start: float, end: float) -> list[Line]:
+def _lines(panel: ShownPanel, prometheus: Prometheus, times: Sequence[float]) -> list[Line]:
     """Each series of a panel, the largest first."""
     found: list[Line] = []
     for query in panel.queries:
-        for series in prometheus.query_range(query.expression, start, end, STEP_SECONDS):
+        for series in prometheus.query_range(query.expression, times[0], times[-1], STEP_SECONDS):
             values = {float(at): float(value) for at, value in series["values"] if math.isfinite(float(value))}
             if values:
                 found.append(Line(query.name(series["metric"]), values))
@@ -230,14 +230,13 @@ def main() -> int:
     ):
         port = choose_ports(stack.directory / "ports.json", ["prometheus"])["prometheus"]
         prometheus = start_prometheus(stack, port, Clock(), STEP_SECONDS)
-        start = time.time()
+        start = math.ceil(time.time())
         with progress.step(f"Importing for {arguments.seconds:.0f} s") as step:
             step.result = f"{mixed_load(stack, arguments.seconds)} imports"
-        time.sleep(2 * STEP_SECONDS)
         for page in shown_dashboards("20s", f"{arguments.seconds:.0f}s"):
             file = arguments.to / f"{page.uid}.png"
             with progress.step(f"Drawing {page.title}") as step:
-                draw(page, prometheus, start, time.time(), file)
+                draw(page, prometheus, start, start + arguments.seconds, file)
                 step.result = str(file)
     return 0
 

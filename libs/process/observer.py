@@ -16,7 +16,7 @@ from libs.ledger.observation import Observation
 from libs.messaging.lag import lag_of_services
 from libs.process.settings import ServiceSettings
 from libs.storage.client import Mongo
-from libs.telemetry.metrics import BUSIEST_ORGANIZATIONS, Metrics
+from libs.telemetry.metrics import BUSIEST_ORGANIZATIONS, NOT_COUNTED, Metrics
 
 LEASE_SECONDS = 30.0
 
@@ -140,14 +140,14 @@ class Observer:
             metrics.tenant_rows,
         ):
             gauge.clear()
+        metrics.observer.set(0)
         for gauge in (
-            metrics.observer,
             metrics.dead_letters_waiting,
             metrics.deliveries_pending,
             metrics.endpoints_given_up,
             metrics.tenants_active,
         ):
-            gauge.set(0)
+            gauge.set(NOT_COUNTED)
 
 
 def _tell_busiest(gauge: Gauge, counts: Mapping[str, int]) -> None:

@@ -6,6 +6,7 @@ exported from the start, as 0: Prometheus sees no increase in a series that begi
 from the declarations.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +31,9 @@ from libs.contracts.states import HANDED_OUT, RunStatus
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 _OPEN_METRICS = "application/openmetrics-text"
 MESSAGE_OUTCOMES = ("done", "ignored", "dead_lettered", "handed_back")
+NOT_COUNTED = math.nan
+"""What a process exports where another one counts: Prometheus' ``max`` passes it over. A 0 would be shown whenever
+Prometheus misses the one that counts."""
 BUSIEST_ORGANIZATIONS = 20
 """Most organizations that are named by a label at a time."""
 
@@ -188,10 +192,11 @@ class Metrics:
         self.observer = self._gauge(
             "rowdock_observer",
             "1 where this process is the one that counts over the whole state, and so the only one that exports what "
-            "is marked with (observer), or anything else than 0 there.",
+            "is marked with (observer), or a number there.",
         )
         self.observed_at = self._gauge(
-            "rowdock_observed_timestamp_seconds", "When the state was last counted, since the epoch. (observer)"
+            "rowdock_observed_timestamp_seconds",
+            "When this process last counted the state, since the epoch; 0 where it never has.",
         )
         self.observing_seconds = self._histogram(
             "rowdock_observation_duration_seconds", "Time that one count over the whole state takes.", QUICK
@@ -232,13 +237,13 @@ class Metrics:
         self.topic_shortfalls = self._gauge(
             "rowdock_topic_shortfalls", "Topics with fewer partitions or replicas than wanted, as this process sees it."
         )
-        self.dead_letters_waiting = self._gauge(
+        self.dead_letters_waiting = self._counted_by_one(
             "rowdock_dead_letters_waiting", "Dead letters that nobody has decided on, up to 10,000. (observer)"
         )
-        self.deliveries_pending = self._gauge(
+        self.deliveries_pending = self._counted_by_one(
             "rowdock_webhook_deliveries_pending", "Webhooks that are still to be sent, up to 10,000. (observer)"
         )
-        self.endpoints_given_up = self._gauge(
+        self.endpoints_given_up = self._counted_by_one(
             "rowdock_webhook_endpoints_given_up",
             "Endpoints of webhooks that Rowdock has switched off, up to 10,000. (observer)",
         )
@@ -279,7 +284,7 @@ class Metrics:
             "(observer)",
             tenant=busiest,
         )
-        self.tenants_active = self._gauge(
+        self.tenants_active = self._counted_by_one(
             "rowdock_tenants_active", "Organizations with runs that have not ended. (observer)"
         )
 
@@ -389,6 +394,11 @@ class Metrics:
     def _gauge(self, name: str, text: str, **labels: Label) -> Gauge:
         self.declared.append(Declaration(name, "gauge", text, labels))
         return Gauge(name, text, list(labels), registry=self.registry)
+
+    def _counted_by_one(self, name: str, text: str) -> Gauge:
+        gauge = self._gauge(name, text)
+        gauge.set(NOT_COUNTED)
+        return gauge
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float], **labels: Label) -> Histogram:
         self.declared.append(Declaration(name, "histogram", text, labels))

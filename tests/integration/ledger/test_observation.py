@@ -1,5 +1,6 @@
 """What is counted over everything: right, by one process, and for the same whatever has ended."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,11 +85,19 @@ async def test_one_process_counts_and_another_one_once_it_has_left(mongo: Mongo)
         await one.observe()
         await other.observe()
     assert (first.observer._value.get(), second.observer._value.get()) == (1, 0)
-    assert second.registry.get_sample_value("rowdock_runs_active", {"status": "pending"}) is None
+    assert_counted_by(first, not_by=second)
     await one.leave()
     await other.observe()
     assert (first.observer._value.get(), second.observer._value.get()) == (0, 1)
-    assert first.registry.get_sample_value("rowdock_runs_active", {"status": "pending"}) is None
+    assert_counted_by(second, not_by=first)
+
+
+def assert_counted_by(metrics: Metrics, *, not_by: Metrics) -> None:
+    """What another process counts is no 0, which dashboards would show where the right number is not to be had."""
+    assert not_by.registry.get_sample_value("rowdock_runs_active", {"status": "pending"}) is None
+    for name in ("dead_letters_waiting", "webhook_deliveries_pending", "webhook_endpoints_given_up", "tenants_active"):
+        assert (metrics.registry.get_sample_value(f"rowdock_{name}") or 0) >= 0
+        assert math.isnan(not_by.registry.get_sample_value(f"rowdock_{name}") or 0), name
 
 
 async def test_what_has_ended_costs_nothing(mongo: Mongo) -> None:
