@@ -48,6 +48,8 @@ FOLLOWING = {
     "RowdockMessagesHandedBack",
 }
 """Also true where imports wait for a parser or for Kafka, and so do their webhooks."""
+WITHOUT_KAFKA = {*FOLLOWING, "RowdockRunsStuck", "RowdockNobodyReads", "RowdockRescues"}
+"""Also true where Kafka was away: runs stand still, consumers come back one by one, and work is found without messages."""
 OF_THE_MACHINE = {"RowdockMongodbSlow"}
 """In earnest this takes twenty minutes in which everybody waits for MongoDB; on this clock, two in which the machine
 has too much to do for whoever else runs tests on it."""
@@ -280,7 +282,7 @@ def test_a_service_that_is_gone(watched: Watched) -> None:
 def test_a_broker_that_is_gone(watched: Watched) -> None:
     # The gateway has nothing to tell that cannot be found without it: the parser finds the runs, and has.
     wanted: Firing = {"RowdockKafkaUnreachable": set(SERVICES), "RowdockOutboxOld": {"parser"}}
-    with fire_only(watched, wanted, also=FOLLOWING):
+    with fire_only(watched, wanted, also=WITHOUT_KAFKA):
         watched.stack.supervisor.stop(["broker"])
         fire(watched.prometheus, wanted, meanwhile=now_and_then(watched.upload))
         watched.stack.supervisor.start(["broker"])
