@@ -49,7 +49,7 @@ FOLLOWING = {
 }
 """Also true where imports wait for a parser or for Kafka, and so do their webhooks."""
 WITHOUT_KAFKA = {*FOLLOWING, "RowdockRunsStuck", "RowdockNobodyReads", "RowdockRescues"}
-"""Also true where Kafka was away: runs stand still, consumers come back one by one, and work is found without messages."""
+"""Also true where Kafka was away: runs stand still, consumers come back one by one, work is found without messages."""
 OF_THE_MACHINE = {"RowdockMongodbSlow"}
 """In earnest this takes twenty minutes in which everybody waits for MongoDB; on this clock, two in which the machine
 has too much to do for whoever else runs tests on it."""
