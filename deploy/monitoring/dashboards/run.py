@@ -71,7 +71,7 @@ RUN = Dashboard(
                 ),
                 Panel(
                     "Why they fail",
-                    {"{{code}}": f"round(sum by (code) (increase(rowdock_runs_failed_total{{{J}}}[$__range])))"},
+                    {"{{code}}": f"sum by (code) (increase(rowdock_runs_failed_total{{{J}}}[$__range]))"},
                     "none",
                     "Runs over the time shown, by the code of their error.",
                     "table",
@@ -80,9 +80,7 @@ RUN = Dashboard(
                 ),
                 Panel(
                     "Where rows ended",
-                    {
-                        "{{outcome}}": f"round(sum by (outcome) (increase(rowdock_accounted_rows_total{{{J}}}[$__range])))"
-                    },
+                    {"{{outcome}}": f"sum by (outcome) (increase(rowdock_accounted_rows_total{{{J}}}[$__range]))"},
                     "none",
                     "Rows over the time shown.",
                     "table",

@@ -3,9 +3,6 @@
 from deploy.monitoring.expressions import RATE, J, quantiles, rate
 from deploy.monitoring.panels import Dashboard, Panel, Row
 
-_TAKING = 'service=~"gateway|sources|requests"'
-"""The services that take files in; the others only read them."""
-
 WEBHOOKS = Dashboard(
     "rowdock-webhooks",
     "Rowdock / Webhooks and sources",
@@ -65,19 +62,10 @@ WEBHOOKS = Dashboard(
             ],
         ),
         Row(
-            "In: uploads, sources, requests",
+            "In: uploads",
             [
-                Panel(
-                    "Files taken in",
-                    {"{{service}} {{outcome}}": rate("rowdock_uploads_total", f"{J}, {_TAKING}", "service, outcome")},
-                    "ops",
-                    "gateway: uploads; sources: files that were there; requests: rows that came by Kafka.",
-                ),
-                Panel(
-                    "Bytes taken in",
-                    {"{{service}}": rate("rowdock_upload_bytes_total", f"{J}, {_TAKING}", "service")},
-                    "Bps",
-                ),
+                Panel("Files taken in", {"{{outcome}}": rate("rowdock_uploads_total", J, "outcome")}, "ops"),
+                Panel("Bytes taken in", {"bytes": f"sum(rate(rowdock_upload_bytes_total{{{J}}}{RATE}))"}, "Bps"),
                 Panel(
                     "Upload requests",
                     {
