@@ -59,6 +59,29 @@ def assert_settings(service: str, named: dict[str, Any], others: frozenset[str] 
     assert required <= named.keys() | OF_IMAGE
 
 
+def size_of(limits: dict[str, str]) -> int:
+    """What may be written to disk, in MiB."""
+    [text] = [value for name, value in limits.items() if name in {"sizeLimit", "ephemeral-storage"}]
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", text).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    return int(number) * {"Mi": 1, "Gi": 1024}[unit]
+
+
+def test_settings_are_there_before_the_provision_and_that_before_all_else() -> None:
+    """Of Argo CD: a hook of its own phase would come before the settings that it reads."""
+    waves = {
+        (each["kind"], each["metadata"]["name"]): int(
+            each["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", "0")
+        )
+        for each in documents(BASE)
+    }
+    provision = of_kind("Job")["provision"]
+    assert provision["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "Sync"
+    before = {kind for (kind, _), wave in waves.items() if wave < waves["Job", "provision"]}
+    after = {kind for (kind, _), wave in waves.items() if wave > waves["Job", "provision"]}
+    assert before == {"Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy"}
+    assert after == {"Deployment", "Service", "PodDisruptionBudget"}
+
+
 def test_the_local_stack_runs_the_services_that_there_are() -> None:
     assert tuple(SERVICES) == services.SERVICES
     assert tuple(OPTIONAL_SERVICES) == services.OPTIONAL_SERVICES
@@ -150,6 +173,26 @@ def test_volumes_and_dependencies_of_the_composition_are_there() -> None:
         assert set(each.get("depends_on", {})) <= COMPOSE["services"].keys()
 
 
+def mounted(service: str, path: str) -> Path:
+    """The file or folder of the checkout that a server of the composition finds at ``path``."""
+    places = [volume.split(":")[:2] for volume in COMPOSE["services"][service]["volumes"] if volume.startswith("./")]
+    [(source, target)] = [(source, target) for source, target in places if Path(path).is_relative_to(target)]
+    return CHECKOUT / source / Path(path).relative_to(target)
+
+
+def test_servers_of_the_composition_find_what_they_are_told_to_read() -> None:
+    [option] = [each for each in COMPOSE["services"]["prometheus"]["command"] if each.startswith("--config.file=")]
+    told = yaml.safe_load(mounted("prometheus", option.partition("=")[2]).read_text(encoding="utf-8"))
+    for pattern in told["rule_files"]:
+        assert list(mounted("prometheus", str(Path(pattern).parent)).glob(Path(pattern).name)), pattern
+    provisioning = mounted("grafana", "/etc/grafana/provisioning")
+    [source] = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "${PROMETHEUS_URL}"
+    assert COMPOSE["services"]["grafana"]["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
+    [provider] = yaml.safe_load((provisioning / "dashboards" / "rowdock.yml").read_text())["providers"]
+    assert list(mounted("grafana", provider["options"]["path"]).glob("*.json"))
+
+
 def test_the_image_has_every_program_that_manifests_start() -> None:
     copied = set(re.findall(r"deploy/(\w+)", DOCKERFILE))
     ignored = (CHECKOUT / ".dockerignore").read_text(encoding="utf-8")
@@ -195,8 +238,11 @@ def test_pods_may_do_no_more_than_they_must_and_are_looked_after() -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }, name
-        assert container["resources"]["limits"]["memory"], name
-        assert container["resources"]["requests"].keys() == {"cpu", "memory"}, name
+        # No limit of processors: it makes whoever has work wait while processors are idle.
+        assert container["resources"]["limits"].keys() == {"memory", "ephemeral-storage"}, name
+        assert container["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}, name
+        [temporary] = [each["emptyDir"] for each in specification["volumes"] if "emptyDir" in each]
+        assert size_of(temporary) < size_of(container["resources"]["limits"]), name
     for name, workload in of_kind("Deployment").items():
         specification, container = pod(workload)
         assert specification["terminationGracePeriodSeconds"] > 60, name
