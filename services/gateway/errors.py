@@ -122,6 +122,14 @@ def not_found(kind: str, identifier: str) -> NotFoundError:
     )
 
 
+def suspended() -> ConflictError:
+    """The refusal of anything new for an organization that nobody may ask as any more."""
+    return ConflictError(
+        "ORGANIZATION_SUSPENDED",
+        "the organization is suspended or being deleted, and gets nothing new any more; an operator knows why",
+    )
+
+
 Versions = Collection[str] | None
 """The versions of a thing that may be changed; ``None`` for whichever there is."""
 

@@ -16,7 +16,7 @@ from libs.storage.documents import DOCUMENTS
 from libs.storage.settings import MongoSettings
 from services.gateway.access.administration import Administration
 from services.gateway.access.principal import Principal, Scope
-from services.gateway.errors import GatewayError
+from services.gateway.errors import ConflictError, GatewayError
 
 Result = TypeVar("Result")
 OrganizationId = Annotated[str, typer.Argument(metavar="ORGANIZATION")]
@@ -33,8 +33,12 @@ async def acting_operator(mongo: Mongo, tenant_id: str) -> Principal:
 
     Raises:
         NotFoundError: there is none.
+        ConflictError: ``ORGANIZATION_LEAVING``; it is being deleted.
     """
-    await Administration(mongo).organization(tenant_id)
+    if (await Administration(mongo).organization(tenant_id)).deletion is not None:
+        raise ConflictError(
+            "ORGANIZATION_LEAVING", f"the organization {tenant_id} is being deleted with all that it has"
+        )
     return Principal(tenant_id, "operator", "operator", frozenset(Scope))
 
 

@@ -26,6 +26,7 @@ from services.gateway.errors import (
     invalid_input,
     not_found,
     require_version,
+    suspended,
 )
 
 KEY_PREFIX = "sk_live_"
@@ -294,10 +295,7 @@ class ApiKeys:
         # key is there by then. A crash before the question leaves a key that nobody has seen.
         if await self._organizations.find_one({**NOT_LEAVING, "_id": tenant_id}, {"_id": 1}) is None:
             await self._keys.delete_one({"_id": stored.id})
-            raise ConflictError(
-                "ORGANIZATION_SUSPENDED",
-                "the organization is suspended or being deleted, and gets no keys any more; an operator knows why",
-            )
+            raise suspended()
         return MadeKey(stored, key)
 
 

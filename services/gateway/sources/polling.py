@@ -26,6 +26,7 @@ from libs.process.shares import Shares
 from libs.storage.documents import SourceDocument, SourceFileOutcome, SourceFileState, WebhookDelivery
 from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
+from services.gateway.errors import suspended
 from services.gateway.sources.names import matches, readable
 from services.gateway.sources.opening import Places
 from services.gateway.sources.places import Entry, FaultCode, Place, SourceFault
@@ -163,6 +164,8 @@ class Poller:
             await end_tasks([renewing, look])
 
     async def _look(self, held: HeldLease, source: SourceDocument, now: datetime) -> "_Again":
+        if not await self.ledger.owner_at_work(source):
+            raise SourceFault(FaultCode.ORGANIZATION_SUSPENDED, suspended().detail)
         opened = await self.ledger.open(source.id)
         claimed = [entry for entry in opened if entry.state is SourceFileState.CLAIMED]
         taken = [entry for entry in opened if entry.state is not SourceFileState.CLAIMED]

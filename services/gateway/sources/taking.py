@@ -133,7 +133,9 @@ class Taking:
             raise SourceFault(FaultCode.LIMIT_REACHED, error.detail, "template_id") from error
         if isinstance(error, NotFoundError | ConflictError):
             await self.ledger.give_back(claimed)
-            raise SourceFault(FaultCode.TEMPLATE_NOT_USABLE, error.detail, "template_id") from error
+            going = error.code == FaultCode.ORGANIZATION_SUSPENDED
+            code = FaultCode.ORGANIZATION_SUSPENDED if going else FaultCode.TEMPLATE_NOT_USABLE
+            raise SourceFault(code, error.detail, "template_id") from error
         await self.ledger.refused(claimed, error.code, error.detail)
 
     async def _start(self, source: SourceDocument, claimed: SourceFileDocument, place: Place) -> str:

@@ -32,6 +32,7 @@ from libs.storage.documents import (
     of_organization,
 )
 from libs.storage.stored_times import seconds_from_now
+from services.gateway.stores.organizations import OrganizationStore
 
 LOOKED_AT_A_TIME: Final = 50
 OPEN_AT_A_TIME: Final = 500
@@ -185,6 +186,10 @@ class SourceLedger:
             return answer.modified_count == 1
 
         return await self._mongo.transaction(body)
+
+    async def owner_at_work(self, source: SourceDocument) -> bool:
+        """Whether there is the organization of a source, neither suspended nor being deleted."""
+        return await OrganizationStore(self._mongo).at_work([source.tenant_id])
 
     async def listeners(self, source: SourceDocument, now: datetime) -> list[str]:
         """Ids of the endpoints, of those that are switched on, that hear when a file of a source is missing."""

@@ -7,6 +7,7 @@ from libs.storage.client import Document, Mongo
 from libs.storage.documents import RunDocument
 from libs.storage.files import BUCKET
 from services.gateway.access.principal import Principal
+from services.gateway.stores.organizations import OrganizationStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +18,13 @@ class Usage:
         active_runs: its runs that have not ended, dry runs among them.
         queued_bytes: of the files of those.
         stored_bytes: of all its files that are kept.
+        leaving: it is suspended, being deleted, or gone, and gets nothing new.
     """
 
     active_runs: int = 0
     queued_bytes: int = 0
     stored_bytes: int = 0
+    leaving: bool = False
 
 
 class UsageStore:
@@ -30,12 +33,14 @@ class UsageStore:
     def __init__(self, mongo: Mongo) -> None:
         self._runs = mongo.state[RunDocument.Settings.name]
         self._files = mongo.state[f"{BUCKET}.files"]
+        self._organizations = OrganizationStore(mongo)
 
     async def of(self, principal: Principal) -> Usage:
         """What the organization uses now."""
         active = await self._sums(self._runs.name, self.active_of(principal.tenant_id))
         stored = await self._sums(self._files.name, self.stored_of(principal.tenant_id))
-        return Usage(active.get("count", 0), active.get("bytes", 0), stored.get("bytes", 0))
+        leaving = not await self._organizations.at_work([principal.tenant_id])
+        return Usage(active.get("count", 0), active.get("bytes", 0), stored.get("bytes", 0), leaving)
 
     async def _sums(self, collection: str, pipeline: list[Document]) -> Document:
         cursor = await self._runs.database[collection].aggregate(pipeline)

@@ -1,4 +1,4 @@
-"""How much one organization may have going on, and stored.
+"""How much one organization may have going on, and stored; nothing more where it is suspended or being deleted.
 
 What it uses is counted from indexes, and remembered for a moment; what this process takes in meanwhile is added to it.
 So several uploads at once overshoot by no more than what other gateways take in during that moment.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from services.gateway.access.principal import Principal
-from services.gateway.errors import GatewayError, LimitError, StorageFullError
+from services.gateway.errors import GatewayError, LimitError, StorageFullError, suspended
 from services.gateway.stores.usage import Usage, UsageStore
 
 REMEMBERED_SECONDS = 1.0
@@ -67,6 +67,8 @@ class QuotaKeeper:
     async def obstacle(self, principal: Principal, size: int) -> GatewayError | None:
         """Why the organization may not have one more run with a file of ``size`` bytes, or ``None``."""
         known = await self._known(principal)
+        if known.usage.leaving:
+            return suspended()
         tenant_id, quotas = principal.tenant_id, self.quotas
         runs = known.usage.active_runs + known.runs + self._arriving[tenant_id]
         more = known.bytes + self._arriving_bytes[tenant_id] + size

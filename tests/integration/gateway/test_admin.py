@@ -62,6 +62,17 @@ async def test_from_an_organization_to_a_key_that_works_and_one_that_does_not(
     assert "there is no organization" in said
 
 
+async def test_an_organization_that_goes_gets_nothing_more(
+    mongo_settings: MongoSettings, mongo: Mongo, acme: Organization
+) -> None:
+    going = {"$set": {"deletion": {"requested_at": datetime.now(UTC)}}}
+    await mongo.state["organizations"].update_one({"_id": acme.id}, going)
+    code, printed, said = await run_admin(mongo_settings, "webhooks", "create", acme.id, "https://example.com/hook")
+    assert (code, printed) == (1, [])
+    assert "is being deleted" in said
+    assert await mongo.state["webhook_endpoints"].count_documents({"tenant_id": acme.id}) == 0
+
+
 async def test_an_organization_gets_another_plan(acme: Organization, mongo: Mongo) -> None:
     administration = Administration(mongo)
     assert await plan_of(mongo, acme.id) is Plan.FREE

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,16 +11,35 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from beanie import Document
 from bson import ObjectId
 
 from libs.contracts.ids import event_id, rejected_id
 from libs.ledger import Ledger
 from libs.storage.client import Mongo
+from libs.storage.documents import (
+    DOCUMENTS,
+    BrandingDocument,
+    ClerkMessage,
+    ClerkTombstone,
+    DeadLetter,
+    ObserverDocument,
+    OutboxEntry,
+    ProcessDocument,
+    RequestCount,
+    RunRequest,
+    User,
+)
+from libs.storage.documents import Organization as OrganizationDocument
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
+from services.gateway.access.principal import Principal
+from services.gateway.errors import ConflictError
 from services.gateway.retention.organizations import OrganizationDeletion
 from services.gateway.stores.dead_letters import DeadLetterStore
 from services.gateway.stores.organizations import OrganizationStore
+from services.gateway.stores.usage import UsageStore
+from services.gateway.uploads.quotas import QuotaKeeper, RunQuotas
 from tests.integration.gateway.conftest import Organization, new_app
 from tests.integration.gateway.steps import PRODUCER, create_template, eventually, upload, validate
 from tests.integration.ledger.runs import new_run
@@ -125,6 +145,56 @@ async def test_everything_goes_and_nothing_of_others(
     assert await has(mongo, acme, runs, "acme_things") == {"acme_things": 1}
     assert await OrganizationStore(mongo).leaving() == []
     assert await has(mongo, other, theirs, "other_things") == before
+
+
+# --- everything, by the models ------------------------------------------------------------------
+
+OF_NO_ORGANIZATION = {
+    DeadLetter: "known by the ids in its message, see furnished()",
+    OutboxEntry: "goes once Kafka has it",
+    RequestCount: "goes an hour after the last request",
+    BrandingDocument: "its _id is the organization's, see below",
+    OrganizationDocument: "the organization itself",
+    User: "a person, of as many organizations as Clerk says",
+    ClerkMessage: "an id of Clerk's",
+    ClerkTombstone: "keeps what was deleted at Clerk from coming again",
+    ObserverDocument: "of the installation",
+    ProcessDocument: "of the installation",
+}
+"""Collections whose documents name no organization and no run; a new one has to be thought about."""
+_NAMES_ORGANIZATION = re.compile(r"(^|_)(tenant|organization)_id$")
+
+
+def naming_organization(kind: type[Document]) -> list[str]:
+    return [name for name in kind.model_fields if _NAMES_ORGANIZATION.search(name)]
+
+
+def belongs_to_run(kind: type[Document]) -> bool:
+    return "run_id" in kind.model_fields or issubclass(kind, RunRequest)
+
+
+def test_every_collection_says_whose_its_documents_are() -> None:
+    silent = {kind for kind in DOCUMENTS if not naming_organization(kind) and not belongs_to_run(kind)}
+    assert silent == OF_NO_ORGANIZATION.keys()
+
+
+# --- nothing new comes ------------------------------------------------------------------------------
+
+
+async def test_an_upload_that_began_before_is_refused_at_its_end(
+    mongo: Mongo, ledger: Ledger, new_organization: NewOrganization
+) -> None:
+    acme = await new_organization()
+    keeper = QuotaKeeper(UsageStore(mongo), RunQuotas())
+    principal = Principal(acme.id, "test", "key")
+    assert await keeper.obstacle(principal, 1) is None
+    await deletion(mongo, ledger).request(acme.id)
+
+    async def refused() -> bool:
+        obstacle = await keeper.obstacle(principal, 1)
+        return isinstance(obstacle, ConflictError) and obstacle.code == "ORGANIZATION_SUSPENDED"
+
+    await eventually(refused)
 
 
 async def test_records_may_be_kept(mongo: Mongo, ledger: Ledger, new_organization: NewOrganization) -> None:

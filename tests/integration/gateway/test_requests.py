@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -282,6 +283,11 @@ async def test_where_the_broker_is_trusted(open_door: Callable[..., Door], acme:
     with pytest.raises(PermanentError) as unknown:
         await door.send(encoded(request("0" * 24, template_id=template["id"])))
     assert unknown.value.code == "UNKNOWN_TENANT"
+    going = {"$set": {"deletion": {"requested_at": datetime.now(UTC)}}}
+    await door.mongo.state["organizations"].update_one({"_id": acme.id}, going)
+    with pytest.raises(PermanentError) as leaving:
+        await door.send(encoded(request(acme.id, template_id=template["id"])))
+    assert leaving.value.code == "UNKNOWN_TENANT"
 
 
 async def test_quotas_and_plans_hold(open_door: Callable[..., Door], acme: Organization) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,29 @@ async def test_a_file_becomes_a_run_and_is_moved_with_a_report(world: World) -> 
     assert (told["file"], told["outcome"], told["run"]) == ("a.csv", "imported", f"/imports/runs/{run['_id']}")
     assert told["counts"]["rows"] == 0
     assert len(await world.runs()) == 1
+
+
+@pytest.mark.parametrize("ended", ["suspended_at", "deletion.requested_at"])
+async def test_nothing_is_taken_for_an_organization_that_is_suspended_or_goes(world: World, ended: str) -> None:
+    source = await world.source()
+    put(world.folder / "a.csv")
+    poller, opened = world.poller(), list[Place]()
+
+    def noted(place: Place) -> Place:
+        opened.append(place)
+        return place
+
+    await world.look(poller, source["id"])
+    organizations = world.mongo.state["organizations"]
+    await organizations.update_one({"_id": world.organization.id}, {"$set": {ended: datetime.now(UTC)}})
+    after = await world.look(world.poller("two", bend=noted), source["id"], times=3)
+    assert (await world.runs(), await world.stored_files(), opened) == ([], 0, [])
+    assert after.trouble is not None
+    assert after.trouble.code == "ORGANIZATION_SUSPENDED"
+    assert await world.states(source["id"]) == {"a.csv": "seen"}
+    await organizations.update_one({"_id": world.organization.id}, {"$unset": {ended.partition(".")[0]: 1}})
+    await world.all_put_away(poller, source["id"])
+    assert await world.states(source["id"]) == {"a.csv": "imported"}
 
 
 async def test_a_growing_file_waits_until_it_stays_as_it_is(world: World) -> None:
