@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken
 from pydantic import SecretStr
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure, PyMongoError
@@ -16,7 +15,9 @@ from deploy.mongodb_roles import collection_of, missing_rights
 from deploy.provision import FILE_INDEXES
 from libs.contracts.errors import PermanentError
 from libs.storage.client import Mongo, connect
-from libs.storage.documents import DOCUMENTS, ProcessDocument, WebhookEndpoint
+from libs.storage.documents import DOCUMENTS, ProcessDocument
+from libs.storage.resealing import SEALED_DOCUMENTS, KeyUse, Resealing
+from libs.storage.sealing import SecretKeys
 from libs.storage.settings import MongoSettings
 from libs.telemetry.error_text import error_text
 
@@ -24,7 +25,7 @@ PROVISION = "run `python -m deploy.provision`"
 CLOCK_WARNING, CLOCK_PROBLEM = timedelta(seconds=2), timedelta(seconds=30)
 DISK_WARNING, DISK_PROBLEM = 0.80, 0.92
 SILENT = timedelta(minutes=1)
-MAX_SECRETS = 10_000
+MOST_SECRET_BYTES = 64 * 1024 * 1024
 OLDEST_MONGODB, MAINTAINED_MONGODB = 6, 7
 UNAUTHORIZED = 13
 
@@ -42,7 +43,7 @@ async def look_at_mongodb(
     Args:
         settings: where it is.
         service: whose rights the user has to have; none are looked for without.
-        secret_key: with which stored secrets are encrypted.
+        secret_key: with which stored secrets are encrypted; several as ``SecretKeys`` takes them.
         clock: of this process.
     """
     try:
@@ -230,41 +231,49 @@ async def _secrets(mongo: Mongo, secret_key: SecretStr | None) -> list[Finding]:
             )
         ]
     try:
-        cipher = Fernet(secret_key.get_secret_value())
+        keys = SecretKeys(secret_key.get_secret_value())
     except ValueError:
         return [
             problem(
                 "keys",
-                "ROWDOCK_SECRET_KEY is no Fernet key",
+                "ROWDOCK_SECRET_KEY is no Fernet key, nor several separated by commas",
                 "take the one that was in use; a new one is 32 random bytes in URL-safe base64",
             )
         ]
-    broken: list[str] = []
-    count = 0
-    endpoints = mongo.state[WebhookEndpoint.Settings.name].find({}, {"encrypted_secret": 1, "previous_secret": 1})
-    async for endpoint in endpoints.limit(MAX_SECRETS):
-        count += 1
-        for name in ("encrypted_secret", "previous_secret"):
-            secret = endpoint.get(name)
-            if secret is not None and not _opens(cipher, secret):
-                broken.append(endpoint["_id"])
-    if broken:
-        return [
+    resealing, found = Resealing(mongo, keys), list[Finding]()
+    for collection in SEALED_DOCUMENTS:
+        found += await _allowed("keys", _secrets_of(resealing, collection))
+    return found
+
+
+async def _secrets_of(resealing: Resealing, collection: str) -> Iterator[Finding]:
+    use = await resealing.look(collection, MOST_SECRET_BYTES)
+    return iter(secret_findings(collection, use))
+
+
+def secret_findings(collection: str, use: KeyUse) -> list[Finding]:
+    """Whether the secrets of a collection can be decrypted, and no more keys are kept for them than are needed."""
+    count = use.current + use.outdated + use.unreadable
+    of_all = f"{'the first ' if use.more else ''}{count} secrets in {collection}"
+    found: list[Finding] = []
+    if use.unreadable:
+        found.append(
             problem(
                 "keys",
-                f"the secrets of {len(broken)} of {count} webhook endpoints cannot be decrypted, such as {broken[0]}",
-                "bring back the ROWDOCK_SECRET_KEY under which they were stored, or give those endpoints new secrets",
+                f"{use.unreadable} of {of_all} cannot be decrypted, such as those of {', '.join(use.examples)}",
+                "bring back the ROWDOCK_SECRET_KEY under which they were stored, behind the one in use and a comma, or "
+                "give new secrets",
             )
-        ]
-    return [good("keys", f"the secrets of {count} webhook endpoints can be decrypted")]
-
-
-def _opens(cipher: Fernet, secret: str) -> bool:
-    try:
-        cipher.decrypt(secret)
-    except InvalidToken:
-        return False
-    return True
+        )
+    if use.outdated:
+        found.append(
+            warning(
+                "keys",
+                f"{use.outdated} of {of_all} are encrypted with an earlier key",
+                "run `python -m services.gateway.admin secrets renew`, then leave the earlier key out",
+            )
+        )
+    return found or [good("keys", f"{of_all} can be decrypted with the first key")]
 
 
 async def _disk(mongo: Mongo) -> list[Finding]:

@@ -1,8 +1,9 @@
 """What operators do with organizations, plans, keys and members: ``python -m services.gateway.admin --help``.
 
 Needs MongoDB only; reads ``ROWDOCK_MONGODB``, ``ROWDOCK_DATABASE`` and ``ROWDOCK_TARGET_DATABASE``, and what makes
-secrets of webhooks, and what is done with sources, also ``ROWDOCK_SECRET_KEY`` and the gateway's other settings of
-webhooks and sources. Each result is one line of JSON. Exit code 1: it cannot be done, and standard error says why.
+secrets of webhooks, and what is done with sources and stored secrets, also ``ROWDOCK_SECRET_KEY`` and the gateway's
+other settings of webhooks and sources. Each result is one line of JSON. Exit code 1: it cannot be done, and standard
+error says why.
 """
 
 from dataclasses import asdict
@@ -10,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from cryptography.fernet import Fernet
 
 from libs.contracts.plans import Plan
 from libs.storage.client import Mongo
@@ -33,6 +33,7 @@ from services.gateway.operating import (
 )
 from services.gateway.place_organization import place
 from services.gateway.producer_commands import producers
+from services.gateway.secret_commands import secrets
 from services.gateway.settings import GatewaySettings
 from services.gateway.source_commands import sources
 from services.gateway.stores.dead_letters import LetterStatus
@@ -52,6 +53,7 @@ app.add_typer(webhooks, name="webhooks")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(sources, name="sources")
 app.add_typer(producers, name="producers")
+app.add_typer(secrets, name="secrets")
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY")]
 EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT")]
@@ -345,7 +347,7 @@ def replay_deliveries(
 
 def _endpoints() -> RegisteredEndpoints:
     gateway = GatewaySettings.model_validate({})
-    return RegisteredEndpoints(Fernet(gateway.secret_key.get_secret_value()), gateway.webhook_allowed_networks)
+    return RegisteredEndpoints(gateway.secret_keys, gateway.webhook_allowed_networks)
 
 
 def _with_secret(made: MadeEndpoint) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
         broker = create_broker(service, f"rowdock-{service.instance}")
         async with open_context(SERVICE, service, mongo, broker, metrics) as context:
             files = FileStore(context.mongo, metrics)
-            cipher = Fernet(gateway.secret_key.get_secret_value())
+            cipher = gateway.secret_keys
             dry_runs = DryRuns(
                 context.ledger,
                 gateway.dry_run_wait_seconds,

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from standardwebhooks import Webhook
 
 from libs.contracts.plans import Plan
 from libs.egress.rules import IPNetwork
+from libs.storage.sealing import SecretKeys, SecretKeysText
 from services.gateway.access.principal import ALL_SCOPES, Scope
 from services.gateway.access.rates import Rates
 
@@ -24,8 +24,9 @@ class GatewaySettings(BaseSettings):
 
     Attributes:
         port: where clients are served.
-        secret_key: Fernet key that encrypts secrets of webhooks and credentials of sources at rest; the same for
-            gateway, webhooks and pollers of sources.
+        secret_key: Fernet key that encrypts secrets of webhooks, credentials of sources and remembered answers at rest;
+            the same for gateway, webhooks and pollers of sources. Several separated by commas while it is rotated: the
+            first encrypts, each decrypts.
         max_upload_bytes: size limit of one file, in bytes.
         large_file_bytes: files from this size on queue in the lane of large files, in bytes.
         wait_seconds: how long upload, execute and cancel wait for a finished result before they answer 202.
@@ -108,7 +109,7 @@ class GatewaySettings(BaseSettings):
     )
 
     port: int = Field(default=8000, ge=1, le=65_535)
-    secret_key: SecretStr
+    secret_key: SecretKeysText
     max_upload_bytes: int = Field(default=2 * GIB, ge=1)
     large_file_bytes: int = Field(default=1024**2, ge=1)
     wait_seconds: float = Field(default=20, ge=0, le=300)
@@ -168,11 +169,10 @@ class GatewaySettings(BaseSettings):
     )
     clerk_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 
-    @field_validator("secret_key")
-    @classmethod
-    def _is_fernet_key(cls, value: SecretStr) -> SecretStr:
-        Fernet(value.get_secret_value())
-        return value
+    @property
+    def secret_keys(self) -> SecretKeys:
+        """``secret_key``, to be used."""
+        return SecretKeys(self.secret_key.get_secret_value())
 
     @field_validator("clerk_roles", mode="before")
     @classmethod

@@ -5,11 +5,11 @@ from datetime import timedelta
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
 
-from cryptography.fernet import Fernet
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from libs.egress.rules import IPNetwork
+from libs.storage.sealing import SecretKeys, SecretKeysText
 from services.webhooks.domain.health import HealthRules
 from services.webhooks.domain.schedule import STANDARD_SCHEDULE, RetrySchedule
 
@@ -26,7 +26,7 @@ class WebhookSettings(BaseSettings):
     """Read from ``ROWDOCK_…``.
 
     Attributes:
-        secret_key: Fernet key that the gateway encrypts the receivers' signing secrets with.
+        secret_key: Fernet key that the gateway encrypts the receivers' signing secrets with; several as there.
         webhook_allowed_networks: networks, separated by commas, that receivers may be in although they are private or
             plain http, e.g. ``127.0.0.0/8`` on a developer's machine.
         webhook_retry_seconds: seconds, separated by commas, before the first attempt, the second and so on, in place of
@@ -47,7 +47,7 @@ class WebhookSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ROWDOCK_", extra="ignore", hide_input_in_errors=True)
 
-    secret_key: SecretStr
+    secret_key: SecretKeysText
     webhook_allowed_networks: Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)] = ()
     webhook_retry_seconds: Annotated[
         tuple[Annotated[float, Field(ge=0)], ...] | None, NoDecode, BeforeValidator(_items)
@@ -62,17 +62,16 @@ class WebhookSettings(BaseSettings):
     webhook_give_up_days: float = Field(default=5, gt=0)
     webhook_poll_seconds: float = Field(default=1, gt=0)
 
-    @field_validator("secret_key")
-    @classmethod
-    def _is_a_fernet_key(cls, key: SecretStr) -> SecretStr:
-        Fernet(key.get_secret_value())
-        return key
-
     @model_validator(mode="after")
     def _lease_outlasts_an_attempt(self) -> Self:
         if self.webhook_lease_seconds <= self.webhook_timeout_seconds:
             raise ValueError("webhook_lease_seconds must be more than webhook_timeout_seconds")
         return self
+
+    @property
+    def secret_keys(self) -> SecretKeys:
+        """``secret_key``, to be used."""
+        return SecretKeys(self.secret_key.get_secret_value())
 
     @property
     def health_rules(self) -> HealthRules:

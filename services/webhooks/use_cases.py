@@ -9,7 +9,7 @@ from random import SystemRandom
 
 import structlog
 from cachetools import LRUCache
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 from pymongo.errors import PyMongoError
 
 from libs.contracts.errors import TransientError
@@ -180,7 +180,7 @@ class SendDeliveries:
         self._settings = settings
         self._schedule = settings.schedule
         self._rules = settings.health_rules
-        self._secrets = Fernet(settings.secret_key.get_secret_value())
+        self._secrets = settings.secret_keys
         self._instance = instance
         self._random = SystemRandom()
         self._woken = asyncio.Event()

@@ -1,12 +1,13 @@
 """Requests that may be repeated."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel
 from pymongo import ASCENDING, IndexModel
 
 from libs.storage.documents.state_document import StateDocument
+from libs.storage.sealing import Sealed
 
 
 class RecordedAnswer(BaseModel):
@@ -20,7 +21,7 @@ class RecordedAnswer(BaseModel):
 
     status: int
     headers: list[tuple[str, str]]
-    body: bytes | None = None
+    body: Annotated[bytes | None, Sealed(guard="token")] = None
 
 
 class IdempotencyRecord(StateDocument):

@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.state_document import StateDocument
+from libs.storage.sealing import Sealed
 
 
 class SftpServer(BaseModel):
@@ -25,7 +26,7 @@ class SftpServer(BaseModel):
     username: str
     host_keys: list[str]
     by_key: bool
-    credentials: str
+    credentials: Annotated[str, Sealed()]
 
 
 class SourceTrouble(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -11,6 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from libs.contracts.listening import Listener
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.state_document import StateDocument
+from libs.storage.sealing import Sealed
 
 OF_ORGANIZATION = ""
 MAX_LISTENERS: Final = 100
@@ -48,7 +49,7 @@ class WebhookEndpoint(StateDocument):
     tenant_id: str
     template_id: str
     url: str
-    encrypted_secret: str
+    encrypted_secret: Annotated[str, Sealed()]
     enabled: bool = True
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
@@ -57,7 +58,7 @@ class WebhookEndpoint(StateDocument):
     event_types: list[str] | None = None
     template_ids: list[str] | None = None
     hears_since: datetime | None = None
-    previous_secret: str | None = None
+    previous_secret: Annotated[str | None, Sealed()] = None
     previous_until: datetime | None = None
     replaced_by: str | None = None
     failures: int = 0

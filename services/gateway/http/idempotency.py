@@ -15,7 +15,6 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from cryptography.fernet import Fernet
 from litestar import Request, Response
 from litestar.datastructures import Headers
 from litestar.enums import MediaType
@@ -24,6 +23,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from libs.process.loops import repeating
 from libs.storage.documents import IdempotencyRecord, RecordedAnswer
+from libs.storage.sealing import SecretKeys
 from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
 from services.gateway.errors import Problem, invalid_input
@@ -107,7 +107,7 @@ class Attempt:
     """
 
     _store: IdempotencyStore
-    _cipher: Fernet
+    _cipher: SecretKeys
     _claimed: Claimed
     tag: str | None = None
     _held: list[Message] = field(default_factory=list[Message])

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 
 from libs.egress.rules import IPNetwork
 from libs.storage.documents import SourceDocument
+from libs.storage.sealing import SecretKeys
 from services.gateway.settings import GatewaySettings
 from services.gateway.sources.connecting import Resolver, system_resolver
 from services.gateway.sources.directories import open_directory
@@ -32,7 +33,7 @@ class Places:
         resolver: tells the addresses of hosts.
     """
 
-    cipher: Fernet
+    cipher: SecretKeys
     root: Path | None
     allowed_networks: tuple[IPNetwork, ...] = ()
     most_entries: int = 100_000
@@ -43,7 +44,7 @@ class Places:
     def of(cls, settings: GatewaySettings) -> Self:
         """As the operator has set it."""
         return cls(
-            Fernet(settings.secret_key.get_secret_value()),
+            settings.secret_keys,
             settings.sources_directory,
             settings.source_allowed_networks,
             settings.max_source_entries,

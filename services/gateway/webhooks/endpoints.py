@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bson import ObjectId
-from cryptography.fernet import Fernet
 
 from libs.storage.client import Session
 from libs.storage.documents import TemplateDocument, WebhookEndpoint
+from libs.storage.sealing import SecretKeys
 from services.gateway.access.principal import Principal
 from services.gateway.stores.endpoints import WELL, EndpointStore
 
@@ -60,7 +60,7 @@ class Webhooks:
         cipher: encrypts signing secrets at rest.
     """
 
-    def __init__(self, cipher: Fernet) -> None:
+    def __init__(self, cipher: SecretKeys) -> None:
         self._cipher = cipher
 
     async def of(self, principal: Principal, documents: Collection[TemplateDocument]) -> list[Linked]:

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from bson import ObjectId
-from cryptography.fernet import Fernet
 from pymongo.errors import DuplicateKeyError
 
 from libs.contracts.webhooks import EVENT_TYPES
 from libs.egress.rules import IPNetwork, url_problem
 from libs.storage.documents import OF_ORGANIZATION, WebhookEndpoint
+from libs.storage.sealing import SecretKeys
 from services.gateway.access.principal import Principal
 from services.gateway.errors import LimitError, Problem, Versions, invalid_input, outdated, require_version
 from services.gateway.stores.endpoints import WELL, EndpointStore
@@ -47,7 +47,7 @@ class RegisteredEndpoints(SentWebhooks):
         allowed_networks: networks that webhooks may reach although they are not public.
     """
 
-    def __init__(self, cipher: Fernet, allowed_networks: Collection[IPNetwork]) -> None:
+    def __init__(self, cipher: SecretKeys, allowed_networks: Collection[IPNetwork]) -> None:
         self._cipher = cipher
         self._allowed_networks = allowed_networks
 

@@ -110,7 +110,10 @@ async def test_a_key_that_does_not_open_what_is_stored(settings: MongoSettings, 
     stored = Fernet(right).encrypt(b"whsec_x").decode()
     await mongo.state["webhook_endpoints"].insert_one({"_id": "e1", "encrypted_secret": stored})
     assert problems(await look_at_mongodb(settings, secret_key=SecretStr(right))) == []
-    assert "1 of 1" in bad(await look_at_mongodb(settings, secret_key=SecretStr(wrong)), "keys").text
+    assert "1 of 1 secrets" in bad(await look_at_mongodb(settings, secret_key=SecretStr(wrong)), "keys").text
+    both = await look_at_mongodb(settings, secret_key=SecretStr(f"{wrong},{right}"))
+    assert problems(both) == []
+    assert "1 of 1 secrets" in bad(both, "keys", Grade.WARNING).text
     assert "no Fernet key" in bad(await look_at_mongodb(settings, secret_key=SecretStr("short")), "keys").text
     assert "not set" in bad(await look_at_mongodb(settings), "keys", Grade.WARNING).text
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from libs.egress.rules import IPNetwork
@@ -20,6 +19,7 @@ from libs.process.shares import Shares, Turns
 from libs.storage.client import Mongo
 from libs.storage.documents import SourceDocument, SourceFileDocument
 from libs.storage.files import FileStore
+from libs.storage.sealing import SecretKeys
 from services.gateway.access.reach import Reach
 from services.gateway.settings import GatewaySettings
 from services.gateway.sources.opening import Places
@@ -95,7 +95,7 @@ class World:
             QuotaKeeper(UsageStore(self.mongo), RunQuotas()),
             1024**2,
         )
-        places = Places(Fernet(SECRET_KEY), root or Path(SOURCES.name), ALLOWED, most_entries)
+        places = Places(SecretKeys(SECRET_KEY), root or Path(SOURCES.name), ALLOWED, most_entries)
         if bend is not None:
             members = {name: getattr(places, name) for name in Places.__dataclass_fields__}
             places = OtherPlaces(**members, bend=bend)
