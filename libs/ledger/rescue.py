@@ -1,6 +1,7 @@
 """Runs that nobody seems to be at work on."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from pymongo import ReturnDocument
 
@@ -11,6 +12,10 @@ from libs.ledger.stops import Stops
 from libs.storage.client import Document
 from libs.storage.documents import RunDocument
 from libs.storage.stored_times import seconds_from_now
+
+GOING_ON: Final[Document] = {"template.auto_execute": True}
+"""Of validated runs those that are executed without being asked. The others wait for their client, for weeks perhaps,
+and there may be any number of them."""
 
 
 class Rescue:

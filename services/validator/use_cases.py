@@ -23,6 +23,7 @@ from libs.contracts.rejections import RejectedRow
 from libs.contracts.states import BatchState, RunStatus
 from libs.contracts.templates import Template
 from libs.ledger import Ledger, MovedRun, Stage
+from libs.ledger.rescue import GOING_ON
 from libs.process.loops import repeating
 from libs.process.refill import Refill
 from libs.storage.client import Document, Mongo, Session
@@ -430,9 +431,10 @@ class RescueInbox:
 
     async def __call__(self) -> None:
         """Announce again what a silent run has in flight, and move on a run that has no batch left."""
-        statuses = [RunStatus.VALIDATING, RunStatus.VALIDATED]
-        async for run in self._ledger.rescue.silent_runs(statuses, self._quiet_seconds):
+        async for run in self._ledger.rescue.silent_runs([RunStatus.VALIDATING], self._quiet_seconds):
             announced = await self._refill.again(run, BatchState.PARSED)
             self._metrics.rescues.labels("batch_parsed").inc(announced)
             if not announced:
                 await self._whole_file_check.advance(run.id)
+        async for run in self._ledger.rescue.silent_runs([RunStatus.VALIDATED], self._quiet_seconds, where=GOING_ON):
+            await self._whole_file_check.advance(run.id)

@@ -16,7 +16,7 @@ from libs.contracts.states import RunStatus
 from libs.contracts.templates import ImportMode, Template
 from libs.storage.documents.leases import Lease
 from libs.storage.documents.state_document import StateDocument, read_stored
-from libs.storage.documents.syncs import SyncProgress
+from libs.storage.documents.syncs import SyncProgress, SyncStage
 from libs.storage.documents.templates import Wording
 
 
@@ -239,6 +239,15 @@ class RunDocument(StateDocument):
                 [("tenant_id", ASCENDING), ("status", ASCENDING), ("file.size", ASCENDING)], name="tenant_active"
             ),
             IndexModel([("tenant_id", ASCENDING), ("template_id", ASCENDING), ("_id", DESCENDING)], name="template"),
+            IndexModel(
+                [
+                    ("tenant_id", ASCENDING),
+                    ("template_id", ASCENDING),
+                    ("status", ASCENDING),
+                    ("_id", DESCENDING),
+                ],
+                name="template_status",
+            ),
             IndexModel([("status", ASCENDING), ("updated_at", ASCENDING)], name="status_updated"),
             IndexModel(
                 [("webhook_endpoint_id", ASCENDING), ("updated_at", ASCENDING)],
@@ -298,6 +307,21 @@ class RunDocument(StateDocument):
                 [("syncing.target", ASCENDING), ("status", ASCENDING), ("syncing.requested_at", ASCENDING)],
                 name="syncs",
                 partialFilterExpression={"syncing.target": {"$type": "string"}},
+            ),
+            IndexModel(
+                [("syncing.stage", ASCENDING), ("updated_at", ASCENDING)],
+                name="syncs_to_plan",
+                partialFilterExpression={"syncing.stage": SyncStage.REQUESTED.value},
+            ),
+            IndexModel(
+                [("template.auto_execute", ASCENDING), ("updated_at", ASCENDING)],
+                name="validated",
+                partialFilterExpression={"status": RunStatus.VALIDATED.value},
+            ),
+            IndexModel(
+                [("status", ASCENDING), ("stop.at", ASCENDING)],
+                name="stopping",
+                partialFilterExpression={"stop.at": {"$type": "date"}},
             ),
             IndexModel([("finished_at", ASCENDING)], name="ended"),
             IndexModel(

@@ -8,9 +8,9 @@ import structlog
 from libs.ledger import Ledger
 from services.gateway.stores.dead_letters import DeadLetterStore
 
-FILES_PER_SWEEP = 500
-RUNS_PER_SWEEP = 200
-LETTERS_PER_SWEEP = 5_000
+FILES_AT_A_TIME = 500
+RUNS_AT_A_TIME = 200
+LETTERS_AT_A_TIME = 5_000
 
 logger = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class Keeping:
 
 
 class Expiry:
-    """Sweeps; each time a bounded number of things, the oldest first. Several gateways may sweep at once."""
+    """Sweeps, a bounded number of things at a time, the oldest first. Several gateways may sweep at once."""
 
     def __init__(self, ledger: Ledger, letters: DeadLetterStore, keeping: Keeping) -> None:
         self._ledger = ledger
@@ -34,9 +34,15 @@ class Expiry:
 
     async def sweep(self) -> None:
         """Remove what is too old. Nothing that is under way is touched."""
+        while await self._remove_some():
+            pass  # As many as end in a day have to go in a day, whatever the time between two sweeps.
+
+    async def _remove_some(self) -> bool:
+        """Whether there may be more."""
         now = datetime.now(UTC)
-        runs = await self._ledger.expiry.remove_runs(now - self._keeping.runs, RUNS_PER_SWEEP)
-        files = await self._ledger.expiry.remove_files(now - self._keeping.files, FILES_PER_SWEEP)
-        letters = await self._letters.remove_older(now - self._keeping.dead_letters, LETTERS_PER_SWEEP)
+        runs = await self._ledger.expiry.remove_runs(now - self._keeping.runs, RUNS_AT_A_TIME)
+        files = await self._ledger.expiry.remove_files(now - self._keeping.files, FILES_AT_A_TIME)
+        letters = await self._letters.remove_older(now - self._keeping.dead_letters, LETTERS_AT_A_TIME)
         if runs or files or letters:
             logger.info("retention.removed", runs=runs, files=files, dead_letters=letters)
+        return runs >= RUNS_AT_A_TIME or files >= FILES_AT_A_TIME or letters >= LETTERS_AT_A_TIME
