@@ -15,7 +15,7 @@ PURE       := */domain/*,services/parser/planning/*,services/parser/formats/*
 # Variables given on make's command line reach the programs as environment: BROKER, SCALE and ROWS need nothing here.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-unit models coverage faults bench bench-large bench-rare bench-sync bench-uploads document soak pictures lint format docs lock clean
+.PHONY: help setup up down status demo test test-unit models coverage faults bench bench-large bench-rare bench-sync bench-uploads bench-scaling document soak pictures lint format docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +84,9 @@ bench-sync: $(STAMP) ## A sync of 990,000 rows with 1,000,000 live records (ROWS
 
 bench-uploads: $(STAMP) ## Memory of the gateway while eight files of LARGE_MB (1024) MiB arrive at once (~5 min)
 	@$(BIN)/python -m bench --only large-uploads
+
+bench-scaling: $(STAMP) ## How time, memory, storage grow with rows and ended runs, and what replicas bring (SCALING="rows=10000 runs replicas"; ~30 min)
+	@$(BIN)/python -m bench --only scaling
 
 soak: $(STAMP) ## A mixed load with hostile clients for MINUTES (60): does anything grow, do small imports stay fast
 	@$(BIN)/python -m bench --only soak

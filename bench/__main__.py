@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from bench.modes import measure_modes, show_modes
 from bench.record_events import ROWS as RECORD_EVENTS_ROWS
 from bench.record_events import measure_record_events, show_record_events
 from bench.report import show_dataset, show_formats, show_large, show_rare
+from bench.scaling import PARTS, Scaling, measure_scaling
 from bench.small_imports import measure_small_imports, show_small_imports
 from bench.soak import measure_soak, show_soak
 from bench.tracing import ROWS as TRACING_ROWS
@@ -63,6 +64,7 @@ KINDS = (
     "large-sync",
     "large-uploads",
     "tracing",
+    "scaling",
 )
 STREAMED = ("csv", "fixed_width", "ndjson", "json", "xml")
 
@@ -89,13 +91,15 @@ def main() -> int:
 
 
 @contextmanager
-def _bench(scale: str, progress: Progress) -> Iterator[Bench]:
+def _bench(
+    scale: str, progress: Progress, environment: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[Bench]:
     """A stack with nothing in it, for the length of a block."""
     down(STACK)
     shutil.rmtree(STACK, ignore_errors=True)
     try:
         with (
-            running(STACK, scale=parse_scale(scale), progress=progress) as stack,
+            running(STACK, scale=parse_scale(scale), environment=environment, progress=progress) as stack,
             GatewayClient(stack.gateway, stack.api_key) as gateway,
         ):
             yield Bench(stack, gateway, DATA, OUT, progress)
@@ -128,6 +132,12 @@ def _arguments() -> argparse.Namespace:
         "--large-mb", type=int, default=large, help="MiB of each file (LARGE_MB), with large, rare and large-uploads"
     )
     parser.add_argument("--scale", default=os.environ.get("SCALE", ""), help="SCALE; each kind has its own")
+    parser.add_argument(
+        "--scaling",
+        type=Scaling.read,
+        default=os.environ.get("SCALING") or " ".join(PARTS),
+        help='parts of scaling (SCALING): "rows=10000,1000000 runs=0,1000 replicas", by default all, each with its own',
+    )
     arguments = parser.parse_args()
     if arguments.rows is not None and not 100 <= arguments.rows <= 9_999_999:
         parser.error("ROWS is a number from 100 to 9999999")
@@ -187,6 +197,10 @@ def _measure_by_name(arguments: argparse.Namespace, progress: Progress) -> dict[
         with _bench(arguments.scale or SPEED_SCALE, progress) as bench:
             result["tracing"] = measure_tracing(bench, arguments.rows or TRACING_ROWS, arguments.rounds)
             show_tracing(progress.console, result["tracing"])
+    if only == "scaling":
+        result["scaling"] = measure_scaling(
+            arguments.scaling, lambda scale, environment: _bench(scale, progress, environment)
+        )
     if only == "soak":
         with _bench(arguments.scale, progress) as bench:
             result["soak"] = measure_soak(bench, arguments.minutes)

@@ -59,9 +59,8 @@ def contacts(folder: Path, rows: int, extension: str) -> Dataset:
     file = _made(
         folder / f"contacts-{rows}.{extension}", lambda draft: render(draft, extension, HEADER, _contacts(rows))
     )
-    rejected = sum((rows - first) // BAD_EVERY + 1 for first in (BAD_EMAIL_ROW, BAD_NUMBER_ROW) if rows >= first)
     name = "contacts" if extension == "csv" else f"contacts_{extension}"
-    return Dataset(name, file, rows, rejected, _template_for(extension))
+    return Dataset(name, file, rows, _rejected(rows), _template_for(extension))
 
 
 def repeated_contacts(
@@ -90,10 +89,35 @@ def large_contacts(folder: Path, megabytes: int, extension: str) -> Dataset:
     rows = megabytes * 1024**2 * LARGE_BLOCK_ROWS // block.file.stat().st_size
     repeated = islice(cycle(list(_contacts(LARGE_BLOCK_ROWS))), rows)
     file = _made(folder / f"large-{megabytes}.{extension}", lambda draft: render(draft, extension, HEADER, repeated))
+    template = {**_template_for(extension), "auto_execute": False}
+    return Dataset(f"large_{extension}", file, rows, _rejected_of_repeated(rows), template)
+
+
+def cycled_contacts(folder: Path, rows: int) -> Dataset:
+    """So many rows of CSV: the same 100,000 contacts again and again."""
+    header, *lines = contacts(folder, LARGE_BLOCK_ROWS, "csv").file.read_bytes().splitlines(keepends=True)
     whole, rest = divmod(rows, LARGE_BLOCK_ROWS)
-    rejected = whole * block.rejected
-    rejected += sum((rest - first) // BAD_EVERY + 1 for first in (BAD_EMAIL_ROW, BAD_NUMBER_ROW) if rest >= first)
-    return Dataset(f"large_{extension}", file, rows, rejected, {**_template_for(extension), "auto_execute": False})
+    block = b"".join(lines)
+
+    def write(draft: Path) -> None:
+        with draft.open("wb") as out:
+            out.write(header)
+            for _ in range(whole):
+                out.write(block)
+            out.writelines(lines[:rest])
+
+    file = _made(folder / f"cycled-{rows}.csv", write)
+    return Dataset("cycled", file, rows, _rejected_of_repeated(rows), _template_for("csv"))
+
+
+def _rejected_of_repeated(rows: int) -> int:
+    whole, rest = divmod(rows, LARGE_BLOCK_ROWS)
+    return whole * _rejected(LARGE_BLOCK_ROWS) + _rejected(rest)
+
+
+def _rejected(rows: int) -> int:
+    """How many of the first contacts the template rejects."""
+    return sum((rows - first) // BAD_EVERY + 1 for first in (BAD_EMAIL_ROW, BAD_NUMBER_ROW) if rows >= first)
 
 
 def _template_for(extension: str) -> dict[str, Any]:

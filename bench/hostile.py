@@ -24,7 +24,8 @@ _numbers = count(1)
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    """``/failing`` answers 500, ``/hanging`` nothing for long, ``/flooding`` one informational answer after another."""
+    """``/good`` answers 204, ``/failing`` 500, ``/hanging`` nothing for long, ``/flooding`` one informational answer
+    after another."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -36,7 +37,7 @@ class _Receiver(BaseHTTPRequestHandler):
         if self.path == "/hanging":
             time.sleep(HANG_SECONDS)
         with suppress(OSError):
-            self.send_response(500)
+            self.send_response(204 if self.path == "/good" else 500)
             self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class
@@ -50,7 +51,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def receivers() -> Iterator[str]:
-    """Receivers of webhooks that do everything wrong; the URL that their paths are added to."""
+    """Receivers of webhooks, most of which do everything wrong; the URL that their paths are added to."""
     with _Server(("127.0.0.1", 0), _Receiver) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

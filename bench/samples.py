@@ -53,15 +53,20 @@ def look(stack: Stack, database: MongoClient[dict[str, Any]]) -> dict[str, float
 
 
 class Sampler:
-    """Takes a sample every ``EVERY_SECONDS`` in the background, from the start of the block to its end.
+    """Takes a sample again and again in the background, from the start of the block to its end.
+
+    Args:
+        take: takes one.
+        every_seconds: so often.
 
     Attributes:
         samples: seconds since the start of the block, and what was found.
     """
 
-    def __init__(self, take: Callable[[], Sample]) -> None:
+    def __init__(self, take: Callable[[], Sample], every_seconds: float = EVERY_SECONDS) -> None:
         self.samples: list[tuple[float, Sample]] = []
         self._take = take
+        self._every_seconds = every_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -84,7 +89,7 @@ class Sampler:
 
     def _work(self) -> None:
         began = time.monotonic()
-        while not self._over.wait(max(0.0, EVERY_SECONDS * len(self.samples) - (time.monotonic() - began))):
+        while not self._over.wait(max(0.0, self._every_seconds * len(self.samples) - (time.monotonic() - began))):
             self.samples.append((round(time.monotonic() - began, 1), self._take()))
 
 

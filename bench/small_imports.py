@@ -26,11 +26,11 @@ OTHERS = "others"
 def measure_small_imports(bench: Bench, seconds: float) -> list[dict[str, Any]]:
     """For each number of clients at once, each for so many seconds: uploads, executed as soon as they are checked."""
     with bench.progress.step("Warming up with small imports"):
-        _measure(bench, 2, WARM_UP_SECONDS)
+        measure_at_once(bench, 2, WARM_UP_SECONDS)
     found: list[dict[str, Any]] = []
     for clients in CLIENTS_AT_ONCE:
         with bench.progress.step(f"{clients} at once import {ROWS} rows for {seconds:.0f} s") as step:
-            found.append(_measure(bench, clients, seconds))
+            found.append(measure_at_once(bench, clients, seconds))
             step.result = f"{found[-1]['per_second']} a second"
     return found
 
@@ -72,7 +72,8 @@ def show_small_imports(console: Console, results: list[dict[str, Any]]) -> None:
     )
 
 
-def _measure(bench: Bench, clients: int, seconds: float) -> dict[str, Any]:
+def measure_at_once(bench: Bench, clients: int, seconds: float) -> dict[str, Any]:
+    """So many clients for so many seconds, each one import after the other."""
     small = dataset("contacts", bench.data, ROWS)
     with bench.target("small") as target:
         template = bench.template(small, target, auto_execute=False)
