@@ -58,7 +58,9 @@ def new_app(mongo_settings: MongoSettings, **changes: Any) -> Litestar:  # noqa:
         "body_seconds": 0.5,
         "rate_limits": "free=0/0",
         "strangers_per_minute": 0,
-        "observe_seconds": 300,  # what it counts would be among the commands that tests look at
+        # What it looks for by itself would be among what tests count.
+        "observe_seconds": 300,
+        "retention_sweep_seconds": 3600,
         "sources_directory": SOURCES.name,
         "source_allowed_networks": "127.0.0.0/8",
     }

@@ -27,9 +27,7 @@ from libs.storage.documents import (
     OutboxEntry,
     ProcessDocument,
     RequestCount,
-    RunDocument,
     RunRequest,
-    TargetKeyDocument,
     User,
 )
 from libs.storage.documents import Organization as OrganizationDocument
@@ -61,13 +59,10 @@ def deletion(mongo: Mongo, ledger: Ledger, longest_upload: timedelta = LONGEST_U
     return OrganizationDeletion(OrganizationStore(mongo), letters, ledger, FileStore(mongo), longest_upload)
 
 
-async def furnished(
-    mongo: Mongo, ledger: Ledger, organization: Organization, resource: str, *, unique: bool = False
-) -> list[str]:
+async def furnished(mongo: Mongo, ledger: Ledger, organization: Organization, resource: str) -> list[str]:
     """Give an organization something of everything; ids of its runs: pending, validated, completed."""
-    key = {"import_mode": "upsert", "upsert_key": "sku"} if unique else {}
     template = await create_template(
-        organization.http, target_resource=resource, webhook_url="https://example.com/hook", **key
+        organization.http, target_resource=resource, webhook_url="https://example.com/hook"
     )
     runs = [(await upload(organization.http, template["id"])).json()["id"] for _ in range(3)]
     for run_id in runs[1:]:
@@ -167,8 +162,6 @@ OF_NO_ORGANIZATION = {
     ProcessDocument: "of the installation",
 }
 """Collections whose documents name no organization and no run; a new one has to be thought about."""
-LAST_SEQ = 99_999
-"""Of a batch that no run here has; whatever belongs to a run may have an id that begins with the run's."""
 _NAMES_ORGANIZATION = re.compile(r"(^|_)(tenant|organization)_id$")
 
 
@@ -183,57 +176,6 @@ def belongs_to_run(kind: type[Document]) -> bool:
 def test_every_collection_says_whose_its_documents_are() -> None:
     silent = {kind for kind in DOCUMENTS if not naming_organization(kind) and not belongs_to_run(kind)}
     assert silent == OF_NO_ORGANIZATION.keys()
-
-
-async def one_of_everything(mongo: Mongo, organization: Organization, run_id: str) -> dict[str, dict[str, Any]]:
-    """A document of every collection that names an organization or a run; filters of them, by collection."""
-    clerk_id = f"org_{organization.id}"
-    await mongo.state["organizations"].update_one({"_id": organization.id}, {"$set": {"clerk_id": clerk_id}})
-    made: dict[str, dict[str, Any]] = {"branding": {"_id": organization.id}}
-    await mongo.state["branding"].insert_one({"_id": organization.id, "version": 1, "settings": {}})
-    for kind in DOCUMENTS:
-        if kind in (RunDocument, TargetKeyDocument):
-            continue  # those of ``furnished`` are whole
-        names: dict[str, Any] = {
-            name: clerk_id if name.startswith("clerk_") else organization.id for name in naming_organization(kind)
-        }
-        identifier = run_id if issubclass(kind, RunRequest) else str(ObjectId())
-        if "run_id" in kind.model_fields:
-            names["run_id"], identifier = run_id, f"{run_id}:0:{LAST_SEQ}"
-        if not names:
-            continue
-        collection = kind.get_collection_name()
-        # Whatever is unique among some of them.
-        document = {"_id": identifier, **names, **dict.fromkeys(("digest", "combination"), identifier)}
-        await mongo.state[collection].insert_one(document)
-        made[collection] = {"_id": identifier}
-    made |= {name: {"tenant_id": organization.id} for name in ("runs", "target_keys")}
-    return made
-
-
-async def left_of(mongo: Mongo, made: dict[str, dict[str, Any]]) -> set[str]:
-    return {name for name, one in made.items() if await mongo.state[name].find_one(one) is not None}
-
-
-async def test_nothing_that_a_model_knows_of_stays(
-    mongo: Mongo, ledger: Ledger, new_organization: NewOrganization
-) -> None:
-    """A collection that names an organization or a run, and that nobody removes, fails here by itself."""
-    acme, other = await new_organization(), await new_organization()
-    made = dict[str, dict[str, dict[str, Any]]]()
-    for organization in (acme, other):
-        resource = f"modelled_{organization.id}"
-        runs = await furnished(mongo, ledger, organization, resource, unique=True)
-        made[organization.id] = await one_of_everything(mongo, organization, runs[2])
-        assert await left_of(mongo, made[organization.id]) == made[organization.id].keys()
-
-    deleting = deletion(mongo, ledger)
-    await deleting.carry_out(await deleting.request(acme.id))
-    # Its keys, of no use, stay for as long as itself.
-    assert await left_of(mongo, made[acme.id]) == {"api_keys"}
-    await deletion(mongo, ledger, timedelta(0)).sweep()
-    assert await left_of(mongo, made[acme.id]) == set()
-    assert await left_of(mongo, made[other.id]) == made[other.id].keys()
 
 
 # --- nothing new comes ------------------------------------------------------------------------------

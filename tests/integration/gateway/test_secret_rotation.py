@@ -117,7 +117,7 @@ async def test_from_one_key_to_the_next(own: tuple[MongoSettings, Mongo]) -> Non
         "webhook_endpoints": (1, MANY + 3), "sources": (0, 0), "idempotency_keys": (1, 3),
     }  # fmt: skip
     code, told = await secrets(settings, "renew", STEPS[-1], FAILPOINT="secrets.some_renewed:kill:2")
-    assert (code, told) == (-signal.SIGKILL, {})
+    assert (code, "webhook_endpoints" in told) == (-signal.SIGKILL, False)  # a collection is told when it is through
     code, told = await secrets(settings, "status", STEPS[-1])
     assert (told["idempotency_keys"]["outdated"], told["webhook_endpoints"]["current"]) == (0, 101)
     code, told = await secrets(settings, "renew", STEPS[-1])
