@@ -217,6 +217,17 @@ def _webhooks_fail(clock: Clock) -> str:
     return f"{failed} / (sum(rate(rowdock_webhook_attempts_total{{{J}}}[{window}])) > 0) > 0.5"
 
 
+def _sources_fail(_: Clock) -> str:
+    failing = f'max(rowdock_sources{{{J}, state="failing"}})'
+    return f'{failing} / (max(rowdock_sources{{{J}, state="enabled"}}) > 0) > 0.5'
+
+
+def _requests_rejected(clock: Clock) -> str:
+    window = clock(15)
+    rejected = f'sum(rate(rowdock_import_requests_total{{{J}, outcome="rejected"}}[{window}]))'
+    return f"{rejected} / (sum(rate(rowdock_import_requests_total{{{J}}}[{window}])) > 0) > 0.5"
+
+
 def _http_errors(clock: Clock) -> str:
     window = clock(5)
     failed = f'sum(rate(rowdock_http_requests_total{{{J}, status=~"5.."}}[{window}]))'
@@ -225,6 +236,7 @@ def _http_errors(clock: Clock) -> str:
 
 _ONE = 'job="rowdock",service="writer",instance="writer-1"'
 _SEEN = 'job="rowdock",service="gateway",instance="gateway-1"'
+_ASKED = 'job="rowdock",service="requests",instance="requests-1"'
 
 SYMPTOMS = (
     Alert(
@@ -348,6 +360,30 @@ SYMPTOMS = (
         Trial({f'rowdock_webhook_attempts_total{{{_WEBHOOKS},outcome="failed"}}': "0+9x90", f'rowdock_webhook_attempts_total{{{_WEBHOOKS},outcome="delivered"}}': "0+1x90"}, 60),
     ),
     Alert(
+        "RowdockSourcesLate",
+        "ticket",
+        "a source should have been looked at {{ $value | humanizeDuration }} ago, and nobody does",
+        lambda clock: f"max(rowdock_sources_overdue_seconds{{{J}}}) > {clock.seconds(300)}",
+        5,
+        Trial({f"rowdock_sources_overdue_seconds{{{_SEEN}}}": "0+60x60"}, 30),
+    ),
+    Alert(
+        "RowdockSourcesFailing",
+        "ticket",
+        "{{ $value | humanizePercentage }} of the sources cannot be used",
+        _sources_fail,
+        30,
+        Trial({f'rowdock_sources{{{_SEEN},state="failing"}}': "6x90", f'rowdock_sources{{{_SEEN},state="enabled"}}': "10x90"}, 60),
+    ),
+    Alert(
+        "RowdockRequestsRejected",
+        "ticket",
+        "{{ $value | humanizePercentage }} of the requests on Kafka are rejected",
+        _requests_rejected,
+        15,
+        Trial({f'rowdock_import_requests_total{{{_ASKED},outcome="rejected"}}': "0+9x90", f'rowdock_import_requests_total{{{_ASKED},outcome="accepted"}}': "0+1x90"}, 60),
+    ),
+    Alert(
         "RowdockHttpErrors",
         "page",
         "{{ $value | humanizePercentage }} of the requests are answered with 5xx",
@@ -407,6 +443,11 @@ HEALTHY: Mapping[str, str] = {
     f'rowdock_webhook_attempts_total{{{_WEBHOOKS},outcome="failed"}}': "0+1x120",
     f'rowdock_webhook_attempts_total{{{_WEBHOOKS},outcome="delivered"}}': "0+9x120",
     f'rowdock_http_requests_total{{{_SEEN},method="GET",route="/",status="200"}}': "0+9x120",
+    f"rowdock_sources_overdue_seconds{{{_SEEN}}}": "20x120",
+    f'rowdock_sources{{{_SEEN},state="failing"}}': "2x120",
+    f'rowdock_sources{{{_SEEN},state="enabled"}}': "10x120",
+    f'rowdock_import_requests_total{{{_ASKED},outcome="rejected"}}': "0+1x120",
+    f'rowdock_import_requests_total{{{_ASKED},outcome="accepted"}}': "0+9x120",
     f'rowdock_mongodb_disk_bytes{{{_SEEN},kind="used"}}': "10x120",
     f'rowdock_mongodb_disk_bytes{{{_SEEN},kind="total"}}': "100x120",
 }

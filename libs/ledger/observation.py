@@ -24,6 +24,7 @@ from libs.storage.documents import (
     OutboxEntry,
     RejectedRecord,
     RunDocument,
+    SourceDocument,
     UndoEntry,
     WebhookDelivery,
     WebhookEndpoint,
@@ -175,6 +176,21 @@ class Observation:
         """Endpoints of webhooks that Rowdock has switched off."""
         given_up: Document = {"disabled_at": {"$type": "date"}}
         return await self._count(WebhookEndpoint.Settings.name, given_up, hint="given_up")
+
+    async def sources(self) -> Mapping[str, int]:
+        """Sources that are looked at, and those of them that cannot be used."""
+        enabled: Document = {"enabled": True}
+        failing: Document = {**enabled, "failing_since": {"$type": "date"}}
+        name = SourceDocument.Settings.name
+        return {"enabled": await self._count(name, enabled), "failing": await self._count(name, failing)}
+
+    async def sources_overdue_seconds(self) -> float:
+        """For how long the source that waits longest for its turn has waited; 0 where none does."""
+        now = datetime.now(UTC)
+        due: Document = {"enabled": True, "look_at": {"$lt": now}, "lease.until": {"$not": {"$gt": now}}}
+        sources = self._mongo.state[SourceDocument.Settings.name]
+        found = await sources.find_one(due, {"_id": 0, "look_at": 1}, sort=[("look_at", 1)])
+        return 0.0 if found is None else (now - found["look_at"]).total_seconds()
 
     async def organizations(self) -> Mapping[str, Organization]:
         """What organizations have going on; some are left out where there are very many runs."""

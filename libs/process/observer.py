@@ -93,6 +93,9 @@ class Observer:
         metrics.dead_letters_waiting.set(await asked.dead_letters())
         metrics.deliveries_pending.set(await asked.pending_deliveries())
         metrics.endpoints_given_up.set(await asked.endpoints_given_up())
+        for state, sources in (await asked.sources()).items():
+            metrics.sources.labels(state).set(sources)
+        metrics.sources_overdue_seconds.set(await asked.sources_overdue_seconds())
 
     async def _sizes(self) -> None:
         for name, sizes in (await self._observation.collections()).items():
@@ -128,6 +131,7 @@ class Observer:
             metrics.batches_in_flight,
             metrics.batches_waiting,
             metrics.outbox_rows,
+            metrics.sources,
             metrics.consumer_lag,
             metrics.consumer_members,
             metrics.collection_bytes,
@@ -145,6 +149,7 @@ class Observer:
             metrics.dead_letters_waiting,
             metrics.deliveries_pending,
             metrics.endpoints_given_up,
+            metrics.sources_overdue_seconds,
             metrics.tenants_active,
         ):
             gauge.set(NOT_COUNTED)

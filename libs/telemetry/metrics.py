@@ -88,6 +88,7 @@ class Metrics:
         self._declare_runs()
         self._declare_state()
         self._declare_http()
+        self._declare_other_doors()
         self._declare_webhooks()
         self._declare_servers()
         self.process_info.labels(service, _version()).set(1)
@@ -247,6 +248,15 @@ class Metrics:
             "rowdock_webhook_endpoints_given_up",
             "Endpoints of webhooks that Rowdock has switched off, up to 10,000. (observer)",
         )
+        self.sources = self._gauge(
+            "rowdock_sources",
+            "Sources that are looked at, and those of them that cannot be used, up to 10,000. (observer)",
+            state=("enabled", "failing"),
+        )
+        self.sources_overdue_seconds = self._gauge(
+            "rowdock_sources_overdue_seconds",
+            "For how long the source that waits longest for its turn has waited. (observer)",
+        )
         self.collection_bytes = self._gauge(
             "rowdock_collection_bytes",
             "Size of a collection of Rowdock's own; files.chunks are the uploaded files. (observer)",
@@ -316,6 +326,42 @@ class Metrics:
         )
         self.uploads = self._counter(
             "rowdock_uploads", "Files that were taken in, or broke off.", outcome=("stored", "broken_off")
+        )
+
+    # --- sources, and requests on Kafka ---------------------------------------------------------
+
+    def _declare_other_doors(self) -> None:
+        self.source_looks = self._counter(
+            "rowdock_source_looks",
+            "Looks at sources. failed: the source cannot be used; put_off: MongoDB or Kafka did not answer; lost: "
+            "another process has it by now.",
+            outcome=("done", "failed", "put_off", "lost"),
+        )
+        self.source_faults = self._counter(
+            "rowdock_source_faults", "Looks that failed, by what is wrong.", code="see docs/sources.md"
+        )
+        self.source_look_seconds = self._histogram(
+            "rowdock_source_look_duration_seconds",
+            "Time of a look at a source, with the files that were taken in it.",
+            LONG,
+        )
+        self.source_files = self._counter(
+            "rowdock_source_files",
+            "Files of sources that are decided on; taken: they have become runs.",
+            outcome=("taken", "refused", "unchanged", "vanished"),
+        )
+        self.source_files_missing = self._counter(
+            "rowdock_source_files_missing", "Times that a file was expected and had not come."
+        )
+        self.import_requests = self._counter(
+            "rowdock_import_requests",
+            "Requests on Kafka that are answered. Those of senders who may not ask are dead letters.",
+            outcome=("accepted", "rejected"),
+        )
+        self.import_request_rejections = self._counter(
+            "rowdock_import_request_rejections",
+            "Requests on Kafka that are rejected, by the code of their answer.",
+            code="see docs/kafka.md",
         )
 
     # --- webhooks -------------------------------------------------------------------------------

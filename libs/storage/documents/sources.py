@@ -97,6 +97,11 @@ class SourceDocument(StateDocument):
         indexes: ClassVar = [
             IndexModel([("tenant_id", ASCENDING), ("_id", DESCENDING)], name="newest"),
             IndexModel([("enabled", ASCENDING), ("look_at", ASCENDING)], name="due"),
+            IndexModel(
+                [("failing_since", ASCENDING), ("enabled", ASCENDING)],
+                name="failing",
+                partialFilterExpression={"failing_since": {"$type": "date"}},
+            ),
         ]
 
 

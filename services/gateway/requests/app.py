@@ -32,7 +32,9 @@ def create_service(
         uploads = make_uploads(files, reach, context.ledger, keys, make_keeper(context.mongo, gateway), gateway)
         callers = Callers(context.mongo, PlanRates(context.mongo, gateway.rate_limits))
         askers = Askers(requests.requests_trust, Producers(), reach, OrganizationStore(context.mongo))
-        take_request = TakeRequest(askers, reach, callers, uploads, files, context.ledger.answers, requests)
+        take_request = TakeRequest(
+            askers, reach, callers, uploads, files, context.ledger.answers, context.metrics, requests
+        )
         subscribe(context.consumers, take_request, requests.request_workers)
         return [keys.close_at_the_end]
 

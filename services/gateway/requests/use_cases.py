@@ -21,6 +21,7 @@ from libs.messaging.receiving import Incoming
 from libs.storage.documents import RunDocument, StoredFile
 from libs.storage.files import FileStore, FileTooLargeError
 from libs.telemetry.failpoints import failpoint
+from libs.telemetry.metrics import Metrics
 from services.gateway.access.callers import Callers
 from services.gateway.access.principal import Principal
 from services.gateway.access.rates import Kind
@@ -58,6 +59,7 @@ class TakeRequest:
         uploads: where it becomes a run.
         files: where files of earlier runs are.
         answers: tells what became of it.
+        metrics: where that is counted.
         settings: what a message may hold.
     """
 
@@ -69,6 +71,7 @@ class TakeRequest:
         uploads: Uploads,
         files: FileStore,
         answers: Answers,
+        metrics: Metrics,
         settings: RequestSettings,
     ) -> None:
         self._askers = askers
@@ -77,6 +80,7 @@ class TakeRequest:
         self._uploads = uploads
         self._files = files
         self._answers = answers
+        self._metrics = metrics
         self._settings = settings
 
     async def __call__(self, message: Incoming) -> None:
@@ -103,9 +107,12 @@ class TakeRequest:
         except (GatewayError, FileTooLargeError) as error:
             failpoint("requests.refused_before_answer")
             await self._answers.rejected(_rejection(answer_id, asker, error))
+            self._metrics.import_requests.labels("rejected").inc()
+            self._metrics.import_request_rejections.labels(error.code).inc()
         else:
             failpoint("requests.submitted_before_answer")
             await self._answers.accepted(_acceptance(asker, run))
+            self._metrics.import_requests.labels("accepted").inc()
         failpoint("requests.answered_before_commit")
 
     async def _start(self, asker: Asker, request: ImportRequested, rows: bytes | None) -> RunDocument:

@@ -30,7 +30,8 @@ def poller(context: ServiceContext, gateway: GatewaySettings, keys: KeyRegistrar
     return Poller(
         ledger,
         Places.of(gateway),
-        Taking(ledger, uploads, gateway.max_upload_bytes, gateway.upload_bytes_per_second),
+        Taking(ledger, uploads, gateway.max_upload_bytes, context.metrics, gateway.upload_bytes_per_second),
+        context.metrics,
         pace,
     )
 

@@ -26,6 +26,7 @@ from libs.process.shares import Shares
 from libs.storage.documents import SourceDocument, SourceFileOutcome, SourceFileState, WebhookDelivery
 from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
+from libs.telemetry.metrics import Metrics
 from services.gateway.errors import suspended
 from services.gateway.sources.names import matches, readable
 from services.gateway.sources.opening import Places
@@ -82,12 +83,14 @@ class Poller:
         ledger: whose turn it is, and how far each file is.
         places: opens sources.
         taking: makes runs of files.
+        metrics: where it is counted what is done.
         pace: how much is done at a time.
     """
 
     ledger: SourceLedger
     places: Places
     taking: Taking
+    metrics: Metrics
     pace: Pace = Pace()
     _shares: Shares = field(init=False)
 
@@ -122,19 +125,27 @@ class Poller:
             again = await self._while_held(held, source, now)
         except SourceFault as fault:
             changes = _failed(source, now, fault)
+            outcome = "failed"
+            self.metrics.source_faults.labels(fault.code.value).inc()
             logger.warning("source.failed", source_id=source.id, code=fault.code, failures=source.failures + 1)
         except (PyMongoError, TransientError) as error:
             # What the servers cannot do now is no fault of the source.
             logger.warning("source.waiting", source_id=source.id, error=error_text(error))
             changes = {"look_at": now + FIRST_BACKOFF}
+            outcome = "put_off"
         else:
             if again is None:
                 logger.warning("source.lost", source_id=source.id)
+                self.metrics.source_looks.labels("lost").inc()
                 return
+            outcome = "done"
             changes = {"look_at": again.look_at, "list_at": again.list_at}
             if again.listed:
                 changes |= {"failures": 0, "failing_since": None, "trouble": None}
-        passed = timedelta(seconds=asyncio.get_running_loop().time() - began)
+        seconds = asyncio.get_running_loop().time() - began
+        self.metrics.source_looks.labels(outcome).inc()
+        self.metrics.source_look_seconds.observe(seconds)
+        passed = timedelta(seconds=seconds)
         for name in ("look_at", "list_at"):
             at = changes.get(name)
             if isinstance(at, datetime) and at < now + passed:
@@ -255,7 +266,9 @@ class Poller:
         following = next_time(source.expected_by, source.time_zone, at)
         while following <= now:
             at, following = following, next_time(source.expected_by, source.time_zone, following)
-        await self.ledger.note_expectation(source, following, missing=missing, since=at)
+        noted = await self.ledger.note_expectation(source, following, missing=missing, since=at)
+        if noted and missing is not None:
+            self.metrics.source_files_missing.inc()
 
     async def _missing(self, source: SourceDocument, at: datetime) -> Missing:
         told = event_id("source file missing", source.id, int(at.timestamp()))

@@ -18,6 +18,7 @@ from libs.ledger.leases import HeldLease
 from libs.storage.documents import RunDocument, SourceDocument, SourceFileDocument, SourceFileOutcome
 from libs.storage.files import FileTooLargeError
 from libs.telemetry.failpoints import failpoint
+from libs.telemetry.metrics import Metrics
 from services.gateway.access.principal import Principal
 from services.gateway.errors import (
     BusyError,
@@ -79,12 +80,14 @@ class Taking:
         ledger: knows how far each file is.
         uploads: makes runs of them, within the limits of every upload.
         max_bytes: size limit of one file.
+        metrics: where it is counted what became of files.
         bytes_per_second: slowest server.
     """
 
     ledger: SourceLedger
     uploads: Uploads
     max_bytes: int
+    metrics: Metrics
     bytes_per_second: int = 1024
 
     async def take(self, source: SourceDocument, entry: SourceFileDocument, place: Place, held: HeldLease) -> None:
@@ -110,7 +113,8 @@ class Taking:
             raise
         else:
             failpoint("sources.submitted_before_recorded")
-            await self.ledger.submitted(claimed, run_id)
+            if await self.ledger.submitted(claimed, run_id) is not None:
+                self.metrics.source_files.labels("taken").inc()
             failpoint("sources.recorded_before_arrival")
             await self.ledger.note_arrival(source.id)
             logger.info("source.file_taken", source_id=source.id, run_id=run_id, file_id=claimed.id)
@@ -121,6 +125,7 @@ class Taking:
             return
         outcome = SourceFileOutcome.UNCHANGED if isinstance(error, _UnchangedError) else SourceFileOutcome.VANISHED
         await self.ledger.settle(claimed, outcome, None, {})
+        self.metrics.source_files.labels(outcome.value).inc()
 
     async def _no_run(self, claimed: SourceFileDocument, error: FileTooLargeError | GatewayError) -> None:
         """Refuse a file because of what it is; where that is not why there is no run, let it wait.
@@ -136,7 +141,8 @@ class Taking:
             going = error.code == FaultCode.ORGANIZATION_SUSPENDED
             code = FaultCode.ORGANIZATION_SUSPENDED if going else FaultCode.TEMPLATE_NOT_USABLE
             raise SourceFault(code, error.detail, "template_id") from error
-        await self.ledger.refused(claimed, error.code, error.detail)
+        if await self.ledger.refused(claimed, error.code, error.detail) is not None:
+            self.metrics.source_files.labels(SourceFileOutcome.REFUSED.value).inc()
 
     async def _start(self, source: SourceDocument, claimed: SourceFileDocument, place: Place) -> str:
         if claimed.size > self.max_bytes:

@@ -21,6 +21,7 @@ from libs.storage.client import Mongo
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
 from libs.telemetry import failpoints
+from libs.telemetry.metrics import Metrics
 from services.gateway.access.callers import Callers
 from services.gateway.access.plans import PlanRates
 from services.gateway.access.principal import Principal
@@ -54,6 +55,7 @@ class Door:
 
     take: TakeRequest
     mongo: Mongo
+    metrics: Metrics
     offset: int = 0
 
     async def send(self, value: bytes, headers: list[tuple[str, bytes]] | None = None) -> Incoming:
@@ -62,6 +64,10 @@ class Door:
         message = Incoming(position, value, {name: text.decode() for name, text in headers or []})
         await self.take(message)
         return message
+
+    def counted(self, name: str, **labels: str) -> float:
+        """What was counted since it is open."""
+        return self.metrics.registry.get_sample_value(f"rowdock_{name}_total", labels) or 0
 
     async def answers(self, tenant_id: str) -> list[Answer]:
         """What the outbox holds for the organization, of answers."""
@@ -94,7 +100,10 @@ def open_door(mongo: Mongo, ledger: Ledger) -> Callable[..., Door]:
         )
         askers = Askers(limits.requests_trust, Producers(), reach, OrganizationStore(mongo))
         callers = Callers(mongo, PlanRates(mongo, settings.rate_limits))
-        return Door(TakeRequest(askers, reach, callers, uploads, files, ledger.answers, limits), mongo)
+        metrics = Metrics("requests")
+        return Door(
+            TakeRequest(askers, reach, callers, uploads, files, ledger.answers, metrics, limits), mongo, metrics
+        )
 
     return made
 
@@ -300,6 +309,10 @@ async def test_quotas_and_plans_hold(open_door: Callable[..., Door], acme: Organ
     rated = open_door(rate_limits="free=1/1")
     for _ in range(2):
         await rated.send(*producer.message(request(acme.id, template_id="0" * 24)))
+    for each, refused in ((door, ["TOO_MANY_ACTIVE_RUNS"]), (rated, ["TEMPLATE_NOT_FOUND", "RATE_LIMIT_EXCEEDED"])):
+        assert each.counted("import_requests", outcome="accepted") == (1 if each is door else 0)
+        assert each.counted("import_requests", outcome="rejected") == len(refused)
+        assert [each.counted("import_request_rejections", code=code) for code in refused] == [1] * len(refused)
     accepted, full, missing, often = await door.answers(acme.id)
     assert accepted.kind == "request-accepted"
     assert isinstance(full, RequestRejected)

@@ -1,6 +1,7 @@
 """What is counted over everything: right, by one process, and for the same whatever has ended."""
 
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,7 +49,24 @@ async def fill(mongo: Mongo) -> str:
     await mongo.state["outbox"].insert_one({"_id": "e1", "service": "parser", "created_at": ended})
     await mongo.state["dead_letters"].insert_one({"_id": "d1", "state": "waiting", "created_at": ended})
     await mongo.state["webhook_deliveries"].insert_one({"_id": "w1", "state": "pending", "tenant_id": "t1"})
+    await mongo.state["sources"].insert_many(list(sources()))
     return at_work["_id"]
+
+
+def sources() -> Iterator[dict[str, Any]]:
+    """One that waits for its turn for an hour; others that somebody is at, are not due, are paused; many that work."""
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    usual = {"tenant_id": "t1", "enabled": True, "look_at": now + hour, "failing_since": None, "lease": None}
+    for number, more in enumerate(
+        (
+            {"look_at": now - hour, "failing_since": now},
+            {"look_at": now - 5 * hour, "lease": {"owner": "x", "until": now + hour}},
+            {"look_at": now - 5 * hour, "enabled": False, "failing_since": now},
+            {"look_at": now - hour / 2, "lease": {"owner": "x", "until": now - hour}},
+            *[{}] * 10,
+        )
+    ):
+        yield {**usual, **more, "_id": f"s{number:03}"}
 
 
 async def test_what_there_is_to_do_is_counted(mongo: Mongo) -> None:
@@ -69,6 +87,9 @@ async def test_what_there_is_to_do_is_counted(mongo: Mongo) -> None:
     assert value("outbox_rows", publisher="parser") == 1
     assert value("dead_letters_waiting") == 1
     assert value("webhook_deliveries_pending") == 1
+    assert value("sources", state="enabled") == 13
+    assert value("sources", state="failing") == 1
+    assert 3_600 <= (value("sources_overdue_seconds") or 0) < 7_200
     assert value("tenant_batches_in_flight", tenant="t2") == 2
     assert value("tenant_runs_active", tenant="t1") == 1
     assert value("tenant_recent_rows", tenant="t1") == 5
@@ -95,7 +116,8 @@ async def test_one_process_counts_and_another_one_once_it_has_left(mongo: Mongo)
 def assert_counted_by(metrics: Metrics, *, not_by: Metrics) -> None:
     """What another process counts is no 0, which dashboards would show where the right number is not to be had."""
     assert not_by.registry.get_sample_value("rowdock_runs_active", {"status": "pending"}) is None
-    for name in ("dead_letters_waiting", "webhook_deliveries_pending", "webhook_endpoints_given_up", "tenants_active"):
+    uncounted = ("dead_letters_waiting", "webhook_deliveries_pending", "webhook_endpoints_given_up", "tenants_active")
+    for name in (*uncounted, "sources_overdue_seconds"):
         assert (metrics.registry.get_sample_value(f"rowdock_{name}") or 0) >= 0
         assert math.isnan(not_by.registry.get_sample_value(f"rowdock_{name}") or 0), name
 
@@ -112,6 +134,8 @@ async def test_what_has_ended_costs_nothing(mongo: Mongo) -> None:
     await observation.dead_letters()
     await observation.pending_deliveries()
     await observation.endpoints_given_up()
+    await observation.sources()
+    await observation.sources_overdue_seconds()
     await observation.outbox_rows(("parser",))
     await observation.collections()
     await mongo.state.command({"profile": 0})

@@ -226,6 +226,9 @@ async def test_files_that_are_left_are_remembered_by_what_they_hold(world: World
     await world.look(poller, source["id"], 2)
     assert len(await world.runs()) == 2
     assert [each.name for each in world.folder.iterdir()] == ["a.csv"]
+    assert {each: world.counted("source_files_total", outcome=each) for each in ("taken", "unchanged", "refused")} == {
+        "taken": 2, "unchanged": 1, "refused": 0,
+    }  # fmt: skip
 
 
 async def test_a_file_that_is_put_back_is_another_arrival(world: World) -> None:
@@ -265,6 +268,7 @@ async def test_files_with_which_something_is_wrong(world: World) -> None:
     await world.all_put_away(world.poller(), source["id"])
     assert await world.states(source["id"]) == {"large.csv": "refused", "picture.csv": "refused"}
     assert (await world.runs(), await world.stored_files()) == ([], 0)
+    assert world.counted("source_files_total", outcome="refused") == 2
     entries = await world.entries(source["id"])
     assert [each.trouble and each.trouble.code for each in entries] == ["FILE_TOO_LARGE", "UNSUPPORTED_FILE"]
     assert len(list((world.folder / "failed").iterdir())) == 4

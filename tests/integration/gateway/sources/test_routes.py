@@ -115,6 +115,10 @@ async def test_a_broken_source_backs_off_alone(world: World) -> None:
     (world.folder / "in").mkdir()
     after = await world.look(poller, broken["id"])
     assert (after.trouble, after.failures, after.failing_since) == (None, 0, None)
+    looks = {outcome: world.counted("source_looks_total", outcome=outcome) for outcome in ("done", "failed", "put_off")}
+    assert looks == {"done": 3, "failed": 4, "put_off": 0}
+    assert world.counted("source_faults_total", code="DIRECTORY_NOT_FOUND") == 4
+    assert world.counted("source_look_duration_seconds_count") == 7
 
 
 async def test_a_template_that_is_gone_is_a_fault_of_the_source(world: World) -> None:
@@ -180,6 +184,7 @@ async def test_two_pollers_tell_of_a_missing_file_once(world: World) -> None:
     stored = await world.stored(source["id"])
     for name in ("one", "two"):  # both have read it before either has told
         await world.poller(name)._expect(stored, datetime.now(UTC), 0)  # pyright: ignore[reportPrivateUsage]
+    assert world.counted("source_files_missing_total") == 1
     assert await world.mongo.state["webhook_deliveries"].count_documents({"tenant_id": world.organization.id}) == 1
 
 

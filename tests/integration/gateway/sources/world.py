@@ -20,6 +20,7 @@ from libs.storage.client import Mongo
 from libs.storage.documents import SourceDocument, SourceFileDocument
 from libs.storage.files import FileStore
 from libs.storage.sealing import SecretKeys
+from libs.telemetry.metrics import Metrics
 from services.gateway.access.reach import Reach
 from services.gateway.settings import GatewaySettings
 from services.gateway.sources.opening import Places
@@ -65,6 +66,7 @@ class World:
     organization: Organization
     ledger: Ledger
     mongo: Mongo
+    metrics: Metrics = field(default_factory=lambda: Metrics("sources"))
 
     @property
     def folder(self) -> Path:
@@ -99,7 +101,12 @@ class World:
         if bend is not None:
             members = {name: getattr(places, name) for name in Places.__dataclass_fields__}
             places = OtherPlaces(**members, bend=bend)
-        return Poller(ledger, places, Taking(ledger, uploads, MAX_UPLOAD_BYTES), pace or Pace())
+        taking = Taking(ledger, uploads, MAX_UPLOAD_BYTES, self.metrics)
+        return Poller(ledger, places, taking, self.metrics, pace or Pace())
+
+    def counted(self, name: str, **labels: str) -> float:
+        """What the pollers of this world have counted."""
+        return self.metrics.registry.get_sample_value(f"rowdock_{name}", labels) or 0
 
     async def look(self, poller: Poller, source_id: str, times: int = 1) -> SourceDocument:
         """Let a poller look at a source, whatever its schedule says."""
