@@ -20,7 +20,8 @@ import yaml
 from deploy.local.stack import Stack
 from deploy.local.supervision import Program, Supervisor
 from deploy.local.waiting import LocalStackError, wait_until
-from deploy.monitoring.alerts import Clock, rules_yaml
+from deploy.monitoring.alert import Clock
+from deploy.monitoring.alerts import rules_yaml
 
 PACKAGE = "prometheus"
 PROMETHEUS_PRIORITY = 20

@@ -1,193 +1,17 @@
-"""Service levels and symptoms that somebody has to hear of, each with a runbook and a trial.
+"""Service levels and symptoms that somebody has to hear of, each with a runbook and a trial."""
 
-Times are given in minutes and made by a clock, so that the proof on live data can use the same rules on a faster one.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import yaml
 
+from deploy.monitoring.alert import Alert, Clock, Trial
 from deploy.monitoring.panels import TARGETS as J
+from deploy.monitoring.service_levels import SERVICE_LEVELS, SMALL_IMPORTS, WEBHOOKS
 from libs.contracts.services import SERVICES
 
 RULES = "rowdock.yml"
 EVERY = "30s"
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """How long a minute is: 1 of 60 seconds by default, less where a proof is in a hurry."""
-
-    speed: float = 1
-    least_seconds: int = 1
-
-    def __call__(self, minutes: float) -> str:
-        """A duration as Prometheus writes it."""
-        seconds = max(self.least_seconds, round(minutes * 60 / self.speed))
-        for unit, size in (("h", 3_600), ("m", 60)):
-            if seconds % size == 0:
-                return f"{seconds // size}{unit}"
-        return f"{seconds}s"
-
-    def seconds(self, seconds: float) -> str:
-        """A number of seconds, as a number."""
-        return f"{max(self.least_seconds, seconds / self.speed):g}"
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Series under which an alert fires, in the notation of ``promtool test rules``, a sample a minute.
-
-    Attributes:
-        series: values by series.
-        fires_at: minutes after which it does.
-    """
-
-    series: Mapping[str, str]
-    fires_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """What somebody has to hear of.
-
-    Attributes:
-        name: also that of its runbook.
-        severity: page: somebody is to look now; ticket: in working hours.
-        summary: one line for whoever hears of it.
-        expression: what is true while it is so.
-        minutes: how long it has to be so first.
-    """
-
-    name: str
-    severity: Literal["page", "ticket"]
-    summary: str
-    expression: Callable[[Clock], str]
-    minutes: float
-    trial: Trial
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceLevel:
-    """A share that is promised, and what may be missed of it.
-
-    Attributes:
-        name: of its alert.
-        promise: for people.
-        objective: the share that is promised.
-        missed: the share that was missed over a duration.
-        enough: what has to be true over the long time, too. Where little is imported, one that is slow is already more
-            than the budget, and no reason to call anybody.
-    """
-
-    name: str
-    promise: str
-    objective: float
-    missed: Callable[[str], str]
-    trial: Trial
-    enough: Callable[[str], str] | None = None
-
-    def alerts(self) -> list[Alert]:
-        """Burns through its budget of a month in days, or in weeks; over a long and a short time, so that it ends soon
-        after its cause."""
-        return [
-            Alert(self.name, "page", f"{self.promise}: the budget of a month would be gone in 2 days", self._burns(60, 5, 14.4), 0, self.trial),
-            Alert(self.name, "ticket", f"{self.promise}: the budget of a month would be gone in 5 days", self._burns(360, 30, 6), 0, self.trial),
-        ]  # fmt: skip
-
-    def _burns(self, long: float, short: float, rate: float) -> Callable[[Clock], str]:
-        budget = f"{rate * (1 - self.objective):.10g}"
-
-        def expression(clock: Clock) -> str:
-            conditions = [f"({self.missed(clock(minutes))}) > {budget}" for minutes in (long, short)]
-            conditions += [self.enough(clock(long))] if self.enough else []
-            return " and ".join(conditions)
-
-        return expression
-
-
-FEWEST_SLOW = 5
-"""Of so many slow ones somebody hears, if they are also too large a share."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Slower:
-    """What took longer than so many seconds."""
-
-    histogram: str
-    seconds: int
-    labels: str
-
-    def share(self, duration: str) -> str:
-        return f"1 - sum(rate({self._fast}[{duration}])) / (sum(rate({self._all}[{duration}])) > 0)"
-
-    def enough(self, duration: str) -> str:
-        return f"sum(increase({self._all}[{duration}])) - sum(increase({self._fast}[{duration}])) >= {FEWEST_SLOW}"
-
-    @property
-    def _fast(self) -> str:
-        return f'{self.histogram}_bucket{{{self.labels}, le=~"{self.seconds}(\\\\.0)?"}}'
-
-    @property
-    def _all(self) -> str:
-        return f"{self.histogram}_count{{{self.labels}}}"
-
-
-def _lost(duration: str) -> str:
-    lost = f'sum(rate(rowdock_accounted_rows_total{{{J}, outcome="lost"}}[{duration}]))'
-    return f"{lost} / (sum(rate(rowdock_accounted_rows_total{{{J}}}[{duration}])) > 0)"
-
-
-_SLOW_IMPORTS = _Slower("rowdock_run_duration_seconds", 10, f'{J}, lane="small", status=~"completed|failed"')
-_LATE_WEBHOOKS = _Slower("rowdock_webhook_first_attempt_delay_seconds", 30, J)
-_SMALL = 'job="rowdock",service="writer",instance="writer-1",lane="small",status="completed"'
-_WEBHOOKS = 'job="rowdock",service="webhooks",instance="webhooks-1"'
-
-SERVICE_LEVELS = (
-    ServiceLevel(
-        "RowdockSmallImportsSlow",
-        "99 % of small imports end within 10 s",
-        0.99,
-        _SLOW_IMPORTS.share,
-        Trial(
-            {
-                f'rowdock_run_duration_seconds_bucket{{{_SMALL},le="10.0"}}': "0+5x120",
-                f"rowdock_run_duration_seconds_count{{{_SMALL}}}": "0+10x120",
-            },
-            60,
-        ),
-        _SLOW_IMPORTS.enough,
-    ),
-    ServiceLevel(
-        "RowdockRowsLost",
-        "every accepted row is accounted for, all but one in 100,000",
-        0.99999,
-        _lost,
-        Trial(
-            {
-                f'rowdock_accounted_rows_total{{{J},service="writer",outcome="written"}}': "0+1000x120",
-                f'rowdock_accounted_rows_total{{{J},service="gateway",outcome="lost"}}': "0+10x120",
-            },
-            60,
-        ),
-    ),
-    ServiceLevel(
-        "RowdockWebhooksLate",
-        "99 % of webhooks are first tried within 30 s",
-        0.99,
-        _LATE_WEBHOOKS.share,
-        Trial(
-            {
-                f'rowdock_webhook_first_attempt_delay_seconds_bucket{{{_WEBHOOKS},le="30.0"}}': "0+5x120",
-                f"rowdock_webhook_first_attempt_delay_seconds_count{{{_WEBHOOKS}}}": "0+10x120",
-            },
-            60,
-        ),
-        _LATE_WEBHOOKS.enough,
-    ),
-)
 
 
 def _service_down(_: Clock) -> str:
@@ -357,7 +181,7 @@ SYMPTOMS = (
         "more than half of the attempts to deliver webhooks fail",
         _webhooks_fail,
         15,
-        Trial({f'rowdock_webhook_attempts_total{{{_WEBHOOKS},outcome="failed"}}': "0+9x90", f'rowdock_webhook_attempts_total{{{_WEBHOOKS},outcome="delivered"}}': "0+1x90"}, 60),
+        Trial({f'rowdock_webhook_attempts_total{{{WEBHOOKS},outcome="failed"}}': "0+9x90", f'rowdock_webhook_attempts_total{{{WEBHOOKS},outcome="delivered"}}': "0+1x90"}, 60),
     ),
     Alert(
         "RowdockSourcesLate",
@@ -436,12 +260,12 @@ HEALTHY: Mapping[str, str] = {
     f'rowdock_consumer_lag_messages{{{_SEEN},topic="t"}}': "5x120",
     f'rowdock_consumer_group_members{{{_SEEN},topic="t"}}': "2x120",
     f'rowdock_messages_total{{{_ONE},topic="t",outcome="done"}}': "0+9x120",
-    f'rowdock_run_duration_seconds_bucket{{{_SMALL},le="10.0"}}': "0+999x120",
-    f"rowdock_run_duration_seconds_count{{{_SMALL}}}": "0+1000x120",
+    f'rowdock_run_duration_seconds_bucket{{{SMALL_IMPORTS},le="10.0"}}': "0+999x120",
+    f"rowdock_run_duration_seconds_count{{{SMALL_IMPORTS}}}": "0+1000x120",
     f'rowdock_accounted_rows_total{{{_ONE},outcome="written"}}': "0+9x120",
     f'rowdock_accounted_rows_total{{{_ONE},outcome="lost"}}': "0x120",
-    f'rowdock_webhook_attempts_total{{{_WEBHOOKS},outcome="failed"}}': "0+1x120",
-    f'rowdock_webhook_attempts_total{{{_WEBHOOKS},outcome="delivered"}}': "0+9x120",
+    f'rowdock_webhook_attempts_total{{{WEBHOOKS},outcome="failed"}}': "0+1x120",
+    f'rowdock_webhook_attempts_total{{{WEBHOOKS},outcome="delivered"}}': "0+9x120",
     f'rowdock_http_requests_total{{{_SEEN},method="GET",route="/",status="200"}}': "0+9x120",
     f"rowdock_sources_overdue_seconds{{{_SEEN}}}": "20x120",
     f'rowdock_sources{{{_SEEN},state="failing"}}': "2x120",
@@ -454,10 +278,10 @@ HEALTHY: Mapping[str, str] = {
 """Under these nothing fires."""
 FEW: Mapping[str, str] = {
     **HEALTHY,
-    f'rowdock_run_duration_seconds_bucket{{{_SMALL},le="10.0"}}': "0x120",
-    f"rowdock_run_duration_seconds_count{{{_SMALL}}}": "0x20 0+1x3 3x97",
-    f'rowdock_webhook_first_attempt_delay_seconds_bucket{{{_WEBHOOKS},le="30.0"}}': "0x120",
-    f"rowdock_webhook_first_attempt_delay_seconds_count{{{_WEBHOOKS}}}": "0x20 0+1x3 3x97",
+    f'rowdock_run_duration_seconds_bucket{{{SMALL_IMPORTS},le="10.0"}}': "0x120",
+    f"rowdock_run_duration_seconds_count{{{SMALL_IMPORTS}}}": "0x20 0+1x3 3x97",
+    f'rowdock_webhook_first_attempt_delay_seconds_bucket{{{WEBHOOKS},le="30.0"}}': "0x120",
+    f"rowdock_webhook_first_attempt_delay_seconds_count{{{WEBHOOKS}}}": "0x20 0+1x3 3x97",
 }
 """Nor under these: all are slow, and there are three."""
 

@@ -27,7 +27,7 @@ from deploy.local.ports import choose_ports
 from deploy.local.progress import Progress
 from deploy.local.prometheus import Prometheus, start_prometheus
 from deploy.local.stack import parse_scale, running
-from deploy.monitoring.alerts import Clock
+from deploy.monitoring.alert import Clock
 from deploy.monitoring.evaluation import ShownDashboard, ShownPanel, digests, shown_dashboards
 from deploy.monitoring.load import mixed_load
 from deploy.monitoring.panels import COLUMNS

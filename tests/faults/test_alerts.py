@@ -16,7 +16,8 @@ import pytest
 from deploy.local.prometheus import Prometheus
 from deploy.local.stack import Stack, running
 from deploy.local.waiting import wait_until
-from deploy.monitoring.alerts import Clock, alerts
+from deploy.monitoring.alert import Clock
+from deploy.monitoring.alerts import alerts
 from deploy.monitoring.evaluation import shown_dashboards
 from deploy.monitoring.load import gateways
 from libs.contracts.services import SERVICES

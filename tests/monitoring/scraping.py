@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from deploy.local.ports import choose_ports
 from deploy.local.prometheus import Prometheus, start_prometheus
 from deploy.local.stack import Stack
-from deploy.monitoring.alerts import Clock
+from deploy.monitoring.alert import Clock
 from deploy.monitoring.evaluation import ShownDashboard, ShownPanel, every_query
 from tests.client import eventually
 

@@ -14,7 +14,7 @@ from deploy.local.ports import choose_ports
 from deploy.local.prometheus import prometheus_programs
 from deploy.local.stack import OPTIONAL_SERVICES, Endpoint, Stack
 from deploy.local.supervision import Program
-from deploy.monitoring.alerts import Clock
+from deploy.monitoring.alert import Clock
 from deploy.monitoring.evaluation import shown_dashboards
 from libs.contracts.services import SERVICES
 from tests.client import GatewayClient, eventually, planted_file, planted_template

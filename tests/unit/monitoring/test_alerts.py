@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.monitoring.alerts import Clock, alerts, rules_yaml
+from deploy.monitoring.alert import Clock
+from deploy.monitoring.alerts import alerts, rules_yaml
 from deploy.monitoring.dashboards import DASHBOARDS
 from deploy.monitoring.panels import grafana_json
 from libs.telemetry.metrics import Metrics
