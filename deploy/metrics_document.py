@@ -1,6 +1,7 @@
 """``docs/metrics.md``: every metric as it is declared, and the service levels that are made from them."""
 
-from libs.telemetry.metrics import Declaration, Label, Metrics
+from libs.telemetry.declaring import Declaration, Label
+from libs.telemetry.metrics import Metrics
 
 _INTRODUCTION = """\
 # Metrics

@@ -16,7 +16,8 @@ from libs.ledger.observation import Observation
 from libs.messaging.lag import lag_of_services
 from libs.process.settings import ServiceSettings
 from libs.storage.client import Mongo
-from libs.telemetry.metrics import BUSIEST_ORGANIZATIONS, NOT_COUNTED, Metrics
+from libs.telemetry.declaring import NOT_COUNTED
+from libs.telemetry.metrics import BUSIEST_ORGANIZATIONS, Metrics
 
 LEASE_SECONDS = 30.0
 

@@ -6,34 +6,14 @@ exported from the start, as 0: Prometheus sees no increase in a series that begi
 from the declarations.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from itertools import product
-from typing import Literal
-
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, choose_encoder
 
 from libs.contracts.lanes import Lane
 from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import HANDED_OUT, RunStatus
+from libs.telemetry.declaring import DeclaredMetrics
 
-METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
-_OPEN_METRICS = "application/openmetrics-text"
 MESSAGE_OUTCOMES = ("done", "ignored", "dead_lettered", "handed_back")
-NOT_COUNTED = math.nan
-"""What a process exports where another one counts: Prometheus' ``max`` passes it over. A 0 would be shown whenever
-Prometheus misses the one that counts."""
 BUSIEST_ORGANIZATIONS = 20
 """Most organizations that are named by a label at a time."""
 
@@ -48,42 +28,17 @@ _STATUSES = tuple(RunStatus)
 _LANES = tuple(Lane)
 _STATES = tuple(HANDED_OUT.values())
 
-Label = str | tuple[str, ...]
-"""What a label says: all its values, or a text where they are not known beforehand."""
 
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """A metric as it is documented.
-
-    Attributes:
-        name: as it is exported, with ``_total`` where it is a counter.
-        kind: what it is.
-        text: what it tells.
-        labels: what each label says.
-    """
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    text: str
-    labels: Mapping[str, Label]
-
-
-class Metrics:
+class Metrics(DeclaredMetrics):
     """Every metric that a service exports, in one registry per process.
 
     Attributes:
-        registry: for the exposition.
         service: which service it is.
-        declared: all of them, in the order of their declaration.
     """
 
     def __init__(self, service: str) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__()
         self.service = service
-        self.declared: list[Declaration] = []
-        ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
         self._declare_messages()
         self._declare_runs()
         self._declare_state()
@@ -92,17 +47,6 @@ class Metrics:
         self._declare_webhooks()
         self._declare_servers()
         self.process_info.labels(service, _version()).set(1)
-
-    def exposition(self) -> bytes:
-        """All metrics in the Prometheus text format."""
-        return generate_latest(self.registry)
-
-    def exposition_for(self, accept: str) -> tuple[bytes, str]:
-        """All metrics as a header ``Accept`` asks for them, and their content type: only OpenMetrics has exemplars."""
-        if _OPEN_METRICS not in accept:
-            return self.exposition(), METRICS_CONTENT_TYPE
-        encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
 
     # --- Kafka ----------------------------------------------------------------------------------
 
@@ -253,7 +197,7 @@ class Metrics:
             "Sources that are looked at, and those of them that cannot be used, up to 10,000. (observer)",
             state=("enabled", "failing"),
         )
-        self.sources_overdue_seconds = self._gauge(
+        self.sources_overdue_seconds = self._counted_by_one(
             "rowdock_sources_overdue_seconds",
             "For how long the source that waits longest for its turn has waited. (observer)",
         )
@@ -428,40 +372,9 @@ class Metrics:
         )
         self.process_info = self._gauge("rowdock_process_info", "Always 1.", role="the service", version="of Rowdock")
 
-    # --- declaring ------------------------------------------------------------------------------
-
-    def _counter(self, name: str, text: str, **labels: Label) -> Counter:
-        self.declared.append(Declaration(f"{name}_total", "counter", text, labels))
-        counter = Counter(name, text, list(labels), registry=self.registry)
-        for values in _known(labels):
-            counter.labels(*values)
-        return counter
-
-    def _gauge(self, name: str, text: str, **labels: Label) -> Gauge:
-        self.declared.append(Declaration(name, "gauge", text, labels))
-        return Gauge(name, text, list(labels), registry=self.registry)
-
-    def _counted_by_one(self, name: str, text: str) -> Gauge:
-        gauge = self._gauge(name, text)
-        gauge.set(NOT_COUNTED)
-        return gauge
-
-    def _histogram(self, name: str, text: str, buckets: Sequence[float], **labels: Label) -> Histogram:
-        self.declared.append(Declaration(name, "histogram", text, labels))
-        histogram = Histogram(name, text, list(labels), buckets=buckets, registry=self.registry)
-        for values in _known(labels):
-            histogram.labels(*values)
-        return histogram
-
 
 def _version() -> str:
     try:
         return version("rowdock")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _known(labels: Mapping[str, Label]) -> list[tuple[str, ...]]:
-    """Every combination of the values of labels, where all of them are known."""
-    values = [each for each in labels.values() if not isinstance(each, str)]
-    return list(product(*values)) if values and len(values) == len(labels) else []

@@ -16,7 +16,7 @@ from libs.storage.client import Mongo
 from libs.storage.settings import MongoSettings
 from services.gateway.access.api_keys import ApiKeys, new_key
 from services.gateway.access.principal import Principal
-from services.gateway.stores.usage import UsageStore
+from services.gateway.stores.usage import ACTIVE_INDEX, UsageStore
 from tests.integration.gateway.conftest import new_app
 from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, upload, validate
 from tests.integration.gateway.test_edge import connected
@@ -217,11 +217,11 @@ async def test_what_is_used_is_counted_without_looking_at_a_run(
         store = UsageStore(mongo)
         used = await store.of(Principal(tenant.id, "test", "key"))
     assert (used.active_runs, used.queued_bytes, used.stored_bytes) == (2, 2 * len(CSV), 3 * len(CSV))
-    for collection, question in (("runs", store.active_of(tenant.id)), ("files.files", store.stored_of(tenant.id))):
-        explained = await mongo.state.command(
-            "explain", {"aggregate": collection, "pipeline": question, "cursor": {}}, verbosity="executionStats"
-        )
-        assert _examined(explained) == 0, collection
+    active: dict[str, Any] = {"aggregate": "runs", "pipeline": store.active_of(tenant.id), "hint": ACTIVE_INDEX}
+    stored: dict[str, Any] = {"aggregate": "files.files", "pipeline": store.stored_of(tenant.id)}
+    for question in (active, stored):
+        explained = await mongo.state.command("explain", {**question, "cursor": {}}, verbosity="executionStats")
+        assert _examined(explained) == 0, question["aggregate"]
 
 
 def _examined(explained: Any) -> int:  # noqa: ANN401 - a document of the server
