@@ -1,7 +1,7 @@
 """How much an organization has going on, and stored: counted from the indexes alone, never kept as a number."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from libs.contracts.states import ACTIVE_RUN_STATUSES
 from libs.storage.client import Document, Mongo
@@ -41,13 +41,14 @@ class UsageStore:
 
     async def of(self, principal: Principal) -> Usage:
         """What the organization uses now."""
-        active = await self._sums(self._runs.name, self.active_of(principal.tenant_id), hint=ACTIVE_INDEX)
+        active = await self._sums(self._runs.name, self.active_of(principal.tenant_id), ACTIVE_INDEX)
         stored = await self._sums(self._files.name, self.stored_of(principal.tenant_id))
         leaving = not await self._organizations.at_work([principal.tenant_id])
         return Usage(active.get("count", 0), active.get("bytes", 0), stored.get("bytes", 0), leaving)
 
-    async def _sums(self, collection: str, pipeline: list[Document], **options: Any) -> Document:
-        cursor = await self._runs.database[collection].aggregate(pipeline, **options)
+    async def _sums(self, collection: str, pipeline: list[Document], index: str | None = None) -> Document:
+        named: Document = {} if index is None else {"hint": index}
+        cursor = await self._runs.database[collection].aggregate(pipeline, **named)
         none: Document = {}
         return next(iter(await cursor.to_list()), none)
 

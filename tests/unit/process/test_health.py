@@ -10,7 +10,8 @@ import pytest
 from libs.process.context import Readiness
 from libs.process.health import health_app, serving_health
 from libs.process.settings import ServiceSettings
-from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
+from libs.telemetry.declaring import METRICS_CONTENT_TYPE
+from libs.telemetry.metrics import Metrics
 
 
 def answering(readiness: Readiness, metrics: Metrics | None = None) -> httpx.AsyncClient:

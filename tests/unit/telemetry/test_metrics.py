@@ -5,7 +5,8 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from libs.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
+from libs.telemetry.declaring import METRICS_CONTENT_TYPE
+from libs.telemetry.metrics import Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
