@@ -22,7 +22,8 @@ FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin rowdock
 COPY --from=build /opt/rowdock /opt/rowdock
 WORKDIR /app
-COPY deploy/__init__.py deploy/certificates.py deploy/mongodb_roles.py deploy/provision.py deploy/
+COPY deploy/__init__.py deploy/certificates.py deploy/kafka_acls.py deploy/kafka_rights.py deploy/mongodb_roles.py \
+  deploy/provision.py deploy/
 COPY deploy/doctor/ deploy/doctor/
 COPY deploy/migrations/ deploy/migrations/
 ENV PATH=/opt/rowdock/bin:$PATH \

@@ -1,15 +1,18 @@
 """One-shot job: topics, stored data and indexes as the services of this release rely on them. Safe to repeat.
 
 Reads where Kafka and MongoDB are as the services do. Run: ``python -m deploy.provision``; with ``--finish`` where no
-process of the release before is left.
+process of the release before is left; with ``--acls`` where the brokers have an authorizer and each service has a user
+of its own.
 """
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 
 from beanie import init_beanie
 from pymongo import IndexModel
 
+from deploy.kafka_acls import give_rights
 from deploy.migrations import MIGRATIONS
 from deploy.migrations.runner import make_migrations
 from libs.messaging.connection import KafkaSettings
@@ -61,10 +64,23 @@ async def provision_kafka(settings: KafkaSettings) -> None:
         print(f"falls short: {shortfall}")
 
 
-async def provision(*, finish: bool) -> None:
-    """Create topics, make migrations, create indexes."""
-    await provision_kafka(KafkaSettings.model_validate({}))
-    made = await provision_mongodb(MongoSettings.model_validate({}), finish=finish)
+async def provision_acls(settings: KafkaSettings, producers: Sequence[str], *, finish: bool) -> None:
+    """Give the services, and those who ask for imports, their rights at Kafka, and print what was done."""
+    given = await give_rights(settings, producers, finish=finish)
+    print(f"rights given: {'; '.join(given.made) or 'none, all were there'}")
+    if given.taken:
+        print(f"rights taken: {'; '.join(given.taken)}")
+    for right in given.beyond:
+        print(f"not needed by this release, kept until --finish: {right}")
+
+
+async def provision(arguments: argparse.Namespace) -> None:
+    """Create topics, give rights, make migrations, create indexes."""
+    kafka = KafkaSettings.model_validate({})
+    await provision_kafka(kafka)
+    if arguments.acls:
+        await provision_acls(kafka, arguments.producer, finish=arguments.finish)
+    made = await provision_mongodb(MongoSettings.model_validate({}), finish=arguments.finish)
     print(f"migrations made: {', '.join(made) or 'none, all were made'}")
     print("indexes are in place")
 
@@ -72,4 +88,8 @@ async def provision(*, finish: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m deploy.provision", description=__doc__)
     parser.add_argument("--finish", action="store_true", help="no process of the release before is left")
-    asyncio.run(provision(finish=parser.parse_args().finish))
+    parser.add_argument("--acls", action="store_true", help="give every service its rights at Kafka, and no others")
+    parser.add_argument(
+        "--producer", action="append", default=[], metavar="USER", help="with --acls: may ask for imports; repeatable"
+    )
+    asyncio.run(provision(parser.parse_args()))

@@ -1,7 +1,7 @@
 """Servers that let nobody in who does not prove who they are: two Kafka brokers and a mongod, with TLS."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +10,18 @@ from urllib.parse import urlencode
 
 import pytest
 import trustme
+from aiokafka import AIOKafkaProducer
 from cryptography.hazmat.primitives import serialization
 from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from deploy.kafka_acls import open_acls
+from deploy.kafka_rights import PROVISION, USERS, rights_of, user_of
 from deploy.local.kafka import configure_kafka, format_kafka, kafka_program, new_cluster_id
 from deploy.local.ports import choose_ports
 from deploy.local.servers import REPLICA_SET, mongod_program
-from deploy.local.stack import Stack, running
+from deploy.local.stack import Commands, Stack, running
 from deploy.local.supervision import Program, Supervisor
 from deploy.local.waiting import wait_until
 from deploy.mongodb_roles import LOGS_IN_AS, SERVICES, make_users, role_of
@@ -201,14 +204,99 @@ def authorized_mongod(directory: Path) -> Iterator[str]:
         yield f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{port}/?replicaSet={REPLICA_SET}&authSource=admin"
 
 
-@contextmanager
-def stack_with_least_rights(directory: Path) -> Iterator[Stack]:
-    """A whole stack, in which each service logs in at MongoDB as the user that ``deploy.mongodb_roles`` makes for it.
+@dataclass(frozen=True)
+class AuthorizedKafka:
+    """A broker with an authorizer, as that of ``docker-compose.yml``.
 
-    The stack itself, and so whoever looks past the services, has the rights of an administrator.
+    Attributes:
+        login: asks for TLS, a user and a password.
+        open_door: asks for nothing, and whoever comes by it may do everything.
+    """
+
+    authority: Path
+    login: str
+    open_door: str
+
+    def settings_of(self, user: str) -> KafkaSettings:
+        """As which a user logs in."""
+        variables = {**self.environment, **login_of(user)}
+        return KafkaSettings.model_validate(
+            {name.lower().removeprefix("rowdock_"): value for name, value in variables.items()}
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of every service."""
+        return {
+            "ROWDOCK_KAFKA": self.login,
+            "ROWDOCK_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "ROWDOCK_KAFKA_SASL_MECHANISM": "PLAIN",
+            "ROWDOCK_KAFKA_CA_FILE": str(self.authority),
+        }
+
+
+def login_of(user: str) -> dict[str, str]:
+    """The variables of one service."""
+    return {"ROWDOCK_KAFKA_USERNAME": user, "ROWDOCK_KAFKA_PASSWORD": f"s3cret-of-{user}"}
+
+
+@contextmanager
+def authorized_kafka(directory: Path, users: Sequence[str]) -> Iterator[AuthorizedKafka]:
+    """A broker that lets in ``users`` and lets them do nothing that no ACL says, but ``rowdock-provision`` its part."""
+    (home := directory / "broker").mkdir()
+    certificates = Certificates.issue(directory / "certificates")
+    ports = choose_ports(directory / "ports.json", ["LOGIN", "OPEN", "controller"])
+    passwords = " ".join(f'user_{user}="{login_of(user)["ROWDOCK_KAFKA_PASSWORD"]}"' for user in users)
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    urls = ",".join(f"{name}://127.0.0.1:{ports[name]}" for name in ("LOGIN", "OPEN"))
+    changes = {
+        "listeners": f"{urls},CONTROLLER://127.0.0.1:{ports['controller']}",
+        "advertised.listeners": urls,
+        "listener.security.protocol.map": "LOGIN:SASL_SSL,OPEN:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "OPEN",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.login.plain.sasl.jaas.config": f"{module} required {passwords};",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(certificates.server),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    configure_kafka(home, ports["OPEN"], ports["controller"], changes)
+    format_kafka(home)
+    kafka = AuthorizedKafka(certificates.authority, f"127.0.0.1:{ports['LOGIN']}", f"127.0.0.1:{ports['OPEN']}")
+
+    async def give() -> None:
+        async with open_acls(KafkaSettings(kafka=kafka.open_door)) as acls:
+            for right in rights_of(PROVISION):
+                await acls.give(user_of(PROVISION), right)
+
+    def given() -> bool:
+        with suppress(TransientError):
+            asyncio.run(give())
+            return True
+        return False
+
+    with _running(directory, [kafka_program(home)]):
+        wait_until(given, "the broker answers", seconds=120)
+        yield kafka
+
+
+PRODUCER, STRANGER = "billing", "mallory"
+"""Users of Kafka: one who may ask for imports, one who may log in and no more."""
+
+
+@contextmanager
+def stack_with_least_rights(directory: Path) -> Iterator[tuple[Stack, AuthorizedKafka]]:
+    """A whole stack, in which each service logs in at MongoDB as the user that ``deploy.mongodb_roles`` makes for it,
+    and at Kafka with the rights that ``deploy.provision --acls`` gives.
+
+    The stack itself, and so whoever looks past the services, has the rights of an administrator of MongoDB, and of the
+    provision at Kafka.
     """
     (home := directory / "mongod").mkdir()
-    with authorized_mongod(home) as admin:
+    (kafka_home := directory / "kafka").mkdir()
+    users = [*map(user_of, (*USERS, PROVISION)), PRODUCER, STRANGER]
+    with authorized_mongod(home) as admin, authorized_kafka(kafka_home, users) as kafka:
         passwords = {service: f"s3cret-of-{service}" for service in SERVICES}
         login = f"{USER}:{PASSWORD}"
         own = {name: admin.replace(login, f"{role_of(name)}:{password}") for name, password in passwords.items()}
@@ -221,8 +309,23 @@ def stack_with_least_rights(directory: Path) -> Iterator[Stack]:
         asyncio.run(make())
         impatient = {"ROWDOCK_RESCUE_AFTER_SECONDS": "4", "ROWDOCK_RETENTION_SWEEP_SECONDS": "2"}
         own |= {process: own[user] for process, user in LOGS_IN_AS.items()}
-        environment = {service: {**impatient, "ROWDOCK_MONGODB": uri} for service, uri in own.items()}
+        environment = {
+            service: {**impatient, "ROWDOCK_MONGODB": uri, **login_of(user_of(service))} for service, uri in own.items()
+        }
+        provision = (*Commands().provision, "--acls", "--producer", PRODUCER)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ROWDOCK_MONGODB", admin)
-            with running(directory / "stack", environment=environment) as stack:
-                yield stack
+            for name, value in {"ROWDOCK_MONGODB": admin, **kafka.environment, **login_of(user_of(PROVISION))}.items():
+                patch.setenv(name, value)
+            with running(
+                directory / "stack",
+                environment=environment,
+                scale={"sources": 1},
+                commands=Commands(provision=provision),
+            ) as stack:
+                yield stack, kafka
+
+
+async def send(settings: KafkaSettings, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+    """Send one message as a client of no code of ours does."""
+    async with AIOKafkaProducer(**settings.client_options()) as producer:
+        await producer.send_and_wait(topic, value, headers=headers)

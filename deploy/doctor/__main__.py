@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from deploy.doctor.findings import Finding, Grade
 from deploy.doctor.kafka import look_at_kafka
 from deploy.doctor.mongodb import look_at_mongodb
-from deploy.mongodb_roles import SERVICES
+from deploy.mongodb_roles import LOGS_IN_AS, SERVICES
 from libs.messaging.connection import KafkaSettings
 from libs.storage.settings import MongoSettings
 
@@ -27,8 +27,12 @@ async def look(service: str | None) -> list[Finding]:
     """Everything, MongoDB first."""
     key = os.environ.get("ROWDOCK_SECRET_KEY")
     return [
-        *await look_at_mongodb(MongoSettings.model_validate({}), service, SecretStr(key) if key else None),
-        *await look_at_kafka(KafkaSettings.model_validate({})),
+        *await look_at_mongodb(
+            MongoSettings.model_validate({}),
+            LOGS_IN_AS.get(service, service) if service else None,
+            SecretStr(key) if key else None,
+        ),
+        *await look_at_kafka(KafkaSettings.model_validate({}), service=service),
     ]
 
 
@@ -47,7 +51,7 @@ def report(findings: Sequence[Finding], *, as_json: bool) -> str:
 def main() -> int:
     """Read the command line, look, tell."""
     parser = argparse.ArgumentParser(prog="python -m deploy.doctor", description=__doc__)
-    parser.add_argument("--service", choices=sorted(SERVICES), help="hold the rights of MongoDB's user against it")
+    parser.add_argument("--service", choices=sorted((*SERVICES, *LOGS_IN_AS)), help="whose rights to look for")
     parser.add_argument("--json", action="store_true", help="print lines of JSON")
     arguments = parser.parse_args()
     findings = asyncio.run(look(arguments.service))

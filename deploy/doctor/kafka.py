@@ -6,6 +6,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.doctor.findings import Finding, good, problem, warning
+from deploy.kafka_acls import NoAuthorizerError, open_acls
+from deploy.kafka_rights import missing_rights
 from libs.contracts.errors import TransientError
 from libs.contracts.topics import TOPICS, Topic
 from libs.messaging.broker import MAX_MESSAGE_BYTES
@@ -16,8 +18,16 @@ PROVISION = "run `python -m deploy.provision`"
 BROKER_OPTIONS = ("auto.create.topics.enable", "min.insync.replicas", "message.max.bytes")
 
 
-async def look_at_kafka(settings: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> list[Finding]:
-    """Everything about Kafka; one finding where it cannot be reached."""
+async def look_at_kafka(
+    settings: KafkaSettings, topics: Sequence[Topic] = TOPICS, service: str | None = None
+) -> list[Finding]:
+    """Everything about Kafka; one finding where it cannot be reached.
+
+    Args:
+        settings: where it is, and how a service logs in.
+        topics: as they are declared.
+        service: whose rights the user has to have; none are looked for without.
+    """
     try:
         examined = await Topics(settings, tuple(topics)).examine()
         async with open_admin(settings) as admin:
@@ -36,7 +46,40 @@ async def look_at_kafka(settings: KafkaSettings, topics: Sequence[Topic] = TOPIC
         good("kafka", f"{len(brokers)} brokers answer at {settings.kafka}"),
         *_topics(topics, examined.missing, examined.shortfalls, kept),
         *_options(options, len(brokers)),
+        await _rights(settings, service),
     ]
+
+
+async def _rights(settings: KafkaSettings, service: str | None) -> Finding:
+    subject, give = "rights at Kafka", "run `python -m deploy.provision --acls`"
+    user = settings.kafka_username or "ANONYMOUS"
+    try:
+        async with open_acls(settings) as acls:
+            have = await acls.of_user(user)
+    except NoAuthorizerError:
+        return warning(
+            subject,
+            "Kafka asks nobody what they may do: whoever is let in may read and write everything",
+            f"give the brokers an authorizer and each service a user of its own, then {give}",
+        )
+    except TransientError:
+        return warning(subject, "this user may not look there", "run the doctor as the gateway's user")
+    if service is None:
+        return good(subject, "Kafka has an authorizer; say --service to hold the user's rights against it")
+    if not have:
+        return warning(
+            subject,
+            f"no ACL names {user}: what it may do is not its own, such as a super user's",
+            f"let the service log in as a user of its own; {give}",
+        )
+    if missing := missing_rights(service, have):
+        return problem(
+            subject,
+            f"{user} lacks what {service} does: {'; '.join(map(str, missing[:5]))}"
+            + (f"; {len(missing) - 5} more" if len(missing) > 5 else ""),
+            give,
+        )
+    return good(subject, f"{user} may do what {service} does")
 
 
 def _topics(

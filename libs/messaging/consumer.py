@@ -34,6 +34,7 @@ from structlog.contextvars import bound_contextvars
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from libs.contracts.errors import PermanentError, UndecodableMessageError
+from libs.contracts.services import group_of
 from libs.contracts.topics import Topic
 from libs.messaging import receiving
 from libs.messaging.cancellation import end_tasks
@@ -46,8 +47,6 @@ from libs.telemetry.error_text import error_text
 from libs.telemetry.failpoints import failpoint
 from libs.telemetry.metrics import Metrics
 
-GROUP_PREFIX = "rowdock."
-"""With this begin the names of all consumer groups of Rowdock's own."""
 RETRY_SECONDS = 30.0
 UNFORESEEN_RETRY_SECONDS = 5.0
 HAND_BACK_SECONDS = 2.0
@@ -408,7 +407,7 @@ class Consumers:
 
     def group(self, topic: str) -> str:
         """Name of the consumer group that all processes of this service form for a topic."""
-        return f"{GROUP_PREFIX}{self._service}.{topic}"
+        return group_of(self._service, topic)
 
     @property
     def topics(self) -> frozenset[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from libs.contracts.services import GROUP_PREFIX
 from libs.messaging.connection import KafkaSettings, open_admin, open_reader
-from libs.messaging.consumer import GROUP_PREFIX
 
 
 @dataclass(frozen=True, slots=True)

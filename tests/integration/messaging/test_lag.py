@@ -4,9 +4,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.contracts.errors import TransientError
+from libs.contracts.services import group_of
 from libs.contracts.topics import Topic
 from libs.messaging.connection import KafkaSettings
-from libs.messaging.consumer import GROUP_PREFIX
 from libs.messaging.lag import GroupLag, lag_of_services
 from tests.integration.messaging.members import Send
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.servers
 async def test_what_a_group_has_not_committed_waits(kafka: KafkaSettings, topic: Topic, send: Send) -> None:
     for _ in range(3):
         await send(topic, b"{}")
-    group = f"{GROUP_PREFIX}lagging.{topic.name}"
+    group = group_of("lagging", topic.name)
     for foreign in (group, f"someone.else.{topic.name}"):
         consumer = AIOKafkaConsumer(**kafka.client_options(), group_id=foreign, enable_auto_commit=False)
         partition = TopicPartition(topic.name, 0)

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy import kafka_rights
 from deploy.certificates import make
 from deploy.configuration import COMMON, OF_SERVICES, variables_of
+from deploy.kafka_rights import user_of
 from deploy.local.stack import OPTIONAL_SERVICES, SERVICES
 from deploy.mongodb_roles import LOGS_IN_AS, PROVISION, role_of
 from deploy.mongodb_roles import SERVICES as USERS
 from libs.contracts import services
 from libs.contracts.topics import TOPICS
-from libs.messaging.consumer import GROUP_PREFIX
 from tests.unit.lint.test_source_rules import CHECKOUT
 
 KUBERNETES = CHECKOUT / "deploy" / "kubernetes"
@@ -57,6 +58,15 @@ def assert_settings(service: str, named: dict[str, Any], others: frozenset[str] 
     assert {name for name in named if name.startswith(("ROWDOCK_", "FILE_"))} - others <= known.keys()
     required = {name for name, setting in known.items() if setting.default is None}
     assert required <= named.keys() | OF_IMAGE
+
+
+def assert_own_user_of_kafka(service: str, environment: dict[str, Any]) -> None:
+    """Of the composition: nobody else logs in so, and the broker lets it in."""
+    password = f"${{ROWDOCK_KAFKA_PASSWORD_{service.upper()}"
+    assert environment["ROWDOCK_KAFKA_USERNAME"] == user_of(service)
+    assert environment["ROWDOCK_KAFKA_PASSWORD"] == f"{password}}}"
+    broker = COMPOSE["services"]["kafka"]["environment"]
+    assert f'user_{user_of(service)}="{password}:?' in broker["KAFKA_LISTENER_NAME_CLIENTS_PLAIN_SASL_JAAS_CONFIG"]
 
 
 def size_of(limits: dict[str, str]) -> int:
@@ -104,6 +114,7 @@ def test_services_of_the_composition_are_told_what_they_read(service: str, tmp_p
     assert_settings(service, environment)
     user = LOGS_IN_AS.get(service, service)
     assert f"mongodb://{role_of(user)}:${{ROWDOCK_PASSWORD_{user.upper()}}}@" in environment["ROWDOCK_MONGODB"]
+    assert_own_user_of_kafka(service, environment)
     make(tmp_path, ["kafka"])
     authority = tmp_path / "authority.pem"
     values = {name: str(value) for name, value in environment.items()}
@@ -124,6 +135,9 @@ def test_one_shots_of_the_composition_are_told_what_they_read() -> None:
     }
     provision = COMPOSE["services"]["provision"]["environment"]
     assert provision.keys() <= variables_of("gateway").keys()
+    assert_own_user_of_kafka(kafka_rights.PROVISION, provision)
+    assert_own_user_of_kafka("sources", COMPOSE["services"]["sources"]["environment"])
+    assert COMPOSE["services"]["provision"]["command"] == ["python", "-m", "deploy.provision", "--acls"]
     assert f"{role_of(PROVISION)}:" in provision["ROWDOCK_MONGODB"]
 
 
@@ -156,6 +170,9 @@ def test_servers_of_the_composition_let_nobody_in_who_does_not_prove_who_they_ar
     assert open_to_others == ["CLIENTS://:9092"]
     assert "CLIENTS:SASL_SSL" in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
     assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert kafka["KAFKA_AUTHORIZER_CLASS_NAME"].endswith(".StandardAuthorizer")
+    # Nobody is anonymous who comes from another container.
+    assert kafka["KAFKA_SUPER_USERS"].split(";") == [f"User:{user_of(kafka_rights.PROVISION)}", "User:ANONYMOUS"]
 
 
 def test_every_password_is_asked_for_in_the_example_of_the_environment() -> None:
@@ -193,13 +210,26 @@ def test_servers_of_the_composition_find_what_they_are_told_to_read() -> None:
     assert list(mounted("grafana", provider["options"]["path"]).glob("*.json"))
 
 
+def needed_by(programs: set[str]) -> set[str]:
+    """Modules and packages of ``deploy`` that these import, directly or not, and they themselves."""
+    needed, waiting = set[str](), list(programs)
+    while waiting:
+        if (module := waiting.pop()) not in needed:
+            needed.add(module)
+            place = CHECKOUT / "deploy" / module
+            files = list(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+            waiting += re.findall(r"^from deploy\.(\w+)", "".join(map(Path.read_text, files)), re.MULTILINE)
+    return needed
+
+
 def test_the_image_has_every_program_that_manifests_start() -> None:
     copied = set(re.findall(r"deploy/(\w+)", DOCKERFILE))
     ignored = (CHECKOUT / ".dockerignore").read_text(encoding="utf-8")
     commands = " ".join(str(each["command"]) for _, each in composed())
-    for module in set(re.findall(r"deploy\.(\w+)", commands)):
+    programs = set(re.findall(r"deploy\.(\w+)", commands)) | {"provision"}
+    for module in needed_by(programs):
         assert module in copied, module
-        assert f"!deploy/{module}" in ignored, module
+        assert re.search(rf"^!deploy/{module}(\.py)?$", ignored, re.MULTILINE), module
 
 
 # --- Kubernetes ------------------------------------------------------------------------------------
@@ -209,19 +239,21 @@ def test_kubernetes_runs_what_the_local_stack_runs() -> None:
     assert {name: pod(each)[1]["args"] for name, each in of_kind("Deployment").items()} == {
         name: ["python", "-m", module] for name, module in SERVICES.items()
     }
-    assert pod(of_kind("Job")["provision"])[1]["args"] == ["python", "-m", "deploy.provision"]
+    assert pod(of_kind("Job")["provision"])[1]["args"] == ["python", "-m", "deploy.provision", "--acls"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_pods_are_told_what_they_read(service: str) -> None:
     settings = of_kind("ConfigMap")["rowdock-settings"]["data"]
     _, container = pod(of_kind("Deployment")[service])
-    own = {each["name"]: each["valueFrom"] for each in container["env"]}
+    own = {each["name"]: each.get("valueFrom", {}) for each in container["env"]}
     assert_settings(service, {**settings, **own})
     assert own["ROWDOCK_MONGODB"]["secretKeyRef"] == {
         "name": "rowdock-mongodb",
         "key": LOGS_IN_AS.get(service, service),
     }
+    assert {"name": "ROWDOCK_KAFKA_USERNAME", "value": user_of(service)} in container["env"]
+    assert own["ROWDOCK_KAFKA_PASSWORD"]["secretKeyRef"] == {"name": "rowdock-kafka", "key": service}
     secrets = {name for name, setting in variables_of(service).items() if "secret" in setting.kind}
     assert all("secretKeyRef" in own[name] for name in secrets & own.keys())
     assert not secrets & settings.keys()
@@ -297,5 +329,5 @@ def test_workers_are_scaled_by_groups_and_topics_that_there_are() -> None:
         assert each["spec"]["scaleTargetRef"] == {"name": name}
         for trigger in each["spec"]["triggers"]:
             told = trigger["metadata"]
-            assert told["consumerGroup"] == f"{GROUP_PREFIX}{name}.{told['topic']}"
+            assert told["consumerGroup"] == services.group_of(name, told["topic"])
             assert each["spec"]["maxReplicaCount"] <= topics[told["topic"]]

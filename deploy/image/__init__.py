@@ -1,0 +1,1 @@
+"""Trying the image without an engine."""
