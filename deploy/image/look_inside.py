@@ -1,4 +1,4 @@
-"""Run within the image by ``try_build.sh``, of which it has no copy: does it have all that its programs need?
+"""Run within the image, which has no copy of it: does it have all that its programs need?
 
 Imports every module of Rowdock and of the one-shots, starts each service without settings, which it has to notice, and
 each one-shot with ``--help``; last looks at who runs it and what can be written to.
