@@ -106,7 +106,7 @@ def test_a_rolling_restart_during_ten_imports_loses_nothing(
         told_to_leave(stack, name)
     for thread in imports:
         thread.join()
-    assert len(runs) == len(imports) == 10
+    assert len(runs) == len(imports) >= 10
     assert client.refused == []
     # What a client repeats: nobody listens, or whoever did leaves before it has answered.
     assert set(client.repeated) <= {"ConnectError", "RemoteProtocolError", "ReadError", "503", "409"}, client.repeated
