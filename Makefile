@@ -47,10 +47,10 @@ status: $(STAMP) ## Show what runs, and where (~1 s)
 demo: $(STAMP) ## Start everything, import a real file, show what happens, stop (~35 s)
 	@$(BIN)/python -m deploy.local.demo
 
-test: $(STAMP) ## Run all tests, on real servers, with a few of the faults (~20 min)
+test: $(STAMP) ## Run all tests, on real servers, with a few of the faults (~45 min)
 	$(BIN)/python -m pytest $(TESTS)
 
-test-unit: $(STAMP) ## Run the tests that need no servers (~3 min)
+test-unit: $(STAMP) ## Run the tests that need no servers (~5 min)
 	$(BIN)/python -m pytest tests/unit
 
 models: $(STAMP) ## Search for imports that end otherwise than a plain model says, for MODEL_MINUTES (20), other ones each time
@@ -64,7 +64,7 @@ coverage: $(STAMP) ## Branches of the pure packages that the tests without serve
 	$(BIN)/coverage report --include='$(PURE)' \
 	  --omit='*/formats/excel/format.py,*/formats/excel/process/*' --fail-under=95
 
-faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run (~35 min)
+faults: $(STAMP) ## Kill and starve everything, everywhere, with FAULT_ROWS rows a run (~75 min)
 	FAULT_ROWS=$(FAULT_ROWS) $(BIN)/python -m pytest -v $(FAULTS)
 
 pictures: $(STAMP) ## Draw docs/img: every dashboard, from its JSON and live data of an own stack under load (~5 min)
