@@ -80,9 +80,9 @@ def _lost(duration: str) -> str:
 
 _SLOW_IMPORTS = _Slower("rowdock_run_duration_seconds", 10, f'{J}, lane="small", status=~"completed|failed"')
 _LATE_WEBHOOKS = _Slower("rowdock_webhook_first_attempt_delay_seconds", 30, J)
+# Labels of series in trials.
 SMALL_IMPORTS = 'job="rowdock",service="writer",instance="writer-1",lane="small",status="completed"'
 WEBHOOKS = 'job="rowdock",service="webhooks",instance="webhooks-1"'
-"""Labels of series in trials."""
 
 SERVICE_LEVELS = (
     ServiceLevel(

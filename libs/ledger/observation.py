@@ -182,7 +182,10 @@ class Observation:
         enabled: Document = {"enabled": True}
         failing: Document = {**enabled, "failing_since": {"$type": "date"}}
         name = SourceDocument.Settings.name
-        return {"enabled": await self._count(name, enabled), "failing": await self._count(name, failing)}
+        return {
+            "enabled": await self._count(name, enabled, hint="due"),
+            "failing": await self._count(name, failing, hint="failing"),
+        }
 
     async def sources_overdue_seconds(self) -> float:
         """For how long the source that waits longest for its turn has waited; 0 where none does."""

@@ -14,8 +14,8 @@ from libs.storage.documents import RunDocument
 from libs.storage.stored_times import seconds_from_now
 
 GOING_ON: Final[Document] = {"template.auto_execute": True}
-"""Of validated runs those that are executed without being asked. The others wait for their client, for weeks perhaps,
-and there may be any number of them."""
+"""What MongoDB is asked for ``RunDocument.goes_on``: none of these is left out. The others wait for their client, for
+weeks perhaps, and there may be any number of them."""
 
 
 class Rescue:

@@ -14,13 +14,13 @@ from libs.storage.documents.state_document import StateDocument
 from libs.storage.sealing import Sealed
 
 OF_ORGANIZATION = ""
+"""The ``template_id`` of an endpoint that belongs to no template. A text, because earlier releases read no other."""
 MAX_LISTENERS: Final = 100
 """Most endpoints of an organization that are looked at; the gateway makes no more than half of them."""
 LISTENING: Final[Mapping[str, int]] = MappingProxyType(
     dict.fromkeys(("event_types", "template_ids", "hears_since", "created_at"), 1)
 )
 """The members of an endpoint that say what it hears of."""
-"""The ``template_id`` of an endpoint that belongs to no template. A text, because earlier releases read no other."""
 KEEP_RUNLESS_DAYS = 30
 """How long a delivery that belongs to no run is kept; the others go with their run."""
 
