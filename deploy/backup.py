@@ -28,10 +28,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from libs.process.presence import release
 from libs.storage.client import Document, Mongo, connect
 from libs.storage.documents import ProcessDocument
 from libs.storage.settings import MongoSettings
+from libs.telemetry.release import RELEASE
 
 MANIFEST = "manifest.json"
 LEFT_OUT = frozenset({ProcessDocument.Settings.name})
@@ -77,7 +77,7 @@ async def save(mongo: Mongo, directory: Path) -> list[Part]:
                 parts += [await _save_part(database, role, each, directory, session) for each in names]
         except OperationFailure as error:
             raise (_refused(error) or error) from error
-    manifest = {"release": release(), "parts": [asdict(part) for part in parts]}
+    manifest = {"release": RELEASE, "parts": [asdict(part) for part in parts]}
     # Last: a directory without it is no backup.
     await asyncio.to_thread((directory / MANIFEST).write_text, json.dumps(manifest, indent=1) + "\n", "utf-8")
     return parts

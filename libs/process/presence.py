@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 from pymongo.errors import PyMongoError
@@ -13,6 +12,7 @@ from libs.process.loops import repeating
 from libs.storage.documents import ProcessDocument
 from libs.telemetry.error_text import error_text
 from libs.telemetry.metrics import Metrics
+from libs.telemetry.release import RELEASE
 
 SECONDS = 15.0
 """Between two words of a process."""
@@ -22,21 +22,13 @@ SILENT_SECONDS = 4 * SECONDS
 logger = structlog.get_logger()
 
 
-def release() -> str:
-    """Version of the release that this process runs."""
-    try:
-        return version("rowdock")
-    except PackageNotFoundError:
-        return "0.0.0"
-
-
 @asynccontextmanager
 async def present(context: ServiceContext) -> AsyncGenerator[None]:
     """Tell of this process for the length of a block. A server that does not answer keeps nobody from working."""
     processes = context.mongo.state[ProcessDocument.Settings.name]
     instance = context.settings.instance
     identifier = f"{context.service}/{instance}"
-    ours = {"service": context.service, "instance": instance, "version": release()}
+    ours = {"service": context.service, "instance": instance, "version": RELEASE}
     started_at = datetime.now(UTC)
 
     async def tell() -> None:

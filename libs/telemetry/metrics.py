@@ -6,12 +6,11 @@ exported from the start, as 0: Prometheus sees no increase in a series that begi
 from the declarations.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from libs.contracts.lanes import Lane
 from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import HANDED_OUT, RunStatus
 from libs.telemetry.declaring import DeclaredMetrics
+from libs.telemetry.release import RELEASE
 
 MESSAGE_OUTCOMES = ("done", "ignored", "dead_lettered", "handed_back")
 BUSIEST_ORGANIZATIONS = 20
@@ -46,7 +45,7 @@ class Metrics(DeclaredMetrics):
         self._declare_other_doors()
         self._declare_webhooks()
         self._declare_servers()
-        self.process_info.labels(service, _version()).set(1)
+        self.process_info.labels(service, RELEASE).set(1)
 
     # --- Kafka ----------------------------------------------------------------------------------
 
@@ -371,10 +370,3 @@ class Metrics(DeclaredMetrics):
             "Times that the event loop was busy too long; counted where ROWDOCK_LOOP_WATCH_MS is set.",
         )
         self.process_info = self._gauge("rowdock_process_info", "Always 1.", role="the service", version="of Rowdock")
-
-
-def _version() -> str:
-    try:
-        return version("rowdock")
-    except PackageNotFoundError:
-        return "unknown"

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Sequence
 from contextvars import Token
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +16,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from libs.telemetry.release import RELEASE
 from libs.telemetry.tracing import Attributes, Context, Kind
 
 FLUSH_SECONDS = 3.0
@@ -39,7 +39,7 @@ class SdkRecorder:
                 "service.namespace": "rowdock",
                 "service.name": os.environ.get("OTEL_SERVICE_NAME") or f"rowdock-{service}",
                 "service.instance.id": instance,
-                "service.version": _version(),
+                "service.version": RELEASE,
             }
         )
         # What is sampled is said by OTEL_TRACES_SAMPLER, how it is queued by OTEL_BSP_…
@@ -47,7 +47,7 @@ class SdkRecorder:
             resource=resource, shutdown_on_exit=False, span_limits=SpanLimits(max_attribute_length=MAX_VALUE_CHARS)
         )
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer = self._provider.get_tracer("rowdock", _version())
+        self._tracer = self._provider.get_tracer("rowdock", RELEASE)
 
     def span(
         self, name: str, kind: Kind, parent: Context | None, links: Sequence[Context], attributes: Attributes
@@ -144,10 +144,3 @@ def _below(parent: Context | None) -> contexts.Context:
 def _remote(context: Context) -> SpanContext:
     flags = TraceFlags(TraceFlags.SAMPLED if context.sampled else TraceFlags.DEFAULT)
     return SpanContext(int(context.trace_id, 16), int(context.span_id, 16), is_remote=True, trace_flags=flags)
-
-
-def _version() -> str:
-    try:
-        return version("rowdock")
-    except PackageNotFoundError:
-        return "0.0.0"

@@ -20,7 +20,7 @@ from libs.process.context import Readiness, ServiceContext, open_context
 from libs.process.loop_watch import watching_loop
 from libs.process.loops import Background, repeat, running
 from libs.process.observer import Observer
-from libs.process.presence import present, release
+from libs.process.presence import present
 from libs.process.service import standard_loops
 from libs.process.settings import ServiceSettings
 from libs.process.shares import Shares, Turns
@@ -28,6 +28,7 @@ from libs.storage.client import Mongo
 from libs.storage.files import FileStore
 from libs.storage.settings import MongoSettings
 from libs.telemetry.metrics import Metrics
+from libs.telemetry.release import RELEASE
 from services.gateway.access.api_keys import ApiKeys
 from services.gateway.access.callers import Callers
 from services.gateway.access.clerk_events import ClerkEvents
@@ -343,7 +344,7 @@ def create_app(service: ServiceSettings, mongo: MongoSettings, gateway: GatewayS
         exception_handlers={**EXCEPTION_HANDLERS, Replayed: present_replayed},
         guards=[only_declared()],
         before_send=[add_security_headers, add_rate_limit_headers, HttpMetrics(metrics).on_send],
-        openapi_config=OpenAPIDocument(DESCRIBED_MODELS, DESCRIBED_EXAMPLES).config(release()),
+        openapi_config=OpenAPIDocument(DESCRIBED_MODELS, DESCRIBED_EXAMPLES).config(RELEASE),
         request_max_body_size=MAX_JSON_BYTES,
         logging_config=None,
         state=State(

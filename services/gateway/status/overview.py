@@ -13,10 +13,11 @@ from libs.contracts.errors import TransientError
 from libs.contracts.states import RunStatus
 from libs.messaging.connection import KafkaSettings
 from libs.messaging.lag import GroupLag, lag_of_services
-from libs.process.presence import SILENT_SECONDS, release
+from libs.process.presence import SILENT_SECONDS
 from libs.storage.client import Mongo
 from libs.storage.documents import DeadLetter, ProcessDocument
 from libs.telemetry.error_text import error_text
+from libs.telemetry.release import RELEASE
 from services.gateway.settings import GatewaySettings
 from services.gateway.status.standing import Holder, holder_of, why
 from services.gateway.stores.dead_letters import LetterStatus
@@ -136,7 +137,7 @@ class InstallationStatus:
             by_status = await self._store.letters()
             return Overview(
                 at=now,
-                release=release(),
+                release=RELEASE,
                 processes=processes,
                 runs=runs,
                 stuck=stuck,

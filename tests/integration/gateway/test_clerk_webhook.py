@@ -222,6 +222,7 @@ async def test_forgeries_are_refused(webhook: httpx.AsyncClient, mongo: Mongo) -
         json.dumps({"type": "user.created", "data": person("user_1")}).encode(),
         b'{"type": "user.created", "data": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
     ],
+    ids=itertools.count(),
 )  # fmt: skip
 async def test_what_is_signed_and_no_event_is_refused(webhook: httpx.AsyncClient, body: bytes) -> None:
     answer = await webhook.post(PATH, content=body, headers=signed(body))

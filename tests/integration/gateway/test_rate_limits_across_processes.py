@@ -59,7 +59,8 @@ async def start(settings: MongoSettings, program: str, **environment: str) -> Ga
         },
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
-    limits = httpx.Limits(max_connections=200)
+    # A connection that is kept may be closed by the gateway just when a request is sent on it.
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
     gateway = Gateway(process, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30))
     async with asyncio.timeout(180):
         while await gateway.ask("GET", "nobody's") is None:  # noqa: ASYNC110 - another process gets ready

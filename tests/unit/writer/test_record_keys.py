@@ -79,7 +79,7 @@ def assert_entries(template: Template, batch: list[dict[str, Any]], keys: list[R
         (None, False),
         (["a"], False),
         ({"a": 1}, False),
-        (ObjectId(), False),
+        (ObjectId(b"an object id"), False),
         (b"a", False),
     ],
     ids=str,
