@@ -12,7 +12,8 @@ Tokens:
 - offset from UTC ``Z``: ``Z``, ``+02:00``, ``+0200`` or ``+02``
 - seconds since 1970 ``X``, milliseconds ``x``, instead of all the others
 
-Between them ``- / . : , T``, spaces, and any text in brackets: ``[at]``.
+Between them ``- / . : , T``, spaces, and any text in brackets: ``[at]``. Blanks at either end mean nothing, as around
+the values themselves.
 """
 
 import re
@@ -101,6 +102,12 @@ def date_format_parts(date_format: str) -> list[Part]:
         Part(found["token"] or found["sign"] or found["quoted"] or "", is_token=found["token"] is not None)
         for found in _PART.finditer(date_format)
     ]
+    telling = [at for at, part in enumerate(parts) if part.text.strip()]
+    if not telling:
+        return []
+    parts = parts[telling[0] : telling[-1] + 1]
+    parts[0] = parts[0]._replace(text=parts[0].text.lstrip())
+    parts[-1] = parts[-1]._replace(text=parts[-1].text.rstrip())
     return [part for part in parts if part.text]
 
 

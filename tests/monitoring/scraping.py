@@ -23,7 +23,7 @@ MOST: Mapping[str, float] = {
     "reqps": 1e4,
     "ops": 1e5,
     "short": 1e7,
-    "none": 1e6,
+    "none": 1e7,
 }
 """What a value of a panel cannot be above, by its unit, where little is imported for some minutes."""
 OF_PANELS: Mapping[str, tuple[float, float]] = {
