@@ -66,8 +66,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 _WITHOUT_SSHD = pytest.StashKey[int]()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs OpenSSH's server where there is none: no package of Python brings it."""
+    """Leave out what needs OpenSSH's server where there is none: no package of Python brings it. What needs the stack
+    comes last: it has something to do all the time, and would make every other test slower."""
+    items.sort(key=lambda item: isinstance(item, pytest.Function) and "stack" in item.fixturenames)
     if sshd() is None and (needing := [item for item in items if item.get_closest_marker("sshd")]):
         items[:] = [item for item in items if not item.get_closest_marker("sshd")]
         config.hook.pytest_deselected(items=needing)

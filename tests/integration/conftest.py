@@ -2,18 +2,15 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from beanie import init_beanie
-from pydantic import SecretStr
 from pymongo import MongoClient
 
 from deploy.local.servers import Servers
-from deploy.provision import provision_mongodb
 from libs.storage.client import Mongo, connect
 from libs.storage.documents import DOCUMENTS
-from libs.storage.settings import MongoSettings
+from tests.integration.databases import Databases
 
 
 @pytest.fixture(scope="session")
@@ -29,16 +26,20 @@ def mongodb_uri(servers: Servers) -> str:
     return servers.mongodb
 
 
+@pytest.fixture(scope="session")
+async def databases(mongodb_uri: str) -> AsyncIterator[Databases]:
+    """What tests have one after another."""
+    databases = Databases(mongodb_uri)
+    yield databases
+    await databases.close()
+
+
 @pytest.fixture
-async def mongo(mongodb_uri: str) -> AsyncIterator[Mongo]:
-    """A connection to two databases of the test's own, with every index."""
-    name = f"t{uuid4().hex[:12]}"
-    settings = MongoSettings(mongodb=SecretStr(mongodb_uri), database=name, target_database=f"{name}_data")
-    await provision_mongodb(settings)
-    mongo = await connect(settings)
+async def mongo(databases: Databases) -> AsyncIterator[Mongo]:
+    """A connection to two databases that nobody else has, with every index and no document."""
+    mongo = await connect(await databases.lend())
     # Provisioning bound the documents to a client of its own, closed by now.
     await init_beanie(database=mongo.state, document_models=DOCUMENTS, skip_indexes=True)
     yield mongo
-    await mongo.client.drop_database(mongo.state)
-    await mongo.client.drop_database(mongo.target)
     await mongo.client.close()
+    await databases.take_back()

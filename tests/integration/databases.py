@@ -1,0 +1,81 @@
+"""Databases that tests have one after another, each as if they were new: to make every index takes a second."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+
+from deploy.provision import provision_mongodb
+from libs.storage.client import Document
+from libs.storage.settings import MongoSettings
+
+_EVERYTHING: Document = {}
+
+
+class Databases:
+    """Two databases, of state and of targets, for whoever has them at the moment.
+
+    Args:
+        uri: of the server.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._client: AsyncMongoClient[Document] = AsyncMongoClient(uri)
+        self._settings: MongoSettings | None = None
+        self._made: Mapping[str, object] = {}
+        self._documents: Mapping[str, list[Document]] = {}
+
+    async def lend(self) -> MongoSettings:
+        """Where they are: every index, and no document but those of provisioning."""
+        if self._settings is None:
+            name = f"t{uuid4().hex[:12]}"
+            self._settings = MongoSettings(mongodb=SecretStr(self._uri), database=name, target_database=f"{name}_data")
+            await provision_mongodb(self._settings)
+            self._made = await self._collections(name)
+            everything = {one: await self._client[name][one].find(_EVERYTHING).to_list() for one in self._made}
+            self._documents = {one: documents for one, documents in everything.items() if documents}
+        return self._settings
+
+    async def take_back(self) -> None:
+        """Empty them. Where somebody has changed a collection, an index or what provisioning wrote, the next one gets
+        others."""
+        assert self._settings is not None, "nobody has them"
+        state = self._client[self._settings.database]
+        await self._client.drop_database(self._settings.target_database)
+        as_made = await self._collections(state.name) == self._made
+        for name, documents in self._documents.items():
+            as_made = as_made and await state[name].find(_EVERYTHING).to_list() == documents
+        if as_made:
+            await asyncio.gather(*(self._empty(name) for name in self._made.keys() - self._documents.keys()))
+        else:
+            await self._client.drop_database(state)
+            self._settings = None
+
+    async def close(self) -> None:
+        """Remove them."""
+        if self._settings is not None:
+            await self._client.drop_database(self._settings.database)
+        await self._client.close()
+
+    async def _empty(self, name: str) -> None:
+        assert self._settings is not None
+        collection = self._client[self._settings.database][name]
+        if await collection.find_one(_EVERYTHING, {"_id": 1}) is not None:
+            await collection.delete_many(_EVERYTHING)
+
+    async def _collections(self, database: str) -> Mapping[str, Any]:
+        """Options and indexes of each collection."""
+        collections = await (await self._client[database].list_collections()).to_list()
+
+        async def indexes(name: str) -> list[Any]:
+            found = await (await self._client[database][name].list_indexes()).to_list()
+            return sorted(found, key=lambda index: index["name"])
+
+        names = [collection["name"] for collection in collections]
+        of_each = await asyncio.gather(*map(indexes, names))
+        options = (collection["options"] for collection in collections)
+        return dict(zip(names, zip(options, of_each, strict=True), strict=True))
