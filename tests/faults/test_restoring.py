@@ -46,10 +46,13 @@ def test_imports_go_on_after_everything_came_back_from_a_backup(tmp_path: Path) 
     with running(directory, environment=environment) as stack, GatewayClient(stack.gateway, stack.api_key) as gateway:
         for resource, file in planted.items():
             template = gateway.create_template(planted_template(resource, auto_execute=True))
-            runs[gateway.upload(template["id"], file.content)["id"]] = resource
+            runs[gateway.upload(template["id"], file.content, Prefer="wait=0")["id"]] = resource
         oracle = Oracle(stack)
         eventually(lambda: oracle.state["runs"].count_documents({"status": "executing"}), "something is being written")
+        # Nothing ends while the backup is made.
+        stack.supervisor.stop(["writer-1"])
         asyncio.run(saved(stack, backup))
+        stack.supervisor.start(["writer-1"])
         # What is done after the backup is lost with the rest.
         eventually(lambda: oracle.state["runs"].count_documents({"status": "completed"}) == FILES, "all are written")
         oracle.close()

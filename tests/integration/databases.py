@@ -68,14 +68,15 @@ class Databases:
             await collection.delete_many(_EVERYTHING)
 
     async def _collections(self, database: str) -> Mapping[str, Any]:
-        """Options and indexes of each collection."""
-        collections = await (await self._client[database].list_collections()).to_list()
+        """Type, options and indexes of each collection."""
+        found = await (await self._client[database].list_collections()).to_list()
 
-        async def indexes(name: str) -> list[Any]:
-            found = await (await self._client[database][name].list_indexes()).to_list()
-            return sorted(found, key=lambda index: index["name"])
+        async def look(collection: Mapping[str, Any]) -> Any:  # noqa: ANN401 - only compared
+            if collection["type"] == "view":
+                return collection
+            indexes = await (await self._client[database][collection["name"]].list_indexes()).to_list()
+            return collection["options"], sorted(indexes, key=lambda index: index["name"])
 
-        names = [collection["name"] for collection in collections]
-        of_each = await asyncio.gather(*map(indexes, names))
-        options = (collection["options"] for collection in collections)
-        return dict(zip(names, zip(options, of_each, strict=True), strict=True))
+        return {
+            each["name"]: looked for each, looked in zip(found, await asyncio.gather(*map(look, found)), strict=True)
+        }
