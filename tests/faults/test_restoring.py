@@ -25,17 +25,17 @@ ENDED = {status.value for status in TERMINAL_RUN_STATUSES}
 
 async def saved(stack: Stack, directory: Path) -> None:
     mongo = await connect(MongoSettings(mongodb=SecretStr(stack.mongodb)))
-    await save(mongo, directory)
-    await mongo.client.close()
+    async with mongo.client:
+        await save(mongo, directory)
 
 
 async def restored(uri: str, directory: Path) -> list[str]:
     """Put it back; the runs that had not ended at its moment."""
     mongo = await connect(MongoSettings(mongodb=SecretStr(uri)))
-    await restore(mongo, directory)
-    active = [run["_id"] async for run in mongo.state["runs"].find({"status": {"$nin": sorted(ENDED)}}, {"_id": 1})]
-    await mongo.client.close()
-    return active
+    async with mongo.client:
+        await restore(mongo, directory)
+        unfinished = {"status": {"$nin": sorted(ENDED)}}
+        return [run["_id"] async for run in mongo.state["runs"].find(unfinished, {"_id": 1})]
 
 
 def test_imports_go_on_after_everything_came_back_from_a_backup(tmp_path: Path) -> None:
