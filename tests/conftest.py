@@ -66,7 +66,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 _WITHOUT_SSHD = pytest.StashKey[int]()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs OpenSSH's server where there is none: no package of Python brings it. What needs the stack
     comes last: it has something to do all the time, and would make every other test slower."""

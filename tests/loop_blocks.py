@@ -18,9 +18,6 @@ LONG_MS = 500
 _OURS = (f"{CHECKOUT}/libs/", f"{CHECKOUT}/services/")
 _AROUND = ("libs/process/loop_watch.py", "libs/process/service.py", "__main__.py")
 """What runs a loop, and is below everything in it."""
-_KERNEL = "/asyncio/selector_events.py"
-"""Its sends and receives do not wait; the kernel may deliver what others have sent meanwhile, in the time of a thread
-that happens to send, and a machine of two processors has many of those when tests run."""
 _SETTING_UP = ("services/gateway/app.py:create_app", "services/webhooks/http_sender.py:__init__")
 """What a service does before it serves anybody, and tests do in their loop for each of them."""
 
@@ -29,8 +26,6 @@ def by_our_code(blocks: Iterable[Block]) -> list[str]:
     """A line for each place of Rowdock that blocked a loop as said above; tests may keep their own loop busy."""
     by_place: dict[str, list[Block]] = defaultdict(list)
     for block in blocks:
-        if block.stack[-1].partition(":")[0].endswith(_KERNEL):
-            continue
         if (ours := _ours(block.stack)) and (place := _place(ours[-1])) not in _SETTING_UP:
             by_place[place].append(block)
     return [

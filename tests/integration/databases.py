@@ -7,12 +7,11 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
 
 from deploy.provision import provision_mongodb
 from libs.storage.client import Document
 from libs.storage.settings import MongoSettings
-
-_EVERYTHING: Document = {}
 
 
 class Databases:
@@ -36,7 +35,7 @@ class Databases:
             self._settings = MongoSettings(mongodb=SecretStr(self._uri), database=name, target_database=f"{name}_data")
             await provision_mongodb(self._settings)
             self._made = await self._collections(name)
-            everything = {one: await self._client[name][one].find(_EVERYTHING).to_list() for one in self._made}
+            everything = {one: await self._client[name][one].find({}).to_list() for one in self._made}
             self._documents = {one: documents for one, documents in everything.items() if documents}
         return self._settings
 
@@ -46,26 +45,16 @@ class Databases:
         assert self._settings is not None, "nobody has them"
         state = self._client[self._settings.database]
         await self._client.drop_database(self._settings.target_database)
-        as_made = await self._collections(state.name) == self._made
-        for name, documents in self._documents.items():
-            as_made = as_made and await state[name].find(_EVERYTHING).to_list() == documents
-        if as_made:
-            await asyncio.gather(*(self._empty(name) for name in self._made.keys() - self._documents.keys()))
+        documents = {name: await state[name].find({}).to_list() for name in self._documents}
+        if (await self._collections(state.name), documents) == (self._made, self._documents):
+            await asyncio.gather(*(_empty(state[name]) for name in self._made.keys() - documents.keys()))
         else:
             await self._client.drop_database(state)
             self._settings = None
 
     async def close(self) -> None:
-        """Remove them."""
-        if self._settings is not None:
-            await self._client.drop_database(self._settings.database)
+        """Leave them to the end of the server, which is that of the tests."""
         await self._client.close()
-
-    async def _empty(self, name: str) -> None:
-        assert self._settings is not None
-        collection = self._client[self._settings.database][name]
-        if await collection.find_one(_EVERYTHING, {"_id": 1}) is not None:
-            await collection.delete_many(_EVERYTHING)
 
     async def _collections(self, database: str) -> Mapping[str, Any]:
         """Type, options and indexes of each collection."""
@@ -80,3 +69,8 @@ class Databases:
         return {
             each["name"]: looked for each, looked in zip(found, await asyncio.gather(*map(look, found)), strict=True)
         }
+
+
+async def _empty(collection: AsyncCollection[Document]) -> None:
+    if await collection.find_one({}, {"_id": 1}) is not None:
+        await collection.delete_many({})

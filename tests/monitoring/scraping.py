@@ -23,7 +23,7 @@ MOST: Mapping[str, float] = {
     "reqps": 1e4,
     "ops": 1e5,
     "short": 1e7,
-    "none": 1e7,
+    "none": 1e6,
 }
 """What a value of a panel cannot be above, by its unit, where little is imported for some minutes."""
 OF_PANELS: Mapping[str, tuple[float, float]] = {
@@ -34,6 +34,7 @@ OF_PANELS: Mapping[str, tuple[float, float]] = {
     "Connections": (0, 1_000),
     "Open files": (1, 5_000),
     "Disk that is used": (0.001, 1),
+    "Rows of the last 10 minutes": (0, 1e7),
 }
 """The same of single panels, with what a value cannot be below."""
 

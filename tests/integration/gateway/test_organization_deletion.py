@@ -204,8 +204,7 @@ async def test_records_may_be_kept(mongo: Mongo, ledger: Ledger, new_organizatio
     removed = await deleting.carry_out(await deleting.request(acme.id, keep_records=True))
     assert removed.records == 0
     # Said once, it holds, whoever goes on.
-    for leaving in await OrganizationStore(mongo).leaving():
-        await deleting.carry_out(leaving)
+    await deleting.carry_out(await deleting.request(acme.id))
     assert await has(mongo, acme, runs, "kept_things") == {
         "kept_things": 2_500, "kept_things_of_an_earlier_template": 1,
     }  # fmt: skip

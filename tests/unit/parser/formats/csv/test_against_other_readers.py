@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.templates import Template
-from tests.reading import read_file
+from tests.reading import ReadFile, read_file
 
 Row = tuple[str, ...]
 HEADER: Row = ("id", "name", "note")
@@ -48,10 +48,10 @@ class Written:
 
     @property
     def is_plain_too(self) -> bool:
-        """Whether it is as good a file without quotes: its lines are rows, each with a cell for each column."""
+        """Whether it is as good a file of tabs without quotes: each line is a row with a cell for each column."""
         lines = self.content.decode(self.encoding).split(self.line_end)[:-1]
         whole = all(line.count(self.delimiter) == len(HEADER) - 1 for line in lines)
-        return whole and len(lines) > 1 + len(self.rows)
+        return self.delimiter == "\t" and whole and len(lines) > 1 + len(self.rows)
 
 
 @st.composite
@@ -70,13 +70,17 @@ def written(draw: st.DrawFn) -> Written:
     )
 
 
-def here(file: Written) -> list[Row]:
+def read(file: Written) -> ReadFile:
     # An encoding of before Unicode is found out by its language, and these texts have none.
     encoding = file.encoding if file.encoding == "cp1252" else None
     fields = [{"name": name} for name in HEADER]
     source = {"file_type": "csv", "encoding": encoding}
     template = Template.model_validate({"name": "t", "target_resource": "things", "fields": fields, "source": source})
-    found = read_file(file.content, template)
+    return read_file(file.content, template)
+
+
+def here(file: Written) -> list[Row]:
+    found = read(file)
     assert found.issues == []
     return [tuple(cell or "" for cell in row) for row in found.cells()]
 
@@ -147,10 +151,8 @@ def test_every_disagreement_is_explained(reader: Callable[[Written], list[Row]],
 def test_quotes_around_what_looks_like_rows_are_told() -> None:
     file = Written((("0", "", ""), ("", "\t\n", "\t")), "\t", "\n", csv.QUOTE_MINIMAL, "utf-8")
     assert file.is_plain_too
-    template = Template.model_validate(
-        {"name": "t", "target_resource": "things", "fields": [{"name": name} for name in HEADER]}
-    )
-    assert [note for note in read_file(file.content, template).plan.notes if note.startswith("quotes: ")]
+    assert here(file) == [("0", "", ""), ("", '"', ""), ('"', '"', '"')]
+    assert [note for note in read(file).plan.notes if note.startswith("quotes: ")]
 
 
 AB: list[Row] = [("1", "a"), ("2", "b")]
