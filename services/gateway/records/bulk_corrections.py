@@ -214,17 +214,14 @@ class BulkCorrections:
         request = RetryRequest(rows="bulk", bulk=correction.version)
         lane = Lane.LARGE if correction.changed > MANY_ROWS else Lane.SMALL
         check = run_of_rows(correction.requested_by, run, RunPurpose.CHECK, request, lane)
-        await self._ledger.runs.submit(check)
-        failpoint("gateway.bulk_check_submitted")
-        try:
+        async with self._dry_runs.submitted(check):
+            failpoint("gateway.bulk_check_submitted")
             checked = await self._dry_runs.checked(check)
             failure = None if checked is None else (checked.failure or {}).get("code")
             if checked is None or (checked.status is RunStatus.FAILED and failure != RunErrorCode.INVALID_ROWS):
                 return
             while await self._ledger.bulk_corrections.note_some(held, check.id):
                 pass
-        finally:
-            await asyncio.shield(self._ledger.purge.run(check.id))
 
 
 def _request(run: RunDocument, wanted: WantedChange) -> dict[str, object]:

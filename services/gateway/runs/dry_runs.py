@@ -1,8 +1,8 @@
 """Files that are only tried: checked like any other, then removed with every trace."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from libs.contracts.rejections import RowError
@@ -10,6 +10,7 @@ from libs.contracts.states import RunStatus
 from libs.ledger import Ledger
 from libs.process.shares import NoSlotError, Shares
 from libs.storage.documents import RunDocument
+from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
 from services.gateway.errors import BusyError, LimitError, TookTooLongError
 from services.gateway.runs.pauses import pauses
@@ -29,7 +30,7 @@ class DryRunResult:
 
 
 class DryRuns:
-    """Waits for dry runs and purges them.
+    """Submits dry runs, waits for them and purges them.
 
     Args:
         ledger: where they are.
@@ -60,13 +61,29 @@ class DryRuns:
                 raise LimitError("TOO_MANY_DRY_RUNS_OF_ORGANIZATION", message) from None
             raise BusyError("TOO_MANY_DRY_RUNS", "too many files are being tried at the moment; try again") from None
 
+    @asynccontextmanager
+    async def submitted(self, run: RunDocument) -> AsyncGenerator[None]:
+        """A run that is there only for as long as the block lasts. Nothing is left of it, however that ends."""
+        submission = asyncio.ensure_future(self._ledger.runs.submit(run))
+        try:
+            await asyncio.shield(submission)
+            failpoint("gateway.dry_run_submitted")
+            yield
+        finally:
+            await asyncio.shield(self._purge(run.id, submission))
+
+    async def _purge(self, run_id: str, submission: asyncio.Future[None]) -> None:
+        """Purge a run once it is there: before, a submission that was broken off could outlive it."""
+        await asyncio.wait([submission])
+        await self._ledger.purge.run(run_id)
+
     async def result(self, principal: Principal, run: RunDocument) -> DryRunResult:
-        """What the check of a submitted dry run found. Nothing is left of it afterwards, whatever happens here.
+        """What the check of a dry run finds. Nothing is left of it afterwards.
 
         Raises:
             TookTooLongError: ``DRY_RUN_TOO_LONG``.
         """
-        try:
+        async with self.submitted(run):
             if (checked := await self.checked(run)) is None:
                 raise TookTooLongError(
                     "DRY_RUN_TOO_LONG",
@@ -74,8 +91,6 @@ class DryRuns:
                     "upload a smaller sample of it",
                 )
             return DryRunResult(checked, await RejectedStore(principal).first_errors(run.id, self._max_errors))
-        finally:
-            await asyncio.shield(self._ledger.purge.run(run.id))
 
     @property
     def wait_seconds(self) -> float:

@@ -79,13 +79,13 @@ class Previews:
         return _told(PreviewOfRun(run, preview))
 
     async def of_file(self, principal: Principal, run: RunDocument) -> PreviewOfRun:
-        """What a file that was submitted to be tried would do. Nothing is left of it afterwards, whatever happens here.
+        """What the file of a dry run would do. Nothing is left of it afterwards.
 
         Raises:
             TookTooLongError: ``PREVIEW_TOO_LONG``.
             ConflictError: the code of why there can be no preview.
         """
-        try:
+        async with self._dry_runs.submitted(run):
             seconds = self._dry_runs.wait_seconds
             began = time.monotonic()
             checked = await self._dry_runs.checked(run)
@@ -102,8 +102,6 @@ class Previews:
                 )
             errors = await RejectedStore(principal).first_errors(run.id, self._max_errors)
             return _told(PreviewOfRun(checked, preview, errors))
-        finally:
-            await asyncio.shield(self._ledger.purge.run(run.id))
 
     async def require_current(self, principal: Principal, run_id: str, version: str | None) -> None:
         """See that the target of a run is as it was when its preview was worked out, if there is one.

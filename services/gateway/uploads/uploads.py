@@ -385,17 +385,14 @@ class Uploads:
         failpoint("gateway.submitted_before_answer")
         return Submitted(holder)
 
-    async def submit_dry_run(self, received: Received, purpose: RunPurpose = RunPurpose.DRY_RUN) -> RunDocument:
-        """Make a run of an upload that is only tried: checked, told to nobody, and removed with every trace.
+    async def dry_run(self, received: Received, purpose: RunPurpose = RunPurpose.DRY_RUN) -> RunDocument:
+        """The run of an upload that is only tried, to be submitted: checked, told to nobody, removed with every trace.
 
         Raises:
             LimitError, StorageFullError: the organization has what it may have.
         """
         await self._admit(received)
-        run = self._new_run(received).model_copy(update={"purpose": purpose, "webhook_endpoint_id": None})
-        await self._ledger.runs.submit(run)
-        failpoint("gateway.dry_run_submitted")
-        return run
+        return self._new_run(received).model_copy(update={"purpose": purpose, "webhook_endpoint_id": None})
 
     def _new_run(self, received: Received) -> RunDocument:
         return _new_run(received, Lane.of_size(received.file.size, self._large_from))

@@ -10,18 +10,22 @@ import httpx
 import pytest
 from bson import ObjectId
 from litestar import Litestar
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from libs.contracts.ids import batch_id, rejected_id
 from libs.contracts.plan import ParsePlan
+from libs.contracts.purposes import RunPurpose
 from libs.contracts.states import BatchState, RunStatus
 from libs.ledger import Ledger, ParseEnd
-from libs.storage.client import Mongo, Session
+from libs.process.shares import Shares
+from libs.storage.client import Mongo, MongoSettings, Session, connect
 from libs.storage.documents import BatchResult, RunDocument
-from services.gateway.runs.dry_runs import GRACE_SECONDS
+from services.gateway.access.principal import Principal
+from services.gateway.runs.dry_runs import GRACE_SECONDS, DryRunResult, DryRuns
 from tests.integration.gateway.conftest import DRY_RUN_SECONDS, MAX_DRY_RUN_BYTES, MAX_ERRORS, Organization
 from tests.integration.gateway.steps import CSV, assert_error, create_template, eventually, template_body, upload
 from tests.integration.gateway.test_uploads import END, FORM, XLSX, part
-from tests.integration.ledger.runs import new_batch
+from tests.integration.ledger.runs import new_batch, new_run
 
 PARSER = "test-parser"
 PLAN = ParsePlan(columns=("sku", "name"), mapping={"sku": 0, "name": 1})
@@ -203,6 +207,41 @@ async def test_a_request_that_is_broken_off_leaves_nothing(acme: Organization, m
 
     await eventually(gone)
     await assert_no_trace(mongo, acme, run.id)
+
+
+class AtSubmission(CommandListener):
+    """Does something the moment that a run is on its way to the database."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command.get("insert") == "runs":
+            self._do()
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
+async def test_one_that_is_broken_off_while_it_is_submitted_leaves_nothing(
+    mongo: Mongo, mongo_settings: MongoSettings
+) -> None:
+    tried: list[asyncio.Task[DryRunResult]] = []
+
+    def break_off() -> None:
+        tried[0].cancel()
+
+    own = await connect(mongo_settings, [AtSubmission(break_off)])
+    run = new_run(target_resource=RESOURCE).model_copy(update={"purpose": RunPurpose.DRY_RUN})
+    dry_runs = DryRuns(Ledger(own, "test"), DRY_RUN_SECONDS, MAX_ERRORS, Shares(1))
+    tried.append(asyncio.create_task(dry_runs.result(Principal(run.tenant_id, "key:test", "key"), run)))
+    with pytest.raises(asyncio.CancelledError):
+        await tried[0]
+    await own.client.close()
+    assert await mongo.state["runs"].count_documents({"_id": run.id}) == 0
 
 
 async def test_what_a_killed_gateway_left_is_swept(acme: Organization, mongo: Mongo, ledger: Ledger) -> None:

@@ -135,7 +135,7 @@ class ImportController(Controller):
     ) -> Response[DryRunView]:
         with dry_runs.trying(principal):
             received = await receive(request, principal, uploads, judge, dry_run_limits(settings))
-            found = await dry_runs.result(received.principal, await uploads.submit_dry_run(received))
+            found = await dry_runs.result(received.principal, await uploads.dry_run(received))
             return await answer(lambda: present_dry_run(found))
 
     @get("/runs", operation_id="listRuns", summary="List runs", operation_class=ApiOperation)

@@ -58,7 +58,7 @@ class PreviewController(Controller):
     ) -> Response[PreviewView]:
         with dry_runs.trying(principal):
             received = await receive(request, principal, uploads, judge, dry_run_limits(settings))
-            run = await uploads.submit_dry_run(received, RunPurpose.PREVIEW)
+            run = await uploads.dry_run(received, RunPurpose.PREVIEW)
             found = await previews.of_file(received.principal, run)
             return await answer(lambda: present_preview(found, kept=False))
 
