@@ -35,7 +35,7 @@ unshare --mount --pid --fork sh -eu -c '
   mount -t proc proc "$tree/proc"
   mount -t tmpfs tmpfs "$tree/tmp"
   mount -o remount,bind,ro "$tree"
-  cd "$tree" && exec env -i PATH=/opt/rowdock/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 ROWDOCK_HOST=0.0.0.0 \
+  cd "$tree" && exec env -i PATH=/opt/rowdock/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin PYTHONDONTWRITEBYTECODE=1 ROWDOCK_HOST=0.0.0.0 \
     ROWDOCK_PORT=8000 ROWDOCK_OPS_PORT=9464 ROWDOCK_INSTANCE=try HOME=/ \
     chroot --userspec=10001:10001 "$tree" sh -c "cd /app && exec python -"
 ' <"$here/look_inside.py"
