@@ -21,7 +21,7 @@ CHANGE = {"type": "replace", "old": "a", "new": "aa", "match": "part"}
     [
         pytest.param("gateway", "gateway.bulk_changed_before_commit", marks=pick),
         ("gateway", "gateway.bulk_changed_some"),
-        ("gateway", "gateway.bulk_check_submitted"),
+        ("gateway", "gateway.dry_run_submitted"),
         ("gateway", "gateway.bulk_noted_before_commit"),
         ("validator", "validator.stored_before_advance"),
     ],

@@ -20,7 +20,7 @@ CORRECTED = 5
     ("service", "point"),
     [
         ("gateway", "gateway.correction_stored_before_check"),
-        ("gateway", "gateway.check_submitted"),
+        ("gateway", "gateway.dry_run_submitted"),
         ("gateway", "ledger.retry_stored_before_hint"),
         pytest.param("gateway", "ledger.retry_settled_some", marks=pick),
         ("gateway", "ledger.retry_settled_before_noted"),

@@ -22,7 +22,6 @@ from libs.storage.documents import (
     RetryRequest,
     RunDocument,
 )
-from libs.telemetry.failpoints import failpoint
 from services.gateway.access.principal import Principal
 from services.gateway.errors import ConflictError, Problem, invalid_input, not_found
 from services.gateway.records.cell_changes import MAX_TEXT_BYTES, decided
@@ -215,7 +214,6 @@ class BulkCorrections:
         lane = Lane.LARGE if correction.changed > MANY_ROWS else Lane.SMALL
         check = run_of_rows(correction.requested_by, run, RunPurpose.CHECK, request, lane)
         async with self._dry_runs.submitted(check):
-            failpoint("gateway.bulk_check_submitted")
             checked = await self._dry_runs.checked(check)
             failure = None if checked is None else (checked.failure or {}).get("code")
             if checked is None or (checked.status is RunStatus.FAILED and failure != RunErrorCode.INVALID_ROWS):

@@ -118,8 +118,6 @@ class RejectedRows:
     async def _check(self, principal: Principal, run: RunDocument, record: RejectedRecord) -> None:
         request = RetryRequest(rows="row", row=record.row)
         check = run_of_rows(started_by(principal), run, RunPurpose.CHECK, request, Lane.SMALL)
-        await self._ledger.runs.submit(check)
-        failpoint("gateway.check_submitted")
         try:
             found = await self._dry_runs.result(principal, check)
         except TookTooLongError:
