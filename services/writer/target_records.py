@@ -39,7 +39,7 @@ from services.writer.domain.batch_plan import AS_IN_FILE, Fields, Record, Record
 from services.writer.domain.decimal128 import comparable
 from services.writer.domain.document_slots import EncodedRecords
 from services.writer.domain.record_changes import statement
-from services.writer.domain.record_keys import carries
+from services.writer.domain.record_keys import carried
 from services.writer.domain.same_records import SameRecords
 from services.writer.raw_insert import insert_encoded, update_encoded
 
@@ -329,6 +329,13 @@ def _by_values(records: Sequence[Document], key: TargetKey) -> dict[Values, Docu
     Raises:
         StaleKeysError: some carry other entries.
     """
-    if stale := [record["_id"] for record in records if not carries(record, key)]:
+    by_values: dict[Values, Document] = {}
+    stale: list[Any] = []
+    for record in records:
+        if (values := carried(record, key)) is None:
+            stale.append(record["_id"])
+        else:
+            by_values[tuple([comparable(value) for value in values])] = record
+    if stale:
         raise StaleKeysError(stale)
-    return {tuple(key_value(comparable(record[name])) for name in key.names): record for record in records}
+    return by_values

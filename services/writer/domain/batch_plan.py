@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from dataclasses import field as member
 from datetime import UTC, datetime
 from functools import reduce
-from operator import itemgetter
+from itertools import compress
+from operator import itemgetter, ne
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import pyarrow as pa
 from bson import Decimal128, Int64, ObjectId
@@ -34,8 +35,7 @@ AS_IN_FILE: Final[Record] = MappingProxyType({})
 """Stands for a record that holds exactly what its row says, which was found out without reading it."""
 
 
-@dataclass(frozen=True, slots=True)
-class BeforeImage:
+class BeforeImage(NamedTuple):
     """What undoes an update. ``_keys`` follows from the fields and from what the tenant's keys are then.
 
     Attributes:
@@ -47,8 +47,7 @@ class BeforeImage:
     remove: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordUpdate:
+class RecordUpdate(NamedTuple):
     """A row that changes a record, or deletes it: then it is marked as deleted, by which it gives its keys up.
 
     What it carries for them stays: another application that takes the mark off has a record that is found again, or is
@@ -193,10 +192,10 @@ class _By:
         self._prefix = record_prefix(run_id)
 
     def update(self, record: Record, row: int, changes: dict[str, Any], warnings: str | None = None) -> RecordUpdate:
-        """The change of a record with what the run notes on it."""
-        time = {"updated_at": self.written_at} if self._notes_time else {}
-        origin = _origin(record, self.run_id, row, self.written_at, warnings)
-        changes = {**changes, **time, "_import": origin}
+        """The change of a record; what the run notes on it is added to ``changes``."""
+        if self._notes_time:
+            changes["updated_at"] = self.written_at
+        changes["_import"] = _origin(record, self.run_id, row, self.written_at, warnings)
         own = isinstance(record["_id"], ObjectId) and record["_id"].binary.startswith(self._prefix)
         before = None if own else _before(record, changes)
         return RecordUpdate(row, record["_id"], changes, before, record.get("_import"))
@@ -237,7 +236,9 @@ def _new_entries(record: Record, changes: Record, keys: Sequence[Key]) -> dict[s
 
     With one key, by which the record was found, it has what follows from its fields.
     """
-    changed = any(name in changes for key in keys for name in key.names)
+    changed = False
+    for key in keys:
+        changed = changed or not changes.keys().isdisjoint(key.names)
     if len(keys) == 1 and not changed:
         return {}
     after = entries(keys, {**record, **changes}) if keys else []
@@ -296,6 +297,7 @@ class RowDifferences:
             for index, name in enumerate(self._names)
             if name in template.default_values or fields[index].type in (FieldType.NUMBER, FieldType.BOOLEAN)
         ]
+        self._places = range(len(self._names))
         self._held = _values_of(self._names)
         self._extra = extra_cells(table, extra) if template.include_unmatched_columns else None
         self.warnings: list[str | None] = (
@@ -325,12 +327,17 @@ class RowDifferences:
         # Nearly every row of a repeated import ends here: one comparison in C.
         if held == row and not any(_differs(held[place], row[place]) for place in self._not_text):
             return {}
+        # Most values of a changed record are equal: only the others are looked at, and those that Python mistakes.
+        mistaken = [place for place in self._not_text if type(held[place]) is not type(row[place])]
+        doubtful = {*compress(self._places, map(ne, held, row)), *mistaken}
         return {
-            name: Int64(value) if name in self._integers and type(value) is int else value
-            for name, before, value in zip(self._names, held, row, strict=True)
-            # What is equal and of one type is the same whatever the type; most values of a changed record are.
-            if not (before == value and type(before) is type(value)) and _differs(before, value)
+            self._names[place]: self._written(place, row[place])
+            for place in sorted(doubtful)
+            if _differs(held[place], row[place])
         }
+
+    def _written(self, place: int, value: Any) -> Any:  # noqa: ANN401
+        return Int64(value) if type(value) is int and self._names[place] in self._integers else value
 
 
 def _values_of(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
@@ -392,11 +399,16 @@ def _origin(record: Record, run_id: str, row: int, written_at: datetime, warning
 
 
 def _before(record: Record, changes: Record) -> BeforeImage:
-    changed = [name for name in changes if name != KEYS]
-    return BeforeImage(
-        restore={name: record[name] for name in changed if name in record},
-        remove=[name for name in changed if name not in record],
-    )
+    restore: dict[str, Any] = {}
+    remove: list[str] = []
+    for name in changes:
+        if name == KEYS:
+            continue
+        if name in record:
+            restore[name] = record[name]
+        else:
+            remove.append(name)
+    return BeforeImage(restore, remove)
 
 
 def take_rows(table: pa.Table, indices: list[int]) -> pa.Table:

@@ -33,20 +33,36 @@ def entries(keys: Sequence[Key], record: Mapping[str, Any]) -> list[dict[str, An
     return [key_entry(key.id, values) for key, values in found if values is not None]
 
 
-def carries(record: Mapping[str, Any], key: Key) -> bool:
-    """Whether a record carries the entry of ``key`` that follows from its fields; false where none follows."""
+def carried(record: Mapping[str, Any], key: Key) -> list[Any] | None:
+    """The values of the entry of ``key`` that a record carries; ``None`` where that is not the one that follows from
+    its fields, or where none follows."""
     held = cast("Sequence[Mapping[str, Any]]", record.get(KEYS) or ())
-    own = [entry_values(entry) for entry in held if entry[SCOPE] == key.id]
     values = _values(record, key)
-    return values is not None and len(own) == 1 and _exactly(own[0]) == _exactly(values)
+    if values is None:
+        return None
+    # Of nearly every record it is the only entry, and about texts, of which those are equal that are stored alike.
+    if _are_texts(values) and held == [key_entry(key.id, values)]:
+        return values
+    own = [entry_values(entry) for entry in held if entry[SCOPE] == key.id]
+    return values if len(own) == 1 and _exactly(own[0]) == _exactly(values) else None
 
 
 def _values(record: Mapping[str, Any], key: Key) -> list[Any] | None:
     """The values of the entry that follows from the fields of a record; ``None`` where one is not of a key's type."""
     values = [key_value(record.get(name)) for name in key.names]
-    return values if all(isinstance(value, _TYPES) for value in values) else None
+    for value in values:
+        if not isinstance(value, _TYPES):
+            return None
+    return values
+
+
+def _are_texts(values: list[Any]) -> bool:
+    for value in values:
+        if not isinstance(value, str):
+            return False
+    return True
 
 
 def _exactly(values: list[Any]) -> list[Any] | bytes:
     """Values so that those are equal that are stored alike: to Python, True equals 1 and no NaN another."""
-    return values if all(isinstance(value, str) for value in values) else bson.encode({"": values})
+    return values if _are_texts(values) else bson.encode({"": values})

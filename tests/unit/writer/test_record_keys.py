@@ -19,7 +19,7 @@ from libs.contracts.record_keys import KEYS, SPELLED, key_entry, key_value
 from libs.contracts.templates import Template, TemplateField
 from services.writer.domain.batch_plan import plan_batch
 from services.writer.domain.record_encoding import RecordEncoder
-from services.writer.domain.record_keys import carries, entries
+from services.writer.domain.record_keys import carried, entries
 from tests.unit.writer.checked_batches import CONTACTS, RUN_ID, TENANT_ID, WIDE, checked_batch
 from tests.unit.writer.test_record_encoding import documents, rows, wide_rows
 
@@ -107,9 +107,9 @@ def test_whether_a_record_carries_what_follows_from_its_fields(entry: object, va
     one = key("a")
     others = [{"s": ObjectId(), "a": "x"}]
     held = others if entry is None else [*others, key_entry(one.id, entry)]
-    assert carries({"a": value, KEYS: held}, one) is does
-    assert not carries({"a": value}, one)
-    assert not carries({"a": value, KEYS: None}, one)
+    assert (carried({"a": value, KEYS: held}, one) is not None) is does
+    assert carried({"a": value}, one) is None
+    assert carried({"a": value, KEYS: None}, one) is None
 
 
 def test_a_template_without_keyed_fields_writes_as_ever() -> None:
@@ -179,4 +179,4 @@ def test_encoded_entries_hold_texts_as_they_are_compared(texts: list[str]) -> No
     made = [bson.decode(each) for each in documents(encoder, table)]
     assert [each[KEYS] for each in made] == [[key_entry(of_email.id, [key_value(text)])] for text in texts]
     assert [each["email"] for each in made] == texts
-    assert all(carries(each, of_email) for each in made)
+    assert all(carried(each, of_email) is not None for each in made)
