@@ -57,10 +57,7 @@ def _values(record: Mapping[str, Any], key: Key) -> list[Any] | None:
 
 
 def _are_texts(values: list[Any]) -> bool:
-    for value in values:
-        if not isinstance(value, str):
-            return False
-    return True
+    return {*map(type, values)} == {str}
 
 
 def _exactly(values: list[Any]) -> list[Any] | bytes:
