@@ -96,11 +96,16 @@ def assert_promise_kept(oracle: Oracle, run_id: str, planted: PlantedFile, resou
 
 @pytest.fixture
 def armed(stack: Stack, tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
-    """Arms a failpoint in every replica of a service; answers the folder that shows what was hit."""
+    """Arms a failpoint in every replica of a service; answers the folder that shows what was hit.
+
+    Afterwards it kills nothing any more, whatever became of the test.
+    """
+    folder = tmp_path / "hits"
+    points: list[str] = []
 
     def arm(service: str, point: str) -> Path:
-        folder = tmp_path / "hits"
         folder.mkdir()
+        points.append(point)
         environment = {
             "FAILPOINT": f"{point}:kill",
             "FAILPOINT_DIRECTORY": str(folder),
@@ -111,6 +116,9 @@ def armed(stack: Stack, tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
         return folder
 
     yield arm
+    for point in points:
+        for number in range(KILLS):
+            (folder / f"{point}.{number}").touch()
     stack.wait_ready()
 
 
