@@ -93,6 +93,8 @@ class ParsePlan(BaseModel):
         date_orders: order of day, month and year, per field that reads dates without a format.
         short_years: whether a year of two digits is the first or the last part of a date of three numbers, per field
             where that is known.
+        uncounted_days: date fields in whose columns no number is a count of days, as spreadsheets have it: beside
+            numbers of six digits, such as ``310324``, one of five may be a day without its zero.
         today: the day on which the plan was made.
         decimal_styles: style of the numbers, per number field.
         currencies: what the amounts of a number field are in: an ISO 4217 code, or a name that several currencies
@@ -134,6 +136,7 @@ class ParsePlan(BaseModel):
     unmatched: tuple[int, ...] = ()
     date_orders: dict[str, DateOrder] = {}
     short_years: dict[str, Literal["first", "last"]] = {}
+    uncounted_days: tuple[str, ...] = ()
     today: date | None = None
     decimal_styles: dict[str, DecimalStyle] = {}
     currencies: dict[str, str] = {}

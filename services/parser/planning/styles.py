@@ -19,6 +19,7 @@ from libs.contracts.templates import DecimalStyle, FieldType, Template, Template
 from services.parser.planning.boolean_columns import BooleanColumn
 from services.parser.planning.date_columns import DateColumn
 from services.parser.planning.number_columns import NumberColumn
+from services.parser.planning.serial_columns import SerialColumn
 
 _NOTHING_TO_SAY = ColumnReading()
 
@@ -26,8 +27,8 @@ _NOTHING_TO_SAY = ColumnReading()
 class StyleSearch:
     """Looks at a file's first rows, and at more of them while that can decide something.
 
-    Left alone are dates for which the template decides (``date_format``, ``date_order``), numbers for which it does
-    (``decimal_style`` and ``currency``), and what is made of several columns.
+    Left alone are dates and numbers for which the template decides (``date_format``; ``decimal_style`` and
+    ``currency``), the order of dates where it says it, and what is made of several columns.
 
     Args:
         template: what the file must look like.
@@ -42,6 +43,7 @@ class StyleSearch:
         typed = plan.typed_numbers
         number_default = DecimalStyle.POINT if typed else template.default_decimal_style
         self._dates: list[DateColumn] = []
+        self._serials: list[SerialColumn] = []
         self._numbers: list[NumberColumn] = []
         self._booleans: list[BooleanColumn] = []
         for field in template.fields:
@@ -51,31 +53,37 @@ class StyleSearch:
             column = cell_column(index)
             if DateColumn.asks(field):
                 self._dates.append(DateColumn(field, column, template.default_date_order))
+            if SerialColumn.asks(field) and not plan.typed_cells:
+                self._serials.append(SerialColumn(field, column))
             if field.type is FieldType.BOOLEAN:
                 self._booleans.append(BooleanColumn(field, column))
             if field.type is FieldType.NUMBER and (typed or field.decimal_style is None or field.currency is None):
                 self._numbers.append(NumberColumn(field, column, number_default, typed))
 
     @property
+    def _columns(self) -> tuple[DateColumn | SerialColumn | NumberColumn | BooleanColumn, ...]:
+        return (*self._dates, *self._serials, *self._numbers, *self._booleans)
+
+    @property
     def needed(self) -> bool:
         """Whether there is anything to find out."""
-        return bool(self._dates or self._numbers or self._booleans)
+        return bool(self._columns)
 
     @property
     def open(self) -> bool:
         """Whether more of the file may decide what the rows so far do not."""
-        return any(column.open for column in (*self._dates, *self._numbers, *self._booleans))
+        return any(column.open for column in self._columns)
 
     def look(self, table: pa.Table) -> None:
         """Take the rows of a parsed batch into account."""
-        columns = (*self._dates, *self._numbers, *self._booleans)
+        columns = self._columns
         frame = pl.DataFrame(table.select(list(dict.fromkeys(column.column for column in columns))))
         for column in columns:
             column.look(frame[column.column].drop_nulls())
 
     def plan(self) -> ParsePlan:
         """The plan with everything decided."""
-        notes = [note for column in (*self._dates, *self._numbers, *self._booleans) for note in column.notes()]
+        notes = [note for column in self._columns for note in column.notes()]
         dates = {column.of.name: column for column in self._dates}
         booleans = {column.of.name: column for column in self._booleans}
         numbers = {column.of.name: column for column in self._numbers}
@@ -84,6 +92,7 @@ class StyleSearch:
                 "today": self._today,
                 "date_orders": {name: column.order for name, column in dates.items()},
                 "short_years": {name: column.position for name, column in dates.items() if column.position is not None},
+                "uncounted_days": tuple(column.of.name for column in self._serials if column.uncounted),
                 "decimal_styles": {
                     name: column.style for name, column in numbers.items() if column.of.decimal_style is None
                 },

@@ -118,6 +118,7 @@ def conversion(field: TemplateField, text: pl.Expr, let: Let, reading: Reading) 
             years=years,
             typed_cells=reading.typed_cells,
             date_1904=reading.date_1904,
+            counted_days=field.name not in reading.uncounted_days,
         )
     )
     checks = [Check(RowErrorCode.INVALID_DATE, _message(field, order, years), text.is_not_null() & value.is_null())]
@@ -181,6 +182,7 @@ def instant(
     years: TwoDigitYears = _ANY_CENTURY,
     typed_cells: bool = False,
     date_1904: bool = False,
+    counted_days: bool = True,
 ) -> pl.Expr:
     """The instant that a text says, null where it says none.
 
@@ -196,13 +198,14 @@ def instant(
         years: what years of two digits mean.
         typed_cells: a cell that is a date to the file itself is ISO 8601, whatever the format.
         date_1904: serial numbers count from 1904-01-01 instead of 1899-12-31.
+        counted_days: whether numbers may be serial numbers.
 
     Returns:
         Int64, milliseconds since 1970 UTC.
     """
     if date_format is None:
         found = iso_day(text)
-        others = free_dates(Spelling(order, years, typed_cells, date_1904))
+        others = free_dates(Spelling(order, years, typed_cells, date_1904, counted_days))
     else:
         # The template has said what it wants.
         years = replace(years, horizon=None)

@@ -95,8 +95,8 @@ _RARE = (
 )
 
 _SERIAL = r"^[0-9]{1,7}(?:\.[0-9]+)?$"
+_SURE_SERIAL = r"^[1-9][0-9]{4}(?:\.[0-9]+)?$"
 _LAST_SERIAL = 2_958_465  # 9999-12-31
-_FIRST_SURE_SERIAL, _LAST_SURE_SERIAL = 10_000, 99_999
 # Lotus 1-2-3, and Excel after it, take 1900 for a leap year: serial 60 is the day that never was.
 _LEAP_BUG = 60
 # Days from 1970-01-01 to serial 0.
@@ -113,12 +113,14 @@ class Spelling:
         years: what years of two digits mean.
         typed_cells: any number is a serial number.
         date_1904: serial numbers count from 1904-01-01 instead of 1899-12-31.
+        counted_days: whether numbers may be serial numbers.
     """
 
     order: DateOrder
     years: TwoDigitYears
     typed_cells: bool = False
     date_1904: bool = False
+    counted_days: bool = True
 
 
 def iso_day(text: pl.Expr) -> pl.Expr:
@@ -133,12 +135,16 @@ def iso_ways() -> list[Way]:
 
 def free_dates(spelling: Spelling) -> Ways:
     """Reads what ``iso_day`` leaves."""
-    serial = by_expression(_SERIAL, partial(_serial, typed_cells=spelling.typed_cells, date_1904=spelling.date_1904))
+    number = _SERIAL if spelling.typed_cells else _SURE_SERIAL
+    serial = [by_expression(number, partial(_serial, number, date_1904=spelling.date_1904))]
     named = [by_pattern(pattern, spelling.years) for pattern in _NAMED]
     rare = [by_pattern(pattern, spelling.years) for pattern in (*_RARE, *_rare_numeric(spelling))]
     rare.append(by_expression(_MICROSOFT_JSON, _microsoft_json))
     day_with_offset = by_pattern(_DAY_WITH_OFFSET, spelling.years, first=True)
-    return Ways([*_iso_times(), *_numeric_ways(spelling), *named, serial], [day_with_offset, *rare])
+    return Ways(
+        [*_iso_times(), *_numeric_ways(spelling), *named, *(serial if spelling.counted_days else ())],
+        [day_with_offset, *rare],
+    )
 
 
 def _iso_times() -> list[Way]:
@@ -178,10 +184,9 @@ def _microsoft_json(text: pl.Expr) -> pl.Expr:
     return text.str.extract(_MICROSOFT_JSON).cast(pl.Int64)
 
 
-def _serial(text: pl.Expr, *, typed_cells: bool, date_1904: bool) -> pl.Expr:
-    serial = pl.when(text.str.contains(_SERIAL)).then(text).cast(pl.Float64)
-    first, last = (1, _LAST_SERIAL) if typed_cells else (_FIRST_SURE_SERIAL, _LAST_SURE_SERIAL)
-    valid = (serial >= first) & (serial < last + 1)
+def _serial(number: str, text: pl.Expr, *, date_1904: bool) -> pl.Expr:
+    serial = pl.when(text.str.contains(number)).then(text).cast(pl.Float64)
+    valid = (serial >= 1) & (serial < _LAST_SERIAL + 1)
     epoch = pl.lit(_EPOCH_1904, pl.Int64)
     if not date_1904:
         valid &= ~serial.is_between(_LEAP_BUG, _LEAP_BUG + 1, closed="left")

@@ -28,6 +28,7 @@ class Reading:
         default_date_order: for fields that the plan says nothing about.
         default_decimal_style: likewise.
         short_years: where two-digit years stand in dates of three numbers by field, as the parse plan froze it.
+        uncounted_days: fields in whose columns no number is a count of days, as the parse plan froze it.
         two_digit_year_pivot: the first two-digit year of the 20th century; ``None`` where the template does not say.
         today: the day of the parse plan.
         empty_zero_dates: a date of zeros is an empty value.
@@ -46,6 +47,7 @@ class Reading:
     decimal_styles: Mapping[str, DecimalStyle] = field(default_factory=dict[str, DecimalStyle])
     currencies: Mapping[str, str] = field(default_factory=dict[str, str])
     short_years: Mapping[str, Literal["first", "last"]] = field(default_factory=dict[str, Literal["first", "last"]])
+    uncounted_days: frozenset[str] = frozenset()
     two_digit_year_pivot: int | None = None
     today: date | None = None
     empty_zero_dates: bool = False
@@ -114,6 +116,7 @@ def reading(template: Template, plan: ParsePlan) -> Reading:
         date_orders=plan.date_orders,
         decimal_styles=plan.decimal_styles,
         short_years=plan.short_years,
+        uncounted_days=frozenset(plan.uncounted_days),
         two_digit_year_pivot=template.two_digit_year_pivot,
         today=plan.today,
         empty_zero_dates=template.zero_dates == "empty",

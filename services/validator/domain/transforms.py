@@ -192,6 +192,7 @@ class _Changes:
             years=self.reading.two_digit_years(self.field),
             typed_cells=self.reading.typed_cells,
             date_1904=self.reading.date_1904,
+            counted_days=self.field.name not in self.reading.uncounted_days,
         )
         return pl.coalesce(dates.formatted(instant, transform.format), text)
 

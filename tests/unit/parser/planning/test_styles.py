@@ -104,7 +104,7 @@ def test_ambiguous_dates_take_the_default_which_is_said(default: str) -> None:
     assert "can be read in two ways" in search.plan().notes[0]
 
 
-@pytest.mark.parametrize("values", [["2025-04-03"], ["2025/04/03"], ["31 March 2024"], ["45678"], [None]])
+@pytest.mark.parametrize("values", [["2025-04-03"], ["2025/04/03"], ["31 March 2024"], ["2024", "456789"], [None]])
 def test_dates_that_are_read_in_one_way_only_leave_nothing_open(values: list[str | None]) -> None:
     search = search_of(values, DATE)
     assert not search.open
@@ -121,7 +121,6 @@ def test_a_tie_takes_the_default() -> None:
     [
         pytest.param({"type": "text"}, id="text"),
         pytest.param({"type": "date", "date_format": "DD/MM/YYYY"}, id="format given"),
-        pytest.param({"type": "date", "date_order": "mdy"}, id="order given"),
         pytest.param({"type": "number", "decimal_style": "comma", "currency": "EUR"}, id="style and currency given"),
         pytest.param({"type": "number", "transforms": [{"type": "constant", "value": "1"}]}, id="constant"),
         pytest.param({"type": "date", "transforms": [{"type": "concat", "columns": ["f"]}]}, id="concat"),
@@ -133,9 +132,35 @@ def test_what_the_template_decides_is_not_searched(field: dict[str, Any]) -> Non
     assert search.plan().date_orders == search.plan().decimal_styles == {}
 
 
+def test_an_order_that_the_template_gives_is_not_searched() -> None:
+    plan = search_of(["25/04/2025", "25/04/25"], {"type": "date", "date_order": "mdy"}).plan()
+    assert (plan.date_orders, plan.short_years, plan.notes) == ({}, {}, ())
+
+
 def test_normalised_dates_have_an_order_too() -> None:
     field = {"type": "text", "transforms": [{"type": "normalize_date"}]}
     assert search_of(["04/25/2025"], field).plan().date_orders == {"f": "mdy"}
+
+
+@pytest.mark.parametrize("field", [DATE, {**DATE, "date_order": "dmy"}, {"transforms": [{"type": "normalize_date"}]}])
+@pytest.mark.parametrize("day", ["310324", "010124", "01124"])
+def test_beside_days_in_digits_no_number_counts_days(field: dict[str, Any], day: str) -> None:
+    assert search_of(["45382"], field).open
+    assert search_of(["45382", "45383.5", "2024-03-31"], field).plan().uncounted_days == ()
+    for values in (["10124", day], [day, "45382.5"]):
+        search = search_of(values, field)
+        assert not search.open
+        assert search.plan().uncounted_days == ("f",)
+        [note] = search.plan().notes
+        assert "date_format" in note
+
+
+def test_cells_that_are_numbers_to_their_file_count_days() -> None:
+    template = Template.model_validate({"name": "t", "target_resource": "things", "fields": [{"name": "f", **DATE}]})
+    plan = ParsePlan(file_type="excel", typed_cells=True, columns=("f",), mapping={"f": 0})
+    search = StyleSearch(template, plan, TODAY)
+    search.look(pa.table({"c0": pa.array(["10124", "310324"], pa.string())}))
+    assert search.plan().uncounted_days == ()
 
 
 @pytest.mark.parametrize("file_type", ["excel", "json"])
