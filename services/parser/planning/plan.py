@@ -7,7 +7,7 @@ from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template
 from services.parser.formats.api.file_format import Layout, PlanSettings
-from services.parser.formats.api.headers import column_names
+from services.parser.formats.api.headers import column_names, listed, squeezed
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.planning.matching import (
     Matching,
@@ -59,6 +59,7 @@ def make_plan(
     overflow = len(columns) - 1 if layout.overflow else None
     matching = match_columns(template, columns, given, named=layout.named, overflow=overflow)
     joined = concat_columns(template, columns)
+    _refuse_hollow_columns(layout, matching)
     delete_column = find_delete_column(template, columns, matching)
     if layout.complete:
         refuse_missing_columns(template, layout, columns, matching, joined)
@@ -76,7 +77,12 @@ def make_plan(
         unmatched=tuple(unmatched) if template.include_unmatched_columns else (),
         batch_rows=min(batch_rows, max(1, MAX_BATCH_CELLS // max(1, len(columns)))),
         batch_bytes=batch_bytes,
-        notes=(*layout.notes, *_guesses(matching, columns), *_empty_fields(template, layout, matching)),
+        notes=(
+            *layout.notes,
+            *_guesses(matching, columns),
+            *_empty_fields(template, layout, matching),
+            *_other_spellings(layout, matching),
+        ),
     )
 
 
@@ -105,6 +111,23 @@ def _within_which_others_are(headers: Sequence[str], layout: Layout, template: T
     return [header for header in within if header not in required]
 
 
+def _refuse_hollow_columns(layout: Layout, matching: Matching) -> None:
+    """Refuse a file in which no field's column has a value, but values within it: every record would be empty.
+
+    Raises:
+        FileRefusedError: ``MISSING_COLUMNS``.
+    """
+    read = [index for index in matching.mapping.values() if index is not None]
+    names = [layout.columns[index] for index in dict.fromkeys(read) if index < len(layout.columns)]
+    if names and len(names) == len(set(read)) and layout.hollow.issuperset(names):
+        within = next(name for name in layout.columns if name.startswith(f"{names[0]}."))
+        raise FileRefusedError(
+            RunErrorCode.MISSING_COLUMNS,
+            f"{listed(names)} of the file have no values of their own, only values within them, such as {within!r}; "
+            "name those in the template",
+        )
+
+
 def _guesses(matching: Matching, columns: Sequence[str]) -> list[str]:
     return [
         f"field {name!r} reads the column {columns[index]!r}, which is only similar ({match.confidence:.0%}); "
@@ -128,4 +151,22 @@ def _empty_fields(template: Template, layout: Layout, matching: Matching) -> lis
             notes.append(f"field {field.name!r}: the file has no column {field.source!r}, so nothing is read for it")
         elif not layout.complete and column >= len(layout.columns):
             notes.append(f"field {field.name!r}: no record at the start of the file has {field.source!r}")
+        elif column < len(layout.columns) and layout.columns[column] in layout.hollow:
+            notes.append(
+                f"field {field.name!r}: {field.source!r} has no value at the start of the file, only within it"
+            )
     return notes
+
+
+def _other_spellings(layout: Layout, matching: Matching) -> list[str]:
+    """Columns of records that name their own cells, which are not read beside one whose name is spelled otherwise:
+    records that have the one may lack the other."""
+    if not layout.nested:
+        return []
+    columns = [(index, name) for index, name in enumerate(layout.columns) if squeezed(name)]
+    read = {squeezed(name): index for index, name in columns if index in matching.mapping.values()}
+    return [
+        f"the column {layout.columns[other]!r} is read, and not {name!r}, which is nearly the same name"
+        for index, name in columns
+        if (other := read.get(squeezed(name), index)) != index
+    ]

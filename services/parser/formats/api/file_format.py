@@ -58,6 +58,7 @@ class Layout:
         overflow: rows may have values that none of the columns takes; the plan has a column for them, the last one
             (see ``ParsePlan.overflow``).
         nested: whether a column ``a.b`` may stand for what is within a value ``a``.
+        hollow: columns ``a`` that have no value in the file's start, while their ``a.b`` have.
         keys: what the rows call ``columns``, if they name their cells; the reader gets all of them by ``column_keys``.
         notes: what was found out rather than told, for the owner of the run.
         settings: what the reader has to know.
@@ -70,6 +71,7 @@ class Layout:
     complete: bool = True
     overflow: bool = False
     nested: bool = False
+    hollow: frozenset[str] = frozenset()
     keys: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     settings: PlanSettings = field(default_factory=PlanSettings)

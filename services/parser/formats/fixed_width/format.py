@@ -11,7 +11,7 @@ from libs.contracts.templates import Template
 from services.parser.formats.api.edges import trimmed
 from services.parser.formats.api.encoding import open_decoder
 from services.parser.formats.api.file_format import FileFacts, Layout
-from services.parser.formats.api.headers import column_names, numbered_names
+from services.parser.formats.api.headers import column_names, numbered_names, squeezed
 from services.parser.formats.api.limits import MIB, ReaderLimits
 from services.parser.formats.api.sampling import TextSample
 from services.parser.formats.fixed_width.reader import FixedWidthReader, LineCutter
@@ -19,6 +19,7 @@ from services.parser.formats.fixed_width.reader import FixedWidthReader, LineCut
 SAMPLE_BYTES = MIB
 """How much of the file's start is looked at; the header must end within it."""
 _FEWEST_LINES = 2
+_HEADER_NOTE = "header: the first line, because it has the names of the columns"
 
 
 class FixedWidthSampler:
@@ -59,18 +60,19 @@ class FixedWidthSampler:
                 + (f" after the {source.skip_rows:,} that the template's skip_rows drops" if source.skip_rows else "")
                 + "; upload a file with rows",
             )
-        has_header = source.has_header is True
+        given = [column.name for column in source.column_widths]
+        cutter = LineCutter(widths, encoding.name, in_bytes=source.width_unit == "bytes")
+        named = source.has_header is None and first is not None and _names_columns(cutter.cut(first)[0], given)
+        has_header = source.has_header is True or named
         if has_header and first is None:
             raise FileRefusedError(
                 RunErrorCode.HEADER_TOO_LARGE,
                 f"the header line does not end within the file's first {SAMPLE_BYTES:,} bytes; look for missing line "
                 "ends, or set has_header to false in the template",
             )
-        given = [column.name for column in source.column_widths]
         if source.width_unit == "characters":
-            behind = source.skip_rows + (1 if source.has_header else 0)
+            behind = source.skip_rows + has_header
             refuse_other_units([line for line in complete if line.strip(" ")][behind:], sum(widths), encoding.name)
-        cutter = LineCutter(widths, encoding.name, in_bytes=source.width_unit == "bytes")
         header = cutter.cut(first)[0] if has_header and first is not None else []
         header += [""] * (len(widths) - len(header))
         numbered = numbered_names(len(widths))
@@ -81,7 +83,7 @@ class FixedWidthSampler:
         return Layout(
             columns=columns,
             named=has_header or any(given),
-            notes=(*([encoding.note] if encoding.note else []), *notes),
+            notes=(*([encoding.note] if encoding.note else []), *([_HEADER_NOTE] if named else []), *notes),
             settings={
                 "encoding": encoding.name,
                 "bom_bytes": encoding.bom_bytes,
@@ -92,6 +94,12 @@ class FixedWidthSampler:
                 "options": {"tidy": True, "tabs_shift": True},
             },
         )
+
+
+def _names_columns(cells: Sequence[str], names: Sequence[str | None]) -> bool:
+    """Whether the cells of a line are the names that the template gives all columns, and no data."""
+    given = [squeezed(name or "") for name in names]
+    return all(given) and [squeezed(cell) for cell in cells] == given
 
 
 def refuse_other_units(lines: Sequence[str], width: int, encoding: str) -> None:

@@ -36,6 +36,7 @@ class Member:
         is_list: whether it is a list.
         columns: names of the cells of its records, or of the one that it is; of a list the first ones'.
         has_objects: whether it is a list with an object among its first elements.
+        elements: of a list that ends in the text, how many it has.
         values: whether an object has a member of its own that is neither an object nor a list of objects.
         members: of an object, the lists and objects in it.
     """
@@ -45,6 +46,7 @@ class Member:
     is_list: bool
     columns: dict[str, None] = field(default_factory=dict[str, None])
     has_objects: bool = False
+    elements: int | None = None
     values: bool = False
     members: "list[Member]" = field(default_factory=list["Member"])
 
@@ -53,6 +55,12 @@ class Member:
         for each in self.members:
             yield each
             yield from each.within()
+
+    @property
+    def holds_columns(self) -> bool:
+        """Whether its members are lists of as many values each, several of both: then each is a column."""
+        lengths = [each.elements for each in self.members if each.is_list and not each.has_objects]
+        return len(lengths) == len(self.columns) > 1 and len(set(lengths)) == 1 and (lengths[0] or 0) > 1
 
     def place(self) -> RecordPlace:
         return RecordPlace(path_text(self.path), frozenset(self.columns))
@@ -137,7 +145,15 @@ def _without_lists(root: Member, inner: Sequence[Member], template: Template, *,
     objects = [root, *(each for each in inner if not each.is_list)]
     places = [each.place() for each in objects]
     best = choose(places, template) if offers_any(places, template) else None
-    return _at(root, root if best is None else objects[places.index(best)])
+    record = root if best is None else objects[places.index(best)]
+    if record.holds_columns:
+        raise FileRefusedError(
+            RunErrorCode.RECORDS_UNCLEAR,
+            f"the object at {path_text(record.path)!r} holds columns, not records: {listed(list(record.columns))} are "
+            f"lists of {record.members[0].elements:,} values each; export a list with an object for each row (pandas: "
+            "orient='records'), or name the object in the template as record_path if it is one record",
+        )
+    return _at(root, record)
 
 
 def _at(root: Member, member: Member) -> Found:
@@ -236,6 +252,7 @@ class _Walk:
         elements: list[Value] = []
         try:
             value, end = decode_at(text, at)
+            found.elements = len(value) if isinstance(value, list) else None
             elements = value[:_JUDGED_RECORDS] if isinstance(value, list) else []
         except (ValueError, RecursionError):
             self._over = True  # it goes on behind the text, or is malformed somewhere

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -60,6 +61,7 @@ class XmlSampler:
         xml.feed(content, final=whole_file)
         rows = [cells for cells, _ in xml.rows if isinstance(cells, dict)]
         names = _column_names(dict.fromkeys(chain(*rows, xml.cells)))
+        filled = _column_names({name: None for cells in rows for name, text in cells.items() if text})
         notes = [note for note in (encoding.note, found.note) if note]
         complete = whole_file and bool(xml.rows)
         return Layout(
@@ -67,6 +69,7 @@ class XmlSampler:
             complete=complete,
             overflow=not complete,
             nested=True,
+            hollow=_hollow(names, filled),
             notes=tuple(notes),
             settings={
                 "encoding": encoding.name,
@@ -138,6 +141,12 @@ def _options(found: Rows, *, declared: bool) -> dict[str, Any]:
     if found.path != ROOT_CHILDREN:
         options |= {"path": list(found.path), "beside": None if found.beside is None else list(found.beside)}
     return options
+
+
+def _hollow(names: Sequence[str], filled: Sequence[str]) -> frozenset[str]:
+    """Elements without any text, whose attributes or children have some."""
+    around = {name[:at] for name in filled for at, sign in enumerate(name) if sign == "."}
+    return frozenset(around & set(names) - set(filled))
 
 
 def _column_names(keys: dict[str, None]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from libs.contracts.errors import FileRefusedError
 from libs.contracts.templates import FieldType, SourceFormat, Template, TemplateField
 from tests.reading import read_file
 
@@ -127,3 +128,39 @@ def test_elements_within_a_text_are_told_as_such() -> None:
     [issue] = found.issues
     assert "elements stand within the text" in issue.message
     assert "'name.b'" in issue.message
+
+
+VALUES_IN_ATTRIBUTES = '<r><i><name v="a"/><amount v="1"/></i><i><name v="b"/><amount v="2"/></i></r>'
+
+
+def test_a_file_whose_columns_have_no_values_of_their_own_is_refused() -> None:
+    with pytest.raises(FileRefusedError, match="MISSING_COLUMNS") as refused:
+        read_file(VALUES_IN_ATTRIBUTES.encode(), PEOPLE)
+    for each in ("'name', 'amount'", "'name.v'"):
+        assert each in refused.value.detail
+    with pytest.raises(FileRefusedError, match="MISSING_COLUMNS"):
+        read_file(VALUES_IN_ATTRIBUTES.replace('<name v="a"/>', "<name><first>a</first></name>").encode(), PEOPLE)
+
+
+def test_a_column_without_values_of_its_own_is_told() -> None:
+    found = read_file(VALUES_IN_ATTRIBUTES.replace('<name v="a"/>', "<name>a</name>").encode(), PEOPLE)
+    assert [note for note in found.plan.notes if "only within" in note] == [
+        "field 'amount': 'amount' has no value at the start of the file, only within it"
+    ]
+    plain = read_file(b"<r><i><name>a</name><amount/></i><i><name>b</name><amount/></i></r>", PEOPLE)
+    assert not any("only within" in note for note in plain.plan.notes)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"Name":"a","amount":1},{"name":"b","amount":2}]',
+        "<r><i><Name>a</Name><amount>1</amount></i><i><name>b</name><amount>2</amount></i></r>",
+    ],
+)
+def test_a_column_that_is_spelled_otherwise_in_other_records_is_told(content: str) -> None:
+    found = read_file(content.encode(), PEOPLE)
+    [note] = [note for note in found.plan.notes if "nearly the same name" in note]
+    assert note.startswith("the column 'name' is read, and not 'Name'")
+    alike = read_file(content.replace("Name", "name").encode(), PEOPLE)
+    assert not any("nearly the same name" in note for note in alike.plan.notes)

@@ -59,6 +59,26 @@ def read(data: bytes, plan: ParsePlan, limits: ReaderLimits = LIMITS, cuts: tupl
     return [*batches, *reader.close()]
 
 
+@pytest.mark.parametrize(
+    ("line", "given", "is_header"),
+    [
+        ("f0 f1", {}, True),
+        (" F0f_1 ", {}, True),
+        ("f0 f2", {}, False),
+        ("f1 f0", {}, False),
+        ("f0 f1", {"has_header": False}, False),
+    ],
+)
+def test_a_line_of_all_the_names_is_no_row(line: str, given: dict[str, bool], *, is_header: bool) -> None:
+    found = read_file(f"\n{line}\n7  Anna\n".encode(), template_of(names=("F0", "f 1"), **given))
+    assert found.rows == (1 if is_header else 2)
+    assert any(note.startswith("header") for note in found.plan.notes) is is_header
+
+
+def test_a_line_of_some_names_is_a_row() -> None:
+    assert read_file(b"f0 \n7  Anna\n", template_of(names=("f0",))).rows == 2
+
+
 def rows_of(batches: list[ParsedBatch]) -> list[Row]:
     rows: list[Row] = []
     for batch in batches:

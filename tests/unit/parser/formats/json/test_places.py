@@ -101,8 +101,38 @@ def test_unclear(text: str, columns: list[str], candidates: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"id": [1, 2], "name": ["a", null]}', "'$'"),
+        ('{"id": [1, 2, 3], "name": ["a", "b", "c"], "x": [0, 0, 0]}', "'$'"),
+        ('{"data": {"id": [1, 2], "name": ["a", "b"]}}', "'data'"),
+    ],
+)
+def test_columns_are_no_record(text: str, place: str) -> None:
+    with pytest.raises(FileRefusedError, match="RECORDS_UNCLEAR") as refused:
+        records(text, "id", "name")
+    for each in (place, "'id', 'name'", "columns", "orient='records'", "record_path"):
+        assert each in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id": 1, "codes": ["a", "b"], "tags": ["c", "d"]}',
+        '{"id": [1], "name": ["a"]}',
+        '{"id": [1, 2], "name": ["a"]}',
+        '{"id": [], "name": []}',
+        '{"id": [1, 2]}',
+    ],
+)
+def test_a_record_may_have_lists(text: str) -> None:
+    assert len(records(text, "id", "name")) == 1
+
+
+@pytest.mark.parametrize(
     ("text", "path", "expected"),
     [
+        ('{"id": [1, 2], "name": ["a", "b"]}', "$", [{"id": "[1,2]", "name": '["a","b"]'}]),
         (TWO, "customers", [{"name": "a"}]),
         (TWO, "/customers", [{"name": "a"}]),
         (TWO, "$.customers", [{"name": "a"}]),
