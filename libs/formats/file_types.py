@@ -85,7 +85,7 @@ EXCEL = FileType(
     "an Excel workbook (.xlsx, .xlsm, .xls or .ods)",
     reads=frozenset({"zip", "ole"}),
     chosen_for=frozenset({"zip", "ole"}),
-    options=frozenset({"sheet", "hidden_rows", "hidden_columns"}),
+    options=frozenset({"sheet", "hidden_rows", "hidden_columns", "skip_footer_rows"}),
 )
 BUILT_IN: Mapping[str, FileType] = MappingProxyType({each.name: each for each in (CSV, JSON, XML, FIXED_WIDTH, EXCEL)})
 

@@ -43,7 +43,8 @@ def template_of_corrections(file_type: str, columns: tuple[str, ...]) -> Templat
     """What such a file looks like to whoever finds out how it is written; nothing in it is a title, a comment or a
     total, because a row must not get lost."""
     own = own_columns(columns)
-    plain = {"skip_footer_rows": 0, "quote_char": '"', "escape_char": ""} if file_type == CSV.name else {}
+    whole = {"skip_footer_rows": 0}
+    plain = {CSV.name: {**whole, "quote_char": '"', "escape_char": ""}, EXCEL.name: whole}.get(file_type, {})
     return Template(
         name="corrections",
         target_resource="corrections",

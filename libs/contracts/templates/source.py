@@ -31,7 +31,7 @@ class SourceFormat(TemplatePart):
         encoding: of text formats, a codec name of Python.
         has_header: whether the first row names the columns; by default it does, except in fixed-width files.
         skip_rows: rows before the header that are dropped.
-        skip_footer_rows: for ``csv``: rows at the end that are dropped.
+        skip_footer_rows: for ``csv`` and ``excel``: rows at the end that are dropped.
         comment_prefix: for ``csv``: what lines begin with that are no rows, wherever they stand.
         quote_char: for ``csv``: what cells are enclosed in; empty where quotes are plain text.
         escape_char: for ``csv``: what makes the next quote part of the text; empty where nothing does.

@@ -405,3 +405,69 @@ def test_merged_cells_that_are_no_groups(rows: list[list[object]], merged: list[
 def test_a_title_above_the_header_can_be_skipped() -> None:
     data = grouped([["List of people", None], [None, None], ["a", "b"], ["1", "2"], [None, None], ["3", "4"]], "A1:B1")
     assert read(data, "a", skip_rows=2).cells() == [("1", "2"), ("3", "4")]
+
+
+PEOPLE: list[list[object]] = [["id", "name", "amount"], [1, "Anna", 1.5], [2, "Ek", 2], [3, "Bo", 3]]
+PAUSE: list[object] = []
+
+
+def sheet(rows: list[list[object]], kind: str = "xlsx") -> bytes:
+    if kind == "xlsx":
+        return grouped(rows)
+
+    def fill(book: xlwt.Workbook) -> None:
+        page = book.add_sheet("People")
+        for at, cells in enumerate(rows):
+            for column, cell in enumerate(cells):
+                if cell is not None:
+                    page.write(at, column, cell)
+
+    return xls(fill)
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "xls"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        [["Total", None, 6.5]],
+        [[None, "Summe:", 6.5]],
+        [PAUSE, ["Source: ERP"]],
+        [PAUSE, ["Source: ERP"], ["printed today"]],
+        [PAUSE, ["(3 rows)"]],
+        [["3 Zeilen"]],
+    ],
+)
+def test_the_end_of_a_table_is_no_row(end: list[list[object]], kind: str) -> None:
+    found = read(sheet([*PEOPLE, *end], kind), "id", "name", "amount")
+    assert found.cells() == [("1", "Anna", "1.5"), ("2", "Ek", "2"), ("3", "Bo", "3")]
+    assert sum(note.startswith("end: ") for note in found.plan.notes) == 1
+    kept = read(sheet([*PEOPLE, *end], kind), "id", skip_footer_rows=0)
+    assert kept.rows == 3 + sum(bool(cells) for cells in end)
+    assert not any(note.startswith("end: ") for note in kept.plan.notes)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        [["Total", "Ltd", 6.5]],
+        [[4, "Total", 6.5]],
+        [["4"]],
+        [PAUSE, ["Source:", "ERP"]],
+        [PAUSE, [None, "Source: ERP"]],
+    ],
+)
+def test_what_may_be_a_row_stays(end: list[list[object]]) -> None:
+    assert read(sheet([*PEOPLE, *end]), "id").rows == 4
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 2, 3, 9])
+def test_the_template_says_how_many_rows_the_end_has(dropped: int) -> None:
+    found = read(sheet([*PEOPLE, ["Total", None, 6.5]]), "id", skip_footer_rows=dropped)
+    assert [cells[0] for cells in found.cells()] == ["1", "2", "3", "Total"][: max(0, 4 - dropped)]
+
+
+def test_the_end_of_a_large_sheet_is_what_the_template_says() -> None:
+    many: list[list[object]] = [["id", "name"], *([number, "x"] for number in range(12_000)), ["Total", None]]
+    assert read(sheet(many), "id").rows == 12_001
+    found = read(sheet(many), "id", skip_footer_rows=5)
+    assert found.cells()[-1][0] == "11995"

@@ -262,7 +262,7 @@ class EngineTemplate(Shape):
     )
     sheet: int | str | None = Field(None, description="Of a workbook: name, or index from 0.")
     skip_footer_rows: int | None = Field(
-        None, description="Of CSV: rows at the end that are no data; found out where absent."
+        None, description="Of CSV and Excel: rows at the end that are no data; found out where absent."
     )
     skip_rows: int = 0
     target_resource: str
@@ -339,7 +339,7 @@ class EngineTemplateView(Shape):
     )
     sheet: int | str | None = Field(None, description="Of a workbook: name, or index from 0.")
     skip_footer_rows: int | None = Field(
-        None, description="Of CSV: rows at the end that are no data; found out where absent."
+        None, description="Of CSV and Excel: rows at the end that are no data; found out where absent."
     )
     skip_rows: int = 0
     target_resource: str

@@ -118,7 +118,10 @@ class EngineTemplate(Part):
     has_header: bool | None = Field(default=None, description="Default: true, except for fixed_width.")
     skip_rows: int = Field(default=0, ge=0, le=1_000)
     skip_footer_rows: int | None = Field(
-        default=None, ge=0, le=1_000, description="Of CSV: rows at the end that are no data; found out where absent."
+        default=None,
+        ge=0,
+        le=1_000,
+        description="Of CSV and Excel: rows at the end that are no data; found out where absent.",
     )
     comment_prefix: str | None = Field(
         default=None, min_length=1, max_length=10, description="Of CSV: what the lines begin with that are no rows."

@@ -11,37 +11,16 @@ from collections.abc import Sequence
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
 from libs.contracts.templates import Template
-from services.parser.formats.api.headers import clean_name, counted, normalised, squeezed
+from services.parser.formats.api import footers
+from services.parser.formats.api.footers import filled, first_text
+from services.parser.formats.api.headers import clean_name, normalised, squeezed
 from services.parser.formats.csv.grammar import Grammar, Record
 
 _MAX_PREFACE = 40
-_MAX_FOOTER = 5
 _COMMENT = "#"
 _DIGIT = re.compile(r"\d")
 _RULE = re.compile(r"\s*[-+=:|]*[-=]{3}[-+=:|]*\s*")
 """A cell of the line that parts a drawn table's header from its rows; a single dash is a cell that is empty."""
-_TOTALS = frozenset(
-    {
-        *("total", "totals", "grand total", "subtotal", "sum", "sums", "summe", "summen", "gesamt", "gesamtsumme"),
-        *(
-            "insgesamt",
-            "total général",
-            "total general",
-            "totaux",
-            "somme",
-            "totale",
-            "totali",
-            "somma",
-            "suma",
-            "sumas",
-        ),
-        *("total geral", "totaal", "som", "summa", "razem", "итого", "всего", "celkem", "合計", "総計", "合计", "总计"),
-        *("합계", "총계"),
-    }
-)
-_COUNTED = re.compile(
-    r"\(?\s*+\d[\d.,\s]*+(?:rows?|records?|lines?|entries|results?|zeilen|datensätze|lignes|filas|registros|righe)\b[^\d]*"
-)
 
 
 class Headers:
@@ -82,7 +61,7 @@ class Headers:
         most = max(fits)
         place = fits.index(most)
         is_header = most >= min(2, self.fields) and most > 0
-        if is_header and (most == self.fields > 1 or _is_preface(records[:place], _filled(records[place]))):
+        if is_header and (most == self.fields > 1 or _is_preface(records[:place], filled(records[place]))):
             return place
         return 0 if most else _by_shape(first)
 
@@ -105,14 +84,7 @@ def refuse_drawing(records: Sequence[Record]) -> None:
 
 
 def footer_rows(text: str, grammar: Grammar, width: int) -> tuple[int, list[str]]:
-    """How many rows at the end of a whole file are plainly no data, and the notes that say so.
-
-    A row is plainly none if it is the last and
-
-    - says how many rows there are, ``(12 rows)``, and nothing else; or
-    - begins with a word such as ``Total`` and lacks a cell that every other row has; or
-    - has no delimiter, where all other rows have all of them, and a blank line before it.
-    """
+    """How many rows at the end of a whole file are plainly no data, see ``footers``, and the notes that say so."""
     if width < 2 or not _may_have_footer(text):
         return 0, []
     rows: list[Record] = []
@@ -120,51 +92,30 @@ def footer_rows(text: str, grammar: Grammar, width: int) -> tuple[int, list[str]
     gap = False
     try:
         for cells in grammar.records(text):
-            if _filled(cells):
+            if filled(cells):
                 rows.append(cells)
                 gaps.append(gap)
             gap = not cells
-            gap = not cells
     except csv.Error:
         return 0, []
-    footer = 0
-    while footer < min(_MAX_FOOTER, len(rows) - 3) and _is_footer(rows, gaps, len(rows) - 1 - footer, width):
-        footer += 1
-    # Several such rows stand together: only the first of them has a gap before it.
-    for more in range(footer + 1, min(_MAX_FOOTER, len(rows) - 3) + 1):
-        block = range(len(rows) - more, len(rows) - footer)
-        if gaps[block[0]] and all(len(rows[place]) == 1 for place in block) and _has_more(rows[: block[0]], width):
-            footer = more
-            break
-    if not footer:
-        return 0, []
-    return footer, [
-        f"end: the last {counted(footer, 'row')} {'is' if footer == 1 else 'are'} no data and left out, detected"
-    ]
-
-
-def _filled(cells: Record) -> int:
-    return sum(1 for cell in cells if cell and cell.strip())
-
-
-def _first(cells: Record) -> str:
-    return next((cell.strip() for cell in cells if cell and cell.strip()), "")
+    footer = footers.plain_rows(rows, gaps, width)
+    return footer, footers.notes(footer)
 
 
 def _is_preface(records: Sequence[Record], header: int) -> bool:
-    return all(_filled(cells) < header or _first(cells).startswith(_COMMENT) for cells in records)
+    return all(filled(cells) < header or first_text(cells).startswith(_COMMENT) for cells in records)
 
 
 def _by_shape(records: Sequence[Record]) -> int:
     place = 0
-    while place < len(records) and (_filled(records[place]) <= 1 or _first(records[place]).startswith(_COMMENT)):
+    while place < len(records) and (filled(records[place]) <= 1 or first_text(records[place]).startswith(_COMMENT)):
         place += 1
     if not place or place + 2 >= len(records):
         return 0
     header, rows = records[place], records[place + 1 :]
     width = len(header)
-    plain = all(len(cells) == width for cells in rows) and _filled(header) == width
-    commented = all(_first(cells).startswith(_COMMENT) for cells in records[:place])
+    plain = all(len(cells) == width for cells in rows) and filled(header) == width
+    commented = all(first_text(cells).startswith(_COMMENT) for cells in records[:place])
     named = not any(_DIGIT.search(cell or "") for cell in header)
     return place if plain and named and (width > 2 or commented) else 0
 
@@ -172,25 +123,7 @@ def _by_shape(records: Sequence[Record]) -> int:
 def _may_have_footer(text: str) -> bool:
     """A quick look at the last lines: almost no file has anything there."""
     end = text[-4_000:].rstrip()
-    lines = [line.strip(" \"';,\t|") for line in re.split(r"\r\n|\r|\n", end)[-_MAX_FOOTER:]]
+    lines = [line.strip(" \"';,\t|") for line in re.split(r"\r\n|\r|\n", end)[-footers.MOST_ROWS :]]
     return any(
-        not line or _is_total(re.split(r"[;,\t|\"]", line)[0]) or _COUNTED.match(line.casefold()) for line in lines
+        not line or footers.is_total(re.split(r"[;,\t|\"]", line)[0]) or footers.is_count(line) for line in lines
     )
-
-
-def _is_total(cell: str) -> bool:
-    return cell.strip().casefold().rstrip(":.") in _TOTALS
-
-
-def _is_footer(rows: Sequence[Record], gaps: Sequence[bool], place: int, width: int) -> bool:
-    cells, others = rows[place], rows[1:place]
-    if _filled(cells) == 1 and _has_more(others, width):
-        return (gaps[place] and len(cells) == 1) or _COUNTED.fullmatch(_first(cells).casefold()) is not None
-    lacking = [column for column in range(width) if column >= len(cells) or not (cells[column] or "").strip()]
-    return _is_total(_first(cells)) and any(
-        all(column < len(other) and (other[column] or "").strip() for other in others) for column in lacking
-    )
-
-
-def _has_more(rows: Sequence[Record], width: int) -> bool:
-    return all(len(cells) == width and _filled(cells) > 1 for cells in rows)

@@ -8,9 +8,10 @@ from __future__ import annotations  # the stubs' pa.Array is generic, the class 
 
 import tempfile
 import weakref
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from libs.contracts.errors import FileRefusedError
 from libs.contracts.plan import ParsePlan
 from libs.contracts.reasons import RowErrorCode, RunErrorCode
 from libs.contracts.templates import Template
+from services.parser.formats.api import footers
 from services.parser.formats.api.batches import ParsedBatch, Sizes
 from services.parser.formats.api.collector import Problem, RowCollector
 from services.parser.formats.api.file_format import FileFacts, Layout
@@ -116,7 +118,13 @@ class ExcelSampler:
         if has_header:
             columns, header_notes = column_names(said["header"], self._limits.max_header_chars)
             notes += header_notes
-        parts = [_rows_of(content).columns for content in rows]
+        parts = [_rows_of(content) for content in rows]
+        footer = source.skip_footer_rows or 0
+        whole_sheet = sum(part.rows for part in parts) < _FIRST_ROWS and sum(map(len, rows)) <= _FIRST_BYTES
+        if source.skip_footer_rows is None and whole_sheet:
+            footer = _footer_rows(said["header"] if has_header else None, parts, len(columns))
+            notes += footers.notes(footer)
+        parts = list(_without_last(parts, footer))
         return Layout(
             columns=columns,
             named=has_header,
@@ -130,12 +138,46 @@ class ExcelSampler:
                 "options": {
                     "sheet": said["sheet"],
                     "tidy": True,
+                    **({"skip_footer_rows": footer} if footer else {}),
                     **({"hidden_rows": "skip"} if source.hidden_rows == "skip" else {}),
                     **({"hidden_columns": "skip"} if source.hidden_columns == "skip" else {}),
                 },
             },
-            first_rows=_table(parts, len(columns)),
+            first_rows=_table([part.columns for part in parts], len(columns)),
         )
+
+
+def _footer_rows(header: Sequence[str] | None, parts: Sequence[_Rows], width: int) -> int:
+    """How many rows at the end of a whole sheet are plainly no data, see ``footers``."""
+    places = [place for part in parts for place in part.places.tolist()]
+    if width < 2 or not places:
+        return 0
+    rows: list[footers.Record] = [] if header is None else [header]
+    gaps = [False] * len(rows)
+    before = places[0]
+    for place, cells in zip(places, (row for part in parts for row in part.cells()), strict=True):
+        alone = cells[:1] if footers.filled(cells) == 1 and cells[0].strip() else cells
+        rows.append(alone)
+        gaps.append(place > before + 1)
+        before = place
+    return footers.plain_rows(rows, gaps, width)
+
+
+def _without_last(parts: Iterable[_Rows], dropped: int) -> Generator[_Rows]:
+    """All rows but the last ones, which are held back until it is known that they are not."""
+    held: deque[_Rows] = deque()
+    rows = 0
+    for part in parts:
+        held.append(part)
+        rows += part.rows
+        while held and rows - held[0].rows >= dropped:
+            rows -= held[0].rows
+            yield held.popleft()
+    for part in held:
+        if rows <= dropped:
+            return
+        yield part.first(rows - dropped)
+        rows -= part.rows
 
 
 def _table(parts: list[list[pa.Array[Any]]], width: int) -> pa.Table:
@@ -186,8 +228,9 @@ class ExcelReader:
             with closing(child_frames(self._spool.file, request, self._settings.wait_seconds)) as told:
                 _, layout = next(told)
                 columns: list[int] = layout_of(layout)["columns"]
-                for _, content in told:
-                    self._add(_rows_of(content), columns)
+                dropped = int(self._plan.options.get("skip_footer_rows", 0))
+                for rows in _without_last((_rows_of(content) for _, content in told), dropped):
+                    self._add(rows, columns)
                     yield from self._collector.take()
             yield from self._collector.close()
         finally:
@@ -273,6 +316,27 @@ class _Rows:
     sizes: Sizes
     longest: int
     suspect: bool
+
+    @property
+    def rows(self) -> int:
+        return len(self.places)
+
+    def cells(self) -> Iterable[tuple[str, ...]]:
+        """The texts of every row."""
+        return zip(*(column.to_pylist() for column in self.columns), strict=True)
+
+    def first(self, rows: int) -> _Rows:
+        """The first rows, at most so many."""
+        if rows >= self.rows:
+            return self
+        return replace(
+            self,
+            places=self.places[:rows],
+            problems=self.problems[:rows],
+            culprits=self.culprits[:rows],
+            columns=[column.slice(0, rows) for column in self.columns],
+            sizes=self.sizes[:rows],
+        )
 
 
 def _rows_of(content: bytes) -> _Rows:

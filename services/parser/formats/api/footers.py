@@ -1,0 +1,104 @@
+"""Rows at the end of a table that are plainly no data: totals, counts, remarks.
+
+What is not plain stays: a row too many can be seen, one too few cannot.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from services.parser.formats.api.headers import counted
+
+MOST_ROWS: Final = 5
+_FEWEST_OTHERS: Final = 3
+_TOTALS = frozenset(
+    {
+        *("total", "totals", "grand total", "subtotal", "sum", "sums", "summe", "summen", "gesamt", "gesamtsumme"),
+        *(
+            "insgesamt",
+            "total général",
+            "total general",
+            "totaux",
+            "somme",
+            "totale",
+            "totali",
+            "somma",
+            "suma",
+            "sumas",
+        ),
+        *("total geral", "totaal", "som", "summa", "razem", "итого", "всего", "celkem", "合計", "総計", "合计", "总计"),
+        *("합계", "총계"),
+    }
+)
+_COUNTED = re.compile(
+    r"\(?\s*+\d[\d.,\s]*+(?:rows?|records?|lines?|entries|results?|zeilen|datensätze|lignes|filas|registros|righe)\b[^\d]*"
+)
+
+Record = Sequence[str | None]
+
+
+def plain_rows(rows: Sequence[Record], gaps: Sequence[bool], width: int) -> int:
+    """How many of the last rows are no data.
+
+    A row is plainly none if it is the last and
+
+    - says how many rows there are, ``(12 rows)``, and nothing else; or
+    - begins with a word such as ``Total`` and lacks a cell that every other row has; or
+    - is one cell alone, where all other rows have all of them, and has a blank line before it.
+
+    Args:
+        rows: all rows of the file that are not blank, the header first; one cell where a row has no others.
+        gaps: whether there is a blank line before each.
+        width: number of columns.
+    """
+    footer = 0
+    most = min(MOST_ROWS, len(rows) - _FEWEST_OTHERS)
+    while footer < most and _is_footer(rows, gaps, len(rows) - 1 - footer, width):
+        footer += 1
+    # Several such rows stand together: only the first of them has a gap before it.
+    for more in range(footer + 1, most + 1):
+        block = range(len(rows) - more, len(rows) - footer)
+        if gaps[block[0]] and all(len(rows[place]) == 1 for place in block) and _has_more(rows[: block[0]], width):
+            return more
+    return footer
+
+
+def notes(rows: int) -> list[str]:
+    """What the owner of the run is told."""
+    if not rows:
+        return []
+    return [f"end: the last {counted(rows, 'row')} {'is' if rows == 1 else 'are'} no data and left out, detected"]
+
+
+def filled(cells: Record) -> int:
+    """How many cells are not blank."""
+    return sum(1 for cell in cells if cell and cell.strip())
+
+
+def first_text(cells: Record) -> str:
+    """The first cell that is not blank."""
+    return next((cell.strip() for cell in cells if cell and cell.strip()), "")
+
+
+def is_total(cell: str) -> bool:
+    """Whether a cell is a word for a sum."""
+    return cell.strip().casefold().rstrip(":.") in _TOTALS
+
+
+def is_count(text: str) -> bool:
+    """Whether a text begins with how many rows there are."""
+    return _COUNTED.match(text.casefold()) is not None
+
+
+def _is_footer(rows: Sequence[Record], gaps: Sequence[bool], place: int, width: int) -> bool:
+    cells, others = rows[place], rows[1:place]
+    if filled(cells) == 1 and _has_more(others, width):
+        return (gaps[place] and len(cells) == 1) or _COUNTED.fullmatch(first_text(cells).casefold()) is not None
+    lacking = [column for column in range(width) if column >= len(cells) or not (cells[column] or "").strip()]
+    return is_total(first_text(cells)) and any(
+        all(column < len(other) and (other[column] or "").strip() for other in others) for column in lacking
+    )
+
+
+def _has_more(rows: Sequence[Record], width: int) -> bool:
+    return all(len(cells) == width and filled(cells) > 1 for cells in rows)
