@@ -2,7 +2,7 @@
 
 import gc
 
-_NEW_OBJECTS = 50_000
+_NEW_OBJECTS = 10_000
 """So many more containers than were freed before the collector looks at them. A batch is made of more than a hundred
 thousand without any cycle; by Python's own 700 it is looked at some two hundred times, a quarter of a writer's time."""
 
