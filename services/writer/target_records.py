@@ -8,16 +8,15 @@ nothing here is retried or undone: the transaction is.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any, TypeVar
+from itertools import chain
+from typing import Any, cast
 
 import bson
 from bson import Decimal128
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.raw_bson import RawBSONDocument
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from libs.contracts.errors import PermanentError, TransientError
@@ -51,8 +50,6 @@ _AS_COMPARED: CodecOptions[Document] = CodecOptions(
     dict, tz_aware=False, uuid_representation=4, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 """Dates as checked batches hold them."""
-_AS_STORED: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, uuid_representation=4)
-Found = TypeVar("Found", bound=Mapping[str, Any])
 
 
 class WriteRefusedError(Exception):
@@ -92,7 +89,6 @@ class TargetRecords:
         self._records = mongo.target[resource]
         self.rules = CollectionRules(mongo, self._records)
         self._as_compared = self._records.with_options(codec_options=_AS_COMPARED)
-        self._as_stored = self._records.with_options(codec_options=_AS_STORED)
         self.tenant_id = tenant_id
         self._unadopted: dict[tuple[Fields, tuple[str, ...]], dict[Values, Document]] = {}
 
@@ -155,7 +151,7 @@ class TargetRecords:
         """
         wanted = [(value,) for value in values if value is not None]
         more = ["_import", *SYSTEM_TIMES, *fields]
-        found = await self._found(self._as_stored, key, wanted, more, session)
+        found = await self._found(key, wanted, more, session)
         return await asyncio.to_thread(_by_value, found, key, same)
 
     async def by_values(
@@ -182,24 +178,21 @@ class TargetRecords:
         return found
 
     async def _holders(self, key: TargetKey, wanted: Sequence[Values], more: Iterable[str]) -> dict[Values, Document]:
-        return await asyncio.to_thread(_by_values, await self._found(self._as_compared, key, wanted, more), key)
+        found = await self._found(key, wanted, more)
+        return await asyncio.to_thread(lambda: _by_values(_decoded(found), key))
 
     async def _found(
-        self,
-        records: AsyncCollection[Found],
-        key: TargetKey,
-        wanted: Sequence[Values],
-        more: Iterable[str],
-        session: Session | None = None,
-    ) -> list[Found]:
+        self, key: TargetKey, wanted: Sequence[Values], more: Iterable[str], session: Session | None = None
+    ) -> list[bytes]:
+        """The records that carry an entry, as they came: of each answer the BSON of all, one after another."""
         asked = [[_stored(value) for value in values] for values in wanted]
-        cursor = records.find(
+        cursor = self._records.find_raw_batches(
             holders_of(self.tenant_id, key, asked),
             projection=[KEYS, *key.names, *more],
             batch_size=_RECORDS_PER_ANSWER,
             session=session,
         )
-        return await cursor.to_list()
+        return cast("list[bytes]", await cursor.to_list())  # PyMongo's annotation says documents
 
     async def _with_values(
         self, names: Fields, wanted: Sequence[Values], more: Iterable[str]
@@ -306,21 +299,42 @@ async def _as_held(records: AsyncIterable[Document], names: Fields) -> dict[Valu
     return found
 
 
-def _by_value(found: Sequence[RawBSONDocument], key: TargetKey, same: SameRecords | None) -> dict[Any, Record]:
+def _decoded(found: Sequence[bytes]) -> list[Document]:
+    return bson.decode_all(b"".join(found), _AS_COMPARED)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _one_by_one(documents: bytes) -> Iterator[bytes]:
+    """Documents that stand one after another; each begins with its length (https://bsonspec.org/spec.html)."""
+    at = 0
+    while at < len(documents):
+        end = at + int.from_bytes(documents[at : at + 4], "little")
+        yield documents[at:end]
+        at = end
+
+
+def _by_value(found: Sequence[bytes], key: TargetKey, same: SameRecords | None) -> dict[Any, Record]:
     """Records by the value that they hold of a key with one field.
 
     Raises:
         StaleKeysError: some carry other entries.
     """
+    if same is None:
+        records, others = dict[Any, Record](), found
+    else:
+        records, others = _as_in_file(found, same)
+    return records | {value: record for (value,), record in _by_values(_decoded(others), key).items()}
+
+
+def _as_in_file(found: Sequence[bytes], same: SameRecords) -> tuple[dict[Any, Record], list[bytes]]:
+    """The records that are the same as their rows, and the others."""
     records: dict[Any, Record] = {}
-    others: list[bytes | memoryview] = []
-    for each in found:
-        if same is None or (value := same.key_of(each.raw)) is None:
-            others.append(each.raw)
+    others: list[bytes] = []
+    for each in chain.from_iterable(map(_one_by_one, found)):
+        if (value := same.key_of(each)) is None:
+            others.append(each)
         else:
             records[value] = AS_IN_FILE
-    decoded = bson.decode_all(b"".join(others), _AS_COMPARED)  # pyright: ignore[reportUnknownMemberType]
-    return records | {value: record for (value,), record in _by_values(decoded, key).items()}
+    return records, others
 
 
 def _by_values(records: Sequence[Document], key: TargetKey) -> dict[Values, Document]:

@@ -55,13 +55,12 @@ class SameRecords:
         times = [b"\x09" + name.encode() + b"\0" for name in SYSTEM_TIMES if name not in template.sets]
         self._next = b"\x08is_deleted\0" if deletes else [*times, b"\x03_import\0"][0]
 
-    def key_of(self, record: bytes | memoryview) -> Any:  # noqa: ANN401
+    def key_of(self, record: bytes) -> Any:  # noqa: ANN401
         """The upsert key of the row that a record equals; ``None`` where there is none, or it has to be compared.
 
         A document begins with what a row says or it does not, so a name that was found in the middle of a text, instead
         of where the rest begins, can hide that the record is the same, and never make it so.
         """
-        record = bytes(record)
         if not record.startswith(_ID, 4):
             return None
         row = self._row.get(record[_AFTER_ID : record.find(self._next, _AFTER_ID)])
