@@ -460,6 +460,12 @@ def test_what_may_be_a_row_stays(end: list[list[object]]) -> None:
     assert read(sheet([*PEOPLE, *end]), "id").rows == 4
 
 
+def test_totals_between_the_rows_are_told() -> None:
+    found = read(sheet([*PEOPLE, ["Subtotal", None, 6.5], [4, "Al", 1], ["Total", None, 7.5]]), "id")
+    assert [cells[0] for cells in found.cells()] == ["1", "2", "3", "Subtotal", "4", "Total"]
+    assert "2 rows that look like totals ('Subtotal', 'Total') are read like all others" in found.plan.notes
+
+
 @pytest.mark.parametrize("dropped", [0, 1, 2, 3, 9])
 def test_the_template_says_how_many_rows_the_end_has(dropped: int) -> None:
     found = read(sheet([*PEOPLE, ["Total", None, 6.5]]), "id", skip_footer_rows=dropped)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from services.parser.formats.api.headers import counted
+from services.parser.formats.api.headers import counted, listed
 
 MOST_ROWS: Final = 5
 _FEWEST_OTHERS: Final = 3
@@ -63,11 +63,29 @@ def plain_rows(rows: Sequence[Record], gaps: Sequence[bool], width: int) -> int:
     return footer
 
 
-def notes(rows: int) -> list[str]:
-    """What the owner of the run is told."""
-    if not rows:
+def judged(rows: Sequence[Record], gaps: Sequence[bool], width: int) -> tuple[int, list[str]]:
+    """See ``plain_rows``; and what the owner of the run is told, also of totals between the rows, which stay."""
+    footer = plain_rows(rows, gaps, width)
+    notes: list[str] = []
+    if footer:
+        are = "is" if footer == 1 else "are"
+        notes.append(f"end: the last {counted(footer, 'row')} {are} no data and left out, detected")
+    if within := _totals(rows[: len(rows) - footer], width):
+        like = "looks like a total" if len(within) == 1 else "look like totals"
+        words = listed(list(dict.fromkeys(map(first_text, within))))
+        are = "is" if len(within) == 1 else "are"
+        notes.append(f"{counted(len(within), 'row')} that {like} ({words}) {are} read like all others")
+    return footer, notes
+
+
+def _totals(rows: Sequence[Record], width: int) -> list[Record]:
+    """The rows that begin with a word such as ``Total`` and lack a cell that all others have."""
+    named = [place for place, cells in enumerate(rows) if place and is_total(first_text(cells))]
+    others = [cells for place, cells in enumerate(rows) if place and place not in named]
+    if not named or not others:
         return []
-    return [f"end: the last {counted(rows, 'row')} {'is' if rows == 1 else 'are'} no data and left out, detected"]
+    whole = [column for column in range(width) if all(_has(cells, column) for cells in others)]
+    return [rows[place] for place in named if not all(_has(rows[place], column) for column in whole)]
 
 
 def filled(cells: Record) -> int:
@@ -94,10 +112,12 @@ def _is_footer(rows: Sequence[Record], gaps: Sequence[bool], place: int, width: 
     cells, others = rows[place], rows[1:place]
     if filled(cells) == 1 and _has_more(others, width):
         return (gaps[place] and len(cells) == 1) or _COUNTED.fullmatch(first_text(cells).casefold()) is not None
-    lacking = [column for column in range(width) if column >= len(cells) or not (cells[column] or "").strip()]
-    return is_total(first_text(cells)) and any(
-        all(column < len(other) and (other[column] or "").strip() for other in others) for column in lacking
-    )
+    lacking = [column for column in range(width) if not _has(cells, column)]
+    return is_total(first_text(cells)) and any(all(_has(other, column) for other in others) for column in lacking)
+
+
+def _has(cells: Record, column: int) -> bool:
+    return column < len(cells) and bool((cells[column] or "").strip())
 
 
 def _has_more(rows: Sequence[Record], width: int) -> bool:

@@ -98,8 +98,7 @@ def footer_rows(text: str, grammar: Grammar, width: int) -> tuple[int, list[str]
             gap = not cells
     except csv.Error:
         return 0, []
-    footer = footers.plain_rows(rows, gaps, width)
-    return footer, footers.notes(footer)
+    return footers.judged(rows, gaps, width)
 
 
 def _is_preface(records: Sequence[Record], header: int) -> bool:

@@ -122,8 +122,8 @@ class ExcelSampler:
         footer = source.skip_footer_rows or 0
         whole_sheet = sum(part.rows for part in parts) < _FIRST_ROWS and sum(map(len, rows)) <= _FIRST_BYTES
         if source.skip_footer_rows is None and whole_sheet:
-            footer = _footer_rows(said["header"] if has_header else None, parts, len(columns))
-            notes += footers.notes(footer)
+            footer, footer_notes = _footer_rows(said["header"] if has_header else None, parts, len(columns))
+            notes += footer_notes
         parts = list(_without_last(parts, footer))
         return Layout(
             columns=columns,
@@ -147,11 +147,11 @@ class ExcelSampler:
         )
 
 
-def _footer_rows(header: Sequence[str] | None, parts: Sequence[_Rows], width: int) -> int:
-    """How many rows at the end of a whole sheet are plainly no data, see ``footers``."""
+def _footer_rows(header: Sequence[str] | None, parts: Sequence[_Rows], width: int) -> tuple[int, list[str]]:
+    """How many rows at the end of a whole sheet are plainly no data, see ``footers``, and the notes that say so."""
     places = [place for part in parts for place in part.places.tolist()]
     if width < 2 or not places:
-        return 0
+        return 0, []
     rows: list[footers.Record] = [] if header is None else [header]
     gaps = [False] * len(rows)
     before = places[0]
@@ -160,7 +160,7 @@ def _footer_rows(header: Sequence[str] | None, parts: Sequence[_Rows], width: in
         rows.append(alone)
         gaps.append(place > before + 1)
         before = place
-    return footers.plain_rows(rows, gaps, width)
+    return footers.judged(rows, gaps, width)
 
 
 def _without_last(parts: Iterable[_Rows], dropped: int) -> Generator[_Rows]:

@@ -191,6 +191,14 @@ def test_what_is_refused_far_into_the_file_is_read_when_the_template_decides() -
     assert read(text, quote_char='"').cells()[-2:] == [("7", "a\n8,b"), ("9", "c")]
 
 
+def test_totals_between_the_rows_are_told() -> None:
+    found = read("id,name\n1,a\nSubtotal,\n2,b\n3,c\nSumme:,\n")
+    assert [cells[0] for cells in found.cells()] == ["1", "Subtotal", "2", "3", "Summe:"]
+    assert "2 rows that look like totals ('Subtotal', 'Summe:') are read like all others" in found.plan.notes
+    one = read("id,name\n1,a\n2,b\n3,c\nTotal,\n4,d\nTotal,e\n")
+    assert "1 row that looks like a total ('Total') is read like all others" in one.plan.notes
+
+
 def test_footers_of_large_files_are_left_out_by_the_template() -> None:
     found = read(f"id,name\n{MANY}sum,\n,\nby,x,y\n", skip_footer_rows=2)
     assert (found.rows, found.issues) == (150_000, [])
