@@ -460,6 +460,18 @@ def test_what_may_be_a_row_stays(end: list[list[object]]) -> None:
     assert read(sheet([*PEOPLE, *end]), "id").rows == 4
 
 
+def test_what_is_hidden_is_no_blank_line() -> None:
+    def fill(book: xlsxwriter.Workbook) -> None:
+        page = book.add_worksheet()
+        for at, cells in enumerate([*PEOPLE, [4, "Al", 1], ["5"]]):
+            page.write_row(at, 0, cells)
+        page.set_row(4, None, None, {"hidden": True})
+
+    data = written(fill)
+    assert [cells[0] for cells in read(data, "id", hidden_rows="skip").cells()] == ["1", "2", "3", "5"]
+    assert [cells[0] for cells in read(data, "id").cells()] == ["1", "2", "3", "4", "5"]
+
+
 def test_totals_between_the_rows_are_told() -> None:
     found = read(sheet([*PEOPLE, ["Subtotal", None, 6.5], [4, "Al", 1], ["Total", None, 7.5]]), "id")
     assert [cells[0] for cells in found.cells()] == ["1", "2", "3", "Subtotal", "4", "Total"]

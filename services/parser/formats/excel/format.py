@@ -122,7 +122,10 @@ class ExcelSampler:
         footer = source.skip_footer_rows or 0
         whole_sheet = sum(part.rows for part in parts) < _FIRST_ROWS and sum(map(len, rows)) <= _FIRST_BYTES
         if source.skip_footer_rows is None and whole_sheet:
-            footer, footer_notes = _footer_rows(said["header"] if has_header else None, parts, len(columns))
+            header = said["header"] if has_header else None
+            # A row that is left out because it is hidden looks like one that is blank.
+            gaps = not (said["hidden_rows"] and source.hidden_rows == "skip")
+            footer, footer_notes = _footer_rows(header, parts, len(columns), gaps=gaps)
             notes += footer_notes
         parts = list(_without_last(parts, footer))
         return Layout(
@@ -147,20 +150,29 @@ class ExcelSampler:
         )
 
 
-def _footer_rows(header: Sequence[str] | None, parts: Sequence[_Rows], width: int) -> tuple[int, list[str]]:
-    """How many rows at the end of a whole sheet are plainly no data, see ``footers``, and the notes that say so."""
+def _footer_rows(
+    header: Sequence[str] | None, parts: Sequence[_Rows], width: int, *, gaps: bool
+) -> tuple[int, list[str]]:
+    """How many rows at the end of a whole sheet are plainly no data, see ``footers``, and the notes that say so.
+
+    Args:
+        header: titles, where there is a header.
+        parts: all rows.
+        width: number of columns.
+        gaps: whether rows that are missing between others are blank ones.
+    """
     places = [place for part in parts for place in part.places.tolist()]
     if width < 2 or not places:
         return 0, []
     rows: list[footers.Record] = [] if header is None else [header]
-    gaps = [False] * len(rows)
+    blank_before = [False] * len(rows)
     before = places[0]
     for place, cells in zip(places, (row for part in parts for row in part.cells()), strict=True):
         alone = cells[:1] if footers.filled(cells) == 1 and cells[0].strip() else cells
         rows.append(alone)
-        gaps.append(place > before + 1)
+        blank_before.append(gaps and place > before + 1)
         before = place
-    return footers.judged(rows, gaps, width)
+    return footers.judged(rows, blank_before, width)
 
 
 def _without_last(parts: Iterable[_Rows], dropped: int) -> Generator[_Rows]:
