@@ -28,6 +28,11 @@ _SURELY_DIFFERENT = 3
 Position = Literal["first", "last"]
 
 
+def date_texts(of: TemplateField, cells: pl.Series) -> pl.Series:
+    """What is read as dates of the cells of a field."""
+    return folded(rewritten(cells, of.transforms)).drop_nulls()
+
+
 @dataclass(slots=True)
 class ShortYears:
     """Dates of three numbers of at most two digits.
@@ -110,9 +115,8 @@ class DateColumn:
         normalised = any(isinstance(transform, NormalizeDate) for transform in of.transforms)
         return normalised or (of.type is FieldType.DATE and of.date_format is None)
 
-    def look(self, cells: pl.Series) -> None:
-        """Take more cells into account."""
-        texts = folded(rewritten(cells, self.of.transforms)).drop_nulls()
+    def look(self, texts: pl.Series) -> None:
+        """Take more of the column into account, as ``date_texts`` gives it."""
         for votes, year in ((self.votes, _YEAR), (self.short_votes, _SHORT_YEAR)):
             votes[DateOrder.DMY] += int(texts.str.contains(_DAY_ONLY + _SECOND_MONTH + year).sum())
             votes[DateOrder.MDY] += int(texts.str.contains(_DAY_OR_MONTH + _SECOND_DAY_ONLY + year).sum())

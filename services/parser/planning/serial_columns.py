@@ -6,8 +6,6 @@ from typing import Final
 import polars as pl
 
 from libs.contracts.templates import FieldType, NormalizeDate, TemplateField
-from libs.values.folding import folded
-from libs.values.rewriting import rewritten
 
 _SERIAL: Final = r"^[1-9][0-9]{4}(?:\.[0-9]+)?$"
 _DIGITS_OF_A_DAY: Final = "^(?:[0-9]{6}|0[0-9]{4})$"
@@ -37,9 +35,8 @@ class SerialColumn:
         normalised = any(isinstance(transform, NormalizeDate) for transform in of.transforms)
         return normalised or (of.type is FieldType.DATE and of.date_format is None)
 
-    def look(self, cells: pl.Series) -> None:
-        """Take more cells into account."""
-        texts = folded(rewritten(cells, self.of.transforms)).drop_nulls()
+    def look(self, texts: pl.Series) -> None:
+        """Take more of the column into account, as ``date_columns.date_texts`` gives it."""
         self.serials = self.serials or bool(texts.str.contains(_SERIAL).any())
         self.days_in_digits = self.days_in_digits or bool(texts.str.contains(_DIGITS_OF_A_DAY).any())
 

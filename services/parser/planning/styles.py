@@ -17,7 +17,7 @@ from libs.contracts.date_formats import holds_two_digit_years, two_digit_years
 from libs.contracts.plan import ColumnReading, ParsePlan
 from libs.contracts.templates import DecimalStyle, FieldType, Template, TemplateField
 from services.parser.planning.boolean_columns import BooleanColumn
-from services.parser.planning.date_columns import DateColumn
+from services.parser.planning.date_columns import DateColumn, date_texts
 from services.parser.planning.number_columns import NumberColumn
 from services.parser.planning.serial_columns import SerialColumn
 
@@ -76,10 +76,14 @@ class StyleSearch:
 
     def look(self, table: pa.Table) -> None:
         """Take the rows of a parsed batch into account."""
-        columns = self._columns
-        frame = pl.DataFrame(table.select(list(dict.fromkeys(column.column for column in columns))))
-        for column in columns:
+        frame = pl.DataFrame(table.select(list(dict.fromkeys(column.column for column in self._columns))))
+        for column in (*self._numbers, *self._booleans):
             column.look(frame[column.column].drop_nulls())
+        dated = (*self._dates, *self._serials)
+        fields = {column.of.name: column for column in dated}
+        texts = {name: date_texts(each.of, frame[each.column].drop_nulls()) for name, each in fields.items()}
+        for column in dated:
+            column.look(texts[column.of.name])
 
     def plan(self) -> ParsePlan:
         """The plan with everything decided."""
