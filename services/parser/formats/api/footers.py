@@ -14,19 +14,22 @@ _FEWEST_OTHERS: Final = 3
 _TOTALS = frozenset(
     {
         *("total", "totals", "grand total", "subtotal", "sum", "sums", "summe", "summen", "gesamt", "gesamtsumme"),
+        *("insgesamt", "total général", "total general", "totaux", "somme", "totale", "totali", "somma", "suma"),
         *(
-            "insgesamt",
-            "total général",
-            "total general",
-            "totaux",
-            "somme",
-            "totale",
-            "totali",
-            "somma",
-            "suma",
+            "total geral",
             "sumas",
+            "totaal",
+            "som",
+            "summa",
+            "razem",
+            "итого",
+            "всего",
+            "celkem",
+            "合計",
+            "総計",
+            "合计",
+            "总计",
         ),
-        *("total geral", "totaal", "som", "summa", "razem", "итого", "всего", "celkem", "合計", "総計", "合计", "总计"),
         *("합계", "총계"),
     }
 )
@@ -80,12 +83,14 @@ def judged(rows: Sequence[Record], gaps: Sequence[bool], width: int) -> tuple[in
 
 def _totals(rows: Sequence[Record], width: int) -> list[Record]:
     """The rows that begin with a word such as ``Total`` and lack a cell that all others have."""
-    named = [place for place, cells in enumerate(rows) if place and is_total(first_text(cells))]
-    others = [cells for place, cells in enumerate(rows) if place and place not in named]
+    named: list[Record] = []
+    others: list[Record] = []
+    for cells in rows[1:]:
+        (named if is_total(first_text(cells)) else others).append(cells)
     if not named or not others:
         return []
     whole = [column for column in range(width) if all(_has(cells, column) for cells in others)]
-    return [rows[place] for place in named if not all(_has(rows[place], column) for column in whole)]
+    return [cells for cells in named if not all(_has(cells, column) for column in whole)]
 
 
 def filled(cells: Record) -> int:
