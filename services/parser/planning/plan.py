@@ -163,10 +163,14 @@ def _other_spellings(layout: Layout, matching: Matching) -> list[str]:
     records that have the one may lack the other."""
     if not layout.nested:
         return []
+    mapped = {*matching.mapping.values()}
     columns = [(index, name) for index, name in enumerate(layout.columns) if squeezed(name)]
-    read = {squeezed(name): index for index, name in columns if index in matching.mapping.values()}
+    read = {squeezed(name): index for index, name in columns if index in mapped}
+    others: dict[str, list[str]] = {}
+    for index, name in columns:
+        if (other := read.get(squeezed(name), index)) != index:
+            others.setdefault(layout.columns[other], []).append(name)
     return [
-        f"the column {layout.columns[other]!r} is read, and not {name!r}, which is nearly the same name"
-        for index, name in columns
-        if (other := read.get(squeezed(name), index)) != index
+        f"the column {name!r} is read, and not what has nearly the same name: {listed(each)}"
+        for name, each in others.items()
     ]
