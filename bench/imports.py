@@ -46,27 +46,22 @@ class Import:
 
 
 def import_file(stack: Stack, gateway: GatewayClient, template_id: str, file: Path) -> Import:
-    """Upload a file for a template that executes by itself and wait for the end."""
+    """Upload a file for a template that executes by itself, and hear its events until the end, as a client does."""
     with MongoClient[dict[str, Any]](stack.mongodb, tz_aware=True) as client, ThreadPoolExecutor(1) as pool:
         runs = client[stack.database]["runs"]
         began, clock = datetime.now(UTC), time.monotonic()
         processor = time.process_time()
-        uploaded = pool.submit(_upload, gateway, template_id, file)
+        imported = pool.submit(_import, gateway, template_id, file)
 
-        # No timestamp of the run tells when its parse ended, and the upload is answered later than that.
+        # No timestamp of the run tells when its parse ended.
         closed = {"template_id": template_id, "parse.closed": True, "created_at": {"$gte": began}}
         parsed_at: datetime | None = None
-        while not uploaded.done():
+        while parsed_at is None and not imported.done():
             _pause(clock)
-            if parsed_at is None and runs.find_one(closed, {"_id": 1}):
+            if runs.find_one(closed, {"_id": 1}):
                 parsed_at = datetime.now(UTC)
-        run = uploaded.result()
-        while run["status"] not in TERMINAL:
-            _pause(clock)
-            run = gateway.run(run["id"])
-            if parsed_at is None and (not run["progress"] or run["progress"]["parsing_finished"]):
-                parsed_at = datetime.now(UTC)
-        ended, seconds = datetime.now(UTC), time.monotonic() - clock
+        run, ended, seconds = imported.result()
+        seconds -= clock
         processor = time.process_time() - processor
     return Import(seconds, _phases(run, began, parsed_at, ended), processor, run)
 
@@ -128,6 +123,12 @@ def revert_run(gateway: GatewayClient, run_id: str) -> tuple[float, dict[str, An
         _pause(clock)
         run = gateway.run(run_id)
     return time.monotonic() - clock, run
+
+
+def _import(gateway: GatewayClient, template_id: str, file: Path) -> tuple[dict[str, Any], datetime, float]:
+    """The run that has ended, and when that was known; also by the monotonic clock."""
+    run = gateway.ended(_upload(gateway, template_id, file)["id"])
+    return run, datetime.now(UTC), time.monotonic()
 
 
 def _upload(gateway: GatewayClient, template_id: str, file: Path) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """A plain client of the gateway, which asks once and shows answers as they are: for the benches and the tests."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import IO, Any, Self
 
 import httpx
+from httpx_sse import connect_sse
 
 Document = dict[str, Any]
 
@@ -52,6 +54,19 @@ class GatewayClient:
     def run(self, run_id: str) -> Document:
         """The run as it is now."""
         return _accepted(self.http.get(f"/imports/runs/{run_id}"))
+
+    def ended(self, run_id: str) -> Document:
+        """The run once it has ended, which its events tell."""
+        while True:
+            with connect_sse(self.http, "GET", f"/imports/runs/{run_id}/events") as events:
+                if not events.response.is_success:
+                    events.response.read()
+                    raise GatewayError(events.response)
+                # A stream that closes before the end is opened again; of a run that has ended there is none.
+                heard = events.response.status_code == HTTPStatus.NO_CONTENT
+                heard = heard or any(event.event == "end" for event in events.iter_sse())
+            if heard:
+                return self.run(run_id)
 
     def execute(self, run_id: str, **query: str) -> Document:
         """Have a validated run written; the run."""
