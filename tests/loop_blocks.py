@@ -18,7 +18,12 @@ LONG_MS = 500
 _OURS = (f"{CHECKOUT}/libs/", f"{CHECKOUT}/services/")
 _AROUND = ("libs/process/loop_watch.py", "libs/process/service.py", "__main__.py")
 """What runs a loop, and is below everything in it."""
-_SETTING_UP = ("services/gateway/app.py:create_app", "services/webhooks/http_sender.py:__init__")
+_SETTING_UP = (
+    "services/gateway/app.py:create_app",
+    "services/webhooks/http_sender.py:__init__",
+    # PyMongo notes where a client was made, and Python then looks at every file of a traceback that it remembers.
+    "libs/storage/client.py:connect",
+)
 """What a service does before it serves anybody, and tests do in their loop for each of them."""
 
 
