@@ -28,6 +28,12 @@ _SURELY_DIFFERENT = 3
 Position = Literal["first", "last"]
 
 
+def reads_free_dates(of: TemplateField) -> bool:
+    """Whether dates of a field are read without a format."""
+    normalised = any(isinstance(transform, NormalizeDate) for transform in of.transforms)
+    return normalised or (of.type is FieldType.DATE and of.date_format is None)
+
+
 def date_texts(of: TemplateField, cells: pl.Series) -> pl.Series:
     """What is read as dates of the cells of a field."""
     return folded(rewritten(cells, of.transforms)).drop_nulls()
@@ -110,10 +116,7 @@ class DateColumn:
     @staticmethod
     def asks(of: TemplateField) -> bool:
         """Whether the order of a field's dates is to be found out."""
-        if of.date_order is not None:
-            return False
-        normalised = any(isinstance(transform, NormalizeDate) for transform in of.transforms)
-        return normalised or (of.type is FieldType.DATE and of.date_format is None)
+        return of.date_order is None and reads_free_dates(of)
 
     def look(self, texts: pl.Series) -> None:
         """Take more of the column into account, as ``date_texts`` gives it."""

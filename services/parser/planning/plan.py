@@ -117,9 +117,9 @@ def _refuse_hollow_columns(layout: Layout, matching: Matching) -> None:
     Raises:
         FileRefusedError: ``MISSING_COLUMNS``.
     """
-    read = [index for index in matching.mapping.values() if index is not None]
-    names = [layout.columns[index] for index in dict.fromkeys(read) if index < len(layout.columns)]
-    if names and len(names) == len(set(read)) and layout.hollow.issuperset(names):
+    read = list(dict.fromkeys(index for index in matching.mapping.values() if index is not None))
+    names = [layout.columns[index] for index in read if index < len(layout.columns)]
+    if names and len(names) == len(read) and layout.hollow.issuperset(names):
         within = next(name for name in layout.columns if name.startswith(f"{names[0]}."))
         raise FileRefusedError(
             RunErrorCode.MISSING_COLUMNS,

@@ -5,9 +5,9 @@ from typing import Final
 
 import polars as pl
 
-from libs.contracts.templates import FieldType, NormalizeDate, TemplateField
+from libs.contracts.templates import TemplateField
+from libs.values.serial_days import SERIAL_DAY
 
-_SERIAL: Final = r"^[1-9][0-9]{4}(?:\.[0-9]+)?$"
 _DIGITS_OF_A_DAY: Final = "^(?:[0-9]{6}|0[0-9]{4})$"
 
 
@@ -29,15 +29,9 @@ class SerialColumn:
     serials: bool = False
     days_in_digits: bool = False
 
-    @staticmethod
-    def asks(of: TemplateField) -> bool:
-        """Whether numbers may be days."""
-        normalised = any(isinstance(transform, NormalizeDate) for transform in of.transforms)
-        return normalised or (of.type is FieldType.DATE and of.date_format is None)
-
     def look(self, texts: pl.Series) -> None:
         """Take more of the column into account, as ``date_columns.date_texts`` gives it."""
-        self.serials = self.serials or bool(texts.str.contains(_SERIAL).any())
+        self.serials = self.serials or bool(texts.str.contains(SERIAL_DAY).any())
         self.days_in_digits = self.days_in_digits or bool(texts.str.contains(_DIGITS_OF_A_DAY).any())
 
     @property

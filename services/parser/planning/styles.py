@@ -17,7 +17,7 @@ from libs.contracts.date_formats import holds_two_digit_years, two_digit_years
 from libs.contracts.plan import ColumnReading, ParsePlan
 from libs.contracts.templates import DecimalStyle, FieldType, Template, TemplateField
 from services.parser.planning.boolean_columns import BooleanColumn
-from services.parser.planning.date_columns import DateColumn, date_texts
+from services.parser.planning.date_columns import DateColumn, date_texts, reads_free_dates
 from services.parser.planning.number_columns import NumberColumn
 from services.parser.planning.serial_columns import SerialColumn
 
@@ -53,7 +53,7 @@ class StyleSearch:
             column = cell_column(index)
             if DateColumn.asks(field):
                 self._dates.append(DateColumn(field, column, template.default_date_order))
-            if SerialColumn.asks(field) and not plan.typed_cells:
+            if reads_free_dates(field) and not plan.typed_cells:
                 self._serials.append(SerialColumn(field, column))
             if field.type is FieldType.BOOLEAN:
                 self._booleans.append(BooleanColumn(field, column))

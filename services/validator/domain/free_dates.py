@@ -12,6 +12,7 @@ from typing import Final
 import polars as pl
 
 from libs.contracts.templates import DateOrder
+from libs.values.serial_days import SERIAL_DAY
 from services.validator.domain.date_names import DAY, EAST_ASIAN_DAY, MONTH
 from services.validator.domain.date_parts import TwoDigitYears
 from services.validator.domain.date_ways import Way, Ways, by_directives, by_expression, by_pattern, quick
@@ -95,7 +96,6 @@ _RARE = (
 )
 
 _SERIAL = r"^[0-9]{1,7}(?:\.[0-9]+)?$"
-_SURE_SERIAL = r"^[1-9][0-9]{4}(?:\.[0-9]+)?$"
 _LAST_SERIAL = 2_958_465  # 9999-12-31
 # Lotus 1-2-3, and Excel after it, take 1900 for a leap year: serial 60 is the day that never was.
 _LEAP_BUG = 60
@@ -135,7 +135,7 @@ def iso_ways() -> list[Way]:
 
 def free_dates(spelling: Spelling) -> Ways:
     """Reads what ``iso_day`` leaves."""
-    number = _SERIAL if spelling.typed_cells else _SURE_SERIAL
+    number = _SERIAL if spelling.typed_cells else SERIAL_DAY
     serial = [by_expression(number, partial(_serial, number, date_1904=spelling.date_1904))]
     named = [by_pattern(pattern, spelling.years) for pattern in _NAMED]
     rare = [by_pattern(pattern, spelling.years) for pattern in (*_RARE, *_rare_numeric(spelling))]
