@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -123,15 +122,12 @@ def test_many_runs_of_one_organization_leave_room_for_one_of_another(
 def test_two_large_files_of_one_organization_are_read_side_by_side(
     gateway: GatewayClient, oracle: Oracle, resource: str
 ) -> None:
-    template_id, content = template(gateway, resource), large_file(ROWS)
-    threads = [threading.Thread(target=gateway.upload, args=[template_id, content]) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    eventually(
-        lambda: len(under_way(oracle, template_id, **{"parse.closed": False, "parse.batches": {"$gt": 0}})) == 2,
-        "both are being read",
-    )
-    for thread in threads:
-        thread.join()
-    for run in oracle.state["runs"].find({"template_id": template_id}):
-        assert gateway.wait(run["_id"])["written_count"] == ROWS
+    template_id, content = template(gateway, resource), large_file(5 * ROWS)
+    with ThreadPoolExecutor(2) as pool:
+        uploads = [pool.submit(gateway.upload, template_id, content) for _ in range(2)]
+        being_read = {"parse.closed": False, "parse.batches": {"$gt": 0}}
+        eventually(lambda: len(under_way(oracle, template_id, **being_read)) == 2, "both are being read")
+        runs = [upload.result()["id"] for upload in uploads]
+    for run_id in runs:
+        gateway.cancel(run_id)
+    assert [gateway.wait(run_id)["status"] for run_id in runs] == ["cancelled"] * 2
