@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
-import bson
 from pymongo.errors import BulkWriteError
 
 from libs.storage.client import Mongo, Session
 from libs.storage.documents import UndoEntry
 from libs.storage.mongo_errors import DUPLICATE_KEY
 from services.writer.domain.batch_plan import RecordUpdate
+from services.writer.domain.before_image import before_image, image_id
 from services.writer.domain.document_slots import EncodedRecords
-from services.writer.domain.record_changes import AS_FOUND
 from services.writer.raw_insert import insert_encoded
 from services.writer.target_records import TargetRecords
 
@@ -40,6 +39,7 @@ class BeforeImages:
         session: Session,
         *,
         others_since: bool,
+        encoded: EncodedRecords | None = None,
     ) -> None:
         """Store what undoes ``updates`` and ``deletions`` of records in ``target``.
 
@@ -49,6 +49,7 @@ class BeforeImages:
         Args:
             others_since: whether records that name another run, or none, may have been changed by this one before.
                 That needs somebody else between two of its batches, and to ask for all costs as much as to write them.
+            encoded: before-images of further records that name another run, see ``encoded_changes``.
 
         Raises:
             ImageExistsError: without ``others_since``; one is there already. The transaction is lost.
@@ -61,7 +62,9 @@ class BeforeImages:
                 doubtful = list(images) if others_since else await asyncio.to_thread(_doubtful, run_id, some)
                 for known in await self._among(doubtful, session):
                     del images[known]
-                await self._insert(images, session)
+                await self._insert(EncodedRecords.of(list(images.values())), session)
+        if encoded is not None:
+            await self._insert(encoded, session)
 
     async def _among(self, identifiers: Sequence[str], session: Session) -> list[str]:
         """Those of which there is an image."""
@@ -72,25 +75,21 @@ class BeforeImages:
         )
         return [image["_id"] for image in await found.to_list()]
 
-    async def _insert(self, images: dict[str, bytes], session: Session) -> None:
-        if not images:
+    async def _insert(self, images: EncodedRecords, session: Session) -> None:
+        if not images.count:
             return
         try:
-            await insert_encoded(self._images, EncodedRecords.of(list(images.values())), session)
+            await insert_encoded(self._images, images, session)
         except BulkWriteError as error:
             if error.details["writeErrors"][0]["code"] == DUPLICATE_KEY:
                 raise ImageExistsError from error
             raise
 
 
-def _identifier(run_id: str, change: RecordUpdate) -> str:
-    return f"{run_id}:{change.record_id}"
-
-
 def _doubtful(run_id: str, changes: Sequence[RecordUpdate]) -> list[str]:
     """Ids of the images that are there already where nobody else has changed a record since."""
     named = (each for each in changes if each.before is not None and _names(each.origin, run_id))
-    return [_identifier(run_id, each) for each in named]
+    return [image_id(run_id, each.record_id) for each in named]
 
 
 def _names(origin: object, run_id: str) -> bool:
@@ -103,20 +102,8 @@ def _images(
 ) -> dict[str, bytes]:
     """The entries by their id."""
     return {
-        (identifier := _identifier(run_id, change)): bson.encode(
-            {
-                "_id": identifier,
-                "tenant_id": target.tenant_id,
-                "run_id": run_id,
-                "resource": target.resource,
-                "record_id": change.record_id,
-                "restore": change.before.restore,
-                "remove": change.before.remove,
-                "deletes": deletes,
-                "row": change.row,
-                "created_at": saved_at,
-            },
-            codec_options=AS_FOUND,
+        image_id(run_id, change.record_id): before_image(
+            run_id, target.tenant_id, target.resource, change, saved_at, deletes=deletes
         )
         for change in changes
         if change.before is not None

@@ -8,17 +8,27 @@ from typing import Any
 from libs.batches.tables import warned_rows
 from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import SkipReason
+from libs.contracts.templates import RecordEvents
 from libs.storage.client import Session
 from libs.storage.documents import BatchResult
 from services.writer.conflicts import KeysChangedError, OutOfScopeError
 from services.writer.domain.batch_plan import BatchPlan, Record, plan_batch, upsert_keys
-from services.writer.domain.same_records import SameRecords
+from services.writer.domain.encoded_changes import ChangeEncoder, EncodedChanges
+from services.writer.domain.row_comparison import RowComparison
 from services.writer.domain.sync_scope import out_of_scope
 from services.writer.work import Work
 
 
-async def existing_records(work: Work, session: Session) -> Mapping[Any, Record]:
+async def existing_records(
+    work: Work, session: Session, written_at: datetime | None = None
+) -> tuple[Mapping[Any, Record], EncodedChanges | None]:
     """The live record of each upsert key of a batch that has one, as ``plan_batch`` takes it.
+
+    Args:
+        work: the batch.
+        session: whose reads these are.
+        written_at: when the batch is written: what can be encoded without reading its record is. ``None`` where it is
+            only planned.
 
     Raises:
         KeysChangedError: ``work`` does not know the key that they are found by.
@@ -29,10 +39,14 @@ async def existing_records(work: Work, session: Session) -> Mapping[Any, Record]
     assert work.run.template.upsert_key is not None
     if (key := work.key_of(work.run.template.upsert_key)) is None:
         raise KeysChangedError
-    same = await asyncio.to_thread(_same_records, work, fields)
-    existing = await work.run.target.by_key(key, values, fields, session, same)
+    rows = await asyncio.to_thread(_comparison, work, fields)
+    if rows is None:
+        existing, encoded = await work.run.target.by_key(key, values, fields, session), None
+    else:
+        encoder = None if written_at is None else _encoder(work, written_at)
+        existing, encoded = await work.run.target.compared(key, values, fields, session, rows, encoder)
     await within_scope(work, existing)
-    return existing
+    return existing, encoded
 
 
 async def within_scope(work: Work, existing: Mapping[Any, Record]) -> None:
@@ -56,19 +70,34 @@ def wanted_records(work: Work) -> tuple[list[Any], set[str]]:
     return values, fields | (work.run.template.scope_filter or {}).keys()
 
 
-def _same_records(work: Work, fields: Collection[str]) -> SameRecords | None:
+def _comparison(work: Work, fields: Collection[str]) -> RowComparison | None:
     """How records are told that need not be read; ``None`` where more of them is looked up than the rows say."""
     run, deletes = work.run, work.deletions is not None
     names = {*run.compared, run.template.upsert_key, *(("is_deleted", "deleted_at") if deletes else ())}
     if not work.table.num_rows or not names.issuperset(fields):
         return None
     try:
-        return SameRecords(work.table, run.template, run.compared, run.extra, work.keys, deletes=deletes)
+        return RowComparison(work.table, run.template, run.compared, run.extra, work.keys, deletes=deletes)
     except PermanentError:
         return None  # Together the rows are too large; new records are refused for that, changes of others are not.
 
 
-def plan_of(work: Work, existing: Mapping[Any, Record], written_at: datetime) -> BatchPlan:
+def _encoder(work: Work, written_at: datetime) -> ChangeEncoder | None:
+    """How changes are encoded of records that are not read; ``None`` where more has to be known of these.
+
+    The events of a run tell which fields differ, a sync holds records against its scope, and where others have changed
+    records since the run has, it is asked for each whether there is a before-image.
+    """
+    run, template = work.run, work.run.template
+    told = template.record_events is not RecordEvents.OFF
+    if work.reads_records or work.others_since or template.scope_filter or told:
+        return None
+    return ChangeEncoder(template, run.id, run.tenant_id, run.target.resource, written_at)
+
+
+def plan_of(
+    work: Work, existing: Mapping[Any, Record], written_at: datetime, encoded: EncodedChanges | None = None
+) -> BatchPlan:
     """What becomes of the rows of a batch beside these records."""
     run = work.run
     return plan_batch(
@@ -81,6 +110,7 @@ def plan_of(work: Work, existing: Mapping[Any, Record], written_at: datetime) ->
         run.extra,
         work.keys,
         work.deletions,
+        encoded,
     )
 
 
@@ -94,7 +124,7 @@ def result_of(work: Work, plan: BatchPlan) -> BatchResult:
             "rejected": checked.rejected + rejected,
             "warnings": checked.warnings - (warned_rows(work.checked) - warned_rows(work.table)),
             "created": plan.create.num_rows,
-            "updated": len(plan.updates),
+            "updated": len(plan.updated_rows),
             "deleted": len(plan.deletions),
             "unchanged": len(plan.skipped.get(SkipReason.UNCHANGED, [])),
             "not_found": len(plan.skipped.get(SkipReason.NOT_FOUND, [])),

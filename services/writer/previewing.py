@@ -165,7 +165,7 @@ class PreviewRun:
         by_fields = await run.target.has_unadopted()
         try:
             async with self._mongo.client.start_session(snapshot=True) as session:
-                existing = await existing_records(work, session)
+                existing, _ = await existing_records(work, session)
         except (KeysChangedError, StaleKeysError):
             by_fields = True
         if not by_fields:

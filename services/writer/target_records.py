@@ -8,10 +8,9 @@ nothing here is retried or undone: the transaction is.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from itertools import chain
 from typing import Any, cast
 
 import bson
@@ -34,12 +33,13 @@ from libs.storage.target_keys import (
     spelled_unadopted,
 )
 from services.writer.collection_rules import CollectionRules
-from services.writer.domain.batch_plan import AS_IN_FILE, Fields, Record, RecordUpdate, Values
+from services.writer.domain.batch_plan import AS_IN_FILE, CHANGED, Fields, Record, RecordUpdate, Values
 from services.writer.domain.decimal128 import comparable
-from services.writer.domain.document_slots import EncodedRecords
+from services.writer.domain.document_slots import EncodedRecords, in_order
+from services.writer.domain.encoded_changes import ChangeEncoder, EncodedChanges
 from services.writer.domain.record_changes import statement
 from services.writer.domain.record_keys import carried
-from services.writer.domain.same_records import SameRecords
+from services.writer.domain.row_comparison import RowComparison
 from services.writer.raw_insert import insert_encoded, update_encoded
 
 _VALUES_PER_QUERY = 500
@@ -138,21 +138,50 @@ class TargetRecords:
         values: Sequence[Any],
         fields: Iterable[str],
         session: Session | None = None,
-        same: SameRecords | None = None,
     ) -> dict[Any, Record]:
         """The records whose field of ``key`` is one of ``values``, by these, however they spell it.
 
         Null is no key: it finds nothing. A Decimal128 is found by a ``Decimal``, which is also the key here.
         Each record holds ``_id``, ``_import``, ``_keys``, its times, the field and ``fields``; dates are naive UTC, or
-        ``DatetimeMS`` where Python has no such year. ``AS_IN_FILE`` stands for those that are the ``same`` as a row.
+        ``DatetimeMS`` where Python has no such year.
 
         Raises:
             StaleKeysError: a record holds another value than its entry says.
         """
+        found = await self._with_key(key, values, fields, session)
+        return await asyncio.to_thread(_by_value, found, key)
+
+    async def compared(
+        self,
+        key: TargetKey,
+        values: Sequence[Any],
+        fields: Iterable[str],
+        session: Session,
+        rows: RowComparison,
+        encoder: ChangeEncoder | None,
+    ) -> tuple[dict[Any, Record], EncodedChanges | None]:
+        """The same, where only those records are read that ``rows`` cannot be compared with by their bytes.
+
+        ``AS_IN_FILE`` stands for a record that equals its row, and ``CHANGED`` for one whose change is encoded already.
+
+        Raises:
+            StaleKeysError: a record holds another value than its entry says.
+        """
+        found = await self._with_key(key, values, fields, session)
+
+        def apart() -> tuple[dict[Any, Record], EncodedChanges | None]:
+            told = rows.of(found, encoder)
+            records: dict[Any, Record] = dict.fromkeys(told.unchanged, AS_IN_FILE)
+            records |= dict.fromkeys(told.changed, CHANGED)
+            return records | _by_value([told.others], key), told.changes
+
+        return await asyncio.to_thread(apart)
+
+    async def _with_key(
+        self, key: TargetKey, values: Sequence[Any], fields: Iterable[str], session: Session | None
+    ) -> list[bytes]:
         wanted = [(value,) for value in values if value is not None]
-        more = ["_import", *SYSTEM_TIMES, *fields]
-        found = await self._found(key, wanted, more, session)
-        return await asyncio.to_thread(_by_value, found, key, same)
+        return await self._found(key, wanted, ["_import", *SYSTEM_TIMES, *fields], session)
 
     async def by_values(
         self, names: Fields, values: Iterable[Values], more: Iterable[str], key: TargetKey | None
@@ -232,11 +261,15 @@ class TargetRecords:
         with self._judged():
             await insert_encoded(self._records, encoded, session)
 
-    async def update(self, updates: Sequence[RecordUpdate], session: Session) -> None:
-        """Write planned changes.
+    async def update(
+        self, updates: Sequence[RecordUpdate], session: Session, encoded: EncodedChanges | None = None
+    ) -> None:
+        """Write planned changes, in the order of their rows.
 
         Args:
+            updates: changes that are to be encoded; those of ``encoded`` come in between.
             session: in the transaction in which the records were looked up.
+            encoded: changes that are encoded already.
 
         Raises:
             TransientError: a record is gone; the transaction must be aborted and the batch planned anew.
@@ -244,12 +277,13 @@ class TargetRecords:
                 record that it would make is greater than 16 MiB.
             PermanentError: ``TARGET_UNWRITABLE``; it takes none at all.
         """
-        if not updates:
+        statements = await asyncio.to_thread(_statements, updates, encoded)
+        if not statements.count:
             return
         with self._judged():
-            matched = await update_encoded(self._records, await asyncio.to_thread(_statements, updates), session)
-        if (gone := len(updates) - matched) != 0:
-            raise TransientError(f"{gone} of {len(updates)} records to update are gone from {self.resource}")
+            matched = await update_encoded(self._records, statements, session)
+        if (gone := statements.count - matched) != 0:
+            raise TransientError(f"{gone} of {statements.count} records to update are gone from {self.resource}")
 
     @contextmanager
     def _judged(self) -> Generator[None]:
@@ -280,8 +314,14 @@ class TargetRecords:
         )
 
 
-def _statements(updates: Sequence[RecordUpdate]) -> EncodedRecords:
-    return EncodedRecords.of([statement(update.record_id, update.changes, origin=update.origin) for update in updates])
+def _statements(updates: Sequence[RecordUpdate], encoded: EncodedChanges | None) -> EncodedRecords:
+    own = EncodedRecords.of([statement(each.record_id, each.changes, origin=each.origin) for each in updates])
+    if encoded is None:
+        return own
+    if not own.count:
+        return encoded.statements
+    rows = [*(each.row for each in updates), *encoded.rows]
+    return in_order([own, encoded.statements], sorted(range(len(rows)), key=rows.__getitem__))
 
 
 def _stored(value: object) -> object:
@@ -303,38 +343,13 @@ def _decoded(found: Sequence[bytes]) -> list[Document]:
     return bson.decode_all(b"".join(found), _AS_COMPARED)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _one_by_one(documents: bytes) -> Iterator[bytes]:
-    """Documents that stand one after another; each begins with its length (https://bsonspec.org/spec.html)."""
-    at = 0
-    while at < len(documents):
-        end = at + int.from_bytes(documents[at : at + 4], "little")
-        yield documents[at:end]
-        at = end
-
-
-def _by_value(found: Sequence[bytes], key: TargetKey, same: SameRecords | None) -> dict[Any, Record]:
+def _by_value(found: Sequence[bytes], key: TargetKey) -> dict[Any, Record]:
     """Records by the value that they hold of a key with one field.
 
     Raises:
         StaleKeysError: some carry other entries.
     """
-    if same is None:
-        records, others = dict[Any, Record](), found
-    else:
-        records, others = _as_in_file(found, same)
-    return records | {value: record for (value,), record in _by_values(_decoded(others), key).items()}
-
-
-def _as_in_file(found: Sequence[bytes], same: SameRecords) -> tuple[dict[Any, Record], list[bytes]]:
-    """The records that are the same as their rows, and the others."""
-    records: dict[Any, Record] = {}
-    others: list[bytes] = []
-    for each in chain.from_iterable(map(_one_by_one, found)):
-        if (value := same.key_of(each)) is None:
-            others.append(each)
-        else:
-            records[value] = AS_IN_FILE
-    return records, others
+    return {value: record for (value,), record in _by_values(_decoded(found), key).items()}
 
 
 def _by_values(records: Sequence[Document], key: TargetKey) -> dict[Values, Document]:

@@ -36,7 +36,7 @@ from services.writer.refused_rows import RowRefusedError, RowWrites
 from services.writer.settings import WriterSettings
 from services.writer.sweeping import SweepBatch
 from services.writer.sync_planning import PlanSync
-from services.writer.target_records import StaleKeysError, TargetRecords
+from services.writer.target_records import StaleKeysError, TargetRecords, WriteRefusedError
 from services.writer.work import Run, Work, rows_to_delete, run_at_work
 
 WRITERS_STATUSES = (RunStatus.EXECUTING, RunStatus.REVERTING)
@@ -78,6 +78,10 @@ class BeginExecution:
         if not announced and await self._ledger.maybe_advance(run_id) is Stage.DELETIONS:
             await self._refill(BatchState.VALIDATED, run.lane)
         return announced
+
+
+class RecordsNotReadError(Exception):
+    """The server refuses one of some changes that were encoded without reading the records; the transaction is lost."""
 
 
 class WriteBatch:
@@ -202,6 +206,8 @@ class WriteBatch:
                 work = work.without(beyond.errors)
             except ImageExistsError:
                 work = replace(work, others_since=True)
+            except RecordsNotReadError:
+                work = replace(work, reads_records=True)
             except KeysChangedError:
                 work = work.with_keys(await self._required_keys(work.run))
                 beside_others += 1
@@ -218,6 +224,7 @@ class WriteBatch:
             StaleKeysError: records carry entries that do not follow from their fields.
             KeysChangedError: the tenant's keys are others than those of ``work``.
             ImageExistsError: the run has changed a record before, which does not tell.
+            RecordsNotReadError: the server refuses a change that was encoded without reading its record.
         """
         run, batch = work.run, work.batch
         written_at = datetime.now(UTC)
@@ -238,8 +245,8 @@ class WriteBatch:
             if await run.target.keys(session) != work.keys:
                 raise KeysChangedError
             if appended is None:
-                existing = await existing_records(work, session)
-                plan = await asyncio.to_thread(plan_of, work, existing, written_at)
+                existing, changes_encoded = await existing_records(work, session, written_at)
+                plan = await asyncio.to_thread(plan_of, work, existing, written_at, changes_encoded)
                 encoded, told = await asyncio.to_thread(encoded_and_told, plan)
             else:
                 plan, encoded, told = appended
@@ -257,6 +264,7 @@ class WriteBatch:
                 written_at,
                 session,
                 others_since=work.others_since,
+                encoded=None if plan.encoded is None else plan.encoded.before_images,
             )
             for writes in _writes(run.target, plan, encoded):
                 await writes.all(session)
@@ -286,7 +294,13 @@ def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> 
     """
 
     async def update(session: Session, first: int, last: int) -> None:
-        await target.update(plan.updates[first:last], session)
+        if plan.encoded is None:
+            await target.update(plan.updates[first:last], session)
+            return
+        try:
+            await target.update(plan.updates, session, plan.encoded)
+        except WriteRefusedError as refusal:
+            raise RecordsNotReadError from refusal
 
     async def delete(session: Session, first: int, last: int) -> None:
         await target.update(plan.deletions[first:last], session)
@@ -294,10 +308,9 @@ def _writes(target: TargetRecords, plan: BatchPlan, encoded: EncodedRecords) -> 
     async def create(session: Session, first: int, last: int) -> None:
         await target.insert(encoded.part(first, last), session)
 
-    updated = [each.row for each in plan.updates]
     created = row_numbers(plan.create)
     return (
-        RowWrites(updated, update, partial(target.rules.broken_by_updates, plan.updates)),
+        RowWrites(plan.updated_rows, update, partial(target.rules.broken_by_updates, plan.updates)),
         RowWrites(created, create, partial(target.rules.broken_by_new, encoded)),
         RowWrites(
             [each.row for each in plan.deletions], delete, partial(target.rules.broken_by_updates, plan.deletions)
@@ -316,9 +329,9 @@ def _written_rows(batch: BatchDocument, plan: BatchPlan) -> dict[str, bytes]:
     """``BatchDocument.written_rows``: what became of each row that met a record."""
     count = batch.row_to - batch.row_from + 1
     return {
-        name: pack_bits([each.row for each in changes], batch.row_from, count)
-        for name, changes in (("updated", plan.updates), ("deleted", plan.deletions))
-        if changes
+        name: pack_bits(rows, batch.row_from, count)
+        for name, rows in (("updated", plan.updated_rows), ("deleted", [each.row for each in plan.deletions]))
+        if rows
     }
 
 

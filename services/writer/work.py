@@ -81,6 +81,8 @@ class Work:
         rejections: the others.
         others_since: whether somebody has changed records between this batch and an earlier one of the run that has
             changed them too, see ``BeforeImages.keep``.
+        reads_records: whether every record that changes has to be read: the server refused a change that was encoded
+            without, and only what is read tells why.
     """
 
     run: Run
@@ -95,6 +97,7 @@ class Work:
     found: frozenset[Any] | None = None
     rejections: RowErrors = field(default_factory=dict[int, tuple[RowError, ...]])
     others_since: bool = False
+    reads_records: bool = False
 
     def key_of(self, *names: str) -> TargetKey | None:
         """The key of the fields ``names``, whatever their order."""

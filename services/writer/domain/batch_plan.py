@@ -25,6 +25,7 @@ from libs.contracts.reasons import SkipReason
 from libs.contracts.record_keys import KEYS, key_value
 from libs.contracts.templates import Concat, Constant, FieldType, ImportMode, Template, TemplateField, Transform
 from services.writer.domain.decimal128 import comparable, decimal_cells
+from services.writer.domain.encoded_changes import EncodedChanges
 from services.writer.domain.record_keys import Key, entries
 
 Record = Mapping[str, Any]
@@ -33,6 +34,8 @@ Values = tuple[Any, ...]
 
 AS_IN_FILE: Final[Record] = MappingProxyType({})
 """Stands for a record that holds exactly what its row says, which was found out without reading it."""
+CHANGED: Final[Record] = MappingProxyType({})
+"""Stands for a record whose change was encoded without reading it, see ``BatchPlan.encoded``."""
 
 
 class BeforeImage(NamedTuple):
@@ -71,11 +74,12 @@ class RecordUpdate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """Where every row of a batch goes: each is in exactly one of the four.
+    """Where every row of a batch goes: each is in exactly one of the five.
 
     Attributes:
         create: the rows that become new records, a checked batch again.
         updates: the rows that change a record.
+        encoded: further ones, whose changes are encoded already; ``None`` where there are none.
         deletions: the rows that delete one.
         skipped: row numbers by reason; reasons without rows are absent.
     """
@@ -84,6 +88,13 @@ class BatchPlan:
     updates: list[RecordUpdate]
     skipped: dict[SkipReason, list[int]]
     deletions: list[RecordUpdate] = member(default_factory=list[RecordUpdate])
+    encoded: EncodedChanges | None = None
+
+    @property
+    def updated_rows(self) -> list[int]:
+        """Numbers of the rows that change a record, ascending."""
+        rows = [each.row for each in self.updates]
+        return rows if self.encoded is None else sorted([*rows, *self.encoded.rows])
 
 
 def fields_from_file(template: Template, plan: ParsePlan) -> frozenset[str]:
@@ -122,6 +133,7 @@ def plan_batch(
     extra: Sequence[tuple[str, str]] = (),
     keys: Sequence[Key] = (),
     deletions: pa.Table | None = None,
+    encoded: EncodedChanges | None = None,
 ) -> BatchPlan:
     """Plan the rows of a checked batch.
 
@@ -136,7 +148,8 @@ def plan_batch(
     Args:
         table: a checked batch of ``template``.
         existing: the live record of each upsert key that has one, dates naive (UTC) or aware;
-            ``AS_IN_FILE`` where it is the same as its row; not looked at in mode ``append``.
+            ``AS_IN_FILE`` where it is the same as its row, ``CHANGED`` where its change is among ``encoded``; not
+            looked at in mode ``append``.
         file_fields: see ``fields_from_file``.
         run_id: written to ``_import`` of what is updated.
         written_at: aware; when what is updated is updated.
@@ -144,28 +157,14 @@ def plan_batch(
         keys: what records of the tenant carry an entry of; ``existing`` holds their fields and ``_keys``.
         deletions: rows with nothing but a key, whose records are to be deleted; no row of ``table`` has one of their
             keys. ``existing`` holds their records too, with ``is_deleted`` and ``deleted_at``.
+        encoded: see ``BatchPlan``.
     """
     if not template.matches_by_key:
         return BatchPlan(create=table, updates=[], skipped={})
     upserted = upsert_keys(table, template)
     rows = row_numbers(table)
-    last_of_key = {key: index for index, key in enumerate(upserted)}
-    created: list[int] = []
-    matched: list[int] = []
     skipped: dict[SkipReason, list[int]] = {}
-    for index, key in enumerate(upserted):
-        if key is None:
-            skipped.setdefault(SkipReason.EMPTY_UPSERT_KEY, []).append(rows[index])
-        elif last_of_key[key] != index:
-            skipped.setdefault(SkipReason.DUPLICATE_UPSERT_KEY, []).append(rows[index])
-        elif (record := existing.get(key)) is AS_IN_FILE:
-            skipped.setdefault(SkipReason.UNCHANGED, []).append(rows[index])
-        elif record is not None:
-            matched.append(index)
-        elif template.mode is ImportMode.UPDATE:
-            skipped.setdefault(SkipReason.NOT_FOUND, []).append(rows[index])
-        else:
-            created.append(index)
+    created, matched = _met(upserted, rows, existing, template, skipped)
     differences = RowDifferences(take_rows(table, matched), template, file_fields, extra)
     updates: list[RecordUpdate] = []
     by = _By(template, run_id, written_at)
@@ -179,7 +178,36 @@ def plan_batch(
             skipped.setdefault(SkipReason.UNCHANGED, []).append(rows[index])
     skipped.get(SkipReason.UNCHANGED, []).sort()
     deleted = [] if deletions is None else _deleted(deletions, existing, template, by, skipped)
-    return BatchPlan(create=take_rows(table, created), updates=updates, skipped=skipped, deletions=deleted)
+    return BatchPlan(take_rows(table, created), updates, skipped, deleted, encoded)
+
+
+def _met(
+    upserted: Sequence[Any],
+    rows: Sequence[int],
+    existing: Mapping[Any, Record],
+    template: Template,
+    skipped: dict[SkipReason, list[int]],
+) -> tuple[list[int], list[int]]:
+    """Which rows, by index, become a record, and which have one to be compared with; more are added to ``skipped``."""
+    last_of_key = {key: index for index, key in enumerate(upserted)}
+    created: list[int] = []
+    matched: list[int] = []
+    for index, key in enumerate(upserted):
+        if key is None:
+            skipped.setdefault(SkipReason.EMPTY_UPSERT_KEY, []).append(rows[index])
+        elif last_of_key[key] != index:
+            skipped.setdefault(SkipReason.DUPLICATE_UPSERT_KEY, []).append(rows[index])
+        elif (record := existing.get(key)) is AS_IN_FILE:
+            skipped.setdefault(SkipReason.UNCHANGED, []).append(rows[index])
+        elif record is CHANGED:
+            continue
+        elif record is not None:
+            matched.append(index)
+        elif template.mode is ImportMode.UPDATE:
+            skipped.setdefault(SkipReason.NOT_FOUND, []).append(rows[index])
+        else:
+            created.append(index)
+    return created, matched
 
 
 class _By:

@@ -9,7 +9,8 @@ the concatenation of the documents. An empty value takes the empty slot. No Pyth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -64,6 +65,20 @@ class EncodedRecords:
         return EncodedRecords(self.blob, self.offsets[first : last + 1])
 
 
+def in_order(parts: Sequence[EncodedRecords], order: Sequence[int]) -> EncodedRecords:
+    """The documents of all parts, which together have at most 2 GiB, in another order.
+
+    Args:
+        parts: one after another.
+        order: which document of them all comes where.
+    """
+    if sum(len(part.blob) for part in parts) > _LONGEST_BLOB:
+        raise _too_large(len(order), sum(len(part.blob) for part in parts))
+    column = pa.concat_arrays([part.column() for part in parts]).take(pa.array(order, pa.int64()))
+    offsets = np.frombuffer(buffer_of(column, 1), np.int32)[column.offset : column.offset + len(column) + 1]
+    return EncodedRecords(buffer_of(column, 2), offsets.astype(np.int64))
+
+
 class Slots:
     """The slots of all documents of a batch, in document order."""
 
@@ -104,6 +119,18 @@ class Slots:
         else:
             self.numbers(np.frombuffer(data * self._rows, f"V{len(data)}"), present)
 
+    @contextmanager
+    def document(self, name: bytes | None = None) -> Generator[None]:
+        """What is added within a block is one document: a member of this name, or the whole."""
+        if name is not None:
+            self.constant(b"\x03" + name + b"\0")
+        before = self.lengths
+        lengths = np.empty(self._rows, "<i4")
+        self.numbers(lengths)
+        yield
+        self.constant(b"\0")
+        lengths[:] = self.lengths - before
+
     def binary(self, values: Column, present: Mask | None = None) -> None:
         """The bytes of each value as they are; nothing where ``present`` is false."""
         self._close()
@@ -125,11 +152,7 @@ class Slots:
         np.cumsum(self.lengths, out=offsets[1:])
         total = int(offsets[-1])
         if total > _LONGEST_BLOB:
-            raise PermanentError(
-                RunErrorCode.RECORDS_TOO_LARGE,
-                f"{self._rows:,} records would take {total:,} bytes, and at most {_LONGEST_BLOB:,} can be written at "
-                "once; shorten the template's default values, or the transforms that lengthen the text",
-            )
+            raise _too_large(self._rows, total)
         nothing = len(self._slots) * self._rows
         choice = np.arange(self._rows, dtype=np.int32)[:, None] + np.arange(0, nothing, self._rows, dtype=np.int32)
         for index, present in enumerate(self._present):
@@ -139,6 +162,14 @@ class Slots:
         pool = pa.concat_arrays([*arrays, pa.array([b""], pa.binary())])
         documents = pc.take(pool, pa.array(choice.ravel(), pa.int32()), boundscheck=False)
         return EncodedRecords(buffer_of(documents, 2)[:total], offsets)
+
+
+def _too_large(records: int, size: int) -> PermanentError:
+    return PermanentError(
+        RunErrorCode.RECORDS_TOO_LARGE,
+        f"{records:,} records would take {size:,} bytes, and at most {_LONGEST_BLOB:,} can be written at "
+        "once; shorten the template's default values, or the transforms that lengthen the text",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ AS_FOUND: Final[CodecOptions[dict[str, Any]]] = CodecOptions(dict, uuid_represen
 """Values of records as they were read are written by these, also those that no import makes."""
 ORIGIN: Final = "_import"
 _CREATED_AT: Final = "created_at"
-_MEMBERS: Final = {
+MEMBERS_OF_ORIGIN: Final = {
     name: f"{ORIGIN}.{name}" for name in ("run_id", "row", "version", _CREATED_AT, "updated_at", "warnings")
 }
 """The paths of what Rowdock notes in ``_import``; who puts something else there has it replaced as a whole."""
@@ -50,14 +50,14 @@ def statement(
     if isinstance(after, dict) and isinstance(origin, dict):
         was, becomes = cast("dict[str, Any]", origin), cast("dict[str, Any]", after)
         same = was.get(_CREATED_AT, _ABSENT) == becomes.get(_CREATED_AT, _ABSENT)
-        if same and _MEMBERS.keys() >= was.keys() and _MEMBERS.keys() >= becomes.keys():
+        if same and MEMBERS_OF_ORIGIN.keys() >= was.keys() and MEMBERS_OF_ORIGIN.keys() >= becomes.keys():
             del sets[ORIGIN]
             for name, value in becomes.items():
                 if name != _CREATED_AT:
-                    sets[_MEMBERS[name]] = value
+                    sets[MEMBERS_OF_ORIGIN[name]] = value
             for name in was:
                 if name not in becomes:
-                    gone[_MEMBERS[name]] = ""
+                    gone[MEMBERS_OF_ORIGIN[name]] = ""
     change: dict[str, Any] = {}
     if sets:
         change["$set"] = sets

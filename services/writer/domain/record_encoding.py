@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from typing import Any
@@ -60,6 +61,21 @@ _ARROW_TYPES = {
 """As they are encoded; both forms of exact numbers are."""
 
 
+@dataclass(frozen=True, slots=True)
+class RowElements:
+    """Parts of the records of some rows, a binary column each.
+
+    Attributes:
+        fields: the element of each field and default value, in the order in which records have them.
+        extra: the element ``extra``; ``None`` where records have none.
+        end: how a record ends, from ``_keys`` on.
+    """
+
+    fields: dict[str, Column]
+    extra: Column | None
+    end: Column
+
+
 class RecordEncoder:
     """Encodes the rows of one run as new records of its target collection.
 
@@ -96,7 +112,10 @@ class RecordEncoder:
         self._fields = [(field, field.name.encode() + b"\0") for field in template.fields]
         self._before_row = bytes([_OBJECT_ID]) + b"_id\0" + record_prefix(run_id)
         self._tenant = _elements({"tenant_id": tenant_id})
-        self._default_values = _elements(template.default_values)
+        self._default_values_by_name = {
+            name: _elements({name: value}) for name, value in template.default_values.items()
+        }
+        self._default_values = b"".join(self._default_values_by_name.values())
         self._has_extra = template.include_unmatched_columns
         self._extra = [(column, key.encode() + b"\0") for column, key in extra]
         self._extra_keys = [key for _, key in extra]
@@ -124,90 +143,74 @@ class RecordEncoder:
         if table.num_rows == 0:
             return EncodedRecords(memoryview(b""), np.zeros(1, np.int64))
         slots = Slots(table.num_rows)
-        document_lengths = np.empty(table.num_rows, "<i4")
         row_numbers = _column(table, ROW, ROW_TYPE).to_numpy()
-        slots.numbers(document_lengths)
-        slots.constant(self._before_row)
-        slots.numbers(row_numbers.astype(">u4"))
-        slots.constant(self._tenant)
-        for field, key in self._fields:
-            _add_element(slots, key, _alternatives(table, field))
-        slots.constant(self._default_values)
-        if self._has_extra:
-            self._add_extra(slots, table)
-        slots.constant(self._after_extra)
-        self._add_import(slots, row_numbers, _warnings(table))
-        if self._keys:
-            _add_array(slots, KEYS.encode() + b"\0", [self._entries(table, key) for key in self._keys])
-        slots.constant(b"\0")
-        document_lengths[:] = slots.lengths
+        with slots.document():
+            slots.constant(self._before_row)
+            slots.numbers(row_numbers.astype(">u4"))
+            slots.constant(self._tenant)
+            for field, key in self._fields:
+                _add_element(slots, key, _alternatives(table, field))
+            slots.constant(self._default_values)
+            if self._has_extra:
+                self._add_extra(slots, table)
+            slots.constant(self._after_extra)
+            self._add_import(slots, row_numbers, _warnings(table))
+            if self._keys:
+                _add_array(slots, KEYS.encode() + b"\0", [self._entries(table, key) for key in self._keys])
         return slots.joined()
 
-    def encode_compared(self, table: pa.Table, names: Collection[str]) -> tuple[EncodedRecords, EncodedRecords]:
-        """Two parts of every record that ``encode`` makes, which follow from its row alone.
+    def encode_elements(self, table: pa.Table, names: Collection[str]) -> RowElements:
+        """The parts of every record that ``encode`` makes which follow from its row alone, each for itself.
 
         Args:
             table: a checked batch of the template.
             names: fields.
-
-        Returns:
-            The elements of these fields, of the default values and ``extra``; and how the record ends, from ``_keys``.
         """
-        values, end = Slots(table.num_rows), Slots(table.num_rows)
+        elements: dict[str, Column] = {}
         for field, key in self._fields:
             if field.name in names:
-                _add_element(values, key, _alternatives(table, field))
-        values.constant(self._default_values)
+                slots = Slots(table.num_rows)
+                _add_element(slots, key, _alternatives(table, field))
+                elements[field.name] = slots.joined().column()
+        for name, value in self._default_values_by_name.items():
+            elements[name] = pa.array([value] * table.num_rows, pa.binary())
+        extra, end = Slots(table.num_rows), Slots(table.num_rows)
         if self._has_extra:
-            self._add_extra(values, table)
+            self._add_extra(extra, table)
         if self._keys:
             _add_array(end, KEYS.encode() + b"\0", [self._entries(table, key) for key in self._keys])
         end.constant(b"\0")
-        return values.joined(), end.joined()
+        return RowElements(elements, extra.joined().column() if self._has_extra else None, end.joined().column())
 
     def _add_extra(self, slots: Slots, table: pa.Table) -> None:
-        slots.constant(bytes([_DOCUMENT]) + b"extra\0")
-        before = slots.lengths
-        lengths = np.empty(table.num_rows, "<i4")
-        slots.numbers(lengths)
-        for column, key in self._extra:
-            _add_element(slots, key, [(_STRING, _column(table, column, TEXT))])
-        if (overflow := _overflow(table, self._extra_keys)) is not None:
-            slots.binary(overflow)
-        slots.constant(b"\0")
-        lengths[:] = slots.lengths - before
+        with slots.document(b"extra"):
+            for column, key in self._extra:
+                _add_element(slots, key, [(_STRING, _column(table, column, TEXT))])
+            if (overflow := _overflow(table, self._extra_keys)) is not None:
+                slots.binary(overflow)
 
     def _add_import(self, slots: Slots, row_numbers: Numbers, warnings: Column | None) -> None:
-        slots.constant(bytes([_DOCUMENT]) + b"_import\0")
-        length = 4 + len(self._import_before_row) + 8 + len(self._import_after_row) + 1
-        lengths = np.full(len(row_numbers), length, "<i4")
-        if warnings is not None:
-            lengths += lengths_of(warnings)
-        slots.numbers(lengths)
-        slots.constant(self._import_before_row)
-        slots.numbers(row_numbers.astype("<i8"))
-        slots.constant(self._import_after_row)
-        if warnings is not None:
-            slots.binary(warnings)
-        slots.constant(b"\0")
+        with slots.document(b"_import"):
+            slots.constant(self._import_before_row)
+            slots.numbers(row_numbers.astype("<i8"))
+            slots.constant(self._import_after_row)
+            if warnings is not None:
+                slots.binary(warnings)
 
     def _entries(self, table: pa.Table, key: Key) -> tuple[Column, Mask]:
         """The entry ``{s, a, …}`` of every record for a key, and which records have it."""
         entry = Slots(table.num_rows)
-        lengths = np.empty(table.num_rows, "<i4")
         present = np.ones(table.num_rows, np.bool_)
-        entry.numbers(lengths)
-        entry.constant(_elements({SCOPE: key.id}))
-        for place, name in zip(PLACES, key.names, strict=False):
-            field = next((field for field, _ in self._fields if field.name == name), None)
-            if field is None:
-                entry.constant(_elements({place: key_value(self._constants[name])}))
-                continue
-            alternatives = [(kind, _as_keys(column)) for kind, column in _alternatives(table, field)]
-            _add_element(entry, place.encode() + b"\0", alternatives)
-            present &= reduce(np.logical_or, (_valid(array) for _, array in alternatives))
-        entry.constant(b"\0")
-        lengths[:] = entry.lengths
+        with entry.document():
+            entry.constant(_elements({SCOPE: key.id}))
+            for place, name in zip(PLACES, key.names, strict=False):
+                field = next((field for field, _ in self._fields if field.name == name), None)
+                if field is None:
+                    entry.constant(_elements({place: key_value(self._constants[name])}))
+                    continue
+                alternatives = [(kind, _as_keys(column)) for kind, column in _alternatives(table, field)]
+                _add_element(entry, place.encode() + b"\0", alternatives)
+                present &= reduce(np.logical_or, (_valid(array) for _, array in alternatives))
         return entry.joined().column(), present
 
 
