@@ -43,7 +43,8 @@ def _lengths() -> npt.NDArray[np.int64]:
 
 
 _LENGTHS: Final = _lengths()
-_LONGEST_FIXED: Final = 16
+WIDEST: Final = 512
+"""Bytes of the widest window beside names."""
 _length_at = struct.Struct("<i").unpack_from
 
 
@@ -78,7 +79,7 @@ class DocumentWalk:
         self.starts, self.ends = places[:-1], places[1:]
         self.follows: Mask = np.ones(len(self.starts), np.bool_)
         # Who looks for a name at the end of the last document looks behind it.
-        self._bytes = np.frombuffer(documents + bytes(longest_name + _LONGEST_FIXED + 8), np.uint8)
+        self._bytes = np.frombuffer(documents + bytes(longest_name + WIDEST), np.uint8)
         self._position = self.starts + 4
 
     def element(self, name: bytes) -> Element:
@@ -97,7 +98,7 @@ class DocumentWalk:
         return Element(types, begins, values, ends)
 
     def window(self, places: Places, width: int) -> npt.NDArray[np.uint8]:
-        """The ``width`` bytes from each of some places on, a row each."""
+        """The ``width`` bytes, ``WIDEST`` or a name at most, from each of some places within a document, a row each."""
         return np.lib.stride_tricks.sliding_window_view(self._bytes, width)[places]
 
     def slices(self, begins: Places, ends: Places) -> Column:
