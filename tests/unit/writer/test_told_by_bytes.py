@@ -215,7 +215,7 @@ EDITS = st.dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     before=st.lists(VALUES, min_size=1, max_size=6),
     after=st.lists(VALUES, min_size=1, max_size=6),
@@ -247,7 +247,7 @@ CELLS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(before=st.lists(CELLS, min_size=1, max_size=4), after=st.lists(CELLS, min_size=1, max_size=4))
 def test_exact_numbers_and_unmatched_columns_told_by_bytes_as_by_reading(
     before: list[dict[str, Any]], after: list[dict[str, Any]]
