@@ -5,6 +5,7 @@ element on that differs, see ``DocumentWalk.follows``. (https://bsonspec.org/spe
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -70,16 +71,17 @@ class DocumentWalk:
         follows: whether it had all the elements that were asked for, in this order and with nothing between them.
 
     Args:
-        documents: one after another.
+        found: documents, in each part one after another.
         longest_name: bytes of the longest name that will be asked for.
     """
 
-    def __init__(self, documents: bytes, longest_name: int) -> None:
-        places = _places(documents)
+    def __init__(self, found: Sequence[bytes], longest_name: int) -> None:
+        # Who looks for a name at the end of the last document looks behind it.
+        documents = b"".join([*found, bytes(longest_name + WIDEST)])
+        places = _places(documents, sum(map(len, found)))
         self.starts, self.ends = places[:-1], places[1:]
         self.follows: Mask = np.ones(len(self.starts), np.bool_)
-        # Who looks for a name at the end of the last document looks behind it.
-        self._bytes = np.frombuffer(documents + bytes(longest_name + WIDEST), np.uint8)
+        self._bytes = np.frombuffer(documents, np.uint8)
         self._position = self.starts + 4
 
     def element(self, name: bytes) -> Element:
@@ -96,6 +98,11 @@ class DocumentWalk:
         self.follows &= (lengths >= 0) & (ends < self.ends)
         self._position = np.where(self.follows, ends, self.starts)
         return Element(types, begins, values, ends)
+
+    def parts(self, documents: Mask) -> bytes:
+        """Some of the documents, one after another."""
+        wanted = np.flatnonzero(documents).tolist()
+        return b"".join([self._bytes[self.starts[at] : self.ends[at]].tobytes() for at in wanted])
 
     def window(self, places: Places, width: int) -> npt.NDArray[np.uint8]:
         """The ``width`` bytes, ``WIDEST`` or a name at most, from each of some places within a document, a row each."""
@@ -120,10 +127,10 @@ class DocumentWalk:
         return array.take(pa.array(rank, pa.int64()))
 
 
-def _places(documents: bytes) -> Places:
+def _places(documents: bytes, end: int) -> Places:
     """Where each document begins, and the end of the last one."""
     places, at = [0], 0
-    while at < len(documents):
+    while at < end:
         at += _length_at(documents, at)[0]
         places.append(at)
     return np.array(places, np.int64)

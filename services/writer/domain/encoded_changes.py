@@ -116,7 +116,7 @@ class ChangeEncoder:
             walk: where they were read.
             records: which documents of it.
             rows: numbers of their rows, ascending.
-            fields: in the order in which they are set.
+            fields: those that differ in any of them, in the order in which they are set.
             record_id: ``_id``.
             origin: ``_import``.
             updated_at: where the template does not set it.
@@ -126,7 +126,6 @@ class ChangeEncoder:
         versions = _numbers(held[:, self._places["version"]], "<i4")
         noted = [] if updated_at is None else [walk.slices(updated_at.begins[records], updated_at.ends[records])]
         noted.append(walk.slices(origin.begins[records], origin.ends[records]))
-        fields = [field for field in fields if field.differs.any()]
         return EncodedChanges(
             rows.tolist(),
             self._statements(ids.view("V12")[:, 0], rows, versions + 1, fields),

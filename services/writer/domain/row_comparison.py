@@ -109,17 +109,16 @@ class RowComparison:
             found: records as they came, of each answer the BSON of all, one after another.
             encoder: without one every record that differs is among the ``others``.
         """
-        documents = b"".join(found)
-        if not documents or len(documents) > MOST_BYTES - 2**20:
-            return ComparedRecords([], [], None, documents)
-        try:
-            return self._compared(documents, encoder)
-        except PermanentError:  # Too large together to be encoded at once; one by one they are not.
-            return ComparedRecords([], [], None, documents)
+        if 0 < sum(map(len, found)) < MOST_BYTES - 2**20:
+            try:
+                return self._compared(found, encoder)
+            except PermanentError:
+                pass  # Too large together to be encoded at once; one by one they are not.
+        return ComparedRecords([], [], None, b"".join(found))
 
-    def _compared(self, documents: bytes, encoder: ChangeEncoder | None) -> ComparedRecords:
+    def _compared(self, found: Sequence[bytes], encoder: ChangeEncoder | None) -> ComparedRecords:
         names = {name: name.encode() for name in self._rows.fields}
-        walk = DocumentWalk(documents, max(map(len, [*names.values(), b"created_at"])))
+        walk = DocumentWalk(found, max(map(len, [*names.values(), b"created_at"])))
         record_id = walk.element(b"_id")
         held = {name: walk.element(encoded) for name, encoded in names.items()}
         extra = None if self._rows.extra is None else walk.element(b"extra")
@@ -152,15 +151,14 @@ class RowComparison:
                 walk,
                 records[changed],
                 self._numbers[rows[changed]],
-                [_those(field, changed) for field in fields],
+                [_those(field, changed) for field in fields if field.differs[changed].any()],
                 record_id,
                 origin,
                 times.get("updated_at"),
             )
         told = np.zeros(len(walk.starts), np.bool_)
         told[records[unchanged | changed]] = True
-        others = [documents[walk.starts[at] : walk.ends[at]] for at in np.flatnonzero(~told).tolist()]
-        return ComparedRecords(self._keys_of(rows[unchanged]), self._keys_of(rows[changed]), changes, b"".join(others))
+        return ComparedRecords(self._keys_of(rows[unchanged]), self._keys_of(rows[changed]), changes, walk.parts(~told))
 
     def _matched(self, walk: DocumentWalk, key: Element) -> tuple[Places, Places]:
         """The records that have their row, and these, ascending; none where two would have the same."""
@@ -204,6 +202,8 @@ def _differing(
 
 
 def _those(field: FieldChange, records: Mask) -> FieldChange:
+    if records.all():
+        return field
     wanted = pa.array(np.flatnonzero(records), pa.int64())
     return FieldChange(field.becomes.take(wanted), field.was.take(wanted), field.differs[records])
 
