@@ -92,6 +92,10 @@ _XML_OF_OTHERS = (
         "a flat OpenDocument file (.fods, .fodt)",
         re.compile(_PROLOGUE + r"<(?:\w+:)?document\b[^>]*\burn:oasis:names:tc:opendocument:", re.DOTALL),
     ),
+    (
+        "an export of FileMaker whose cells have no names (FMPXMLRESULT)",
+        re.compile(_PROLOGUE + r"<(?:\w+:)?FMPXMLRESULT\b", re.DOTALL),
+    ),
     ("a Word document in XML", re.compile(_PROLOGUE + r"<(?:w:wordDocument|pkg:package)\b", re.DOTALL)),
     ("an SVG image", re.compile(_PROLOGUE + r"<(?:svg:)?svg\b", re.DOTALL)),
 )

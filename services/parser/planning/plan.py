@@ -148,7 +148,13 @@ def _empty_fields(template: Template, layout: Layout, matching: Matching) -> lis
             continue
         column = matching.mapping[field.name]
         if column is None:
-            notes.append(f"field {field.name!r}: the file has no column {field.source!r}, so nothing is read for it")
+            inner = [name for name in layout.columns if layout.nested and name.endswith(f".{field.source}")]
+            within = (
+                f"; {listed(inner)} within others is not read, name it in the template if it is meant" if inner else ""
+            )
+            notes.append(
+                f"field {field.name!r}: the file has no column {field.source!r}, so nothing is read for it{within}"
+            )
         elif not layout.complete and column >= len(layout.columns):
             notes.append(f"field {field.name!r}: no record at the start of the file has {field.source!r}")
         elif column < len(layout.columns) and layout.columns[column] in layout.hollow:

@@ -42,6 +42,8 @@ TEXTS: dict[str, tuple[str, Kind]] = {
         '<office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" office:version="1.3">',
         "binary",
     ),
+    "FileMaker": ('<?xml version="1.0" ?><FMPXMLRESULT xmlns="http://www.filemaker.com/fmpxmlresult">', "binary"),
+    "FileMaker, with names": ('<FMPDSORESULT xmlns="http://www.filemaker.com/fmpdsoresult">', "xml"),
     "root that is only called document": ('<document xmlns="urn:example:documents">', "xml"),
     "Word": ('<?xml version="1.0"?><?mso-application progid="Word.Document"?><w:wordDocument xmlns:w="x">', "binary"),
     "picture": ('<!-- drawn --><svg xmlns="http://www.w3.org/2000/svg">', "binary"),

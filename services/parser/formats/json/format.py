@@ -1,10 +1,10 @@
 """The format ``json``: an array of objects, one object, objects one after the other or one per line."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from libs.contracts.plan import ParsePlan
-from libs.contracts.templates import Template
+from libs.contracts.templates import Concat, Template
 from services.parser.formats.api.encoding import open_decoder
 from services.parser.formats.api.file_format import FileFacts, Layout
 from services.parser.formats.api.headers import column_names
@@ -15,7 +15,7 @@ from services.parser.formats.json.held import Unread
 from services.parser.formats.json.reader import JsonReader
 from services.parser.formats.json.records import Together, splitter
 from services.parser.formats.json.shape import Shape, detect_shape
-from services.parser.formats.json.values import BadRecordError, Pairs, Value, flatten, has_surrogates
+from services.parser.formats.json.values import TYPE_MARK, BadRecordError, Pairs, Value, flatten, has_surrogates
 
 
 class JsonSampler:
@@ -47,7 +47,7 @@ class JsonSampler:
         data = sample.data[encoding.bom_bytes :]
         text = open_decoder(encoding.name).decode(data, sample.whole_file)
         shape = detect_shape(text, self._template, whole_file=sample.whole_file)
-        keys = _Keys(self._limits)
+        keys = _Keys(self._limits, _named_with_type(self._template))
         together = Together(keys.seen, keys.take_many, keys.take_block)
         records = splitter(shape.name, shape.start, self._limits, keys.take, shape.path, together=together)
         for start in range(0, len(text), self._limits.block_bytes):
@@ -78,9 +78,21 @@ class JsonSampler:
         return self._start
 
 
+def _named_with_type(template: Template) -> set[str]:
+    """Names that the template gives to columns, where they hold a type, see ``values.flatten``."""
+    joined = [each for field in template.fields for each in field.transforms if isinstance(each, Concat)]
+    names = [
+        *(field.source for field in template.fields),
+        *(column for each in joined for column in each.columns),
+        *template.required_columns,
+        *([] if template.delete_column is None else [template.delete_column]),
+    ]
+    return {name for name in names if TYPE_MARK in name}
+
+
 def _options(shape: Shape) -> dict[str, Any]:
     """What the reader has to know of where the records are."""
-    options: dict[str, Any] = {"shape": shape.name, "start": shape.start}
+    options: dict[str, Any] = {"shape": shape.name, "start": shape.start, "typed": True}
     if shape.path:
         options |= {"path": list(shape.path), "searched": shape.searched}
     return options
@@ -101,8 +113,9 @@ class JsonFormat:
 class _Keys:
     """Collects the keys of records as the reader sees them, in order of appearance."""
 
-    def __init__(self, limits: ReaderLimits) -> None:
+    def __init__(self, limits: ReaderLimits, with_type: Collection[str]) -> None:
         self._limits = limits
+        self._with_type = with_type
         self.seen: dict[str, None] = {}
         self._last_keys: tuple[str, ...] = ()
         self.left_out = False
@@ -116,7 +129,7 @@ class _Keys:
         if isinstance(found, tuple) and found and self._is_known(found):
             return
         try:
-            keys = flatten(found) if isinstance(found, tuple) else ()
+            keys = flatten(found, with_type=self._with_type) if isinstance(found, tuple) else ()
         except BadRecordError:
             return  # an issue of the reader
         for key in keys:

@@ -12,6 +12,7 @@ from services.parser.formats.api.record_places import RecordPlace, choose, offer
 from services.parser.formats.json.records import WRAPPERS
 from services.parser.formats.json.values import (
     MAX_DEPTH,
+    TYPE_MARK,
     BadRecordError,
     Value,
     blank_end,
@@ -261,7 +262,9 @@ class _Walk:
             if isinstance(each, tuple):
                 found.has_objects = True
                 try:
-                    found.columns.update(dict.fromkeys(flatten(each)))
+                    names = flatten(each)
+                    found.columns.update(dict.fromkeys(name.partition(TYPE_MARK)[0] for name in names))
+                    found.columns.update(dict.fromkeys(names))
                 except BadRecordError:
                     continue  # an issue of the reader
         return found, end

@@ -24,7 +24,16 @@ from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.json.blocks import RecordBlock
 from services.parser.formats.json.held import MARKED, SUSPECT, Unread
 from services.parser.formats.json.records import LINES, Together, splitter
-from services.parser.formats.json.values import BOOLEANS, BadRecordError, Number, Value, compact, flatten, kind_of
+from services.parser.formats.json.values import (
+    BOOLEANS,
+    TYPE_MARK,
+    BadRecordError,
+    Number,
+    Value,
+    compact,
+    flatten,
+    kind_of,
+)
 
 _ROWS_AT_ONCE = 1_024
 _CELLS_AT_ONCE = 256 * 1024
@@ -51,6 +60,8 @@ class JsonReader:
         self._keys = keys[: plan.overflow]
         self._asked = asked_keys(plan)
         options = plan.options
+        typed: bool = options.get("typed", False)
+        self._with_type = [name for name in self._asked if TYPE_MARK in name] if typed else None
         self._splitter = splitter(
             shape,
             options["start"],
@@ -184,7 +195,7 @@ class JsonReader:
                 if bool in kinds:
                     values = tuple([BOOLEANS[value] if isinstance(value, bool) else value for value in values])
                 return values + (None,) * (width - len(values))
-        cells = flatten(record, self._asked)
+        cells = flatten(record, self._asked, with_type=self._with_type)
         row = [cells.pop(key, None) for key in self._keys]
         if self._has_overflow:
             row.append(self._rest(cells) if cells else None)

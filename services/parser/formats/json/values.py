@@ -6,6 +6,7 @@ An object is the tuple of its pairs of key and value, an array a list, a number 
 import json
 import re
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring
 
 from libs.contracts.reasons import RowErrorCode
@@ -163,7 +164,40 @@ class Extent:
         return None
 
 
-def flatten(record: Pairs, asked: Collection[str] = ()) -> dict[str, str | None]:
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_MONGODB = frozenset({"$oid", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid", "$symbol"})
+TYPE_MARK = ".$"
+"""What stands between the name of a value and its type, in dotted names of MongoDB's Extended JSON."""
+
+
+def of_mongodb(value: Pairs) -> str | None:
+    """The text of a value as MongoDB's tools write those that JSON has no form for, ``{"$oid": "65f0…"}`` and
+    ``{"$date": "2024-03-31T14:05:00Z"}``; ``None`` where an object is none
+    (https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md).
+    """
+    if len(value) != 1:
+        return None
+    ((key, held),) = value
+    if key == "$date":
+        if isinstance(held, tuple) and len(held) == 1 and held[0][0] == "$numberLong":
+            held = held[0][1]
+            return _moment(held) if isinstance(held, str) else None
+        return _moment(held) if isinstance(held, Number) else held if isinstance(held, str) else None
+    return str(held) if key in _OF_MONGODB and isinstance(held, str) else None
+
+
+def _moment(milliseconds: str) -> str:
+    """The time so long after the start of 1970; the number itself where that has no year of four digits."""
+    try:
+        moment = _EPOCH + timedelta(milliseconds=int(milliseconds))
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        return milliseconds
+
+
+def flatten(
+    record: Pairs, asked: Collection[str] = (), *, with_type: Collection[str] | None = None
+) -> dict[str, str | None]:
     """The cells of a record by their dotted names: ``{"a": {"b": 1}}`` has the cell ``a.b``.
 
     A key that holds a dot itself is the same name. Null is a missing cell, an array the compact text of
@@ -172,12 +206,14 @@ def flatten(record: Pairs, asked: Collection[str] = ()) -> dict[str, str | None]
     Args:
         record: the object.
         asked: names that have to be cells where they are there at all.
+        with_type: a value of MongoDB's Extended JSON is a cell itself, ``a`` and not ``a.$oid``, unless that is among
+            these names; ``None`` where no such value is told from other objects.
 
     Raises:
         BadRecordError: ``DUPLICATE_KEY_IN_RECORD`` (two values have the same name), ``NESTED_TOO_DEEP``,
             ``NESTED_VALUE``, ``ROW_TOO_LARGE``.
     """
-    cells = _Cells(asked)
+    cells = _Cells(asked, with_type)
     cells.add(record, "", 1)
     if cells.nested is not None:
         raise BadRecordError(RowErrorCode.NESTED_VALUE, cells.nested)
@@ -185,8 +221,9 @@ def flatten(record: Pairs, asked: Collection[str] = ()) -> dict[str, str | None]
 
 
 class _Cells:
-    def __init__(self, asked: Collection[str]) -> None:
+    def __init__(self, asked: Collection[str], with_type: Collection[str] | None) -> None:
         self.texts: dict[str, str | None] = {}
+        self._with_type = None if with_type is None else {name.partition(TYPE_MARK)[0] for name in with_type}
         self.nested: str | None = None
         self._asked = asked
         self._objects: set[str] = set()
@@ -197,15 +234,7 @@ class _Cells:
             raise too_deep()
         texts, objects = self.texts, self._objects
         for key, value in pairs:
-            name = key
-            if prefix:
-                name = prefix + key
-                self._name_chars += len(name)
-                if self._name_chars > _MAX_NAME_CHARS:
-                    raise BadRecordError(
-                        RowErrorCode.ROW_TOO_LARGE,
-                        "the names of its nested keys are too long together; put the values further up",
-                    )
+            name = self._within(prefix, key) if prefix else key
             if name in texts or name in objects:
                 raise BadRecordError(
                     RowErrorCode.DUPLICATE_KEY_IN_RECORD,
@@ -216,13 +245,28 @@ class _Cells:
                 texts[name] = value
             elif isinstance(value, bool):
                 texts[name] = BOOLEANS[value]
-            elif isinstance(value, tuple):
+            elif not isinstance(value, tuple):
+                texts[name] = compact(value, depth + 1)
+            elif (text := self._typed(name, value)) is not None:
+                texts[name] = text
+            else:
                 objects.add(name)
                 if value and name in self._asked:
                     self.nested = self.nested or nested_value(name, f"{name}.{value[0][0]}")
                 self.add(value, f"{name}.", depth + 1)
-            else:
-                texts[name] = compact(value, depth + 1)
+
+    def _typed(self, name: str, value: Pairs) -> str | None:
+        return None if self._with_type is None or name in self._with_type else of_mongodb(value)
+
+    def _within(self, prefix: str, key: str) -> str:
+        name = prefix + key
+        self._name_chars += len(name)
+        if self._name_chars > _MAX_NAME_CHARS:
+            raise BadRecordError(
+                RowErrorCode.ROW_TOO_LARGE,
+                "the names of its nested keys are too long together; put the values further up",
+            )
+        return name
 
 
 def compact(value: Value, depth: int = 1) -> str:

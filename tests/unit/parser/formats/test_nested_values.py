@@ -30,7 +30,13 @@ def outcomes(content: str) -> tuple[list[tuple[str | None, ...]], dict[int, tupl
             '[{"name":"a","amount":1},{"name":{"first":"b"},"amount":2}]', [("a", "1")], {2}, id="object for a text"
         ),
         pytest.param(
-            '[{"name":"a","amount":1},{"name":"b","amount":{"$numberDecimal":"2.5"}}]', [("a", "1")], {2}, id="extended"
+            '[{"name":"a","amount":1},{"name":"b","amount":{"$numberDecimal":"2.5"}}]',
+            [("a", "1"), ("b", "2.5")],
+            set(),
+            id="extended",
+        ),
+        pytest.param(
+            '[{"name":"a","amount":1},{"name":"b","amount":{"$numbers":"2.5"}}]', [("a", "1")], {2}, id="no type"
         ),
         pytest.param('[{"name":"a","amount":{"v":1}},{"name":"b"}]', [("b", None)], {1}, id="never one value"),
         pytest.param('{"name":{"first":"b"},"amount":2}\n{"name":"c"}\n', [("c", None)], {1}, id="lines"),
@@ -113,6 +119,13 @@ def test_the_message_names_the_value_that_may_be_meant() -> None:
         ("name,other\na,1\n", ["field 'amount': the file has no column 'amount', so nothing is read for it"]),
         ("name,amount\na,1\n", []),
         ('[{"name":"a"}]', ["field 'amount': the file has no column 'amount', so nothing is read for it"]),
+        (
+            '[{"name":"a","price":{"amount":1},"tax":{"amount":2}}]',
+            [
+                "field 'amount': the file has no column 'amount', so nothing is read for it; "
+                "'price.amount', 'tax.amount' within others is not read, name it in the template if it is meant"
+            ],
+        ),
         (
             f"<r>{'<i><name>a</name></i>' * 200_000}</r>",
             ["field 'amount': no record at the start of the file has 'amount'"],
