@@ -122,8 +122,10 @@ def test_the_message_names_the_value_that_may_be_meant() -> None:
         (
             '[{"name":"a","price":{"amount":1},"tax":{"amount":2}}]',
             [
-                "field 'amount': the file has no column 'amount', so nothing is read for it; "
-                "'price.amount', 'tax.amount' within others is not read, name it in the template if it is meant"
+                (
+                    "field 'amount': the file has no column 'amount', so nothing is read for it; "
+                    "'price.amount', 'tax.amount' within others is not read, name it in the template if it is meant"
+                )
             ],
         ),
         (
