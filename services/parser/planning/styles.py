@@ -20,6 +20,7 @@ from services.parser.planning.boolean_columns import BooleanColumn
 from services.parser.planning.date_columns import DateColumn, date_texts, reads_free_dates
 from services.parser.planning.number_columns import NumberColumn
 from services.parser.planning.serial_columns import SerialColumn
+from services.parser.planning.shortened_columns import ShortenedColumn
 
 _NOTHING_TO_SAY = ColumnReading()
 
@@ -46,6 +47,7 @@ class StyleSearch:
         self._serials: list[SerialColumn] = []
         self._numbers: list[NumberColumn] = []
         self._booleans: list[BooleanColumn] = []
+        self._texts: list[ShortenedColumn] = []
         for field in template.fields:
             index = plan.mapping.get(field.name)
             if index is None or not field.reads_column:
@@ -55,6 +57,8 @@ class StyleSearch:
                 self._dates.append(DateColumn(field, column, template.default_date_order))
             if reads_free_dates(field) and not plan.typed_cells:
                 self._serials.append(SerialColumn(field, column))
+            if field.type is FieldType.TEXT and not (plan.typed_cells or typed):
+                self._texts.append(ShortenedColumn(field, column))
             if field.type is FieldType.BOOLEAN:
                 self._booleans.append(BooleanColumn(field, column))
             if field.type is FieldType.NUMBER and (typed or field.decimal_style is None or field.currency is None):
@@ -67,7 +71,7 @@ class StyleSearch:
     @property
     def needed(self) -> bool:
         """Whether there is anything to find out."""
-        return bool(self._columns)
+        return bool(self._columns or self._texts)
 
     @property
     def open(self) -> bool:
@@ -76,8 +80,9 @@ class StyleSearch:
 
     def look(self, table: pa.Table) -> None:
         """Take the rows of a parsed batch into account."""
-        frame = pl.DataFrame(table.select(list(dict.fromkeys(column.column for column in self._columns))))
-        for column in (*self._numbers, *self._booleans):
+        looked_at = (*self._columns, *self._texts)
+        frame = pl.DataFrame(table.select(list(dict.fromkeys(column.column for column in looked_at))))
+        for column in (*self._numbers, *self._booleans, *self._texts):
             column.look(frame[column.column].drop_nulls())
         dated = (*self._dates, *self._serials)
         fields = {column.of.name: column for column in dated}
@@ -87,7 +92,7 @@ class StyleSearch:
 
     def plan(self) -> ParsePlan:
         """The plan with everything decided."""
-        notes = [note for column in self._columns for note in column.notes()]
+        notes = [note for column in (*self._columns, *self._texts) for note in column.notes()]
         dates = {column.of.name: column for column in self._dates}
         booleans = {column.of.name: column for column in self._booleans}
         numbers = {column.of.name: column for column in self._numbers}

@@ -119,7 +119,7 @@ def test_a_tie_takes_the_default() -> None:
 @pytest.mark.parametrize(
     "field",
     [
-        pytest.param({"type": "text"}, id="text"),
+        pytest.param({"type": "email"}, id="address"),
         pytest.param({"type": "date", "date_format": "DD/MM/YYYY"}, id="format given"),
         pytest.param({"type": "number", "decimal_style": "comma", "currency": "EUR"}, id="style and currency given"),
         pytest.param({"type": "number", "transforms": [{"type": "constant", "value": "1"}]}, id="constant"),
