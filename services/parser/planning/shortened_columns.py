@@ -37,9 +37,6 @@ class ShortenedColumn:
         """What was found out, for the owner of the run."""
         if self.example is None:
             return []
-        return [
-            (
-                f"field {self.of.name!r}: texts such as {self.example} are numbers that a spreadsheet has shortened, and "
-                "their other digits are not in the file; format the column as text there, and export the file again"
-            )
-        ]
+        shortened = f"texts such as {self.example} are numbers that a spreadsheet has shortened"
+        remedy = "format the column as text there, and export the file again"
+        return [f"field {self.of.name!r}: {shortened}, and their other digits are not in the file; {remedy}"]

@@ -5,6 +5,7 @@ What is not plain stays: a row too many can be seen, one too few cannot.
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final
 
 from services.parser.formats.api.headers import counted, listed
@@ -36,6 +37,8 @@ _TOTALS = frozenset(
 _COUNTED = re.compile(
     r"\(?\s*+\d[\d.,\s]*+(?:rows?|records?|lines?|entries|results?|zeilen|datensätze|lignes|filas|registros|righe)\b[^\d]*"
 )
+_GROUPING = {".": re.compile(r"[\s,'\u2019]"), ",": re.compile(r"[\s.'\u2019]")}
+_NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
 Record = Sequence[str | None]
 
@@ -46,7 +49,7 @@ def plain_rows(rows: Sequence[Record], gaps: Sequence[bool], width: int) -> int:
     A row is plainly none if it is the last and
 
     - says how many rows there are, ``(12 rows)``, and nothing else; or
-    - begins with a word such as ``Total`` and lacks a cell that every other row has; or
+    - begins with a word such as ``Total``, and lacks a cell that every other row has or holds the sum of a column; or
     - is one cell alone, where all other rows have all of them, and has a blank line before it.
 
     Args:
@@ -67,7 +70,7 @@ def plain_rows(rows: Sequence[Record], gaps: Sequence[bool], width: int) -> int:
 
 
 def judged(rows: Sequence[Record], gaps: Sequence[bool], width: int) -> tuple[int, list[str]]:
-    """See ``plain_rows``; and what the owner of the run is told, also of totals between the rows, which stay."""
+    """See ``plain_rows``; and what the owner of the run is told, also of totals that stay."""
     footer = plain_rows(rows, gaps, width)
     notes: list[str] = []
     if footer:
@@ -82,7 +85,7 @@ def judged(rows: Sequence[Record], gaps: Sequence[bool], width: int) -> tuple[in
 
 
 def _totals(rows: Sequence[Record], width: int) -> list[Record]:
-    """The rows that begin with a word such as ``Total`` and lack a cell that all others have."""
+    """The rows that begin with a word such as ``Total``, and lack a cell that all others have or come last."""
     named: list[Record] = []
     others: list[Record] = []
     for cells in rows[1:]:
@@ -90,7 +93,7 @@ def _totals(rows: Sequence[Record], width: int) -> list[Record]:
     if not named or not others:
         return []
     whole = [column for column in range(width) if all(_has(cells, column) for cells in others)]
-    return [cells for cells in named if not all(_has(cells, column) for column in whole)]
+    return [each for each in named if each is rows[-1] or not all(_has(each, column) for column in whole)]
 
 
 def filled(cells: Record) -> int:
@@ -117,8 +120,27 @@ def _is_footer(rows: Sequence[Record], gaps: Sequence[bool], place: int, width: 
     cells, others = rows[place], rows[1:place]
     if filled(cells) == 1 and _has_more(others, width):
         return (gaps[place] and len(cells) == 1) or _COUNTED.fullmatch(first_text(cells).casefold()) is not None
+    if not is_total(first_text(cells)):
+        return False
     lacking = [column for column in range(width) if not _has(cells, column)]
-    return is_total(first_text(cells)) and any(all(_has(other, column) for other in others) for column in lacking)
+    return any(all(_has(other, column) for other in others) for column in lacking) or any(
+        _is_sum(cells[column], [other[column] if column < len(other) else None for other in others])
+        for column in range(min(width, len(cells)))
+    )
+
+
+def _is_sum(cell: str | None, others: Sequence[str | None]) -> bool:
+    """Whether a cell is a number, and that which the others come to."""
+    for decimal_mark in ".,":
+        total = _number(cell, decimal_mark)
+        if total and total == sum(_number(other, decimal_mark) or 0 for other in others):
+            return True
+    return False
+
+
+def _number(cell: str | None, decimal_mark: str) -> Decimal | None:
+    text = "" if cell is None else _GROUPING[decimal_mark].sub("", cell).replace(decimal_mark, ".")
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 def _has(cells: Record, column: int) -> bool:

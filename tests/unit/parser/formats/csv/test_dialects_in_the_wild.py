@@ -195,8 +195,12 @@ def test_totals_between_the_rows_are_told() -> None:
     found = read("id,name\n1,a\nSubtotal,\n2,b\n3,c\nSumme:,\n")
     assert [cells[0] for cells in found.cells()] == ["1", "Subtotal", "2", "3", "Summe:"]
     assert "2 rows that look like totals ('Subtotal', 'Summe:') are read like all others" in found.plan.notes
-    one = read("id,name\n1,a\n2,b\n3,c\nTotal,\n4,d\nTotal,e\n")
-    assert "1 row that looks like a total ('Total') is read like all others" in one.plan.notes
+    for last, told in (
+        ("Total,e", "2 rows that look like totals ('Total') are"),
+        ("x,e", "1 row that looks like a total ('Total') is"),
+    ):
+        found = read(f"id,name\n1,a\nTotal,b\n2,b\n3,c\nTotal,\n4,d\n{last}\n")
+        assert f"{told} read like all others" in found.plan.notes
 
 
 def test_footers_of_large_files_are_left_out_by_the_template() -> None:
