@@ -32,6 +32,7 @@ def sheet(rows: list[list[object]], kind: str = "xlsx") -> bytes:
     "end",
     [
         [["Total", None, 6.5]],
+        [["Total", "3 rows", 6.5]],
         [[None, "Summe:", 6.5]],
         [PAUSE, ["Source: ERP"]],
         [PAUSE, ["Source: ERP"], ["printed today"]],
@@ -51,7 +52,7 @@ def test_the_end_of_a_table_is_no_row(end: list[list[object]], kind: str) -> Non
 @pytest.mark.parametrize(
     "end",
     [
-        [["Total", "Ltd", 6.5]],
+        [["Total", "Ltd", 7]],
         [[4, "Total", 6.5]],
         [["4"]],
         [PAUSE, ["Source:", "ERP"]],

@@ -12,12 +12,13 @@ from libs.contracts.templates import SourceFormat, Template
 from services.parser.formats.api.edges import trimmed
 from services.parser.formats.api.encoding import Encoding, open_decoder
 from services.parser.formats.api.file_format import Layout
+from services.parser.formats.api.header_search import Headers, left_out
 from services.parser.formats.api.headers import column_names, counted, numbered_names
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.csv.grammar import Grammar, Record
 from services.parser.formats.csv.quoting import find_quoting
 from services.parser.formats.csv.sink import is_blank
-from services.parser.formats.csv.surroundings import Headers, footer_rows, refuse_drawing
+from services.parser.formats.csv.surroundings import footer_rows, refuse_drawing
 
 SAMPLE_BYTES = 1024 * 1024
 """How much of the file's start ``detect_layout`` should be given; the header must end within it."""
@@ -38,7 +39,7 @@ def detect_layout(
     Records are counted as the CSV grammar finds them: ``skip_rows`` of them are dropped (blank lines
     included), then the first one that is not blank is the header, or without a header the first row,
     whose cells say how many columns there are: ``column_1``, ``column_2``, …. Where the template drops
-    none, what plainly stands before the header is dropped (see ``surroundings``).
+    none, what plainly stands before the header is dropped (see ``header_search``).
 
     Args:
         sample: the file's first ``SAMPLE_BYTES`` bytes, or all of it.
@@ -198,8 +199,7 @@ def _without_preface(start: _Start, headers: Headers) -> tuple[_Start, list[str]
     if not first:
         return start, []
     skip = start.places[first]
-    lines = counted(first, "row")
-    note = f"header: {lines} before it {'is' if first == 1 else 'are'} no data and left out, detected"
+    note = left_out(first)
     return replace(start, skip_rows=skip, records=start.records[first:], places=start.places[first:]), [note]
 
 

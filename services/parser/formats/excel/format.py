@@ -27,6 +27,7 @@ from services.parser.formats.api import footers
 from services.parser.formats.api.batches import ParsedBatch, Sizes
 from services.parser.formats.api.collector import Problem, RowCollector
 from services.parser.formats.api.file_format import FileFacts, Layout
+from services.parser.formats.api.header_search import MAX_PREFACE, Headers, left_out
 from services.parser.formats.api.headers import column_names, numbered_names
 from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.excel.notes import notes_of
@@ -78,31 +79,15 @@ class ExcelSampler:
         """
         source = self._template.source
         has_header = source.has_header is not False
-        request = Request(
-            sheet=source.sheet,
-            skip_rows=source.skip_rows,
-            has_header=has_header,
-            width=None,
-            checked=(),
-            max_row_bytes=self._limits.max_record_bytes,
-            max_rows=_FIRST_ROWS,
-            memory_bytes=self._settings.memory_bytes,
-            cpu_seconds=self._settings.cpu_seconds,
-            skip_hidden_rows=source.hidden_rows == "skip",
-            skip_hidden_columns=source.hidden_columns == "skip",
-            skip_blank_texts=True,
-        )
-        rows: list[bytes] = []
+        skip_rows, preface = source.skip_rows, 0
         try:
-            with closing(child_frames(self._spool.file, request, self._settings.wait_seconds)) as told:
-                _, layout = next(told)
-                for _, content in told:
-                    rows.append(content)
-                    if sum(map(len, rows)) > _FIRST_BYTES:
-                        break
+            said, rows = self._start(skip_rows, has_header=has_header)
+            if has_header and not skip_rows:
+                skip_rows, preface = self._before_header(said)
+            if preface:
+                said, rows = self._start(skip_rows, has_header=True)
         finally:
             self._spool.close()
-        said = layout_of(layout)
         if not said["width"] or not (has_header or rows):
             raise FileRefusedError(
                 RunErrorCode.EMPTY_FILE,
@@ -114,6 +99,7 @@ class ExcelSampler:
         if source.sheet is None and said["tabs"] > 1:
             notes = [f"sheet: {said['sheet']!r}, the first visible one of {said['described']}"]
         notes += notes_of(said, source)
+        notes += [left_out(preface)] if preface else []
         columns = numbered_names(said["width"])
         if has_header:
             columns, header_notes = column_names(said["header"], self._limits.max_header_chars)
@@ -133,7 +119,7 @@ class ExcelSampler:
             named=has_header,
             notes=tuple(notes),
             settings={
-                "skip_rows": source.skip_rows,
+                "skip_rows": skip_rows,
                 "has_header": has_header,
                 "typed_numbers": True,
                 "typed_cells": True,
@@ -148,6 +134,45 @@ class ExcelSampler:
             },
             first_rows=_table([part.columns for part in parts], len(columns)),
         )
+
+    def _start(
+        self, skip_rows: int, *, has_header: bool, most: int = _FIRST_ROWS
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """What there is to say about the sheet, and the frames of its first rows."""
+        source = self._template.source
+        request = Request(
+            sheet=source.sheet,
+            skip_rows=skip_rows,
+            has_header=has_header,
+            width=None,
+            checked=(),
+            max_row_bytes=self._limits.max_record_bytes,
+            max_rows=most,
+            memory_bytes=self._settings.memory_bytes,
+            cpu_seconds=self._settings.cpu_seconds,
+            skip_hidden_rows=source.hidden_rows == "skip",
+            skip_hidden_columns=source.hidden_columns == "skip",
+            skip_blank_texts=True,
+        )
+        rows: list[bytes] = []
+        with closing(child_frames(self._spool.file, request, self._settings.wait_seconds)) as told:
+            _, layout = next(told)
+            for _, content in told:
+                rows.append(content)
+                if sum(map(len, rows)) > _FIRST_BYTES:
+                    break
+        return layout_of(layout), rows
+
+    def _before_header(self, said: dict[str, Any]) -> tuple[int, int]:
+        """How many rows of the sheet, and how many of them that are not blank, plainly stand before the header."""
+        headers = Headers(self._template)
+        if not said["width"] or headers.fitting(said["header"]):
+            return 0, 0
+        _, frames_of_rows = self._start(0, has_header=False, most=MAX_PREFACE + 1)
+        parts = [_rows_of(content) for content in frames_of_rows]
+        first = headers.find([cells for part in parts for cells in part.cells()])
+        places = [place for part in parts for place in part.places.tolist()]
+        return (places[first] - 1, first) if first else (0, 0)
 
 
 def _footer_rows(

@@ -227,3 +227,12 @@ def test_what_is_written_in_a_dialect_is_read_back(rows: list[tuple[str, str]], 
     text = "".join(delimiter.join(row) + "\n" for row in cells)
     found = read(text, delimiter=delimiter, quote_char=quote, escape_char="")
     assert found.cells() == [row for row in rows if any(cell.strip() for cell in row) and row != ("id", "name")]
+
+
+def test_a_header_under_groups_is_plain_unless_a_name_stands_twice() -> None:
+    grouped = "Person,,Money\nid,name,amount\n1,a,5\n2,b,6\n"
+    assert read(grouped).cells() == [("1", "a", "5"), ("2", "b", "6")]
+    twice = "Home,,Work\nid,name,name\n1,a,b\n2,c,d\n"
+    assert refusal(twice).code == "MISSING_COLUMNS"
+    titled = "Report\nid,name,name\n1,a,b\n2,c,d\n"
+    assert read(titled).cells() == [("1", "a", "b"), ("2", "c", "d")]
