@@ -208,7 +208,10 @@ def _remedy(expected: str, content: Content) -> str:
         return f"save it as {expected}, or set the template's file_type to {file_type_of(content)!r}"
     match content.kind:
         case "html":
-            return "a login or error page was saved instead of the export: download the file again and look into it"
+            return (
+                "a login or error page was saved instead of the export, or a program has written its table as a page: "
+                "look into it, then download the file again, or open it in a spreadsheet and save it as .xlsx or CSV"
+            )
         case "zip" | "ole":
             other = file_type_of(content)
             return f"save or export it as {expected}, or set the template's file_type to {other!r} if it is a workbook"

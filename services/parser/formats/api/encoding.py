@@ -15,6 +15,7 @@ import numpy as np
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
 from libs.formats.encodings import file_codec, web_codec
+from services.parser.formats.api.damaged_text import damage
 from services.parser.formats.api.legacy import find_legacy
 
 if TYPE_CHECKING:
@@ -226,7 +227,8 @@ def _judge_head(head: bytes, override: str | None) -> Encoding | None:
             return Encoding(bom_encoding, len(bom))
         return Encoding(utf16 if utf16 is not None and utf16 in family else family[0])
     if bom:
-        return Encoding(bom_encoding, len(bom), f"encoding: {bom_encoding}, by its byte order mark")
+        text = open_decoder(bom_encoding).decode(head[len(bom) :])
+        return Encoding(bom_encoding, len(bom), _with_damage(f"encoding: {bom_encoding}, by its byte order mark", text))
     if utf16:
         return Encoding(utf16, 0, f"encoding: {utf16}, detected by its zero bytes")
     text = head.rstrip(b"\0\x1a")  # old systems pad files
@@ -239,6 +241,11 @@ def _judge_head(head: bytes, override: str | None) -> Encoding | None:
     if _JAPANESE_MAIL.search(head) and head.isascii():
         return Encoding("iso2022_jp", 0, "encoding: iso2022_jp, detected by its escapes")
     return None
+
+
+def _with_damage(note: str, text: str) -> str:
+    wrong = None if text.isascii() else damage(text)
+    return note if wrong is None else f"{note}; {wrong}"
 
 
 def _is_mark(encoding: str, head: bytes) -> bool:
@@ -282,7 +289,7 @@ def _judge_window(window: bytes, *, final: bool) -> Encoding:
     text = open_decoder("utf-8").decode(window, final)
     bad = len(MARKS.findall(text))
     if not bad:
-        return Encoding("utf-8", 0, "encoding: utf-8, detected")
+        return Encoding("utf-8", 0, _with_damage("encoding: utf-8, detected", text))
     # Valid sequences of several bytes hardly ever come about by chance in other encodings.
     good = sum(not character.isascii() for character in text) - bad
     if good > bad:
