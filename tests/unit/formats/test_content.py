@@ -181,8 +181,8 @@ def test_what_each_format_refuses(file_type: str | None, refused: set[str]) -> N
             b"<html>",
             (
                 "the file is an HTML page, but the template reads CSV text; a login or error page was saved instead of "
-                "the export, or a program has written its table as a page: look into it, then download the file again, or "
-                "open it in a spreadsheet and save it as .xlsx or CSV"
+                "the export, or a program has written its table as a page: look into it, then download the file again, "
+                "or open it in a spreadsheet and save it as .xlsx or CSV"
             ),
         ),
         (
