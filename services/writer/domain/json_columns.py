@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from libs.batches.columns import TEXT, CellColumn, CellKind, cell_columns
 from libs.contracts.templates import TemplateField
 from libs.values.json_values import as_json
-from services.writer.domain.batch_plan import column_values
 from services.writer.domain.document_slots import Column
+from services.writer.domain.row_differences import column_values
 
 NULL: Final = "null"
 _ESCAPED: Final = r'["\\\x00-\x1f]'

@@ -15,10 +15,11 @@ from libs.contracts.events import MAX_CHANGES_BYTES
 from libs.contracts.ids import RECORD_ROW_BYTES, record_prefix
 from libs.contracts.templates import RecordEvents, Template
 from libs.values.json_values import as_json
-from services.writer.domain.batch_plan import BatchPlan, RecordUpdate, extra_cells, row_numbers
+from services.writer.domain.batch_plan import BatchPlan, RecordUpdate, row_numbers
 from services.writer.domain.document_slots import Column
 from services.writer.domain.json_columns import encode, joined, json_column
 from services.writer.domain.revert_plan import Restore, RevertPlan
+from services.writer.domain.row_differences import extra_cells
 
 MAX_VALUES_BYTES: Final = 16 * 1024 * 1024
 """Of the changes of one batch, beyond which values are left out: they are held in memory, and in one transaction."""

@@ -15,8 +15,9 @@ from libs.contracts.ids import RECORD_ROW_BYTES
 from libs.contracts.reasons import KeptReason
 from libs.contracts.record_keys import KEYS
 from libs.contracts.templates import SYSTEM_TIMES, Template
-from services.writer.domain.batch_plan import Record, RowDifferences, row_numbers
+from services.writer.domain.batch_plan import row_numbers
 from services.writer.domain.record_keys import Key, entries
+from services.writer.domain.row_differences import Record, RowDifferences
 
 _OWN_FIELDS = frozenset({"_id", "tenant_id", "is_deleted", "deleted_at", "_import", KEYS, *SYSTEM_TIMES})
 """What a record has beside the template's fields and ``extra``."""

@@ -3,7 +3,7 @@
 What a row would write is encoded, for the whole batch at once, and held against what its record holds, element by
 element. So the rows of a file that comes again are found to change nothing, and what the others change is encoded
 without any Python for each record. A record that was made by another template or by somebody else, with other types or
-in another order, is left to be decoded and compared by value (``batch_plan.RowDifferences``); so is every one of which
+in another order, is left to be decoded and compared by value (``row_differences``); so is every one of which
 bytes leave a doubt.
 """
 
