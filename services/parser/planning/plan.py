@@ -142,13 +142,16 @@ def _empty_fields(template: Template, layout: Layout, matching: Matching) -> lis
     if matching.told:
         return []
     ignored = {layout.columns[index] for index in matching.ignored}
+    within_others: dict[str, list[str]] = {}
+    for name in layout.columns if layout.nested else ():
+        within_others.setdefault(name.rpartition(".")[2], []).append(name)
     notes: list[str] = []
     for field in template.fields:
         if not field.reads_column or field.source in ignored:
             continue
         column = matching.mapping[field.name]
         if column is None:
-            inner = [name for name in layout.columns if layout.nested and name.endswith(f".{field.source}")]
+            inner = within_others.get(field.source, [])
             within = (
                 f"; {listed(inner)} within others is not read, name it in the template if it is meant" if inner else ""
             )
