@@ -75,8 +75,10 @@ def outcome(xml: XmlRows, data: bytes, piece: int) -> list[Record] | tuple[str, 
     return records_of(xml)
 
 
-def by_expat(data: bytes, path: tuple[str, ...] = ("*", "*")) -> list[Record] | tuple[str, str]:
-    return outcome(XmlRows("utf-8", LIMITS, COLUMNS, path), data, len(data) or 1)
+def by_expat(
+    data: bytes, path: tuple[str, ...] = ("*", "*"), piece: int | None = None
+) -> list[Record] | tuple[str, str]:
+    return outcome(XmlRows("utf-8", LIMITS, COLUMNS, path), data, piece or len(data) or 1)
 
 
 def taken_together(data: bytes, piece: int = 10_000) -> int:
@@ -118,9 +120,12 @@ PLAIN = "".join(ALIKE.format(number, number) for number in range(20))
 @given(documents(), st.sampled_from([7, 50, 300, 10_000]), st.sampled_from([("*", "*"), ("c", "r"), ("c", "r", "a")]))
 @example(f"<c>{PLAIN}<!-- > {PLAIN} < -->{PLAIN}</c>".encode(), 10_000, ("*", "*"))
 @example(f"<c>{PLAIN}\n\n å {PLAIN}<r><a>&x;</a></r></c>".encode(), 10_000, ("*", "*"))
+@example("<c />å<c>".encode(), 7, ("*", "*"))
 @settings(max_examples=600, deadline=None)
 def test_rows_and_refusals_are_those_of_expat(data: bytes, piece: int, path: tuple[str, ...]) -> None:
-    assert outcome(XmlColumns("utf-8", LIMITS, COLUMNS, path), data, piece) == by_expat(data, path)
+    found = outcome(XmlColumns("utf-8", LIMITS, COLUMNS, path), data, piece)
+    # What expat complains about first behind the root depends on where its pieces end.
+    assert found in (by_expat(data, path), by_expat(data, path, piece))
 
 
 @pytest.mark.parametrize("splice", SPLICES)
