@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import RunErrorCode
+from services.writer.domain.bson_elements import DOCUMENT
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[Any]
@@ -123,7 +124,7 @@ class Slots:
     def document(self, name: bytes | None = None) -> Generator[None]:
         """What is added within a block is one document: a member of this name, or the whole."""
         if name is not None:
-            self.constant(b"\x03" + name + b"\0")
+            self.constant(bytes([DOCUMENT]) + name + b"\0")
         before = self.lengths
         lengths = np.empty(self._rows, "<i4")
         self.numbers(lengths)

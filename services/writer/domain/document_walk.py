@@ -13,14 +13,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.writer.domain.bson_elements import (
+    BOOLEAN,
+    DATE,
+    DECIMAL128,
+    DOCUMENT,
+    DOUBLE,
+    INT32,
+    INT64,
+    NULL,
+    OBJECT_ID,
+    STRING,
+)
 from services.writer.domain.document_slots import Column, Mask
 
 Places: TypeAlias = npt.NDArray[np.int64]
 
-MOST_BYTES: Final = 2**31 - 1
-"""Of the documents together."""
-DOUBLE, STRING, DOCUMENT, OBJECT_ID, NULL, DECIMAL128 = 1, 2, 3, 7, 10, 19
-_BOOLEAN, _DATE, _INT32, _INT64 = 8, 9, 16, 18
+MOST_BYTES: Final = 2**31 - 2**20 - 2
+"""Of the documents together: Arrow counts what stands behind them, too."""
 _UNKNOWN, _TEXT, _NESTED = -1, -2, -3
 
 
@@ -30,11 +40,11 @@ def _lengths() -> npt.NDArray[np.int64]:
     fixed = {
         DOUBLE: 8,
         OBJECT_ID: 12,
-        _BOOLEAN: 1,
-        _DATE: 8,
+        BOOLEAN: 1,
+        DATE: 8,
         NULL: 0,
-        _INT32: 4,
-        _INT64: 8,
+        INT32: 4,
+        INT64: 8,
         DECIMAL128: 16,
         STRING: _TEXT,
         DOCUMENT: _NESTED,

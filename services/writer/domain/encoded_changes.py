@@ -16,8 +16,9 @@ from bson import Int64
 
 from libs.contracts.ids import record_prefix
 from libs.contracts.templates import Template
+from services.writer.domain.bson_elements import DOCUMENT, OBJECT_ID, elements
 from services.writer.domain.document_slots import Column, EncodedRecords, Mask, Slots
-from services.writer.domain.document_walk import DOCUMENT, OBJECT_ID, DocumentWalk, Element, Places
+from services.writer.domain.document_walk import DocumentWalk, Element, Places
 from services.writer.domain.record_changes import MEMBERS_OF_ORIGIN
 
 _HEX: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "V2")
@@ -68,14 +69,14 @@ class ChangeEncoder:
     def __init__(self, template: Template, run_id: str, tenant_id: str, resource: str, written_at: datetime) -> None:
         self._run_id = run_id
         self._prefix = np.frombuffer(record_prefix(run_id), np.uint8)
-        self._updated_at = b"" if "updated_at" in template.sets else _elements({"updated_at": written_at})
-        self._set_run = _elements({MEMBERS_OF_ORIGIN["run_id"]: run_id})
+        self._updated_at = b"" if "updated_at" in template.sets else elements({"updated_at": written_at})
+        self._set_run = elements({MEMBERS_OF_ORIGIN["run_id"]: run_id})
         self._set_row = _head({MEMBERS_OF_ORIGIN["row"]: Int64(0)}, 8)
         self._set_version = _head({MEMBERS_OF_ORIGIN["version"]: 0}, 4)
-        self._set_time = _elements({MEMBERS_OF_ORIGIN["updated_at"]: written_at})
-        self._tenant = _elements({"tenant_id": tenant_id, "run_id": run_id, "resource": resource})
-        self._kind = _elements({"remove": [], "deletes": False})
-        self._saved_at = _elements({"created_at": written_at})
+        self._set_time = elements({MEMBERS_OF_ORIGIN["updated_at"]: written_at})
+        self._tenant = elements({"tenant_id": tenant_id, "run_id": run_id, "resource": resource})
+        self._kind = elements({"remove": [], "deletes": False})
+        self._saved_at = elements({"created_at": written_at})
         origin = {"run_id": run_id, "row": Int64(0), "version": 0, "created_at": written_at, "updated_at": written_at}
         self._origin = np.frombuffer(bson.encode(origin), np.uint8)
         self._open = np.zeros(len(self._origin), np.bool_)
@@ -85,10 +86,18 @@ class ChangeEncoder:
             self._places[name] = slice(at, at + width)
             self._open[self._places[name]] = True
 
-    def can_encode(self, walk: DocumentWalk, records: Places, record_id: Element, origin: Element) -> Mask:
+    def can_encode(
+        self,
+        walk: DocumentWalk,
+        records: Places,
+        rows: npt.NDArray[np.int64],
+        record_id: Element,
+        origin: Element,
+    ) -> Mask:
         """Which of ``records`` are as an import has left them, and certainly without a before-image of the run.
 
         Of those that the run has created there is none to be made, and where a record names the run there may be one.
+        Of ``rows``, the numbers of their rows, those beyond 32 bits are stored in another form.
         """
         begins = origin.values[records]
         known = (record_id.types[records] == OBJECT_ID) & (origin.types[records] == DOCUMENT)
@@ -97,6 +106,7 @@ class ChangeEncoder:
         known &= ((held == self._origin) | self._open).all(axis=1)
         known &= (held[:, self._places["run_id"]] != self._origin[self._places["run_id"]]).any(axis=1)
         known &= _numbers(held[:, self._places["version"]], "<i4") < _INT32_MOST
+        known &= rows <= _INT32_MOST
         own = walk.window(record_id.values[records], len(self._prefix)) == self._prefix
         return known & ~own.all(axis=1)
 
@@ -187,11 +197,6 @@ def _numbers(held: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[Any]:
     return np.ascontiguousarray(held).view(kind)[:, 0]
 
 
-def _elements(document: dict[str, Any]) -> bytes:
-    """The elements of a document without its length and its end."""
-    return bson.encode(document)[4:-1]
-
-
 def _head(document: dict[str, Any], width: int) -> bytes:
-    """The same without the last ``width`` bytes, which differ."""
-    return _elements(document)[:-width]
+    """``elements`` without the last ``width`` bytes, which differ."""
+    return elements(document)[:-width]

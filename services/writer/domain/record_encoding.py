@@ -37,19 +37,18 @@ from libs.batches.extra_keys import Overflow
 from libs.contracts.ids import record_prefix
 from libs.contracts.record_keys import KEYS, PLACES, SCOPE, SPELLED, key_value
 from libs.contracts.templates import SYSTEM_TIMES, Template, TemplateField
+from services.writer.domain import bson_elements
 from services.writer.domain.decimal128 import encode_decimals
 from services.writer.domain.document_slots import Column, EncodedRecords, Mask, Numbers, Slots, buffer_of, lengths_of
 from services.writer.domain.record_keys import Key
 
-_DOUBLE, _STRING, _DOCUMENT, _ARRAY, _OBJECT_ID = 1, 2, 3, 4, 7
-_BOOLEAN, _DATE, _NULL, _INT64, _DECIMAL128 = 8, 9, 10, 18, 19
 _BSON_TYPES = {
-    CellKind.TEXT: _STRING,
-    CellKind.BOOLEAN: _BOOLEAN,
-    CellKind.DATE: _DATE,
-    CellKind.INTEGER: _INT64,
-    CellKind.DOUBLE: _DOUBLE,
-    CellKind.DECIMAL: _DECIMAL128,
+    CellKind.TEXT: bson_elements.STRING,
+    CellKind.BOOLEAN: bson_elements.BOOLEAN,
+    CellKind.DATE: bson_elements.DATE,
+    CellKind.INTEGER: bson_elements.INT64,
+    CellKind.DOUBLE: bson_elements.DOUBLE,
+    CellKind.DECIMAL: bson_elements.DECIMAL128,
 }
 _ARROW_TYPES = {
     CellKind.TEXT: TEXT,
@@ -110,10 +109,10 @@ class RecordEncoder:
             OverflowError: a default value is an integer beyond 64 bits.
         """
         self._fields = [(field, field.name.encode() + b"\0") for field in template.fields]
-        self._before_row = bytes([_OBJECT_ID]) + b"_id\0" + record_prefix(run_id)
-        self._tenant = _elements({"tenant_id": tenant_id})
+        self._before_row = bytes([bson_elements.OBJECT_ID]) + b"_id\0" + record_prefix(run_id)
+        self._tenant = bson_elements.elements({"tenant_id": tenant_id})
         self._default_values_by_name = {
-            name: _elements({name: value}) for name, value in template.default_values.items()
+            name: bson_elements.elements({name: value}) for name, value in template.default_values.items()
         }
         self._default_values = b"".join(self._default_values_by_name.values())
         self._has_extra = template.include_unmatched_columns
@@ -121,9 +120,9 @@ class RecordEncoder:
         self._extra_keys = [key for _, key in extra]
         times = dict.fromkeys(SYSTEM_TIMES, written_at)
         at_top = {name: time for name, time in times.items() if name not in template.sets}
-        self._after_extra = _elements({"is_deleted": False, "deleted_at": None, **at_top})
-        self._import_before_row = _elements({"run_id": run_id}) + bytes([_INT64]) + b"row\0"
-        self._import_after_row = _elements({"version": 1, **times})
+        self._after_extra = bson_elements.elements({"is_deleted": False, "deleted_at": None, **at_top})
+        self._import_before_row = bson_elements.elements({"run_id": run_id}) + bytes([bson_elements.INT64]) + b"row\0"
+        self._import_after_row = bson_elements.elements({"version": 1, **times})
         values = {**template.default_values, **at_top}
         self._constants = {name: value for name, value in values.items() if value is not None}
         held = {*self._constants, *(field.name for field in template.fields)}
@@ -166,26 +165,26 @@ class RecordEncoder:
             table: a checked batch of the template.
             names: fields.
         """
-        elements: dict[str, Column] = {}
+        fields: dict[str, Column] = {}
         for field, key in self._fields:
             if field.name in names:
                 slots = Slots(table.num_rows)
                 _add_element(slots, key, _alternatives(table, field))
-                elements[field.name] = slots.joined().column()
+                fields[field.name] = slots.joined().column()
         for name, value in self._default_values_by_name.items():
-            elements[name] = pa.array([value] * table.num_rows, pa.binary())
+            fields[name] = pa.array([value] * table.num_rows, pa.binary())
         extra, end = Slots(table.num_rows), Slots(table.num_rows)
         if self._has_extra:
             self._add_extra(extra, table)
         if self._keys:
             _add_array(end, KEYS.encode() + b"\0", [self._entries(table, key) for key in self._keys])
         end.constant(b"\0")
-        return RowElements(elements, extra.joined().column() if self._has_extra else None, end.joined().column())
+        return RowElements(fields, extra.joined().column() if self._has_extra else None, end.joined().column())
 
     def _add_extra(self, slots: Slots, table: pa.Table) -> None:
         with slots.document(b"extra"):
             for column, key in self._extra:
-                _add_element(slots, key, [(_STRING, _column(table, column, TEXT))])
+                _add_element(slots, key, [(bson_elements.STRING, _column(table, column, TEXT))])
             if (overflow := _overflow(table, self._extra_keys)) is not None:
                 slots.binary(overflow)
 
@@ -202,11 +201,11 @@ class RecordEncoder:
         entry = Slots(table.num_rows)
         present = np.ones(table.num_rows, np.bool_)
         with entry.document():
-            entry.constant(_elements({SCOPE: key.id}))
+            entry.constant(bson_elements.elements({SCOPE: key.id}))
             for place, name in zip(PLACES, key.names, strict=False):
                 field = next((field for field, _ in self._fields if field.name == name), None)
                 if field is None:
-                    entry.constant(_elements({place: key_value(self._constants[name])}))
+                    entry.constant(bson_elements.elements({place: key_value(self._constants[name])}))
                     continue
                 alternatives = [(kind, _as_keys(column)) for kind, column in _alternatives(table, field)]
                 _add_element(entry, place.encode() + b"\0", alternatives)
@@ -232,24 +231,24 @@ def _as_keys(column: Column) -> Column:
 def _add_element(slots: Slots, key: bytes, alternatives: list[tuple[int, Column]]) -> None:
     """Add one element per document: the first alternative that is not null there, else null."""
     rows = len(alternatives[0][1])
-    types = np.full(rows, _NULL, np.uint8)
+    types = np.full(rows, bson_elements.NULL, np.uint8)
     parts: list[tuple[int, Column, Mask | None]] = []
     for bson_type, array in alternatives:
-        present = types == _NULL
+        present = types == bson_elements.NULL
         if array.null_count:
             present &= _valid(array)
         if present.any():
             types[present] = bson_type
             parts.append((bson_type, array, None if present.all() else present))
     if not parts:
-        slots.constant(bytes([_NULL]))
+        slots.constant(bytes([bson_elements.NULL]))
     elif parts[0][2] is None:
         slots.constant(bytes([parts[0][0]]))
     else:
         slots.numbers(types)
     slots.constant(key)
     for bson_type, array, present in parts:
-        if bson_type == _STRING:
+        if bson_type == bson_elements.STRING:
             # Without the validity bitmap, which ``present`` says already, ``take`` is twice as fast.
             buffers = [None, *array.buffers()[1:]]
             text = pa.Array.from_buffers(pa.binary(), rows, buffers, offset=array.offset)
@@ -274,13 +273,15 @@ def _add_array(slots: Slots, key: bytes, parts: Sequence[tuple[Column, Mask]]) -
     position = np.zeros(rows, np.int64)
     lengths = np.full(rows, 4 + 1, np.int64)
     members: list[tuple[Column, Column, Mask | None]] = []
-    heads = pa.array([bytes([_DOCUMENT]) + str(index).encode() + b"\0" for index in range(len(parts))], pa.binary())
+    heads = pa.array(
+        [bytes([bson_elements.DOCUMENT]) + str(index).encode() + b"\0" for index in range(len(parts))], pa.binary()
+    )
     for documents, present in parts:
         head = heads.take(pa.array(position, pa.int64()))
         lengths += (lengths_of(head) + lengths_of(documents)) * present
         position += present
         members.append((head, documents, None if present.all() else present))
-    slots.repeated(bytes([_ARRAY]) + key, where)
+    slots.repeated(bytes([bson_elements.ARRAY]) + key, where)
     slots.numbers(lengths.astype("<i4"), where)
     for head, documents, present in members:
         slots.binary(head, present)
@@ -302,16 +303,11 @@ def _column(table: pa.Table, name: str, arrow_type: pa.DataType | None) -> Colum
 
 def _numbers(bson_type: int, array: Column) -> Numbers:
     """What BSON holds of every value; meaningless where the value is null."""
-    if bson_type == _DECIMAL128:
+    if bson_type == bson_elements.DECIMAL128:
         return encode_decimals(array)
     if pa.types.is_boolean(array.type):
         return array.cast(pa.uint8()).fill_null(0).to_numpy()
     return np.frombuffer(buffer_of(array, 1), np.int64)[array.offset : array.offset + len(array)]
-
-
-def _elements(document: dict[str, Any]) -> bytes:
-    """The elements of a document without its length and its end."""
-    return bson.encode(document)[4:-1]
 
 
 def _warnings(table: pa.Table) -> Column | None:
@@ -320,7 +316,7 @@ def _warnings(table: pa.Table) -> Column | None:
         return None
     return pa.array(
         [
-            b"" if warnings is None else _elements({"warnings": json.loads(warnings)})
+            b"" if warnings is None else bson_elements.elements({"warnings": json.loads(warnings)})
             for warnings in table.column(WARNINGS).to_pylist()
         ],
         pa.binary(),
@@ -339,5 +335,5 @@ def _overflow(table: pa.Table, keys: Sequence[str]) -> Column | None:
 
 
 def _nested(document: dict[str, Any]) -> bytes:
-    """``_elements`` of a subdocument; in a document ``_id`` would come first."""
+    """``bson_elements.elements`` of a subdocument; in a document ``_id`` would come first."""
     return bson.encode({"": document})[10:-2]

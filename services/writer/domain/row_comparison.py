@@ -20,23 +20,14 @@ from libs.batches.columns import WARNINGS
 from libs.contracts.errors import PermanentError
 from libs.contracts.templates import SYSTEM_TIMES, Template
 from services.writer.domain.batch_plan import row_numbers, upsert_keys
+from services.writer.domain.bson_elements import DECIMAL128, DOUBLE, NULL, STRING
 from services.writer.domain.document_slots import Column, Mask, buffer_of
-from services.writer.domain.document_walk import (
-    DECIMAL128,
-    DOUBLE,
-    MOST_BYTES,
-    NULL,
-    STRING,
-    DocumentWalk,
-    Element,
-    Places,
-)
+from services.writer.domain.document_walk import MOST_BYTES, DocumentWalk, Element, Places
 from services.writer.domain.encoded_changes import ChangeEncoder, EncodedChanges, FieldChange
 from services.writer.domain.record_encoding import RecordEncoder
 from services.writer.domain.record_keys import Key
 
 _DELETED: Final = (b"is_deleted", b"deleted_at")
-_INT32_MOST: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +100,7 @@ class RowComparison:
             found: records as they came, of each answer the BSON of all, one after another.
             encoder: without one every record that differs is among the ``others``.
         """
-        if 0 < sum(map(len, found)) < MOST_BYTES - 2**20:
+        if 0 < sum(map(len, found)) <= MOST_BYTES:
             try:
                 return self._compared(found, encoder)
             except PermanentError:
@@ -143,8 +134,8 @@ class RowComparison:
         if encoder is None or not self._changes_no_entry:
             changed = np.zeros(len(records), np.bool_)
         else:
-            changed &= certain & ~self._warned[rows] & (self._numbers[rows] <= _INT32_MOST)
-            changed &= encoder.can_encode(walk, records, record_id, origin)
+            changed &= certain & ~self._warned[rows]
+            changed &= encoder.can_encode(walk, records, self._numbers[rows], record_id, origin)
         changes = None
         if encoder is not None and changed.any():
             changes = encoder.encode(

@@ -9,8 +9,8 @@ _BETWEEN_WORDS: Final = ' \t\r\n,;|"<>'
 _MOST_OF_A_WORD: Final = 40
 
 # What a byte is to those who take it for Windows-1252, or for ISO-8859-1.
-_BYTES: Final = {ord(bytes([byte]).decode("cp1252", "replace")): byte for byte in range(256)} | {
-    byte: byte for byte in range(256)
+_BYTES: Final = {byte: byte for byte in range(256)} | {
+    ord(character): byte for byte in range(256) for character in bytes([byte]).decode("cp1252", "ignore")
 }
 _FOLLOWS: Final = f"[{re.escape(''.join(chr(char) for char, byte in _BYTES.items() if 0x80 <= byte < 0xC0))}]"
 # The first byte of Western letters and signs says enough; that of others is a letter too often, and has to come twice.

@@ -1,7 +1,7 @@
 """The format ``excel``: .xlsx, .xlsm, .xls and .ods.
 
 The file is spooled into an unlinked temporary file and read by a child process of limited memory and time (see
-``sheet_process``), once for the layout and once for the rows.
+``sheet_process``), once for the layout and once for the rows; where the first row is no header, again to find it.
 """
 
 from __future__ import annotations  # the stubs' pa.Array is generic, the class is not

@@ -15,7 +15,7 @@ from services.parser.formats.json.held import Unread
 from services.parser.formats.json.reader import JsonReader
 from services.parser.formats.json.records import Together, splitter
 from services.parser.formats.json.shape import Shape, detect_shape
-from services.parser.formats.json.values import TYPE_MARK, BadRecordError, Pairs, Value, flatten, has_surrogates
+from services.parser.formats.json.values import BadRecordError, Pairs, Value, flatten, has_surrogates, named_with_type
 
 
 class JsonSampler:
@@ -47,7 +47,7 @@ class JsonSampler:
         data = sample.data[encoding.bom_bytes :]
         text = open_decoder(encoding.name).decode(data, sample.whole_file)
         shape = detect_shape(text, self._template, whole_file=sample.whole_file)
-        keys = _Keys(self._limits, _named_with_type(self._template))
+        keys = _Keys(self._limits, named_with_type(_names(self._template)))
         together = Together(keys.seen, keys.take_many, keys.take_block)
         records = splitter(shape.name, shape.start, self._limits, keys.take, shape.path, together=together)
         for start in range(0, len(text), self._limits.block_bytes):
@@ -78,16 +78,15 @@ class JsonSampler:
         return self._start
 
 
-def _named_with_type(template: Template) -> set[str]:
-    """Names that the template gives to columns, where they hold a type, see ``values.flatten``."""
+def _names(template: Template) -> list[str]:
+    """What the template calls columns."""
     joined = [each for field in template.fields for each in field.transforms if isinstance(each, Concat)]
-    names = [
+    return [
         *(field.source for field in template.fields),
         *(column for each in joined for column in each.columns),
         *template.required_columns,
         *([] if template.delete_column is None else [template.delete_column]),
     ]
-    return {name for name in names if TYPE_MARK in name}
 
 
 def _options(shape: Shape) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from services.parser.formats.api.record_places import RecordPlace, choose, offer
 from services.parser.formats.json.records import WRAPPERS
 from services.parser.formats.json.values import (
     MAX_DEPTH,
-    TYPE_MARK,
     BadRecordError,
     Value,
     blank_end,
     decode_at,
     flatten,
     kind_of,
+    named_with_type,
 )
 
 ROOT = "$"
@@ -263,7 +263,7 @@ class _Walk:
                 found.has_objects = True
                 try:
                     names = flatten(each)
-                    found.columns.update(dict.fromkeys(name.partition(TYPE_MARK)[0] for name in names))
+                    found.columns.update(dict.fromkeys(named_with_type(names)))
                     found.columns.update(dict.fromkeys(names))
                 except BadRecordError:
                     continue  # an issue of the reader

@@ -26,13 +26,13 @@ from services.parser.formats.json.held import MARKED, SUSPECT, Unread
 from services.parser.formats.json.records import LINES, Together, splitter
 from services.parser.formats.json.values import (
     BOOLEANS,
-    TYPE_MARK,
     BadRecordError,
     Number,
     Value,
     compact,
     flatten,
     kind_of,
+    named_with_type,
 )
 
 _ROWS_AT_ONCE = 1_024
@@ -61,7 +61,7 @@ class JsonReader:
         self._asked = asked_keys(plan)
         options = plan.options
         typed: bool = options.get("typed", False)
-        self._with_type = [name for name in self._asked if TYPE_MARK in name] if typed else None
+        self._with_type = named_with_type(self._asked) if typed else None
         self._splitter = splitter(
             shape,
             options["start"],

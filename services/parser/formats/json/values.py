@@ -5,7 +5,7 @@ An object is the tuple of its pairs of key and value, an array a list, a number 
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring
 
@@ -166,8 +166,12 @@ class Extent:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_MONGODB = frozenset({"$oid", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid", "$symbol"})
-TYPE_MARK = ".$"
-"""What stands between the name of a value and its type, in dotted names of MongoDB's Extended JSON."""
+_TYPE_MARK = ".$"
+
+
+def named_with_type(names: Iterable[str]) -> frozenset[str]:
+    """Of dotted names with a type of MongoDB's Extended JSON, such as ``a.$oid``, what they name: ``a``."""
+    return frozenset(name.partition(_TYPE_MARK)[0] for name in names if _TYPE_MARK in name)
 
 
 def of_mongodb(value: Pairs) -> str | None:
@@ -206,8 +210,8 @@ def flatten(
     Args:
         record: the object.
         asked: names that have to be cells where they are there at all.
-        with_type: a value of MongoDB's Extended JSON is a cell itself, ``a`` and not ``a.$oid``, unless that is among
-            these names; ``None`` where no such value is told from other objects.
+        with_type: a value of MongoDB's Extended JSON is a cell itself, ``a`` and not ``a.$oid``, unless ``a`` is among
+            these, see ``named_with_type``; ``None`` where no such value is told from other objects.
 
     Raises:
         BadRecordError: ``DUPLICATE_KEY_IN_RECORD`` (two values have the same name), ``NESTED_TOO_DEEP``,
@@ -223,7 +227,7 @@ def flatten(
 class _Cells:
     def __init__(self, asked: Collection[str], with_type: Collection[str] | None) -> None:
         self.texts: dict[str, str | None] = {}
-        self._with_type = None if with_type is None else {name.partition(TYPE_MARK)[0] for name in with_type}
+        self._with_type = with_type
         self.nested: str | None = None
         self._asked = asked
         self._objects: set[str] = set()
