@@ -18,7 +18,6 @@ from deploy.local.gateway_client import GatewayClient
 from deploy.local.progress import Progress
 from deploy.local.stack import Stack
 
-WARM_UP_ROWS = 1_000
 CLIENTS = "clients"
 """Name of what is not part of the stack: processes of the limit and of the script, who uploads."""
 
@@ -60,12 +59,12 @@ class Bench:
 
     def measure_format(self, extension: str, rows: int, rounds: int) -> dict[str, Any]:
         """Rows a second of Rowdock and of the script, for contacts in one format."""
-        with self.progress.step(f"Making contacts as {extension}"):
+        with self.progress.step(f"Making {rows:,} contacts as {extension}"):
             data = contacts(self.data, rows, extension)
-            warm_up = contacts(self.data, WARM_UP_ROWS, extension)
-        with self.target(data.name) as target:
-            done = import_file(self.stack, self.gateway, self.template(warm_up, target), warm_up.file)
-            check_conservation(self.stack, [done.run], warm_up)
+        with self.target(data.name) as target, self.progress.step("Warming up with one import") as step:
+            done = import_file(self.stack, self.gateway, self.template(data, target), data.file)
+            check_conservation(self.stack, [done.run], data)
+            step.result = f"{data.rows / done.seconds:,.0f} rows/s"
         found: list[dict[str, Any]] = []
         rates: dict[str, float] = {}
         ratios: dict[str, float] = {}

@@ -17,9 +17,10 @@ from bench.imports import check_conservation, import_file
 from bench.measurement import CLIENTS, Bench
 from bench.report import show_verdict
 from libs.telemetry import tracing
+from services.parser.settings import ParserSettings
 
 ROWS: Final = 200_000
-BATCH_ROWS: Final = 5_000
+BATCH_ROWS: Final = ParserSettings.model_fields["batch_rows"].get_default()
 ON_WANTED, OFF_WANTED = 0.05, 0.01
 """Of the rows a second that are lost, at most."""
 CALLS_PER_BATCH: Final = 12

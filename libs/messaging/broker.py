@@ -5,6 +5,7 @@ import logging
 from faststream.kafka import KafkaBroker
 
 from libs.messaging.connection import REQUEST_TIMEOUT_MS, KafkaSettings
+from libs.messaging.partitioning import partition_of
 
 MAX_MESSAGE_BYTES = 256 * 1024
 PUBLISH_TIMEOUT_SECONDS = 15
@@ -27,6 +28,7 @@ def create_broker(settings: KafkaSettings, client_id: str) -> KafkaBroker:
         enable_idempotence=False,
         max_request_size=MAX_MESSAGE_BYTES,
         max_batch_size=MAX_MESSAGE_BYTES,
+        partitioner=partition_of,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         retry_backoff_ms=100,
         metadata_max_age_ms=10_000,

@@ -140,7 +140,7 @@ class ParseRun:
                 run.template,
                 file_type,
                 run.column_mapping,
-                batch_rows=self._settings.batch_rows,
+                batch_rows=self._settings.rows_of_a_batch(run.template),
                 batch_bytes=self._settings.batch_bytes,
                 limits=self._limits,
             )

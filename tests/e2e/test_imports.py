@@ -24,6 +24,11 @@ def imported(gateway: GatewayClient, content: bytes, template: dict[str, Any]) -
     return run
 
 
+def rows_of_batches(oracle: Oracle, run: dict[str, Any]) -> list[int]:
+    """In the order of the file."""
+    return [batch["rows"] for batch in oracle.state["batches"].find({"run_id": run["id"]}, sort=[("seq", 1)])]
+
+
 def test_every_row_ends_in_exactly_one_place(gateway: GatewayClient, oracle: Oracle, resource: str) -> None:
     planted = planted_file(23_456)
     run = imported(gateway, planted.content, planted_template(resource))
@@ -31,6 +36,7 @@ def test_every_row_ends_in_exactly_one_place(gateway: GatewayClient, oracle: Ora
     assert run["total_rows"] == planted.rows
     assert run["written_count"] == len(planted.valid)
     assert run["rejected_count"] == len(planted.rejected)
+    assert rows_of_batches(oracle, run) == [10_000, 10_000, 3_456]
     assert {status for _, status in oracle.terminal_events(run["id"])} == {"completed"}
     reasons = gateway.rejected(run["id"])
     assert all(record["errors"][0]["code"] == "INVALID_EMAIL" for record in reasons)
@@ -55,6 +61,7 @@ def test_an_upsert_takes_the_last_row_of_a_key_and_then_changes_nothing(
     assert planted.skipped
     first = imported(gateway, planted.content, template)
     oracle.assert_exactly_once(first["id"], planted, resource)
+    assert rows_of_batches(oracle, first) == [5_000, 5_000, planted.rows - 10_000]
     second = imported(gateway, planted.content, template)
     assert second["status"] == "completed"
     assert second["skipped"] == {"DUPLICATE_UPSERT_KEY": len(planted.skipped), "UNCHANGED": len(planted.valid)}

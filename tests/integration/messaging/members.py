@@ -128,9 +128,9 @@ async def until_committed(kafka: KafkaSettings, topic: Topic, offsets: dict[int,
     await eventually(check, f"{offsets} committed")
 
 
-async def read_all(kafka: KafkaSettings, topic: str) -> list[ConsumerRecord]:
-    """Every message of a topic of one partition."""
-    partition = TopicPartition(topic, 0)
+async def read_all(kafka: KafkaSettings, topic: str, of: int = 0) -> list[ConsumerRecord]:
+    """Every message in one partition of a topic."""
+    partition = TopicPartition(topic, of)
     consumer = AIOKafkaConsumer(**kafka.client_options(), enable_auto_commit=False)
     await consumer.start()
     try:

@@ -13,6 +13,7 @@ from libs.messaging.broker import create_broker
 from libs.messaging.connection import KafkaSettings
 from libs.messaging.dead_letters import MAX_STORED_BYTES, DeadLetters
 from libs.messaging.publisher import EventPublisher
+from libs.messaging.topics import Topics
 from libs.storage.client import Mongo
 from libs.telemetry.metrics import Metrics
 from tests.integration.messaging.conftest import unique_topic
@@ -33,6 +34,22 @@ async def test_an_event_out_of_reach_may_arrive_later(kafka: KafkaSettings, topi
     await broker.stop()
     records = await read_all(kafka, topic.name)
     assert sorted(BatchParsed.model_validate_json(record.value).seq for record in records) == [1, 2, 3]
+
+
+async def test_the_batches_of_a_run_are_shared_out_evenly_and_other_messages_by_their_key(kafka: KafkaSettings) -> None:
+    topic = unique_topic(partitions=4)
+    await Topics(kafka, (topic,)).ensure()
+    broker = create_broker(kafka, "publisher")
+    await broker.start()
+    publisher = EventPublisher(broker, Metrics(SERVICE))
+    batches = [Message(topic, f"run:{seq}", event(seq)) for seq in range(10)]
+    await publisher.publish_all([*batches, *batches[:3], *(Message(topic, "run", event(50 + n)) for n in range(5))])
+    await broker.stop()
+    partitions = [await read_all(kafka, topic.name, of) for of in range(4)]
+    keys = [[record.key for record in records if record.key != b"run"] for records in partitions]
+    assert sorted(len(set(found)) for found in keys) == [2, 2, 3, 3]
+    assert sum(map(len, keys)) == 13
+    assert sorted(sum(record.key == b"run" for record in records) for records in partitions) == [0, 0, 0, 5]
 
 
 async def test_a_message_is_one_dead_letter_however_often_it_is_given_up(kafka: KafkaSettings, mongo: Mongo) -> None:
