@@ -8,7 +8,6 @@ from typing import Any
 from libs.batches.tables import warned_rows
 from libs.contracts.errors import PermanentError
 from libs.contracts.reasons import SkipReason
-from libs.contracts.templates import RecordEvents
 from libs.storage.client import Session
 from libs.storage.documents import BatchResult
 from services.writer.conflicts import KeysChangedError, OutOfScopeError
@@ -85,12 +84,11 @@ def _comparison(work: Work, fields: Collection[str]) -> RowComparison | None:
 def _encoder(work: Work, written_at: datetime) -> ChangeEncoder | None:
     """How changes are encoded of records that are not read; ``None`` where more has to be known of these.
 
-    The events of a run tell which fields differ, a sync holds records against its scope, and where others have changed
-    records since the run has, it is asked for each whether there is a before-image.
+    A sync holds records against its scope, and where others have changed records since the run has, it is asked for
+    each whether there is a before-image.
     """
     run, template = work.run, work.run.template
-    told = template.record_events is not RecordEvents.OFF
-    if work.reads_records or work.others_since or template.scope_filter or told:
+    if work.reads_records or work.others_since or template.scope_filter:
         return None
     return ChangeEncoder(template, run.id, run.tenant_id, run.target.resource, written_at)
 

@@ -232,7 +232,7 @@ class WriteBatch:
         changes = ChangesOfRecords(run.template, run.id, run.extra)
 
         def encoded_and_told(plan: BatchPlan) -> tuple[EncodedRecords, list[str]]:
-            return encoder.encode(plan.create), changes.written(plan)
+            return encoder.encode(plan.create), changes.written(plan, work.table)
 
         appended = None
         if not run.template.matches_by_key:

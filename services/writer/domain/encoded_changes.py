@@ -31,11 +31,15 @@ class EncodedChanges:
 
     Attributes:
         rows: their numbers.
+        ids: of their records, 12 bytes each.
+        differing: the fields that any of them changes, in the order in which they are set, and which rows change each.
         statements: of an ``update`` command, see ``record_changes.statement``.
         before_images: what undoes them; the run has none of these records yet.
     """
 
     rows: list[int]
+    ids: npt.NDArray[np.uint8]
+    differing: list[tuple[str, Mask]]
     statements: EncodedRecords
     before_images: EncodedRecords
 
@@ -45,11 +49,13 @@ class FieldChange:
     """One field of some records.
 
     Attributes:
+        name: of the field.
         becomes: the element that the row writes.
         was: the element of the record.
         differs: in which records it does.
     """
 
+    name: str
     becomes: Column
     was: Column
     differs: Mask
@@ -138,6 +144,8 @@ class ChangeEncoder:
         noted.append(walk.slices(origin.begins[records], origin.ends[records]))
         return EncodedChanges(
             rows.tolist(),
+            ids,
+            [(field.name, field.differs) for field in fields],
             self._statements(ids.view("V12")[:, 0], rows, versions + 1, fields),
             self._before_images(ids, rows, fields, noted),
         )

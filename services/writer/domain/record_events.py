@@ -1,13 +1,18 @@
 """What a batch does to records, in the words of ``records.changed.v1``: JSON, cut into what one message holds.
 
-Of new records, which are most, nothing is made but text; of the others a dictionary each.
+Of new records and of changes that were told by bytes, which are most, nothing is made but text; of the others a
+dictionary each.
 """
+
+from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from bson import ObjectId
 
 from libs.batches.columns import TEXT
@@ -15,14 +20,17 @@ from libs.contracts.events import MAX_CHANGES_BYTES
 from libs.contracts.ids import RECORD_ROW_BYTES, record_prefix
 from libs.contracts.templates import RecordEvents, Template
 from libs.values.json_values import as_json
-from services.writer.domain.batch_plan import BatchPlan, RecordUpdate, row_numbers
-from services.writer.domain.document_slots import Column
+from services.writer.domain.batch_plan import BatchPlan, RecordUpdate, row_numbers, take_rows
+from services.writer.domain.document_slots import Column, Mask
+from services.writer.domain.encoded_changes import EncodedChanges
 from services.writer.domain.json_columns import encode, joined, json_column
 from services.writer.domain.revert_plan import Restore, RevertPlan
 from services.writer.domain.row_differences import extra_cells
 
 MAX_VALUES_BYTES: Final = 16 * 1024 * 1024
 """Of the changes of one batch, beyond which values are left out: they are held in memory, and in one transaction."""
+_HEX_DIGITS: Final = 24
+"""Of an ``ObjectId``."""
 _LEFT_OUT: Final = ',"values_left_out":true}'
 MAX_ID_CHARS: Final = 256
 """Of ids that another application has made; longer ones are told by their digest."""
@@ -44,15 +52,23 @@ class ChangesOfRecords:
         self._fields = template.record_events in {RecordEvents.FIELDS, RecordEvents.VALUES}
         self._values = template.record_events is RecordEvents.VALUES
         self._names = {*template.sets, "extra"}
+        self._defaults = {name: encode(as_json(value)) for name, value in template.default_values.items()}
         self._prefix = record_prefix(run_id).hex()
 
-    def written(self, plan: BatchPlan) -> list[str]:
-        """The changes of each message about a batch that is written."""
+    def written(self, plan: BatchPlan, table: pa.Table) -> list[str]:
+        """The changes of each message about a batch that is written.
+
+        Args:
+            plan: of the batch.
+            table: its rows.
+        """
         if not self.told:
             return []
-        updated = (self._changed("updated", each, each.row) for each in plan.updates)
+        updated = [(each.row, self._changed("updated", each, each.row)) for each in plan.updates]
+        if plan.encoded is not None:
+            updated = sorted([*updated, *self._encoded(plan.encoded, table)])
         deleted = (self._changed("deleted", each, each.row) for each in plan.deletions)
-        return _chunks([*self._created(plan.create), *updated, *deleted])
+        return _chunks([*self._created(plan.create), *(told for _, told in updated), *deleted])
 
     def swept(self, deletions: Iterable[RecordUpdate]) -> list[str]:
         """The same of records that a sync deletes because its file does not hold them."""
@@ -77,17 +93,45 @@ class ChangesOfRecords:
 
     def _values_of(self, table: pa.Table) -> list[str]:
         """What new records hold, behind what is always told of them; of the first ones, where it is very much."""
-        defaults = self._template.default_values.items()
-        constants = "".join(f',"{name}":{encode(as_json(value))}' for name, value in defaults)
-        size = table.nbytes + len(constants) * table.num_rows
-        if size > MAX_VALUES_BYTES:
-            table = table.slice(0, max(1, table.num_rows * MAX_VALUES_BYTES // size))
+        constants = "".join(f',"{name}":{text}' for name, text in self._defaults.items())
+        table = _that_can_be_told(table, len(constants))
         parts: list[Column | str] = []
         for field in self._template.fields:
             parts += [f'{"," if parts else ""}"{field.name}":', json_column(table, field)]
         if self._template.include_unmatched_columns:
             parts += [',"extra":', pa.array(map(encode, extra_cells(table, self._extra)), TEXT)]
         texts: list[Any] = joined(',"values":{', *parts, f"{constants}}}}}").to_pylist()
+        return texts
+
+    def _encoded(self, changes: EncodedChanges, table: pa.Table) -> Iterable[tuple[int, tuple[str, str]]]:
+        """By row, what ``_changed`` tells of the same changes."""
+        ids = changes.ids.tobytes().hex()
+        begins = range(0, len(ids), _HEX_DIGITS)
+        heads = [
+            f'{{"id":"{ids[begin : begin + _HEX_DIGITS]}","operation":"updated","row":{row}'
+            for begin, row in zip(begins, changes.rows, strict=True)
+        ]
+        if self._fields:
+            names = _listed((differs, f'"{name}"') for name, differs in changes.differing)
+            fields: list[Any] = joined(',"fields":[', names, "]").to_pylist()
+            heads = [head + named for head, named in zip(heads, fields, strict=True)]
+        if not self._values:
+            return zip(changes.rows, ((head + "}", "") for head in heads), strict=True)
+        values = self._changed_values(changes, table)
+        values += [_LEFT_OUT] * (len(heads) - len(values))
+        return zip(changes.rows, zip(heads, values, strict=True), strict=True)
+
+    def _changed_values(self, changes: EncodedChanges, table: pa.Table) -> list[str]:
+        """What records hold now in the fields that changed, as ``_values_of``."""
+        rows = take_rows(table, np.searchsorted(row_numbers(table), changes.rows).tolist())
+        rows = _that_can_be_told(rows, sum(map(len, self._defaults.values())))
+        told: dict[str, Column | str] = {name: f'"{name}":{text}' for name, text in self._defaults.items()}
+        names = {name for name, _ in changes.differing}
+        for field in self._template.fields:
+            if field.name in names:
+                told[field.name] = joined(f'"{field.name}":', json_column(rows, field))
+        parts = ((differs[: rows.num_rows], told[name]) for name, differs in changes.differing)
+        texts: list[Any] = joined(',"values":{', _listed(parts), "}}").to_pylist()
         return texts
 
     def _changed(self, operation: str, change: RecordUpdate, row: int | None) -> tuple[str, str]:
@@ -114,6 +158,23 @@ class ChangesOfRecords:
         if not self._values or not fields:
             return head, ""
         return head[:-1], f',"values":{encode(as_json(values))}}}'
+
+
+def _that_can_be_told(table: pa.Table, more: int) -> pa.Table:
+    """As many of the first rows as there is room for; each has ``more`` bytes besides its own."""
+    size = table.nbytes + more * table.num_rows
+    return table if size <= MAX_VALUES_BYTES else table.slice(0, max(1, table.num_rows * MAX_VALUES_BYTES // size))
+
+
+def _listed(parts: Iterable[tuple[Mask, Column | str]]) -> Column:
+    """Of each row the texts of those columns whose mask holds there, with commas between them."""
+    nothing = pa.scalar(None, TEXT)
+    shown = [
+        pc.if_else(pa.array(mask), pa.scalar(text, TEXT) if isinstance(text, str) else text, nothing)
+        for mask, text in parts
+    ]
+    join: Any = pc.binary_join_element_wise
+    return join(*shown, ",", null_handling="skip")
 
 
 def _change(record_id: object, operation: str, row: int | None) -> tuple[str, str]:

@@ -128,7 +128,7 @@ class RowComparison:
             becomes = self._rows.fields[name].take(taken)
             differs, doubtful = _differing(walk, element, records, was, becomes)
             certain &= ~doubtful
-            fields.append(FieldChange(becomes, was, differs))
+            fields.append(FieldChange(name, becomes, was, differs))
         changed = np.logical_or.reduce([field.differs for field in fields])
         unchanged = certain & ~changed
         if encoder is None or not self._changes_no_entry:
@@ -196,7 +196,7 @@ def _those(field: FieldChange, records: Mask) -> FieldChange:
     if records.all():
         return field
     wanted = pa.array(np.flatnonzero(records), pa.int64())
-    return FieldChange(field.becomes.take(wanted), field.was.take(wanted), field.differs[records])
+    return FieldChange(field.name, field.becomes.take(wanted), field.was.take(wanted), field.differs[records])
 
 
 def _equal(first: Column, second: Column) -> Mask:

@@ -74,7 +74,9 @@ def test_values_of_created_records_are_what_is_written(
     options = bson.CodecOptions[dict[str, Any]](tz_aware=False)
     written = [bson.decode(encoded.document(index), options) for index in range(encoded.count)]
     names = [*template.sets, *(["extra"] if extra else [])]
-    told = changes(ChangesOfRecords(telling(template, "values"), RUN_ID, extra).written(BatchPlan(table, [], {})))
+    told = changes(
+        ChangesOfRecords(telling(template, "values"), RUN_ID, extra).written(BatchPlan(table, [], {}), table)
+    )
     assert told == [
         {
             "id": str(record["_id"]),
@@ -89,7 +91,7 @@ def test_values_of_created_records_are_what_is_written(
 @pytest.mark.parametrize("how", ["ids", "fields"])
 def test_without_values_created_records_are_ids(how: str) -> None:
     table = checked_batch(CONTACTS, ROWS)
-    told = changes(ChangesOfRecords(telling(CONTACTS, how), RUN_ID).written(BatchPlan(table, [], {})))
+    told = changes(ChangesOfRecords(telling(CONTACTS, how), RUN_ID).written(BatchPlan(table, [], {}), table))
     rows = [row["_row"] for row in ROWS]
     assert told == [{"id": str(ObjectId(record_id(RUN_ID, row))), "operation": "created", "row": row} for row in rows]
 
@@ -97,7 +99,8 @@ def test_without_values_created_records_are_ids(how: str) -> None:
 def test_nothing_is_told_where_that_is_not_wanted() -> None:
     silent = ChangesOfRecords(CONTACTS, RUN_ID)
     update = RecordUpdate(1, 5, {"name": "x"}, None)
-    assert silent.written(BatchPlan(checked_batch(CONTACTS, ROWS), [update], {}, [update])) == []
+    table = checked_batch(CONTACTS, ROWS)
+    assert silent.written(BatchPlan(table, [update], {}, [update]), table) == []
     assert silent.swept([update]) == []
     assert silent.taken_back(RevertPlan([ObjectId()], [], []), of_rows=True) == []
 
@@ -108,7 +111,7 @@ def test_changed_records(how: str) -> None:
     update = RecordUpdate(3, ObjectId(b"a" * 12), {"name": "x", "amount": Decimal128("1.50"), **system}, None)
     deletion = RecordUpdate(4, "theirs", {"is_deleted": True, "deleted_at": NOW, **system}, None)
     told = ChangesOfRecords(telling(CONTACTS, how), RUN_ID)
-    found = changes(told.written(BatchPlan(nothing_created(), [update], {}, [deletion])))
+    found = changes(told.written(BatchPlan(nothing_created(), [update], {}, [deletion]), nothing_created()))
     more: list[dict[str, Any]] = [{}, {}]
     if how != "ids":
         more = [{"fields": ["name", "amount"]}, {"fields": []}]
@@ -138,7 +141,8 @@ def test_what_is_taken_back() -> None:
 @pytest.mark.parametrize("how", ["ids", "values"])
 def test_no_message_is_larger_than_allowed(how: str) -> None:
     rows: list[dict[str, Any]] = [{"_row": row, "email": "å" * 90, "note": str(row)} for row in range(1, 5_001)]
-    chunks = ChangesOfRecords(telling(CONTACTS, how), RUN_ID).written(BatchPlan(checked_batch(CONTACTS, rows), [], {}))
+    table = checked_batch(CONTACTS, rows)
+    chunks = ChangesOfRecords(telling(CONTACTS, how), RUN_ID).written(BatchPlan(table, [], {}), table)
     assert len(chunks) > 1
     assert [change["row"] for change in changes(chunks)] == list(range(1, 5_001))
     longest = "x" * 64
@@ -160,7 +164,7 @@ def test_values_that_are_too_large_are_left_out() -> None:
     ]
     huge = RecordUpdate(4, "y" * 70_000, {"name": "x" * MAX_CHANGES_BYTES}, None)
     plan = BatchPlan(checked_batch(CONTACTS, rows), [huge], {})
-    chunks = ChangesOfRecords(telling(CONTACTS, "values"), RUN_ID).written(plan)
+    chunks = ChangesOfRecords(telling(CONTACTS, "values"), RUN_ID).written(plan, plan.create)
     assert all(len(chunk.encode()) <= MAX_CHANGES_BYTES for chunk in chunks)
     told = changes(chunks)
     assert ["values" in each for each in told] == [True, False, True, False]
@@ -173,7 +177,7 @@ def test_values_of_a_batch_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_events, "MAX_VALUES_BYTES", 1_000)
     rows: list[dict[str, Any]] = [{"_row": row, "name": "x" * 200} for row in range(1, 11)]
     plan = BatchPlan(checked_batch(CONTACTS, rows), [], {})
-    told = changes(ChangesOfRecords(telling(CONTACTS, "values"), RUN_ID).written(plan))
+    told = changes(ChangesOfRecords(telling(CONTACTS, "values"), RUN_ID).written(plan, plan.create))
     assert [each["row"] for each in told] == list(range(1, 11))
     assert 0 < sum("values" in each for each in told) < 5
     assert all(("values" in each) is not each.get("values_left_out", False) for each in told)
@@ -184,7 +188,7 @@ def test_values_are_not_even_made_where_they_are_very_many(monkeypatch: pytest.M
     template = telling(CONTACTS, "values").model_copy(update={"default_values": {"long": "x" * 2_000}})
     rows: list[dict[str, Any]] = [{"_row": row} for row in range(1, 1_001)]
     plan = BatchPlan(checked_batch(template, rows), [], {})
-    told = changes(ChangesOfRecords(template, RUN_ID).written(plan))
+    told = changes(ChangesOfRecords(template, RUN_ID).written(plan, plan.create))
     assert [each["row"] for each in told] == list(range(1, 1_001))
     assert [("values" in each) for each in told].index(False) < 11
     assert all(("values" in each) is not each.get("values_left_out", False) for each in told)

@@ -18,11 +18,13 @@ from libs.contracts.reasons import SkipReason
 from libs.contracts.record_keys import KEYS
 from libs.contracts.templates import Template
 from libs.storage.key_entries import TargetKey
+from services.writer.domain import record_events
 from services.writer.domain.batch_plan import AS_IN_FILE, CHANGED, plan_batch, upsert_keys
 from services.writer.domain.before_image import before_image
 from services.writer.domain.encoded_changes import ChangeEncoder
 from services.writer.domain.record_changes import statement
 from services.writer.domain.record_encoding import RecordEncoder
+from services.writer.domain.record_events import ChangesOfRecords
 from services.writer.domain.row_comparison import ComparedRecords, RowComparison
 from tests.unit.writer.checked_batches import (
     CONTACTS,
@@ -34,6 +36,7 @@ from tests.unit.writer.checked_batches import (
     checked_batch,
 )
 from tests.unit.writer.planned_batches import NOON, OTHER_RUN, WRITTEN_AT
+from tests.unit.writer.test_record_events import changes, telling
 
 KEY = TargetKey(ObjectId(), ("email",))
 COMPARED = [*(field.name for field in CONTACTS.fields), *CONTACTS.default_values]
@@ -175,6 +178,33 @@ def test_nothing_found_and_a_batch_without_records() -> None:
     assert comparison(table).of([], encoder()) == ComparedRecords([], [], None, b"")
 
 
+@pytest.mark.parametrize("most", [1, 1_500, 10_000])
+def test_values_of_changes_are_told_as_far_as_there_is_room(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_events, "MAX_VALUES_BYTES", most)
+    rows = [{"_row": row, "email": f"{row}@example.com", "name": "x" * 100, "age": row % 2} for row in range(1, 21)]
+    table = checked_batch(CONTACTS, rows)
+    records = [
+        {**record, "age": Int64(1), **({} if at % 3 else {"name": "y"})} for at, record in enumerate(looked_up(table))
+    ]
+    found = told(table, *records, change=encoder())
+    existing = dict.fromkeys(found.unchanged, AS_IN_FILE) | dict.fromkeys(found.changed, CHANGED)
+    plan = plan_batch(table, existing, CONTACTS, COMPARED, OTHER_RUN, WRITTEN_AT, (), [KEY], encoded=found.changes)
+    events = changes(ChangesOfRecords(telling(CONTACTS, "values"), OTHER_RUN).written(plan, table))
+    assert [event["row"] for event in events] == plan.updated_rows
+    left_out = [event.pop("values_left_out", False) for event in events]
+    assert left_out == sorted(left_out)
+    assert left_out[-1] is (most < 10_000)
+    for event, left in zip(events, left_out, strict=True):
+        row, differs = event["row"], ["name"] * (event["row"] % 3 == 1) + ["age"] * (event["row"] % 2 == 0)
+        assert event == {
+            "id": str(records[row - 1]["_id"]),
+            "operation": "updated",
+            "row": row,
+            "fields": differs,
+            **({} if left else {"values": {name: rows[row - 1][name] for name in differs}}),
+        }
+
+
 TEXTS = st.one_of(st.none(), st.sampled_from(["", "a", "b", "é", "\0", "x" * 300]))
 NUMBERS = st.one_of(
     st.none(),
@@ -225,7 +255,8 @@ EDITS = st.dictionaries(
 def test_told_by_bytes_as_by_reading(
     before: list[dict[str, Any]], after: list[dict[str, Any]], edits: list[dict[str, Any]], order: list[int]
 ) -> None:
-    """Every statement and before-image is the one that reading the records gives, byte for byte."""
+    """Every statement and before-image is the one that reading the records gives, byte for byte, and every event says
+    the same."""
     keys = [f"{number}@example.com" for number in range(6)]
     old = [{"_row": number + 10, "email": keys[number], **values} for number, values in enumerate(before)]
     new = [{"_row": number + 1, "email": keys[order[number]], **values} for number, values in enumerate(after)]
@@ -286,11 +317,11 @@ def assert_as_read(
     row_of = dict(zip(values, table["_row"].to_pylist(), strict=True))
     assert {row_of[value] for value in found.unchanged} <= {*plan.skipped.get(SkipReason.UNCHANGED, [])}
     if found.changes is not None:
-        changes = found.changes
-        assert changes.rows == sorted([row_of[value] or 0 for value in found.changed])
-        for at, row in enumerate(changes.rows):
-            assert changes.statements.document(at) == statements[row]
-            assert changes.before_images.document(at) == images[row]
+        by_bytes = found.changes
+        assert by_bytes.rows == sorted([row_of[value] or 0 for value in found.changed])
+        for at, row in enumerate(by_bytes.rows):
+            assert by_bytes.statements.document(at) == statements[row]
+            assert by_bytes.before_images.document(at) == images[row]
     left = bson.decode_all(found.others, _READ)
     existing = dict.fromkeys(found.unchanged, AS_IN_FILE) | dict.fromkeys(found.changed, CHANGED)
     existing |= {value: record for record in left for value in values if _same(record[name], value)}
@@ -298,6 +329,9 @@ def assert_as_read(
     assert whole.updated_rows == plan.updated_rows
     assert whole.skipped == plan.skipped
     assert whole.create["_row"].equals(plan.create["_row"])
+    for how in ("ids", "fields", "values"):
+        events = ChangesOfRecords(telling(template, how), OTHER_RUN, extra)
+        assert changes(events.written(whole, table)) == changes(events.written(plan, table)), how
 
 
 def _same(held: object, value: object) -> bool:
