@@ -49,6 +49,7 @@ class Matching:
 class Columns:
     """Looks headers up: exactly, then normalised where that is unambiguous, then without the marks of XML.
 
+    Of a header that begins with ``#``, as comments do, the first column is also called what stands behind that.
     A path into XML has prefixes of namespaces, and ``@`` before attributes, which columns have only where they would be
     two of one name: ``g:price`` and ``@id`` are the columns ``price`` and ``id``.
     """
@@ -60,6 +61,9 @@ class Columns:
             self._exact[name] = index
             key = normalised(name)
             self._normalised[key] = None if key in self._normalised else index
+        first = next(iter(self._exact), "")
+        if (bare := first.removeprefix("#")) != first:
+            self._normalised.setdefault(normalised(bare), 0)
 
     def find(self, header: str) -> int | None:
         """Index of the column that a header means."""

@@ -18,7 +18,12 @@ from services.parser.formats.api.limits import ReaderLimits
 from services.parser.formats.csv.grammar import Grammar, Record
 from services.parser.formats.csv.quoting import find_quoting
 from services.parser.formats.csv.sink import is_blank
-from services.parser.formats.csv.surroundings import footer_rows, refuse_drawing
+from services.parser.formats.csv.surroundings import (
+    footer_rows,
+    refuse_drawing,
+    refuse_long_delimiter,
+    refuse_other_line_ends,
+)
 
 SAMPLE_BYTES = 1024 * 1024
 """How much of the file's start ``detect_layout`` should be given; the header must end within it."""
@@ -50,7 +55,7 @@ def detect_layout(
 
     Raises:
         FileRefusedError: ``EMPTY_FILE``, ``UNKNOWN_ENCODING``, ``BAD_DELIMITER``, ``HEADER_TOO_LARGE``,
-            ``MALFORMED_QUOTE``, ``UNTERMINATED_QUOTE``, ``DRAWN_TABLE``.
+            ``MALFORMED_QUOTE``, ``UNTERMINATED_QUOTE``, ``DRAWN_TABLE``, ``UNCLEAR_HEADER``.
     """
     source = template.source
     has_header = source.has_header is not False
@@ -62,8 +67,10 @@ def detect_layout(
     start, notes = _find_start(text, source, headers)
     seen = text[: text.rfind("\n", 0, _QUOTING_CHARS) + 1] if len(text) > _QUOTING_CHARS else text
     seen = seen or text
+    refuse_other_line_ends(text)
     if has_header:
         refuse_drawing(start.records)
+        refuse_long_delimiter(start.records, start.grammar.delimiter)
     quoting = find_quoting(seen, source, start.grammar.delimiter, whole_file=whole_file and len(seen) == len(text))
     if quoting.doubt is not None:
         raise FileRefusedError(RunErrorCode.MALFORMED_QUOTE, f"it cannot be known what quotes mean: {quoting.doubt}")

@@ -1,4 +1,5 @@
-"""What stands around the data of a CSV file and is none of it: lines of a drawn table, totals."""
+"""What stands around the data of a CSV file and is none of it: lines of a drawn table, totals; and files whose cells or
+lines are parted by something else than CSV knows."""
 
 import csv
 import re
@@ -12,6 +13,12 @@ from services.parser.formats.csv.grammar import Grammar, Record
 
 _RULE = re.compile(r"\s*[-+=:|]*[-=]{3}[-+=:|]*\s*")
 """A cell of the line that parts a drawn table's header from its rows; a single dash is a cell that is empty."""
+_LINE_END = re.compile(r"[\r\n]")
+_OTHER_LINE_END = re.compile("[\x1e\x85\u2028\u2029]|….*…")
+"""The ellipsis is what U+0085 becomes where a text of a mainframe is read as Windows-1252."""
+_PART_OF_DELIMITERS = frozenset("~|^*#@!%&+=:;,\\/§¦¬")
+_DELIMITERS = frozenset(";,|~^")
+_SURE_RECORDS, _SURE_CELLS = 2, 2
 
 
 def refuse_drawing(records: Sequence[Record]) -> None:
@@ -29,6 +36,48 @@ def refuse_drawing(records: Sequence[Record]) -> None:
                 "where its cells begin and end cannot be known; export the data as CSV (psql: \\copy … csv header), or "
                 "remove that line",
             )
+
+
+def refuse_other_line_ends(text: str) -> None:
+    """Refuse a file that is one line to us, because its lines end as mainframes and some programs end them.
+
+    Args:
+        text: the file, or its beginning.
+
+    Raises:
+        FileRefusedError: ``UNCLEAR_HEADER``.
+    """
+    if not _LINE_END.search(text) and (found := _OTHER_LINE_END.search(text)):
+        raise FileRefusedError(
+            RunErrorCode.UNCLEAR_HEADER,
+            f"the file has no line feed, but U+{ord(found[0][0]):04X}: if its lines end with that, write line feeds "
+            "in its place",
+        )
+
+
+def refuse_long_delimiter(records: Sequence[Record], delimiter: str) -> None:
+    """Refuse a file whose delimiter has several characters: the others would be part of its cells.
+
+    Raises:
+        FileRefusedError: ``BAD_DELIMITER``.
+    """
+    fewest = min(map(len, records), default=1)
+    if len(records) < _SURE_RECORDS or fewest == 1:
+        return
+    before = _common([(cell or "")[-1:] for cells in records for cell in cells[:-1]])
+    behind = _common([(cell or "")[:1] for cells in records for cell in cells[1:]])
+    sure = (before and behind) or fewest > _SURE_CELLS or {before, behind} & _DELIMITERS
+    if sure and (before or behind):
+        raise FileRefusedError(
+            RunErrorCode.BAD_DELIMITER,
+            f"between all cells stands {before + delimiter + behind!r}, and a delimiter is one character; replace it "
+            "in the file, by a tab for instance",
+        )
+
+
+def _common(edges: Sequence[str]) -> str:
+    """The one sign that all of them are, or nothing."""
+    return edges[0] if len(set(edges)) == 1 and edges[0] in _PART_OF_DELIMITERS else ""
 
 
 def footer_rows(text: str, grammar: Grammar, width: int) -> tuple[int, list[str]]:

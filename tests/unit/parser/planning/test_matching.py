@@ -101,6 +101,13 @@ def test_other_colons_and_signs_are_part_of_the_name(column: str, headers: tuple
     assert matched(template_of({"name": "f", "column": column}), *headers).mapping == {"f": None}
 
 
+def test_a_header_that_begins_as_a_comment_is_found_by_its_name() -> None:
+    template = template_of({"name": "chrom", "column": "CHROM"}, {"name": "pos", "column": "POS"})
+    assert matched(template, "#CHROM", "POS").mapping == {"chrom": 0, "pos": 1}
+    assert matched(template, "# chrom", "#POS").mapping == {"chrom": 0, "pos": None}
+    assert matched(template, "#Chrom", "Chrom").mapping == {"chrom": 1, "pos": None}
+
+
 def test_a_column_with_its_marks_is_taken_before_one_without() -> None:
     template = template_of({"name": "a", "column": "@id"}, {"name": "b", "column": "id"})
     assert matched(template, "id", "@id").mapping == {"a": 1, "b": 0}

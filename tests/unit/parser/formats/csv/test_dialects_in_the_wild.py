@@ -25,7 +25,7 @@ def read(text: str | bytes, columns: tuple[str, ...] = ("id", "name"), **source:
     return read_file(content, template_of(*columns, **source))
 
 
-def refusal(text: str, **source: object) -> FileRefusedError:
+def refusal(text: str | bytes, **source: object) -> FileRefusedError:
     with pytest.raises(FileRefusedError) as refused:
         read(text, **source)
     return refused.value
@@ -178,6 +178,45 @@ def test_tables_drawn_for_people_are_refused(text: str) -> None:
     refused = refusal(text)
     assert refused.code == "DRAWN_TABLE"
     assert "export the data as CSV" in refused.detail
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x1e"])
+def test_lines_that_end_in_another_way_are_refused(end: str) -> None:
+    refused = refusal(f"id,name{end}1,a{end}2,b{end}")
+    assert (refused.code, f"U+{ord(end):04X}" in refused.detail) == ("UNCLEAR_HEADER", True)
+    assert read(f"id,name\n1,a{end}b\n").cells() == [("1", f"a{end}b")]
+
+
+def test_line_ends_of_a_mainframe_are_refused() -> None:
+    assert refusal("id,name\x851,a\x852,b\x85".encode("latin-1")).code == "UNCLEAR_HEADER"
+    assert refusal("id,name" + "\u2026" * 200_000).code == "UNCLEAR_HEADER"
+    assert read("id,name\u2026").rows == 0
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "text"),
+    [
+        ("~|~", "id~|~name\n1~|~a\n2~|~\n"),
+        ("#|#", "id#|#name#|#size\n1#|##|#\n"),
+        (";,", "id;,name\n1;,a\n"),
+        (",@", "id,@name,@size\n1,@a,@b\n"),
+    ],
+)
+def test_delimiters_of_several_characters_are_refused(delimiter: str, text: str) -> None:
+    refused = refusal(text)
+    assert (refused.code, repr(delimiter) in refused.detail) == ("BAD_DELIMITER", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("id,@name\n1,@a\n2,@b\n", [("1", "@a"), ("2", "@b")]),
+        ("id,/name,/size\n1,/a,b\n", [("1", "/a", "b")]),
+        ("id||name\n1||a\n", [("1", "", "a")]),
+    ],
+)
+def test_what_cells_begin_with_is_theirs(text: str, cells: list[tuple[str, ...]]) -> None:
+    assert read(text).cells() == cells
 
 
 def test_dashes_that_are_values_are_rows() -> None:
