@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import polars as pl
 
 _PREFIX = "step:"
-_FEW_ROWS = 5_000
+_FEW_ROWS = 10_000
 _FEW_STEPS = 150
 
 
