@@ -6,6 +6,7 @@ from typing import Final
 from aiokafka.partitioner import DefaultPartitioner
 
 _by_hash: Final = DefaultPartitioner()
+_DIGITS: Final = 10
 
 
 def partition_of(key: bytes | None, all_partitions: Sequence[int], available: Sequence[int]) -> int:
@@ -21,7 +22,7 @@ def partition_of(key: bytes | None, all_partitions: Sequence[int], available: Se
         available: those of them that have a leader.
     """
     run, _, seq = (key or b"").rpartition(b":")
-    if not run or not seq.isdigit():
+    if not run or not seq.isdigit() or len(seq) > _DIGITS:
         return _by_hash(key, all_partitions, available)
     in_order = sorted(all_partitions)
     return in_order[(in_order.index(_by_hash(run, in_order, available)) + int(seq)) % len(in_order)]

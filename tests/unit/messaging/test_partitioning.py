@@ -34,7 +34,10 @@ def test_the_order_in_which_partitions_are_listed_decides_nothing() -> None:
     assert partition_of(key, TWELVE, TWELVE) == partition_of(key, TWELVE[::-1], [3])
 
 
-@pytest.mark.parametrize("key", ["tenant", RUN, f"{RUN}:", ":7", f"{RUN}:-1", f"{RUN}:1.5", f"{RUN}:²", f"{RUN}:٣", ""])
+@pytest.mark.parametrize(
+    "key",
+    ["tenant", RUN, f"{RUN}:", ":7", f"{RUN}:-1", f"{RUN}:1.5", f"{RUN}:²", f"{RUN}:٣", f"{RUN}:{'1' * 5_000}", ""],
+)
 def test_other_keys_go_where_other_clients_send_them(key: str) -> None:
     assert partition_of(key.encode(), TWELVE, TWELVE) == DefaultPartitioner()(key.encode(), TWELVE, TWELVE)
 

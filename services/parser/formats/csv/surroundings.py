@@ -18,7 +18,7 @@ _OTHER_LINE_END = re.compile("[\x1e\x85\u2028\u2029]|….*…")
 """The ellipsis is what U+0085 becomes where a text of a mainframe is read as Windows-1252."""
 _PART_OF_DELIMITERS = frozenset("~|^*#@!%&+=:;,\\/§¦¬")
 _DELIMITERS = frozenset(";,|~^")
-_SURE_RECORDS, _SURE_CELLS = 2, 2
+_SURE_RECORDS = 2
 
 
 def refuse_drawing(records: Sequence[Record]) -> None:
@@ -61,13 +61,11 @@ def refuse_long_delimiter(records: Sequence[Record], delimiter: str) -> None:
     Raises:
         FileRefusedError: ``BAD_DELIMITER``.
     """
-    fewest = min(map(len, records), default=1)
-    if len(records) < _SURE_RECORDS or fewest == 1:
+    if len(records) < _SURE_RECORDS or min(map(len, records)) == 1:
         return
     before = _common([(cell or "")[-1:] for cells in records for cell in cells[:-1]])
     behind = _common([(cell or "")[:1] for cells in records for cell in cells[1:]])
-    sure = (before and behind) or fewest > _SURE_CELLS or {before, behind} & _DELIMITERS
-    if sure and (before or behind):
+    if (before and behind) or {before, behind} & _DELIMITERS:
         raise FileRefusedError(
             RunErrorCode.BAD_DELIMITER,
             f"between all cells stands {before + delimiter + behind!r}, and a delimiter is one character; replace it "
