@@ -46,25 +46,26 @@ class Bench:
         with self.progress.step(f"Making {name}"):
             data = dataset(name, self.data, rows)
         records = self.out / f"{name}.bson"
-        with self.target(name) as target, self.progress.step("Warming up with one import") as step:
-            warm_up = dataset(name, self.data, min(rows, BLOCK_ROWS))
-            done = import_file(self.stack, self.gateway, self.template(warm_up, target), warm_up.file)
-            check_conservation(self.stack, [done.run], warm_up)
+        with self.target(name) as target:
+            self._warm_up(dataset(name, self.data, min(rows, BLOCK_ROWS)), target)
             save_records(target, records)
-            step.result = f"{warm_up.rows / done.seconds:,.0f} rows/s"
         reset_peaks(self.stack)
         measured = [self._round(data, records, number, rounds) for number in range(1, rounds + 1)]
         records.unlink()
         return _summary(data, measured, peak_mb(self.stack))
 
+    def _warm_up(self, data: Dataset, target: Target) -> None:
+        with self.progress.step("Warming up with one import") as step:
+            done = import_file(self.stack, self.gateway, self.template(data, target), data.file)
+            check_conservation(self.stack, [done.run], data)
+            step.result = f"{data.rows / done.seconds:,.0f} rows/s"
+
     def measure_format(self, extension: str, rows: int, rounds: int) -> dict[str, Any]:
         """Rows a second of Rowdock and of the script, for contacts in one format."""
         with self.progress.step(f"Making {rows:,} contacts as {extension}"):
             data = contacts(self.data, rows, extension)
-        with self.target(data.name) as target, self.progress.step("Warming up with one import") as step:
-            done = import_file(self.stack, self.gateway, self.template(data, target), data.file)
-            check_conservation(self.stack, [done.run], data)
-            step.result = f"{data.rows / done.seconds:,.0f} rows/s"
+        with self.target(data.name) as target:
+            self._warm_up(data, target)
         found: list[dict[str, Any]] = []
         rates: dict[str, float] = {}
         ratios: dict[str, float] = {}

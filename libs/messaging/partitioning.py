@@ -7,6 +7,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 _by_hash: Final = DefaultPartitioner()
 _DIGITS: Final = 10
+"""Of a batch's number at most; a key that others have chosen may hold more than Python takes for a number."""
 
 
 def partition_of(key: bytes | None, all_partitions: Sequence[int], available: Sequence[int]) -> int:

@@ -7,7 +7,8 @@ dictionary each.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -52,7 +53,6 @@ class ChangesOfRecords:
         self._fields = template.record_events in {RecordEvents.FIELDS, RecordEvents.VALUES}
         self._values = template.record_events is RecordEvents.VALUES
         self._names = {*template.sets, "extra"}
-        self._defaults = {name: encode(as_json(value)) for name, value in template.default_values.items()}
         self._prefix = record_prefix(run_id).hex()
 
     def written(self, plan: BatchPlan, table: pa.Table) -> list[str]:
@@ -86,10 +86,19 @@ class ChangesOfRecords:
         heads = [
             f'{{"id":"{self._prefix}{row:0{2 * RECORD_ROW_BYTES}x}","operation":"created","row":{row}' for row in rows
         ]
-        if not self._values or not rows:
+        return self._finished(heads, lambda: self._values_of(table))
+
+    def _finished(self, heads: list[str], values: Callable[[], list[str]]) -> list[tuple[str, str]]:
+        """What is always told, and behind it the values that are told of the first ones."""
+        if not self._values or not heads:
             return [(head + "}", "") for head in heads]
-        values = self._values_of(table)
-        return list(zip(heads, [*values, *[_LEFT_OUT] * (len(heads) - len(values))], strict=True))
+        made = values()
+        return list(zip(heads, [*made, *[_LEFT_OUT] * (len(heads) - len(made))], strict=True))
+
+    @cached_property
+    def _defaults(self) -> dict[str, str]:
+        """JSON of the default values, by field."""
+        return {name: encode(as_json(value)) for name, value in self._template.default_values.items()}
 
     def _values_of(self, table: pa.Table) -> list[str]:
         """What new records hold, behind what is always told of them; of the first ones, where it is very much."""
@@ -115,11 +124,7 @@ class ChangesOfRecords:
             names = _listed((differs, f'"{name}"') for name, differs in changes.differing)
             fields: list[Any] = joined(',"fields":[', names, "]").to_pylist()
             heads = [head + named for head, named in zip(heads, fields, strict=True)]
-        if not self._values:
-            return zip(changes.rows, ((head + "}", "") for head in heads), strict=True)
-        values = self._changed_values(changes, table)
-        values += [_LEFT_OUT] * (len(heads) - len(values))
-        return zip(changes.rows, zip(heads, values, strict=True), strict=True)
+        return zip(changes.rows, self._finished(heads, lambda: self._changed_values(changes, table)), strict=True)
 
     def _changed_values(self, changes: EncodedChanges, table: pa.Table) -> list[str]:
         """What records hold now in the fields that changed, as ``_values_of``."""

@@ -3,7 +3,7 @@ lines are parted by something else than CSV knows."""
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from libs.contracts.errors import FileRefusedError
 from libs.contracts.reasons import RunErrorCode
@@ -63,8 +63,8 @@ def refuse_long_delimiter(records: Sequence[Record], delimiter: str) -> None:
     """
     if len(records) < _SURE_RECORDS or min(map(len, records)) == 1:
         return
-    before = _common([(cell or "")[-1:] for cells in records for cell in cells[:-1]])
-    behind = _common([(cell or "")[:1] for cells in records for cell in cells[1:]])
+    before = _common((cell or "")[-1:] for cells in records for cell in cells[:-1])
+    behind = _common((cell or "")[:1] for cells in records for cell in cells[1:])
     if (before and behind) or {before, behind} & _DELIMITERS:
         raise FileRefusedError(
             RunErrorCode.BAD_DELIMITER,
@@ -73,9 +73,10 @@ def refuse_long_delimiter(records: Sequence[Record], delimiter: str) -> None:
         )
 
 
-def _common(edges: Sequence[str]) -> str:
-    """The one sign that all of them are, or nothing."""
-    return edges[0] if len(set(edges)) == 1 and edges[0] in _PART_OF_DELIMITERS else ""
+def _common(edges: Iterator[str]) -> str:
+    """The one sign that all of them are, or nothing; in most files the first of them tells."""
+    first = next(edges)
+    return first if first in _PART_OF_DELIMITERS and all(edge == first for edge in edges) else ""
 
 
 def footer_rows(text: str, grammar: Grammar, width: int) -> tuple[int, list[str]]:
